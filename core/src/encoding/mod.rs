@@ -1,0 +1,1 @@
+//! Event to body, content type and headers.

@@ -1,0 +1,125 @@
+//! Every number that bounds memory or work, with its reason. Each loop, queue and buffer of the core names one.
+
+use core::time::Duration;
+
+/// Effects handed out by one drain before `Wait(Ready)` gives the driver a turn. Small enough that sockets are read
+/// between two drains of a million-endpoint fan-out, large enough that the loop's own cost disappears.
+pub const DRAIN_BUDGET: u32 = 256;
+
+/// Lazy records wait for company at most this long before they are written.
+pub const LINGER: Duration = Duration::from_millis(5);
+
+/// Lazy records wait for company until there are this many.
+pub const LINGER_RECORDS: usize = 512;
+
+/// Batches handed to the log and not acknowledged. More would only queue in the adapter.
+pub const UNACKED_BATCHES: usize = 8;
+
+/// Notices kept for a driver that does not drain; those beyond are folded into a count.
+pub const NOTICES: usize = 1024;
+
+/// An attempt that the adapter has not reported this long after its deadline is ended by the core, and its slot is
+/// freed at the latest this long after that.
+pub const OVERDUE_GRACE: Duration = Duration::from_secs(5);
+
+/// Longest event type, in bytes.
+pub const EVENT_TYPE_BYTES: usize = 256;
+
+/// Patterns in one subscription.
+pub const PATTERNS: usize = 256;
+
+/// Longest URL of an endpoint, in bytes.
+pub const URL_BYTES: usize = 2048;
+
+/// Custom headers of one endpoint, and the bytes of their names and values together.
+pub const CUSTOM_HEADERS: usize = 32;
+/// See [`CUSTOM_HEADERS`].
+pub const CUSTOM_HEADER_BYTES: usize = 8 * 1024;
+
+/// Keys in one endpoint's ring.
+pub const RING_KEYS: usize = 10;
+
+/// Bytes of a signing key where one is registered or minted (Standard Webhooks: 24 to 64).
+pub const KEY_BYTES: core::ops::RangeInclusive<usize> = 24..=64;
+
+/// Signatures looked at in one header when verifying.
+pub const SIGNATURES: usize = 32;
+
+/// Addresses tried within the one deadline of an attempt.
+pub const ADDRESSES_TRIED: usize = 3;
+
+/// Overlap of an old key after a rotation, when none is given.
+pub const ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 3600);
+
+/// Steps in one retry schedule.
+pub const SCHEDULE_STEPS: usize = 64;
+
+/// Longest single delay of a retry schedule.
+pub const SCHEDULE_DELAY: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A larger `Retry-After` is cut to this, with a notice.
+pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 3600);
+
+/// A throttled endpoint rests for the delivery's own delay, but not longer than this unless it asked for more.
+pub const THROTTLE_CAP: Duration = Duration::from_secs(60);
+
+/// Deliveries of a disabled endpoint are held this long, then discarded.
+pub const DISABLED_HOLD: Duration = Duration::from_secs(72 * 3600);
+
+/// Matching subscriptions passed between two fan-out marks in the journal.
+pub const MARK_EVERY: u32 = 4096;
+
+/// Deliveries named one by one in the report of an event; the others are counted.
+pub const REPORT_ENTRIES: usize = 64;
+
+/// One part of a snapshot, in bytes, at most.
+pub const SNAPSHOT_PART: usize = 1024 * 1024;
+
+/// Records asked for by one `Load`.
+pub const LOAD_RECORDS: usize = 64;
+
+/// What a machine may hold, chosen by whoever makes it. The defaults are those of a single mid-sized process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one payload.
+    pub payload: usize,
+    /// Events that are not yet ended.
+    pub events: usize,
+    /// Bytes of payloads kept in memory; beyond them, payloads that wait are read back when they are due.
+    pub resident: usize,
+    /// Deliveries that wait, over all endpoints.
+    pub pending: usize,
+    /// Endpoints, over all tenants.
+    pub endpoints: usize,
+    /// Events whose reports stay readable after they ended.
+    pub reports: usize,
+    /// How long a repeat of an event is recognised.
+    pub idempotency_window: Duration,
+    /// Events remembered for that, at most; the oldest are forgotten first, with a notice.
+    pub idempotency_entries: usize,
+    /// Bytes of a response body that are kept.
+    pub response_kept: usize,
+    /// Bytes of a response body that are read before the connection is given up.
+    pub response_read: usize,
+    /// Bytes of a response head.
+    pub response_head: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload: 256 * 1024,
+            events: 1_000_000,
+            resident: 256 * 1024 * 1024,
+            pending: 10_000_000,
+            endpoints: 10_000_000,
+            reports: 4096,
+            idempotency_window: Duration::from_secs(24 * 3600),
+            idempotency_entries: 1_000_000,
+            response_kept: 16 * 1024,
+            response_read: 64 * 1024,
+            response_head: 32 * 1024,
+        }
+    }
+}

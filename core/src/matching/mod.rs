@@ -1,0 +1,1 @@
+//! Which endpoints want an event: type patterns and the index over them.

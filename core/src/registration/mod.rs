@@ -1,0 +1,1 @@
+//! Endpoints: URL, address policy, key ring, lifecycle.

@@ -1,0 +1,1 @@
+//! Secrets: shared keys of endpoints and receivers.

@@ -1,0 +1,1 @@
+//! Signature schemes, sign and verify side by side.
