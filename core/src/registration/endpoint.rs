@@ -1,0 +1,358 @@
+//! Endpoints as their owners describe them, and as the machine keeps them.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::{CustomHeaders, HeaderError, Policy, Target, UrlError};
+use crate::encoding::Encoding;
+use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
+use crate::limits;
+use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
+use crate::retry::{Schedule, ScheduleError};
+use crate::secret::{KeyId, Secret, SecretError};
+use crate::time::UnixTime;
+
+/// Time for one attempt, over look-up, connection, request and response, when none is given. Standard Webhooks
+/// recommends 15 to 30 s.
+const TIMEOUT: Duration = Duration::from_secs(20);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+const CONCURRENCY: u16 = 8;
+
+/// A destination: where it is, what it wants, and how it wants it.
+///
+/// Filled like [`Event`](crate::event::Event): a mistake is kept and reported when the endpoint is put.
+///
+/// ```
+/// use postrider_core::registration::Endpoint;
+/// let acme = Endpoint::new("acme", "https://acme.example/hooks").events(["order.**"]).concurrency(4);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    id: String,
+    tenant: TenantId,
+    url: String,
+    secrets: Vec<Secret>,
+    patterns: Option<Vec<String>>,
+    encoding: Encoding,
+    schedule: Schedule,
+    timeout: Duration,
+    concurrency: u16,
+    headers: CustomHeaders,
+    mistake: Option<EndpointError>,
+}
+
+impl Endpoint {
+    /// An endpoint with the caller's id for it and its URL. It wants every event until [`events`](Self::events) says
+    /// otherwise, and it gets a fresh secret from the adapter unless [`secret`](Self::secret) gives one.
+    pub fn new(id: impl AsRef<str>, url: impl AsRef<str>) -> Self {
+        Self {
+            id: id.as_ref().to_string(),
+            tenant: TenantId::default(),
+            url: url.as_ref().to_string(),
+            secrets: Vec::new(),
+            patterns: None,
+            encoding: Encoding::default(),
+            schedule: Schedule::default(),
+            timeout: TIMEOUT,
+            concurrency: CONCURRENCY,
+            headers: CustomHeaders::default(),
+            mistake: None,
+        }
+    }
+
+    /// Sets the tenant; without it the endpoint belongs to the tenant `default`.
+    pub fn tenant(mut self, tenant: impl AsRef<str>) -> Self {
+        match TenantId::new(tenant) {
+            Ok(tenant) => self.tenant = tenant,
+            Err(why) => self.note(EndpointError::Tenant(why)),
+        }
+        self
+    }
+
+    /// Sets what it wants: event types, in which a segment may be `*` (one segment) or `**` (any number).
+    pub fn events(mut self, patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.patterns = Some(patterns.into_iter().map(|pattern| pattern.as_ref().to_string()).collect());
+        self
+    }
+
+    /// Adds a secret that it shares with the sender, as `whsec_` and base64. All of them sign.
+    pub fn secret(mut self, secret: impl AsRef<str>) -> Self {
+        match Secret::parse(secret.as_ref()) {
+            Ok(secret) => self.secrets.push(secret),
+            Err(why) => self.note(EndpointError::Secret(why)),
+        }
+        self
+    }
+
+    /// Adds a secret that is parsed already.
+    pub fn signing_key(mut self, secret: Secret) -> Self {
+        if limits::KEY_BYTES.contains(&secret.expose().len()) {
+            self.secrets.push(secret);
+        } else {
+            self.note(EndpointError::Secret(SecretError::TooShort { bytes: secret.expose().len() }));
+        }
+        self
+    }
+
+    /// Sets how bodies are made; without it, the Standard Webhooks envelope.
+    pub fn encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Sets the delays before the attempts.
+    pub fn schedule(mut self, delays: impl IntoIterator<Item = Duration>) -> Self {
+        match Schedule::new(delays) {
+            Ok(schedule) => self.schedule = schedule,
+            Err(why) => self.note(EndpointError::Schedule(why)),
+        }
+        self
+    }
+
+    /// Sets the time for one attempt, over everything: 1 ms to 60 s, 20 s without it.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how many attempts may be in flight at once: 1 to 1024, 8 without it.
+    pub fn concurrency(mut self, attempts: u16) -> Self {
+        self.concurrency = attempts;
+        self
+    }
+
+    /// Adds a header to every request.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
+        if let Err(why) = self.headers.insert(name.as_ref(), value.as_ref()) {
+            self.note(EndpointError::Header(why));
+        }
+        self
+    }
+
+    /// Adds a header whose value is never printed.
+    pub fn secret_header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
+        if let Err(why) = self.headers.insert_secret(name.as_ref(), value.as_ref()) {
+            self.note(EndpointError::Header(why));
+        }
+        self
+    }
+
+    /// The caller's name for it, as given.
+    pub fn name(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether it brings a secret of its own.
+    pub fn has_secret(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
+    /// Its name with its tenant, checked.
+    pub fn key(&self) -> Result<EndpointKey, EndpointError> {
+        let id = EndpointId::new(&self.id).map_err(EndpointError::Id)?;
+        Ok(EndpointKey { tenant: self.tenant.clone(), id })
+    }
+
+    /// Checks everything that can be checked without a machine: the same that `put` checks.
+    pub fn check(&self, policy: &Policy) -> Result<(), EndpointError> {
+        self.config(policy).map(drop)
+    }
+
+    pub(crate) fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+
+    /// The checked form.
+    pub(crate) fn config(&self, policy: &Policy) -> Result<Config, EndpointError> {
+        let key = self.key()?;
+        if let Some(mistake) = &self.mistake {
+            return Err(mistake.clone());
+        }
+        let target = Target::parse(&self.url, policy).map_err(EndpointError::Url)?;
+        let subscription = match &self.patterns {
+            None => Subscription::everything(),
+            Some(patterns) => subscription(patterns)?,
+        };
+        if self.timeout < Duration::from_millis(1) || self.timeout > LONGEST_TIMEOUT {
+            return Err(EndpointError::Timeout(self.timeout));
+        }
+        if !(1..=1024).contains(&self.concurrency) {
+            return Err(EndpointError::Concurrency(self.concurrency));
+        }
+        if self.secrets.len() > limits::RING_KEYS {
+            return Err(EndpointError::TooManySecrets(self.secrets.len()));
+        }
+        Ok(Config {
+            key,
+            target,
+            subscription,
+            encoding: self.encoding,
+            schedule: self.schedule.clone(),
+            timeout: self.timeout,
+            concurrency: self.concurrency,
+            headers: self.headers.clone(),
+        })
+    }
+
+    fn note(&mut self, mistake: EndpointError) {
+        self.mistake.get_or_insert(mistake);
+    }
+}
+
+fn subscription(patterns: &[String]) -> Result<Subscription, EndpointError> {
+    let parsed = patterns.iter().map(|text| {
+        Pattern::parse(text).map_err(|why| EndpointError::Pattern { pattern: text.clone(), why })
+    });
+    Subscription::new(parsed.collect::<Result<Vec<_>, _>>()?).map_err(EndpointError::Subscription)
+}
+
+/// An endpoint whose every part has been checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    pub(crate) key: EndpointKey,
+    pub(crate) target: Target,
+    pub(crate) subscription: Subscription,
+    pub(crate) encoding: Encoding,
+    pub(crate) schedule: Schedule,
+    pub(crate) timeout: Duration,
+    pub(crate) concurrency: u16,
+    pub(crate) headers: CustomHeaders,
+}
+
+/// Why something is not an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The id is no id.
+    Id(IdError),
+    /// The tenant is no tenant.
+    Tenant(IdError),
+    /// The URL is none that requests may go to.
+    Url(UrlError),
+    /// A pattern is no pattern.
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        why: PatternError,
+    },
+    /// The patterns make no subscription.
+    Subscription(SubscriptionError),
+    /// A secret is no secret.
+    Secret(SecretError),
+    /// There are more secrets than an endpoint may have.
+    TooManySecrets(usize),
+    /// The delays are no schedule.
+    Schedule(ScheduleError),
+    /// The time for one attempt is out of range.
+    Timeout(Duration),
+    /// The number of attempts at once is out of range.
+    Concurrency(u16),
+    /// A header may not be set.
+    Header(HeaderError),
+}
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(why) => write!(f, "id: {why}"),
+            Self::Tenant(why) => write!(f, "tenant: {why}"),
+            Self::Url(why) => write!(f, "url: {why}"),
+            Self::Pattern { pattern, why } => write!(f, "events: {pattern:?}: {why}"),
+            Self::Subscription(why) => write!(f, "events: {why}"),
+            Self::Secret(why) => write!(f, "secret: {why}"),
+            Self::TooManySecrets(count) => {
+                write!(f, "secrets: there are {count}, at most {} are allowed", limits::RING_KEYS)
+            }
+            Self::Schedule(why) => write!(f, "schedule: {why}"),
+            Self::Timeout(timeout) => write!(f, "timeout: {timeout:?} is not within 1 ms to 60 s"),
+            Self::Concurrency(attempts) => write!(f, "concurrency: {attempts} is not within 1 to 1024"),
+            Self::Header(why) => write!(f, "headers: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for EndpointError {}
+
+/// The administrative state of an endpoint.
+///
+/// ```text
+///            pause            disable, 410
+///   active <------> paused  ----------------+
+///     |  ^  resume     |                    v
+///     |  +-------------|------------- disabled, gone
+///     +----------------+------------------> (resume, put)
+/// ```
+///
+/// Paused: deliveries wait, new events join them. Disabled: deliveries are held for 72 h and then discarded, new events
+/// do not match. Gone: deliveries are discarded at once, new events do not match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever shows a state must show each")]
+pub enum State {
+    /// It gets what it wants.
+    Active,
+    /// Somebody paused it.
+    Paused {
+        /// Since when.
+        since: UnixTime,
+    },
+    /// Somebody disabled it.
+    Disabled {
+        /// Since when.
+        since: UnixTime,
+    },
+    /// It answered 410: it wants nothing more.
+    Gone {
+        /// Since when.
+        since: UnixTime,
+    },
+}
+
+impl State {
+    /// Whether new events match it.
+    pub const fn matches(self) -> bool {
+        match self {
+            Self::Active | Self::Paused { .. } => true,
+            Self::Disabled { .. } | Self::Gone { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Active => f.write_str("active"),
+            Self::Paused { since } => write!(f, "paused since {since}"),
+            Self::Disabled { since } => write!(f, "disabled since {since}"),
+            Self::Gone { since } => write!(f, "gone since {since}: it answered 410"),
+        }
+    }
+}
+
+/// An endpoint as it can be shown; it has no secret in it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointView {
+    /// Its name.
+    pub key: EndpointKey,
+    /// Where it is; the query is left out when this is printed, not here.
+    pub target: Target,
+    /// What it wants.
+    pub subscription: Subscription,
+    /// Its administrative state.
+    pub state: State,
+    /// The keys that sign, newest first, each with the time at which it expires.
+    pub keys: Vec<(KeyId, Option<UnixTime>)>,
+    /// Deliveries that wait, now or for a later time.
+    pub pending: usize,
+    /// Attempts in flight.
+    pub in_flight: u16,
+    /// Attempts that may be in flight at this moment.
+    pub window: u16,
+    /// Time for one attempt.
+    pub timeout: Duration,
+    /// Delays before the attempts.
+    pub schedule: Schedule,
+}

@@ -1,0 +1,165 @@
+//! The keys of an endpoint.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use std::sync::{PoisonError, RwLock};
+
+use crate::limits;
+use crate::secret::{KeyId, Secret};
+use crate::signing::SigningKey;
+use crate::time::UnixTime;
+
+/// Keys that are kept from ever signing again, per endpoint; the oldest is forgotten when there are more.
+const REVOKED: usize = 64;
+
+/// The keys with which an endpoint's requests are signed, at most 10.
+///
+/// A clone is the same ring: a request looks its keys up at the moment when it is built, on whichever thread that
+/// happens, so that a revocation is effective for every request not yet built. All active keys sign, newest first.
+#[derive(Clone, Default)]
+pub struct KeyRing(Arc<RwLock<Vec<Key>>>);
+
+struct Key {
+    signing: SigningKey,
+    expires: Option<UnixTime>,
+}
+
+/// Why a key cannot join a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RingError {
+    /// The ring has as many keys as it can hold.
+    Full,
+    /// The key was revoked, and a revoked key never signs again.
+    Revoked(KeyId),
+    /// There is no such key.
+    Unknown(KeyId),
+    /// It is the only key that signs; another must be added first.
+    Last(KeyId),
+}
+
+impl fmt::Display for RingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => write!(f, "the endpoint has {} keys already; revoke one first", limits::RING_KEYS),
+            Self::Revoked(key) => write!(f, "{key} was revoked and never signs again; use a new secret"),
+            Self::Unknown(key) => write!(f, "the endpoint has no {key}"),
+            Self::Last(key) => write!(f, "{key} is the only key that signs; add another first"),
+        }
+    }
+}
+
+impl core::error::Error for RingError {}
+
+impl KeyRing {
+    /// The ids of the keys that sign at `wall`, newest first.
+    pub fn active(&self, wall: UnixTime) -> Vec<KeyId> {
+        let mut ids = Vec::new();
+        self.each_active(wall, |key| ids.push(key.id()));
+        ids
+    }
+
+    /// Calls `f` with each key that signs at `wall`, newest first.
+    pub(crate) fn each_active(&self, wall: UnixTime, f: impl FnMut(&SigningKey)) {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().filter(|key| key.expires.is_none_or(|at| wall < at)).map(|key| &key.signing).for_each(f);
+    }
+
+    /// Makes its keys those of a draft.
+    pub(crate) fn publish(&self, draft: &Draft) {
+        let keys = draft.keys.iter();
+        let keys = keys.map(|(secret, expires)| Key { signing: SigningKey::new(secret), expires: *expires }).collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Stops the keys that a draft no longer has, at once: signing with one key less is never wrong, and a revocation
+    /// must not wait for a disk.
+    pub(crate) fn silence_all_but(&self, draft: &Draft) {
+        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|key| draft.keys.iter().any(|(secret, _)| secret.id() == key.signing.id()));
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.active(UnixTime::EPOCH)).finish()
+    }
+}
+
+/// The content of a ring as commands and records make it. What signs is the published [`KeyRing`], which follows when
+/// the record is durable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    /// Keys, newest first, each with the time at which it expires.
+    pub(crate) keys: Vec<(Secret, Option<UnixTime>)>,
+    /// Keys that must never sign again, oldest first.
+    pub(crate) revoked: Vec<KeyId>,
+}
+
+impl Draft {
+    /// Adds a key in front; adding one that is there makes it permanent again. Says whether anything changed.
+    pub(crate) fn add(&mut self, secret: &Secret) -> Result<bool, RingError> {
+        let id = secret.id();
+        if self.revoked.contains(&id) {
+            return Err(RingError::Revoked(id));
+        }
+        if let Some(known) = self.keys.iter_mut().find(|(key, _)| key.id() == id) {
+            return Ok(known.1.take().is_some());
+        }
+        if self.keys.len() >= limits::RING_KEYS {
+            return Err(RingError::Full);
+        }
+        self.keys.insert(0, (secret.clone(), None));
+        Ok(true)
+    }
+
+    /// Lets a key expire at a time. One other key must sign beyond that time.
+    pub(crate) fn expire(&mut self, id: KeyId, at: UnixTime) -> Result<bool, RingError> {
+        let outlived = self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none_or(|other| other > at));
+        let Some(key) = self.keys.iter_mut().find(|(key, _)| key.id() == id) else {
+            return Err(RingError::Unknown(id));
+        };
+        if !outlived {
+            return Err(RingError::Last(id));
+        }
+        Ok(key.1.replace(at) != Some(at))
+    }
+
+    /// Takes a key away for good. One other key must still sign at `wall`.
+    pub(crate) fn revoke(&mut self, id: KeyId, wall: UnixTime) -> Result<bool, RingError> {
+        if self.revoked.contains(&id) {
+            return Ok(false);
+        }
+        let other = self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none_or(|at| wall < at));
+        if !self.keys.iter().any(|(key, _)| key.id() == id) {
+            return Err(RingError::Unknown(id));
+        }
+        if !other {
+            return Err(RingError::Last(id));
+        }
+        self.keys.retain(|(key, _)| key.id() != id);
+        if self.revoked.len() == REVOKED {
+            self.revoked.remove(0);
+        }
+        self.revoked.push(id);
+        Ok(true)
+    }
+
+    /// Makes the keys exactly these, in the order given. Says whether anything changed.
+    pub(crate) fn replace(&mut self, secrets: &[Secret]) -> Result<bool, RingError> {
+        let mut next = Self { keys: Vec::new(), revoked: self.revoked.clone() };
+        for secret in secrets.iter().rev() {
+            next.add(secret)?;
+        }
+        let ids = |draft: &Self| draft.keys.iter().map(|(key, at)| (key.id(), *at)).collect::<Vec<_>>();
+        let changed = ids(&next) != ids(self);
+        self.keys = next.keys;
+        Ok(changed)
+    }
+
+    /// Forgets keys that have expired.
+    pub(crate) fn prune(&mut self, wall: UnixTime) {
+        self.keys.retain(|(_, expires)| expires.is_none_or(|at| wall < at));
+    }
+}

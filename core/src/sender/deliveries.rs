@@ -1,0 +1,214 @@
+//! Deliveries that wait: 48 bytes each, threaded through three lists.
+//!
+//! A delivery exists here only while it waits for something: for its due time, for its endpoint, or for its payload.
+//! One whose first attempt is in flight, was never reached, or is done has no entry.
+
+use super::slab::Slab;
+use crate::id::JournalSeq;
+use crate::retry::{Link, Links, List, Wheel, WheelNodes};
+use crate::time::Instant;
+
+/// A delivery that waits, or whose retry is in flight.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    /// When it is due; in a machine that is being restored, see `restore`.
+    pub(crate) due: Instant,
+    by_endpoint: Link,
+    by_event: Link,
+    queue: Link,
+    pub(crate) event: u32,
+    pub(crate) endpoint: u32,
+    pub(crate) subscription: u32,
+    /// Attempts that have ended.
+    pub(crate) attempts: u16,
+    pub(crate) place: Place,
+}
+
+/// What a delivery waits for: which list its `queue` link belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing yet: it is being put somewhere.
+    Nowhere,
+    /// Its due time.
+    Timer,
+    /// Its endpoint.
+    Ready,
+    /// Its payload.
+    Stalled,
+    /// The end of an attempt.
+    InFlight,
+}
+
+/// All deliveries that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    slab: Slab<Delivery>,
+    wheel: Wheel,
+}
+
+/// The three lists that a delivery may be in, each a view of the slab.
+struct ByEndpoint<'a>(&'a mut Slab<Delivery>);
+struct ByEvent<'a>(&'a mut Slab<Delivery>);
+struct Queue<'a>(&'a mut Slab<Delivery>);
+
+impl Links for ByEndpoint<'_> {
+    fn link(&mut self, handle: u32) -> &mut Link {
+        &mut self.0[handle].by_endpoint
+    }
+}
+
+impl Links for ByEvent<'_> {
+    fn link(&mut self, handle: u32) -> &mut Link {
+        &mut self.0[handle].by_event
+    }
+}
+
+impl Links for Queue<'_> {
+    fn link(&mut self, handle: u32) -> &mut Link {
+        &mut self.0[handle].queue
+    }
+}
+
+impl WheelNodes for Queue<'_> {
+    fn due(&self, handle: u32) -> Instant {
+        self.0[handle].due
+    }
+}
+
+impl Deliveries {
+    /// Adds a delivery to the lists of its endpoint and of its event; it waits for nothing yet.
+    pub(crate) fn insert(
+        &mut self,
+        event: (u32, &mut List),
+        endpoint: (u32, &mut List),
+        subscription: u32,
+        attempts: u16,
+    ) -> u32 {
+        let handle = self.slab.insert(Delivery {
+            due: Instant::ORIGIN,
+            by_endpoint: Link::default(),
+            by_event: Link::default(),
+            queue: Link::default(),
+            event: event.0,
+            endpoint: endpoint.0,
+            subscription,
+            attempts,
+            place: Place::Nowhere,
+        });
+        event.1.push_back(&mut ByEvent(&mut self.slab), handle);
+        endpoint.1.push_back(&mut ByEndpoint(&mut self.slab), handle);
+        handle
+    }
+
+    /// Takes a delivery out of the lists of its endpoint and of its event; it must wait for nothing any more.
+    pub(crate) fn remove(&mut self, handle: u32, event: &mut List, endpoint: &mut List) {
+        debug_assert_eq!(self.slab[handle].place, Place::Nowhere);
+        event.remove(&mut ByEvent(&mut self.slab), handle);
+        endpoint.remove(&mut ByEndpoint(&mut self.slab), handle);
+        self.slab.remove(handle);
+    }
+
+    /// Lets it wait for its due time.
+    pub(crate) fn arm(&mut self, handle: u32, due: Instant) {
+        let delivery = self.at_rest(handle, Place::Timer);
+        delivery.due = due;
+        self.wheel.insert(&mut Queue(&mut self.slab), handle);
+    }
+
+    /// Lets it wait in a queue, behind the others.
+    pub(crate) fn push_back(&mut self, queue: &mut List, handle: u32, place: Place) {
+        self.at_rest(handle, place);
+        queue.push_back(&mut Queue(&mut self.slab), handle);
+    }
+
+    /// Lets it wait in a queue, before the others.
+    pub(crate) fn push_front(&mut self, queue: &mut List, handle: u32, place: Place) {
+        self.at_rest(handle, place);
+        queue.push_front(&mut Queue(&mut self.slab), handle);
+    }
+
+    /// Takes the first of a queue.
+    pub(crate) fn pop_front(&mut self, queue: &mut List) -> Option<u32> {
+        let handle = queue.pop_front(&mut Queue(&mut self.slab))?;
+        self.slab[handle].place = Place::Nowhere;
+        Some(handle)
+    }
+
+    /// Marks that an attempt of it is in flight.
+    pub(crate) fn fly(&mut self, handle: u32) {
+        self.at_rest(handle, Place::InFlight);
+    }
+
+    /// Takes it out of whatever it waits in. `ready` and `stalled` are the queues of its endpoint and its event.
+    pub(crate) fn unqueue(&mut self, handle: u32, ready: &mut List, stalled: &mut List) {
+        match self.slab[handle].place {
+            Place::Nowhere | Place::InFlight => {}
+            Place::Timer => self.wheel.remove(&mut Queue(&mut self.slab), handle),
+            Place::Ready => ready.remove(&mut Queue(&mut self.slab), handle),
+            Place::Stalled => stalled.remove(&mut Queue(&mut self.slab), handle),
+        }
+        self.slab[handle].place = Place::Nowhere;
+    }
+
+    /// Takes a delivery whose time has come.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
+        let handle = self.wheel.pop_due(&mut Queue(&mut self.slab), now)?;
+        self.slab[handle].place = Place::Nowhere;
+        Some(handle)
+    }
+
+    /// When to look for due ones again; later than the last `now`.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.wheel.next_wake()
+    }
+
+    /// The delivery behind another in its event's list.
+    pub(crate) fn next_of_event(&self, handle: u32) -> Option<u32> {
+        self.slab[handle].by_event.next()
+    }
+
+    pub(crate) fn get(&self, handle: u32) -> Option<&Delivery> {
+        self.slab.get(handle)
+    }
+
+    pub(crate) fn get_mut(&mut self, handle: u32) -> Option<&mut Delivery> {
+        self.slab.get_mut(handle)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn end(&self) -> u32 {
+        self.slab.end()
+    }
+
+    fn at_rest(&mut self, handle: u32, place: Place) -> &mut Delivery {
+        let delivery = &mut self.slab[handle];
+        debug_assert_eq!(delivery.place, Place::Nowhere, "it waits for one thing at a time");
+        delivery.place = place;
+        delivery
+    }
+}
+
+impl core::ops::Index<u32> for Deliveries {
+    type Output = Delivery;
+
+    fn index(&self, handle: u32) -> &Delivery {
+        &self.slab[handle]
+    }
+}
+
+/// The place of an event's accepted record with a subscription: the durable name of a delivery.
+pub(crate) type Name = (JournalSeq, u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_takes_48_bytes() {
+        assert_eq!(size_of::<Delivery>(), 48);
+        assert_eq!(size_of::<Option<Delivery>>(), 48, "a free place must not cost more");
+    }
+}

@@ -1,0 +1,149 @@
+//! What is worth telling a person or a metric.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::response::Rule;
+
+/// Something worth telling. Losing one never hangs or lies to anyone: each can be found out by a getter too.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// All deliveries of an event have ended; its report can be read.
+    Settled {
+        /// The tenant.
+        tenant: TenantId,
+        /// The event.
+        event: EventId,
+    },
+    /// An attempt failed and is followed by another.
+    Retrying {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event.
+        event: EventId,
+        /// Which attempt failed, counted from 1.
+        attempt: u16,
+        /// Why.
+        rule: Rule,
+        /// When the next one is due, from now.
+        delay: Duration,
+    },
+    /// A delivery has no attempt left.
+    Exhausted {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event.
+        event: EventId,
+        /// Attempts made.
+        attempts: u16,
+        /// Why the last one failed.
+        rule: Rule,
+    },
+    /// A delivery must not be tried again.
+    Refused {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event.
+        event: EventId,
+        /// Why.
+        rule: Rule,
+    },
+    /// A delivery's event expired before it could be delivered.
+    Expired {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event.
+        event: EventId,
+    },
+    /// A delivery's payload could not be read back.
+    Lost {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event.
+        event: EventId,
+    },
+    /// An endpoint answered 410 and wants nothing more.
+    Gone {
+        /// The endpoint.
+        endpoint: EndpointKey,
+    },
+    /// A disabled endpoint's deliveries were held for 72 h and are now discarded.
+    HoldEnded {
+        /// The endpoint.
+        endpoint: EndpointKey,
+    },
+    /// A receiver asked for a longer pause than we make.
+    HintAboveCap {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// What it asked for.
+        asked: Duration,
+    },
+    /// The adapter did not report an attempt in time; the machine ended it.
+    Overdue {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// Payloads could not be read back for now; tried again in a minute.
+    LoadFailed {
+        /// How many.
+        records: usize,
+    },
+    /// Repeats of the oldest events are no longer recognised, though their window has not passed.
+    WindowShrunk {
+        /// How young the forgotten event was.
+        age: Duration,
+    },
+    /// The log failed; records are issued again.
+    JournalBroken {
+        /// The first of them.
+        from: JournalSeq,
+    },
+    /// The log is full; nothing is accepted until there is room.
+    JournalFull,
+    /// The log failed twice in a row: the machine has stopped.
+    Fenced,
+    /// The monotonic clock went back, and was held.
+    ClockWentBack {
+        /// By how much.
+        by: Duration,
+    },
+    /// This many notices were not kept, because nobody read them.
+    Folded(u64),
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settled { event, .. } => write!(f, "{event}: all deliveries have ended"),
+            Self::Retrying { endpoint, event, attempt, rule, delay } => {
+                write!(f, "{event} to {endpoint}: attempt {attempt} failed ({rule}), next in {delay:.1?}")
+            }
+            Self::Exhausted { endpoint, event, attempts, rule } => {
+                write!(f, "{event} to {endpoint}: given up after {attempts} attempts, the last because {rule}")
+            }
+            Self::Refused { endpoint, event, rule } => write!(f, "{event} to {endpoint}: refused for good, {rule}"),
+            Self::Expired { endpoint, event } => write!(f, "{event} to {endpoint}: expired before it was delivered"),
+            Self::Lost { endpoint, event } => write!(f, "{event} to {endpoint}: lost, its payload cannot be read"),
+            Self::Gone { endpoint } => write!(f, "{endpoint} answered 410: it gets nothing more"),
+            Self::HoldEnded { endpoint } => {
+                write!(f, "{endpoint} has been disabled for 72 h: what was held for it is discarded")
+            }
+            Self::HintAboveCap { endpoint, asked } => {
+                write!(f, "{endpoint} asked for a pause of {asked:.0?}; 24 h is the most that is given")
+            }
+            Self::Overdue { attempt } => write!(f, "{attempt} was not reported in time and has been ended"),
+            Self::LoadFailed { records } => write!(f, "{records} payloads could not be read back, trying again in 60 s"),
+            Self::WindowShrunk { age } => {
+                write!(f, "repeats of events older than {age:.0?} are no longer recognised: there are too many events")
+            }
+            Self::JournalBroken { from } => write!(f, "the log failed at record {from}; writing it again"),
+            Self::JournalFull => f.write_str("the log is full: nothing is accepted until there is room"),
+            Self::Fenced => f.write_str("the log failed twice in a row: this sender has stopped"),
+            Self::ClockWentBack { by } => write!(f, "the monotonic clock went back by {by:?} and was held"),
+            Self::Folded(count) => write!(f, "{count} notices were not kept"),
+        }
+    }
+}

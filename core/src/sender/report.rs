@@ -1,0 +1,188 @@
+//! What became of an event: readable while it lives and for a while afterwards.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::id::{EndpointId, EventId, JournalSeq};
+use crate::response::TransportError;
+use crate::time::UnixTime;
+
+/// How many deliveries of an event ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Delivered.
+    pub delivered: u64,
+    /// Given up after the last attempt of the schedule.
+    pub exhausted: u64,
+    /// Not to be tried again.
+    pub refused: u64,
+    /// Dropped because their endpoint is gone or removed, or the event was cancelled.
+    pub discarded: u64,
+    /// Expired before they could be delivered.
+    pub expired: u64,
+    /// Lost, because the payload could not be read back.
+    pub lost: u64,
+    /// Attempts made, over all deliveries.
+    pub attempts: u64,
+}
+
+impl Tally {
+    /// Deliveries that have ended.
+    pub fn ended(&self) -> u64 {
+        self.delivered + self.failed()
+    }
+
+    /// Deliveries that have ended without being delivered.
+    pub fn failed(&self) -> u64 {
+        self.exhausted + self.refused + self.discarded + self.expired + self.lost
+    }
+
+    pub(crate) fn count(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Delivered => self.delivered += 1,
+            Fate::Exhausted => self.exhausted += 1,
+            Fate::Refused => self.refused += 1,
+            Fate::Discarded => self.discarded += 1,
+            Fate::Expired => self.expired += 1,
+            Fate::Lost => self.lost += 1,
+            Fate::InFlight | Fate::Waiting { .. } => {}
+        }
+    }
+}
+
+/// What has become of a delivery so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever shows a fate must show each")]
+pub enum Fate {
+    /// The receiver took it.
+    Delivered,
+    /// No attempt is left.
+    Exhausted,
+    /// It must not be tried again.
+    Refused,
+    /// Its endpoint is gone or removed, or the event was cancelled.
+    Discarded,
+    /// The event expired.
+    Expired,
+    /// The payload could not be read back.
+    Lost,
+    /// An attempt is under way.
+    InFlight,
+    /// It waits for an attempt.
+    Waiting {
+        /// How long still, from the last time that the machine was told; zero when only its endpoint holds it up.
+        rest: Duration,
+    },
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delivered => f.write_str("delivered"),
+            Self::Exhausted => f.write_str("exhausted"),
+            Self::Refused => f.write_str("refused"),
+            Self::Discarded => f.write_str("discarded"),
+            Self::Expired => f.write_str("expired"),
+            Self::Lost => f.write_str("lost"),
+            Self::InFlight => f.write_str("in flight"),
+            Self::Waiting { rest } if rest.is_zero() => f.write_str("waiting for its endpoint"),
+            Self::Waiting { rest } => write!(f, "waiting {rest:.1?}"),
+        }
+    }
+}
+
+/// One delivery of an event.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DeliveryReport {
+    /// The endpoint, of the event's tenant.
+    pub endpoint: EndpointId,
+    /// What has become of it.
+    pub fate: Fate,
+    /// Attempts made.
+    pub attempts: u16,
+    /// The last attempt's status, where there was a reply.
+    pub status: Option<u16>,
+    /// The last attempt's failure, where there was no reply.
+    pub failure: Option<TransportError>,
+    /// How long the last attempt took.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for DeliveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.endpoint, self.fate)?;
+        match (&self.status, &self.failure) {
+            (Some(status), _) => write!(f, ", {status} in {:.0?}", self.elapsed)?,
+            (None, Some(failure)) => write!(f, ", {failure} after {:.0?}", self.elapsed)?,
+            (None, None) => {}
+        }
+        if self.attempts > 0 { write!(f, ", attempt {}", self.attempts) } else { Ok(()) }
+    }
+}
+
+/// What has become of an event.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EventReport {
+    /// The event.
+    pub event: EventId,
+    /// When it was accepted.
+    pub accepted: UnixTime,
+    /// Whether all its deliveries have ended, durably.
+    pub settled: bool,
+    /// How its deliveries ended.
+    pub tally: Tally,
+    /// Deliveries one by one: at most [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES) that have ended, and as many
+    /// that have not.
+    pub deliveries: Vec<DeliveryReport>,
+}
+
+impl fmt::Display for EventReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.deliveries.is_empty() {
+            return write!(f, "{}: no deliveries", self.event);
+        }
+        for (i, delivery) in self.deliveries.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{delivery}")?;
+        }
+        let told = self.deliveries.len() as u64;
+        let ended = self.tally.ended();
+        if ended > told { write!(f, "\nand {} more", ended - told) } else { Ok(()) }
+    }
+}
+
+/// Reports of events that have ended, the newest [`reports`](crate::limits::Limits::reports) of them.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    by_event: BTreeMap<(u32, EventId), (JournalSeq, EventReport)>,
+    order: VecDeque<(u32, EventId, JournalSeq)>,
+}
+
+impl Shelf {
+    /// Keeps a report; `ended` is the record that makes it true.
+    pub(crate) fn put(&mut self, tenant: u32, ended: JournalSeq, report: EventReport, keep: usize) {
+        let event = report.event.clone();
+        self.order.push_back((tenant, event.clone(), ended));
+        self.by_event.insert((tenant, event), (ended, report));
+        while self.order.len() > keep {
+            let (tenant, event, ended) = self.order.pop_front().expect("it is longer than `keep`");
+            let key = (tenant, event);
+            if self.by_event.get(&key).is_some_and(|(seq, _)| *seq == ended) {
+                self.by_event.remove(&key);
+            }
+        }
+    }
+
+    /// The report of an ended event, marked settled once its end is durable.
+    pub(crate) fn find(&self, tenant: u32, event: &EventId, durable: JournalSeq) -> Option<EventReport> {
+        let (ended, report) = self.by_event.get(&(tenant, event.clone()))?;
+        Some(EventReport { settled: *ended <= durable, ..report.clone() })
+    }
+}

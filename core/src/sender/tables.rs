@@ -1,0 +1,384 @@
+//! What the machine knows: events, endpoints, attempts, tenants.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::report::{DeliveryReport, Tally};
+use super::slab::Slab;
+use super::transmit::{Prepared, Wire};
+use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::journal::Accepted;
+use crate::matching::{Cursor, EventType, Index};
+use crate::registration::{Draft, State};
+use crate::retry::{Link, Links, List, Wheel, WheelNodes, Window};
+use crate::time::{Instant, UnixTime};
+
+/// A tenant: what its endpoints want.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) id: TenantId,
+    pub(crate) index: Index,
+}
+
+/// An accepted event that has not ended: one job with a cursor over its subscriptions.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) seq: JournalSeq,
+    pub(crate) tenant: u32,
+    pub(crate) id: EventId,
+    pub(crate) event_type: EventType,
+    /// Everything else that was accepted, the payload aside.
+    pub(crate) rest: Box<Accepted>,
+    pub(crate) payload_len: u32,
+    pub(crate) body: Body,
+    /// The subscriptions still to be passed; `None` when there are none.
+    pub(crate) cursor: Option<Cursor>,
+    /// The last subscription passed.
+    pub(crate) through: u32,
+    /// Subscriptions passed since the last mark.
+    pub(crate) unmarked: u32,
+    /// After a restore: subscriptions beyond the mark that are accounted for already.
+    pub(crate) skip: Option<Box<BTreeSet<u32>>>,
+    pub(crate) deliveries: List,
+    pub(crate) stalled: List,
+    pub(crate) in_flight: u32,
+    pub(crate) cancelled: bool,
+    /// It waits for credit in the ring of fan-outs.
+    pub(crate) scanning: bool,
+    /// Its payload was read back and has not been used since.
+    pub(crate) fresh: bool,
+    pub(crate) tally: Tally,
+    pub(crate) ended: Vec<DeliveryReport>,
+}
+
+/// Where an event's payload is.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// In memory.
+    Here(Arc<Prepared>),
+    /// In the log only.
+    Away,
+    /// Asked for.
+    Coming,
+}
+
+/// Events that have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    pub(crate) slab: Slab<Job>,
+    pub(crate) by_id: BTreeMap<(u32, EventId), u32>,
+    pub(crate) by_seq: BTreeMap<JournalSeq, u32>,
+    /// High-water marks of the events whose fan-out is not finished.
+    pub(crate) unfinished: BTreeMap<JournalSeq, u32>,
+    /// Bytes of payloads in memory.
+    pub(crate) resident: usize,
+}
+
+/// An endpoint.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) key: EndpointKey,
+    pub(crate) tenant: u32,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) draft: Draft,
+    pub(crate) state: State,
+    /// It was removed; the slot goes when nothing refers to it any more.
+    pub(crate) removed: bool,
+    /// The number of its live subscription.
+    pub(crate) subscription: Option<u32>,
+    /// Earlier numbers, ascending, with the number at which each was retired.
+    pub(crate) retired: Vec<(u32, u32)>,
+    /// The last record about it; nothing starts before that is durable.
+    pub(crate) gate: JournalSeq,
+    pub(crate) window: Window,
+    pub(crate) in_flight: u16,
+    /// All its deliveries that wait or whose retry is in flight.
+    pub(crate) deliveries: List,
+    /// Those that wait for nothing but the endpoint.
+    pub(crate) ready: List,
+    /// It is in the ring of endpoints that can start something.
+    pub(crate) in_ring: bool,
+    /// When it may start again after being throttled, or when its hold ends.
+    pub(crate) until: Option<Instant>,
+    pub(crate) timer: Link,
+    pub(crate) tally: Tally,
+}
+
+/// All endpoints, and what wakes them.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoints {
+    pub(crate) slab: Slab<Slot>,
+    pub(crate) by_key: BTreeMap<EndpointKey, u32>,
+    wheel: Wheel,
+}
+
+/// An attempt that the adapter carries.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) turn: u32,
+    pub(crate) event: u32,
+    /// The event's place, which tells whether `event` is still the same one.
+    pub(crate) seq: JournalSeq,
+    pub(crate) endpoint: u32,
+    pub(crate) subscription: u32,
+    /// Its entry among the deliveries that wait, where it has one.
+    pub(crate) delivery: Option<u32>,
+    pub(crate) number: u16,
+    pub(crate) started: Instant,
+    pub(crate) ends: Instant,
+    pub(crate) stage: Stage,
+    timer: Link,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The adapter has it.
+    Flying,
+    /// The core gave it up, because it was overdue; its delivery waits again.
+    Overdue,
+    /// The core ended it together with its delivery.
+    Aborted,
+}
+
+/// All attempts in flight; each holds a slot of the credit.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    slab: Slab<Attempt>,
+    wheel: Wheel,
+    turn: u32,
+}
+
+/// Something that was done for as long as work remained, a bounded piece at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Chore {
+    /// Discard everything that waits for an endpoint that is gone or removed, or whose hold has ended.
+    Discard(u32),
+    /// Abort what is in flight to an endpoint that is gone or removed; the place to go on at among the attempts.
+    AbortTo(u32, u32),
+    /// Discard everything that waits for a cancelled event.
+    Cancel(u32, JournalSeq),
+    /// Abort what is in flight for a cancelled event.
+    AbortOf(u32, JournalSeq, u32),
+    /// Let the deliveries of an event go on, whose payload has come or is known to be lost.
+    Unstall(u32, JournalSeq),
+}
+
+/// What becomes possible when a record is durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gate {
+    /// The event may be sent.
+    Event(u32),
+    /// What the record says of the endpoint holds.
+    Endpoint(u32),
+    /// The event is cancelled.
+    Cancel(u32, JournalSeq),
+}
+
+/// The queues of the machine.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    /// Events whose fan-out can go on.
+    pub(crate) scan: VecDeque<u32>,
+    /// Endpoints that can start something that waits.
+    pub(crate) ready: VecDeque<u32>,
+    /// Whose turn it is: false for fan-outs, true for what waits.
+    pub(crate) turn: bool,
+    pub(crate) gates: VecDeque<(JournalSeq, Gate)>,
+    pub(crate) aborts: VecDeque<AttemptId>,
+    pub(crate) chores: VecDeque<Chore>,
+}
+
+struct Timers<'a>(&'a mut Slab<Slot>);
+
+impl Links for Timers<'_> {
+    fn link(&mut self, handle: u32) -> &mut Link {
+        &mut self.0[handle].timer
+    }
+}
+
+impl WheelNodes for Timers<'_> {
+    fn due(&self, handle: u32) -> Instant {
+        self.0[handle].until.expect("only an endpoint with a time is in the wheel")
+    }
+}
+
+impl Endpoints {
+    /// Wakes the endpoint at a time, instead of the time set before.
+    pub(crate) fn wake_at(&mut self, at: u32, until: Option<Instant>) {
+        if self.slab[at].until.is_some() {
+            self.wheel.remove(&mut Timers(&mut self.slab), at);
+        }
+        self.slab[at].until = until;
+        if until.is_some() {
+            self.wheel.insert(&mut Timers(&mut self.slab), at);
+        }
+    }
+
+    /// Takes an endpoint whose time has come.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
+        let at = self.wheel.pop_due(&mut Timers(&mut self.slab), now)?;
+        self.slab[at].until = None;
+        Some(at)
+    }
+
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.wheel.next_wake()
+    }
+}
+
+struct Deadlines<'a>(&'a mut Slab<Attempt>);
+
+impl Links for Deadlines<'_> {
+    fn link(&mut self, handle: u32) -> &mut Link {
+        &mut self.0[handle].timer
+    }
+}
+
+impl WheelNodes for Deadlines<'_> {
+    fn due(&self, handle: u32) -> Instant {
+        self.0[handle].ends
+    }
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flight {
+    pub(crate) event: u32,
+    pub(crate) seq: JournalSeq,
+    pub(crate) endpoint: u32,
+    pub(crate) subscription: u32,
+    pub(crate) delivery: Option<u32>,
+    pub(crate) number: u16,
+}
+
+impl Attempts {
+    /// Begins an attempt that the core ends by itself at `ends`.
+    pub(crate) fn begin(&mut self, incarnation: u32, flight: Flight, started: Instant, ends: Instant) -> AttemptId {
+        self.turn = self.turn.wrapping_add(1);
+        let at = self.slab.insert(Attempt {
+            turn: self.turn,
+            event: flight.event,
+            seq: flight.seq,
+            endpoint: flight.endpoint,
+            subscription: flight.subscription,
+            delivery: flight.delivery,
+            number: flight.number,
+            started,
+            ends,
+            stage: Stage::Flying,
+            timer: Link::default(),
+        });
+        self.wheel.insert(&mut Deadlines(&mut self.slab), at);
+        AttemptId::new(incarnation, at, self.turn)
+    }
+
+    /// Where an attempt is, if the core still knows it.
+    pub(crate) fn find(&self, id: AttemptId, incarnation: u32) -> Option<u32> {
+        let known = id.incarnation() == incarnation && self.slab.get(id.slot())?.turn == id.turn();
+        known.then(|| id.slot())
+    }
+
+    /// Frees the slot.
+    pub(crate) fn end(&mut self, at: u32) -> Attempt {
+        self.wheel.remove(&mut Deadlines(&mut self.slab), at);
+        self.slab.remove(at).expect("it was just found")
+    }
+
+    /// Moves an attempt to a later stage, in which it keeps its slot until `ends`.
+    pub(crate) fn give_up(&mut self, at: u32, stage: Stage, ends: Instant, delivery: Option<u32>) {
+        self.wheel.remove(&mut Deadlines(&mut self.slab), at);
+        self.linger(at, stage, ends, delivery);
+    }
+
+    /// The same for one that was just taken from the timer.
+    pub(crate) fn linger(&mut self, at: u32, stage: Stage, ends: Instant, delivery: Option<u32>) {
+        let attempt = &mut self.slab[at];
+        attempt.stage = stage;
+        attempt.ends = ends;
+        attempt.delivery = delivery;
+        self.wheel.insert(&mut Deadlines(&mut self.slab), at);
+    }
+
+    /// Frees the slot of an attempt that was just taken from the timer.
+    pub(crate) fn forget(&mut self, at: u32) -> Attempt {
+        self.slab.remove(at).expect("it was just taken from the timer")
+    }
+
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
+        self.wheel.pop_due(&mut Deadlines(&mut self.slab), now)
+    }
+
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.wheel.next_wake()
+    }
+
+    pub(crate) fn id(&self, at: u32, incarnation: u32) -> AttemptId {
+        AttemptId::new(incarnation, at, self.slab[at].turn)
+    }
+
+    pub(crate) fn get(&self, at: u32) -> Option<&Attempt> {
+        self.slab.get(at)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Attempt)> {
+        self.slab.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn end_of_table(&self) -> u32 {
+        self.slab.end()
+    }
+}
+
+impl Job {
+    /// Whether all its deliveries have ended.
+    pub(crate) fn is_done(&self) -> bool {
+        self.cursor.is_none() && self.in_flight == 0 && self.deliveries.is_empty()
+    }
+
+    pub(crate) fn expired(&self, wall: UnixTime) -> bool {
+        self.rest.expires.is_some_and(|at| wall >= at)
+    }
+}
+
+impl Slot {
+    /// Whether deliveries may still be made to it, some time.
+    pub(crate) fn is_over(&self) -> bool {
+        self.removed || matches!(self.state, State::Gone { .. })
+    }
+
+    /// Whether an event with this high-water mark sees one of its subscriptions.
+    pub(crate) fn is_seen(&self, subscription: u32, high_water: u32) -> bool {
+        if self.subscription == Some(subscription) {
+            return true;
+        }
+        let found = self.retired.binary_search_by_key(&subscription, |(number, _)| *number);
+        found.is_ok_and(|at| high_water <= self.retired[at].1)
+    }
+
+    /// Whether it can take another attempt now, as far as it alone is concerned.
+    pub(crate) fn can_start(&self, durable: JournalSeq) -> bool {
+        !self.removed
+            && self.state == State::Active
+            && self.until.is_none()
+            && self.gate <= durable
+            && self.window.can_start(self.in_flight)
+    }
+}
+
+/// How a delivery's attempt ended, for its report.
+#[derive(Clone, Debug)]
+pub(crate) struct Last {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) attempts: u16,
+    pub(crate) status: u16,
+    pub(crate) failure: (u8, u8),
+    pub(crate) elapsed: Duration,
+}

@@ -1,0 +1,368 @@
+//! An attempt on its way out: it cannot become a request until the address about to be dialled is cleared.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::{BufMut, Bytes, BytesMut};
+use core::fmt;
+use core::fmt::Write as _;
+use core::net::SocketAddr;
+use http::{HeaderName, HeaderValue, Method, Request};
+use std::sync::OnceLock;
+
+use super::contract::Input;
+use crate::encoding::{self, Encoded, Encoding, Payload};
+use crate::id::{AttemptId, EndpointKey, EventId};
+use crate::matching::EventType;
+use crate::registration::{AddressError, Config, KeyRing, Policy, Target};
+use crate::response::{Denial, TransportError};
+use crate::signing::standard;
+use crate::time::{Instant, Now, UnixTime};
+
+/// The `user-agent` of every request.
+pub const USER_AGENT: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
+
+/// An event as all its requests share it. Bodies are made once for each encoding, by whichever thread is first.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) id: EventId,
+    pub(crate) event_type: EventType,
+    pub(crate) time: UnixTime,
+    pub(crate) payload: Payload,
+    encoded: [OnceLock<Encoded>; 2],
+}
+
+impl Prepared {
+    pub(crate) fn new(id: EventId, event_type: EventType, time: UnixTime, payload: Payload) -> Self {
+        Self { id, event_type, time, payload, encoded: [OnceLock::new(), OnceLock::new()] }
+    }
+
+    fn encoded(&self, encoding: Encoding) -> &Encoded {
+        let slot = match encoding {
+            Encoding::Envelope => &self.encoded[0],
+            Encoding::Data => &self.encoded[1],
+        };
+        slot.get_or_init(|| encoding::encode(encoding, self.event_type.as_str(), self.time, &self.payload))
+    }
+}
+
+/// Where and how an endpoint is reached; shared by its attempts, replaced when the endpoint changes.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) config: Config,
+    pub(crate) ring: KeyRing,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) caps: Caps,
+}
+
+/// How much of a response an adapter reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caps {
+    /// Bytes of the response head. More is [`TransportError::HeadTooLarge`]; see [`Reply::exceeds`](crate::response::Reply::exceeds).
+    pub head: usize,
+    /// Bytes of the body that are kept with the reply.
+    pub kept: usize,
+    /// Bytes of the body that are read so that the connection can be used again; with more to come it is closed.
+    pub read: usize,
+}
+
+impl Caps {
+    pub(crate) fn of(limits: &crate::limits::Limits) -> Self {
+        Self { head: limits.response_head, kept: limits.response_kept, read: limits.response_read }
+    }
+}
+
+/// One attempt: everything that an adapter needs to carry it, whichever thread it runs on.
+///
+/// The adapter resolves [`host`](Self::host), picks addresses with [`vet`](Self::vet), passes the very socket address
+/// that it is about to dial to [`clear`](Self::clear), sends what that returns, and reports the attempt exactly once
+/// with [`Input::Completed`]: with the reply, or with a [`TransportError`] at the latest when [`deadline`](Self::deadline)
+/// passes.
+#[must_use = "an attempt holds a slot until it is reported"]
+#[derive(Clone)]
+pub struct Transmit {
+    pub(crate) attempt: AttemptId,
+    pub(crate) number: u16,
+    pub(crate) started: Now,
+    pub(crate) deadline: Instant,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) event: Arc<Prepared>,
+}
+
+impl Transmit {
+    /// Which attempt this is; [`Input::Completed`] names it.
+    pub fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// The how-manieth attempt of its delivery, counted from 1.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The endpoint that it goes to.
+    pub fn endpoint(&self) -> &EndpointKey {
+        &self.wire.config.key
+    }
+
+    /// The event that it carries.
+    pub fn event(&self) -> &EventId {
+        &self.event.id
+    }
+
+    /// When the attempt must have ended, over look-up, connection, request and response, on the clock that was
+    /// passed to the machine.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The clocks when the attempt began; the wall clock is what its `webhook-timestamp` says.
+    pub fn started(&self) -> Now {
+        self.started
+    }
+
+    /// Where it goes: host, port, and whether over TLS.
+    pub fn target(&self) -> &Target {
+        &self.wire.config.target
+    }
+
+    /// The host to resolve, without brackets; a literal address needs no look-up.
+    pub fn host(&self) -> &str {
+        self.wire.config.target.server_name()
+    }
+
+    /// The port to dial.
+    pub fn port(&self) -> u16 {
+        self.wire.config.target.port()
+    }
+
+    /// How much of the response to read.
+    pub fn caps(&self) -> Caps {
+        self.wire.caps
+    }
+
+    /// Of the addresses that the host resolved to, those that may be tried, in the same order: at most 3.
+    ///
+    /// Each must still be cleared when it is dialled.
+    pub fn vet(&self, resolved: &[SocketAddr]) -> Result<Vec<SocketAddr>, Denied> {
+        self.wire.policy.vet(self.target(), resolved).map_err(|why| self.denied(why))
+    }
+
+    /// Asks the policy about the socket address that is about to be dialled, and makes the body.
+    ///
+    /// Only what this returns can be sent; see the crate's `manual` for why the check stands here. Encoding happens on
+    /// the calling thread.
+    pub fn clear(&self, addr: SocketAddr) -> Result<Cleared, Denied> {
+        self.wire.policy.check(self.target(), addr).map_err(|why| self.denied(why))?;
+        Ok(Cleared { transmit: self.clone(), peer: Peer::Address(addr) })
+    }
+
+    /// For transports that dial by themselves: a trusted proxy, a browser's `fetch`. The policy is not asked; the
+    /// resolver named here answers for the check.
+    pub fn clear_by(&self, resolver: Resolver) -> Cleared {
+        Cleared { transmit: self.clone(), peer: Peer::Other(resolver) }
+    }
+
+    fn denied(&self, why: AddressError) -> Denied {
+        Denied { attempt: self.attempt, why }
+    }
+}
+
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit")
+            .field("attempt", &self.attempt)
+            .field("number", &self.number)
+            .field("event", &self.event.id)
+            .field("endpoint", &self.wire.config.key)
+            .field("host", &self.host())
+            .field("port", &self.port())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who answers for the addresses that a transport dials by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resolver {
+    /// A forward proxy that keeps requests out of private networks.
+    TrustedProxy,
+    /// A sandbox, such as a browser, whose network is not ours to protect.
+    Sandbox,
+    /// A test without sockets.
+    Simulation,
+}
+
+/// The policy refused an address. It converts into the fact that ends the attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    attempt: AttemptId,
+    why: AddressError,
+}
+
+impl Denied {
+    /// The attempt that it ends.
+    pub fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// Which address, and which rule refused it.
+    pub fn why(&self) -> &AddressError {
+        &self.why
+    }
+
+    /// The outcome of the attempt.
+    pub fn error(&self) -> TransportError {
+        TransportError::Denied(match self.why {
+            AddressError::None => Denial::NoAddress,
+            AddressError::Port { .. } => Denial::Port,
+            AddressError::Mixed { .. } => Denial::Mixed,
+            _ => Denial::Address,
+        })
+    }
+}
+
+impl From<Denied> for Input {
+    fn from(denied: Denied) -> Self {
+        Self::Completed { attempt: denied.attempt, outcome: Err(denied.error()) }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.why)
+    }
+}
+
+impl core::error::Error for Denied {}
+
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    Address(SocketAddr),
+    Other(Resolver),
+}
+
+/// An attempt whose address is cleared: the only thing that can be sent.
+///
+/// Its request is built when asked for, on the calling thread; keys are looked up at that moment, so that a revoked key
+/// signs nothing any more. Both forms of the request come from one source and say the same.
+#[derive(Clone)]
+pub struct Cleared {
+    transmit: Transmit,
+    peer: Peer,
+}
+
+impl Cleared {
+    /// The attempt.
+    pub fn transmit(&self) -> &Transmit {
+        &self.transmit
+    }
+
+    /// The address that was cleared; `None` after [`Transmit::clear_by`].
+    pub fn addr(&self) -> Option<SocketAddr> {
+        match self.peer {
+            Peer::Address(addr) => Some(addr),
+            Peer::Other(_) => None,
+        }
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Bytes {
+        &self.encoded().body
+    }
+
+    /// The request for an HTTP client: `POST` with an absolute URI; `host` and `content-length` are left to the client.
+    pub fn request(&self) -> Request<Bytes> {
+        let mut request = Request::new(self.body().clone());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.transmit.target().uri().clone();
+        let headers = request.headers_mut();
+        headers.reserve(8 + self.transmit.wire.config.headers.len());
+        self.each_header(|name, value| {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("our own names and checked custom names");
+            let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value));
+            headers.append(name, value.expect("every value is visible ASCII or was checked when it was registered"));
+        });
+        request
+    }
+
+    /// Writes the head of an HTTP/1.1 request, up to and including the empty line; [`body`](Self::body) follows it.
+    pub fn write_head(&self, out: &mut impl BufMut) {
+        let target = self.transmit.target();
+        for part in ["POST ", target.path_and_query(), " HTTP/1.1\r\nhost: ", target.authority(), "\r\n"] {
+            out.put_slice(part.as_bytes());
+        }
+        let mut length = Decimal::default();
+        out.put_slice(b"content-length: ");
+        out.put_slice(length.format(self.body().len() as u64));
+        out.put_slice(b"\r\n");
+        self.each_header(|name, value| {
+            out.put_slice(name.as_bytes());
+            out.put_slice(b": ");
+            out.put_slice(value);
+            out.put_slice(b"\r\n");
+        });
+        out.put_slice(b"\r\n");
+    }
+
+    /// The one source of headers, `host` and `content-length` aside.
+    fn each_header(&self, mut put: impl FnMut(&str, &[u8])) {
+        let Transmit { wire, event, number, started, .. } = &self.transmit;
+        let encoded = self.encoded();
+        let timestamp = started.wall.as_secs();
+        let mut decimal = Decimal::default();
+        put("content-type", encoded.content_type.as_bytes());
+        put("user-agent", USER_AGENT.as_bytes());
+        put("accept-encoding", b"identity");
+        put(standard::ID, event.id.as_str().as_bytes());
+        put(standard::TIMESTAMP, decimal.format(timestamp));
+        let mut signatures = BytesMut::with_capacity(64);
+        wire.ring.each_active(started.wall, |key| {
+            if !signatures.is_empty() {
+                signatures.put_u8(b' ');
+            }
+            key.write_v1(event.id.as_str(), timestamp, &encoded.body, &mut signatures);
+        });
+        if !signatures.is_empty() {
+            put(standard::SIGNATURE, &signatures);
+        }
+        put("postrider-attempt", decimal.format(u64::from(*number)));
+        for (name, value) in wire.config.headers.iter() {
+            put(name, value);
+        }
+    }
+
+    fn encoded(&self) -> &Encoded {
+        self.transmit.event.encoded(self.transmit.wire.config.encoding)
+    }
+}
+
+impl fmt::Debug for Cleared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cleared").field("transmit", &self.transmit).field("peer", &self.peer).finish()
+    }
+}
+
+/// Room for a decimal number, so that writing one allocates nothing.
+#[derive(Default)]
+struct Decimal {
+    digits: [u8; 20],
+    len: usize,
+}
+
+impl Decimal {
+    fn format(&mut self, value: u64) -> &[u8] {
+        self.len = 0;
+        write!(self, "{value}").expect("a u64 has at most 20 digits");
+        &self.digits[..self.len]
+    }
+}
+
+impl fmt::Write for Decimal {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.digits.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
