@@ -124,7 +124,7 @@ impl Endpoint {
     }
 
     /// Adds a header to every request.
-    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         if let Err(why) = self.headers.insert(name.as_ref(), value.as_ref()) {
             self.note(EndpointError::Header(why));
         }
@@ -132,7 +132,7 @@ impl Endpoint {
     }
 
     /// Adds a header whose value is never printed.
-    pub fn secret_header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
+    pub fn secret_header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         if let Err(why) = self.headers.insert_secret(name.as_ref(), value.as_ref()) {
             self.note(EndpointError::Header(why));
         }

@@ -5,8 +5,11 @@
 
 use super::slab::Slab;
 use crate::id::JournalSeq;
-use crate::retry::{Link, Links, List, Wheel, WheelNodes};
+use crate::retry::{Due, Link, Links, List, Timed, Wheel};
 use crate::time::Instant;
+
+/// Entries that one call moves between levels of the wheel, at most.
+const MOVES: u32 = 64;
 
 /// A delivery that waits, or whose retry is in flight.
 #[derive(Debug)]
@@ -43,35 +46,42 @@ pub(crate) enum Place {
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     slab: Slab<Delivery>,
-    wheel: Wheel,
+    wheel: Wheel<Queue>,
 }
 
-/// The three lists that a delivery may be in, each a view of the slab.
-struct ByEndpoint<'a>(&'a mut Slab<Delivery>);
-struct ByEvent<'a>(&'a mut Slab<Delivery>);
-struct Queue<'a>(&'a mut Slab<Delivery>);
+/// The link to the neighbours at the same endpoint.
+#[derive(Debug)]
+pub(crate) enum ByEndpoint {}
 
-impl Links for ByEndpoint<'_> {
-    fn link(&mut self, handle: u32) -> &mut Link {
-        &mut self.0[handle].by_endpoint
-    }
+/// The link to the neighbours of the same event.
+#[derive(Debug)]
+pub(crate) enum ByEvent {}
+
+/// The link to the neighbours that wait for the same thing.
+#[derive(Debug)]
+pub(crate) enum Queue {}
+
+macro_rules! links {
+    ($name:ty, $field:ident) => {
+        impl Links<$name> for Slab<Delivery> {
+            fn link(&self, handle: u32) -> Link {
+                self[handle].$field
+            }
+
+            fn link_mut(&mut self, handle: u32) -> &mut Link {
+                &mut self[handle].$field
+            }
+        }
+    };
 }
 
-impl Links for ByEvent<'_> {
-    fn link(&mut self, handle: u32) -> &mut Link {
-        &mut self.0[handle].by_event
-    }
-}
+links!(ByEndpoint, by_endpoint);
+links!(ByEvent, by_event);
+links!(Queue, queue);
 
-impl Links for Queue<'_> {
-    fn link(&mut self, handle: u32) -> &mut Link {
-        &mut self.0[handle].queue
-    }
-}
-
-impl WheelNodes for Queue<'_> {
+impl Timed<Queue> for Slab<Delivery> {
     fn due(&self, handle: u32) -> Instant {
-        self.0[handle].due
+        self[handle].due
     }
 }
 
@@ -79,8 +89,8 @@ impl Deliveries {
     /// Adds a delivery to the lists of its endpoint and of its event; it waits for nothing yet.
     pub(crate) fn insert(
         &mut self,
-        event: (u32, &mut List),
-        endpoint: (u32, &mut List),
+        event: (u32, &mut List<ByEvent>),
+        endpoint: (u32, &mut List<ByEndpoint>),
         subscription: u32,
         attempts: u16,
     ) -> u32 {
@@ -95,16 +105,16 @@ impl Deliveries {
             attempts,
             place: Place::Nowhere,
         });
-        event.1.push_back(&mut ByEvent(&mut self.slab), handle);
-        endpoint.1.push_back(&mut ByEndpoint(&mut self.slab), handle);
+        event.1.push_back(&mut self.slab, handle);
+        endpoint.1.push_back(&mut self.slab, handle);
         handle
     }
 
     /// Takes a delivery out of the lists of its endpoint and of its event; it must wait for nothing any more.
-    pub(crate) fn remove(&mut self, handle: u32, event: &mut List, endpoint: &mut List) {
+    pub(crate) fn remove(&mut self, handle: u32, event: &mut List<ByEvent>, endpoint: &mut List<ByEndpoint>) {
         debug_assert_eq!(self.slab[handle].place, Place::Nowhere);
-        event.remove(&mut ByEvent(&mut self.slab), handle);
-        endpoint.remove(&mut ByEndpoint(&mut self.slab), handle);
+        event.remove(&mut self.slab, handle);
+        endpoint.remove(&mut self.slab, handle);
         self.slab.remove(handle);
     }
 
@@ -112,24 +122,24 @@ impl Deliveries {
     pub(crate) fn arm(&mut self, handle: u32, due: Instant) {
         let delivery = self.at_rest(handle, Place::Timer);
         delivery.due = due;
-        self.wheel.insert(&mut Queue(&mut self.slab), handle);
+        self.wheel.insert(&mut self.slab, handle);
     }
 
     /// Lets it wait in a queue, behind the others.
-    pub(crate) fn push_back(&mut self, queue: &mut List, handle: u32, place: Place) {
+    pub(crate) fn push_back(&mut self, queue: &mut List<Queue>, handle: u32, place: Place) {
         self.at_rest(handle, place);
-        queue.push_back(&mut Queue(&mut self.slab), handle);
+        queue.push_back(&mut self.slab, handle);
     }
 
     /// Lets it wait in a queue, before the others.
-    pub(crate) fn push_front(&mut self, queue: &mut List, handle: u32, place: Place) {
+    pub(crate) fn push_front(&mut self, queue: &mut List<Queue>, handle: u32, place: Place) {
         self.at_rest(handle, place);
-        queue.push_front(&mut Queue(&mut self.slab), handle);
+        queue.push_front(&mut self.slab, handle);
     }
 
     /// Takes the first of a queue.
-    pub(crate) fn pop_front(&mut self, queue: &mut List) -> Option<u32> {
-        let handle = queue.pop_front(&mut Queue(&mut self.slab))?;
+    pub(crate) fn pop_front(&mut self, queue: &mut List<Queue>) -> Option<u32> {
+        let handle = queue.pop_front(&mut self.slab)?;
         self.slab[handle].place = Place::Nowhere;
         Some(handle)
     }
@@ -140,21 +150,23 @@ impl Deliveries {
     }
 
     /// Takes it out of whatever it waits in. `ready` and `stalled` are the queues of its endpoint and its event.
-    pub(crate) fn unqueue(&mut self, handle: u32, ready: &mut List, stalled: &mut List) {
+    pub(crate) fn unqueue(&mut self, handle: u32, ready: &mut List<Queue>, stalled: &mut List<Queue>) {
         match self.slab[handle].place {
             Place::Nowhere | Place::InFlight => {}
-            Place::Timer => self.wheel.remove(&mut Queue(&mut self.slab), handle),
-            Place::Ready => ready.remove(&mut Queue(&mut self.slab), handle),
-            Place::Stalled => stalled.remove(&mut Queue(&mut self.slab), handle),
+            Place::Timer => self.wheel.remove(&mut self.slab, handle),
+            Place::Ready => ready.remove(&mut self.slab, handle),
+            Place::Stalled => stalled.remove(&mut self.slab, handle),
         }
         self.slab[handle].place = Place::Nowhere;
     }
 
-    /// Takes a delivery whose time has come.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        let handle = self.wheel.pop_due(&mut Queue(&mut self.slab), now)?;
-        self.slab[handle].place = Place::Nowhere;
-        Some(handle)
+    /// Takes a delivery whose time has come; a bounded piece of the search.
+    pub(crate) fn poll_due(&mut self, now: Instant) -> Due {
+        let due = self.wheel.poll(&mut self.slab, now, MOVES);
+        if let Due::Entry(handle) = due {
+            self.slab[handle].place = Place::Nowhere;
+        }
+        due
     }
 
     /// When to look for due ones again; later than the last `now`.
@@ -163,8 +175,8 @@ impl Deliveries {
     }
 
     /// The delivery behind another in its event's list.
-    pub(crate) fn next_of_event(&self, handle: u32) -> Option<u32> {
-        self.slab[handle].by_event.next()
+    pub(crate) fn next_of_event(&self, list: &List<ByEvent>, handle: u32) -> Option<u32> {
+        list.after(&self.slab, handle)
     }
 
     pub(crate) fn get(&self, handle: u32) -> Option<&Delivery> {

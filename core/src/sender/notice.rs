@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
-use crate::response::Rule;
+use crate::response::Ruling;
 
 /// Something worth telling. Losing one never hangs or lies to anyone: each can be found out by a getter too.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Notice {
         /// Which attempt failed, counted from 1.
         attempt: u16,
         /// Why.
-        rule: Rule,
+        ruling: Ruling,
         /// When the next one is due, from now.
         delay: Duration,
     },
@@ -39,7 +39,7 @@ pub enum Notice {
         /// Attempts made.
         attempts: u16,
         /// Why the last one failed.
-        rule: Rule,
+        ruling: Ruling,
     },
     /// A delivery must not be tried again.
     Refused {
@@ -48,7 +48,7 @@ pub enum Notice {
         /// The event.
         event: EventId,
         /// Why.
-        rule: Rule,
+        ruling: Ruling,
     },
     /// A delivery's event expired before it could be delivered.
     Expired {
@@ -118,13 +118,13 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settled { event, .. } => write!(f, "{event}: all deliveries have ended"),
-            Self::Retrying { endpoint, event, attempt, rule, delay } => {
-                write!(f, "{event} to {endpoint}: attempt {attempt} failed ({rule}), next in {delay:.1?}")
+            Self::Retrying { endpoint, event, attempt, ruling, delay } => {
+                write!(f, "{event} to {endpoint}: attempt {attempt} failed ({ruling}), next in {delay:.1?}")
             }
-            Self::Exhausted { endpoint, event, attempts, rule } => {
-                write!(f, "{event} to {endpoint}: given up after {attempts} attempts, the last because {rule}")
+            Self::Exhausted { endpoint, event, attempts, ruling } => {
+                write!(f, "{event} to {endpoint}: given up after {attempts} attempts, the last because {ruling}")
             }
-            Self::Refused { endpoint, event, rule } => write!(f, "{event} to {endpoint}: refused for good, {rule}"),
+            Self::Refused { endpoint, event, ruling } => write!(f, "{event} to {endpoint}: refused for good, {ruling}"),
             Self::Expired { endpoint, event } => write!(f, "{event} to {endpoint}: expired before it was delivered"),
             Self::Lost { endpoint, event } => write!(f, "{event} to {endpoint}: lost, its payload cannot be read"),
             Self::Gone { endpoint } => write!(f, "{endpoint} answered 410: it gets nothing more"),

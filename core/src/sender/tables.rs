@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::deliveries::{ByEndpoint, ByEvent, Queue};
 use super::report::{DeliveryReport, Tally};
 use super::slab::Slab;
 use super::transmit::{Prepared, Wire};
@@ -13,8 +14,11 @@ use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, TenantI
 use crate::journal::Accepted;
 use crate::matching::{Cursor, EventType, Index};
 use crate::registration::{Draft, State};
-use crate::retry::{Link, Links, List, Wheel, WheelNodes, Window};
+use crate::retry::{Due, Link, Links, List, Timed, Wheel, Window};
 use crate::time::{Instant, UnixTime};
+
+/// Entries that one call moves between levels of a wheel, at most.
+const MOVES: u32 = 64;
 
 /// A tenant: what its endpoints want.
 #[derive(Debug)]
@@ -42,8 +46,8 @@ pub(crate) struct Job {
     pub(crate) unmarked: u32,
     /// After a restore: subscriptions beyond the mark that are accounted for already.
     pub(crate) skip: Option<Box<BTreeSet<u32>>>,
-    pub(crate) deliveries: List,
-    pub(crate) stalled: List,
+    pub(crate) deliveries: List<ByEvent>,
+    pub(crate) stalled: List<Queue>,
     pub(crate) in_flight: u32,
     pub(crate) cancelled: bool,
     /// It waits for credit in the ring of fan-outs.
@@ -96,9 +100,9 @@ pub(crate) struct Slot {
     pub(crate) window: Window,
     pub(crate) in_flight: u16,
     /// All its deliveries that wait or whose retry is in flight.
-    pub(crate) deliveries: List,
+    pub(crate) deliveries: List<ByEndpoint>,
     /// Those that wait for nothing but the endpoint.
-    pub(crate) ready: List,
+    pub(crate) ready: List<Queue>,
     /// It is in the ring of endpoints that can start something.
     pub(crate) in_ring: bool,
     /// When it may start again after being throttled, or when its hold ends.
@@ -192,17 +196,19 @@ pub(crate) struct Queues {
     pub(crate) chores: VecDeque<Chore>,
 }
 
-struct Timers<'a>(&'a mut Slab<Slot>);
+impl Links for Slab<Slot> {
+    fn link(&self, handle: u32) -> Link {
+        self[handle].timer
+    }
 
-impl Links for Timers<'_> {
-    fn link(&mut self, handle: u32) -> &mut Link {
-        &mut self.0[handle].timer
+    fn link_mut(&mut self, handle: u32) -> &mut Link {
+        &mut self[handle].timer
     }
 }
 
-impl WheelNodes for Timers<'_> {
+impl Timed for Slab<Slot> {
     fn due(&self, handle: u32) -> Instant {
-        self.0[handle].until.expect("only an endpoint with a time is in the wheel")
+        self[handle].until.expect("only an endpoint with a time is in the wheel")
     }
 }
 
@@ -210,19 +216,21 @@ impl Endpoints {
     /// Wakes the endpoint at a time, instead of the time set before.
     pub(crate) fn wake_at(&mut self, at: u32, until: Option<Instant>) {
         if self.slab[at].until.is_some() {
-            self.wheel.remove(&mut Timers(&mut self.slab), at);
+            self.wheel.remove(&mut self.slab, at);
         }
         self.slab[at].until = until;
         if until.is_some() {
-            self.wheel.insert(&mut Timers(&mut self.slab), at);
+            self.wheel.insert(&mut self.slab, at);
         }
     }
 
-    /// Takes an endpoint whose time has come.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        let at = self.wheel.pop_due(&mut Timers(&mut self.slab), now)?;
-        self.slab[at].until = None;
-        Some(at)
+    /// Takes an endpoint whose time has come; a bounded piece of the search.
+    pub(crate) fn poll_due(&mut self, now: Instant) -> Due {
+        let due = self.wheel.poll(&mut self.slab, now, MOVES);
+        if let Due::Entry(at) = due {
+            self.slab[at].until = None;
+        }
+        due
     }
 
     pub(crate) fn wake(&self) -> Option<Instant> {
@@ -230,17 +238,19 @@ impl Endpoints {
     }
 }
 
-struct Deadlines<'a>(&'a mut Slab<Attempt>);
+impl Links for Slab<Attempt> {
+    fn link(&self, handle: u32) -> Link {
+        self[handle].timer
+    }
 
-impl Links for Deadlines<'_> {
-    fn link(&mut self, handle: u32) -> &mut Link {
-        &mut self.0[handle].timer
+    fn link_mut(&mut self, handle: u32) -> &mut Link {
+        &mut self[handle].timer
     }
 }
 
-impl WheelNodes for Deadlines<'_> {
+impl Timed for Slab<Attempt> {
     fn due(&self, handle: u32) -> Instant {
-        self.0[handle].ends
+        self[handle].ends
     }
 }
 
@@ -272,7 +282,7 @@ impl Attempts {
             stage: Stage::Flying,
             timer: Link::default(),
         });
-        self.wheel.insert(&mut Deadlines(&mut self.slab), at);
+        self.wheel.insert(&mut self.slab, at);
         AttemptId::new(incarnation, at, self.turn)
     }
 
@@ -284,13 +294,13 @@ impl Attempts {
 
     /// Frees the slot.
     pub(crate) fn end(&mut self, at: u32) -> Attempt {
-        self.wheel.remove(&mut Deadlines(&mut self.slab), at);
+        self.wheel.remove(&mut self.slab, at);
         self.slab.remove(at).expect("it was just found")
     }
 
     /// Moves an attempt to a later stage, in which it keeps its slot until `ends`.
     pub(crate) fn give_up(&mut self, at: u32, stage: Stage, ends: Instant, delivery: Option<u32>) {
-        self.wheel.remove(&mut Deadlines(&mut self.slab), at);
+        self.wheel.remove(&mut self.slab, at);
         self.linger(at, stage, ends, delivery);
     }
 
@@ -300,7 +310,7 @@ impl Attempts {
         attempt.stage = stage;
         attempt.ends = ends;
         attempt.delivery = delivery;
-        self.wheel.insert(&mut Deadlines(&mut self.slab), at);
+        self.wheel.insert(&mut self.slab, at);
     }
 
     /// Frees the slot of an attempt that was just taken from the timer.
@@ -308,8 +318,9 @@ impl Attempts {
         self.slab.remove(at).expect("it was just taken from the timer")
     }
 
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        self.wheel.pop_due(&mut Deadlines(&mut self.slab), now)
+    /// Takes an attempt whose time is over; a bounded piece of the search.
+    pub(crate) fn poll_due(&mut self, now: Instant) -> Due {
+        self.wheel.poll(&mut self.slab, now, MOVES)
     }
 
     pub(crate) fn wake(&self) -> Option<Instant> {
@@ -369,7 +380,7 @@ impl Slot {
             && self.state == State::Active
             && self.until.is_none()
             && self.gate <= durable
-            && self.window.can_start(self.in_flight)
+            && self.window.can_start(u32::from(self.in_flight))
     }
 }
 

@@ -1,11 +1,10 @@
 //! An attempt on its way out: it cannot become a request until the address about to be dialled is cleared.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 use core::fmt;
 use core::fmt::Write as _;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use http::{HeaderName, HeaderValue, Method, Request};
 use std::sync::OnceLock;
 
@@ -13,7 +12,7 @@ use super::contract::Input;
 use crate::encoding::{self, Encoded, Encoding, Payload};
 use crate::id::{AttemptId, EndpointKey, EventId};
 use crate::matching::EventType;
-use crate::registration::{AddressError, Config, KeyRing, Policy, Target};
+use crate::registration::{AddressError, Config, KeyRing, Policy, Target, Vetted};
 use crate::response::{Denial, TransportError};
 use crate::signing::standard;
 use crate::time::{Instant, Now, UnixTime};
@@ -144,7 +143,7 @@ impl Transmit {
     /// Of the addresses that the host resolved to, those that may be tried, in the same order: at most 3.
     ///
     /// Each must still be cleared when it is dialled.
-    pub fn vet(&self, resolved: &[SocketAddr]) -> Result<Vec<SocketAddr>, Denied> {
+    pub fn vet(&self, resolved: &[IpAddr]) -> Result<Vetted, Denied> {
         self.wire.policy.vet(self.target(), resolved).map_err(|why| self.denied(why))
     }
 
@@ -214,10 +213,13 @@ impl Denied {
     /// The outcome of the attempt.
     pub fn error(&self) -> TransportError {
         TransportError::Denied(match self.why {
-            AddressError::None => Denial::NoAddress,
-            AddressError::Port { .. } => Denial::Port,
-            AddressError::Mixed { .. } => Denial::Mixed,
-            _ => Denial::Address,
+            AddressError::NoAddress => Denial::NoAddress,
+            AddressError::OtherPort { .. } => Denial::Port,
+            AddressError::NotListed { .. } => Denial::Mixed,
+            AddressError::Cleartext => Denial::Scheme,
+            AddressError::NotPublic { .. } | AddressError::OtherAddress { .. } | AddressError::Scoped { .. } => {
+                Denial::Address
+            }
         })
     }
 }
@@ -328,7 +330,7 @@ impl Cleared {
         }
         put("postrider-attempt", decimal.format(u64::from(*number)));
         for (name, value) in wire.config.headers.iter() {
-            put(name, value);
+            put(name.as_str(), value.as_bytes());
         }
     }
 

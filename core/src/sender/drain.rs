@@ -1,0 +1,256 @@
+//! Effects, pulled: what a drain does, in which order, and how it ends.
+
+use super::contract::{Output, PersistFailure, Wake};
+use super::notice::Notice;
+use super::persist::Failure;
+use super::tables::{Chore, Gate};
+use super::{Sender, Stage};
+use crate::id::JournalSeq;
+use crate::limits;
+use crate::registration::State;
+use crate::retry::Due;
+use crate::time::Instant;
+
+/// What one step of a drain came to.
+pub(super) enum Step {
+    Effect(Output),
+    /// Something was done that shows later.
+    Worked,
+    Nothing,
+}
+
+impl Sender {
+    /// The next effect. Call it until it says [`Output::Wait`]; any number of facts and commands may come in between.
+    ///
+    /// At most [`limits::DRAIN_BUDGET`] effects and inner steps, taken together, come between two waits.
+    pub fn poll_output(&mut self) -> Output {
+        loop {
+            if self.budget == 0 {
+                self.budget = limits::DRAIN_BUDGET;
+                if self.has_work() {
+                    return self.wait(Wake::Ready);
+                }
+            }
+            match self.step() {
+                Step::Effect(output) => {
+                    self.budget -= 1;
+                    return output;
+                }
+                Step::Worked => self.budget -= 1,
+                Step::Nothing => {
+                    self.budget = limits::DRAIN_BUDGET;
+                    let wake = self.wake();
+                    return self.wait(wake);
+                }
+            }
+        }
+    }
+
+    /// One step, the most urgent first: time, then the log, then what frees resources, then what is told, then what
+    /// starts.
+    fn step(&mut self) -> Step {
+        match self.phase {
+            Stage::Running | Stage::Draining | Stage::Closing => {}
+            Stage::Fencing => return self.step_fencing(),
+            Stage::Closed | Stage::Fenced => return Step::Nothing,
+        }
+        if self.release_gates() || self.expire() {
+            return Step::Worked;
+        }
+        if let Some(batch) = self.outbox.issue(self.mono(), self.phase == Stage::Closing) {
+            return Step::Effect(Output::Persist(batch));
+        }
+        if let Some(attempt) = self.queues.aborts.pop_front() {
+            return Step::Effect(Output::Abort(attempt));
+        }
+        if let Some(notice) = self.next_notice() {
+            return Step::Effect(Output::Notice(notice));
+        }
+        if self.phase == Stage::Draining && self.attempts.len() == 0 && self.queues.chores.is_empty() {
+            self.phase = Stage::Closing;
+            return Step::Worked;
+        }
+        if self.phase == Stage::Closing {
+            return self.step_closing();
+        }
+        if let Some(request) = self.next_load() {
+            return Step::Effect(Output::Load(request));
+        }
+        if let Some(chore) = self.queues.chores.pop_front() {
+            self.work_on(chore);
+            return Step::Worked;
+        }
+        match self.next_transmit() {
+            Step::Nothing => {}
+            found => return found,
+        }
+        self.step_snapshot()
+    }
+
+    fn step_closing(&mut self) -> Step {
+        if self.outbox.is_empty() && self.notices.queue.is_empty() && self.queues.aborts.is_empty() {
+            self.phase = Stage::Closed;
+            return Step::Worked;
+        }
+        Step::Nothing
+    }
+
+    fn step_fencing(&mut self) -> Step {
+        if let Some(attempt) = self.queues.aborts.pop_front() {
+            return Step::Effect(Output::Abort(attempt));
+        }
+        self.phase = Stage::Fenced;
+        Step::Effect(Output::Notice(Notice::Fenced))
+    }
+
+    /// Whether another step would do something.
+    fn has_work(&self) -> bool {
+        match self.phase {
+            Stage::Running | Stage::Draining | Stage::Closing => {}
+            Stage::Fencing => return true,
+            Stage::Closed | Stage::Fenced => return false,
+        }
+        let now = self.mono();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let durable = self.outbox.durable();
+        let closing = self.phase == Stage::Closing;
+        self.queues.gates.front().is_some_and(|(seq, _)| *seq <= durable)
+            || due(self.attempts.wake())
+            || due(self.endpoints.wake())
+            || due(self.deliveries.wake())
+            || due(self.loads.wake())
+            || self.outbox.ready(now, closing)
+            || !self.queues.aborts.is_empty()
+            || self.notices.queue.front().is_some_and(|(gate, _)| *gate <= durable)
+            || (self.notices.queue.is_empty() && self.notices.folded > 0)
+            || (self.phase == Stage::Draining && self.attempts.len() == 0 && self.queues.chores.is_empty())
+            || (closing && self.outbox.is_empty() && self.notices.queue.is_empty())
+            || (!closing && (!self.queues.chores.is_empty() || self.loads.is_ready() || self.has_more_to_send()))
+    }
+
+    /// When to come back, after a step that found nothing to do.
+    fn wake(&self) -> Wake {
+        if matches!(self.phase, Stage::Closed | Stage::Fenced) {
+            return Wake::Closed;
+        }
+        let timers = [self.attempts.wake(), self.endpoints.wake(), self.deliveries.wake(), self.loads.wake()];
+        let timers = timers.into_iter().chain([self.outbox.wake()]).flatten();
+        match timers.min() {
+            Some(at) => {
+                assert!(at > self.now.mono, "a wake must lie ahead: {at:?} is not after {:?}", self.now.mono);
+                Wake::At(at)
+            }
+            None => Wake::Input,
+        }
+    }
+
+    fn wait(&mut self, wake: Wake) -> Output {
+        self.stats.waits += 1;
+        Output::Wait(wake)
+    }
+
+    /// Lets happen what waited for a record that is durable now; one at a time.
+    fn release_gates(&mut self) -> bool {
+        let durable = self.outbox.durable();
+        let Some((seq, gate)) = self.queues.gates.front().copied().filter(|(seq, _)| *seq <= durable) else {
+            return false;
+        };
+        self.queues.gates.pop_front();
+        match gate {
+            Gate::Event(job) => {
+                if self.jobs.slab.get(job).is_some_and(|known| known.seq == seq) {
+                    self.start_scan(job);
+                    self.maybe_evict(job);
+                }
+            }
+            Gate::Endpoint(at) => self.endpoint_durable(at, seq),
+            Gate::Cancel(job, event) => {
+                self.chore(Chore::AbortOf(job, event, 0));
+                self.chore(Chore::Cancel(job, event));
+            }
+        }
+        true
+    }
+
+    fn endpoint_durable(&mut self, at: u32, seq: JournalSeq) {
+        let Some(slot) = self.endpoints.slab.get(at).filter(|slot| slot.gate == seq) else { return };
+        slot.wire.ring.publish(&slot.draft);
+        if slot.is_over() {
+            self.chore(Chore::AbortTo(at, 0));
+            self.chore(Chore::Discard(at));
+        }
+        self.wake_endpoint(at);
+    }
+
+    /// Handles one timer whose time has come.
+    fn expire(&mut self) -> bool {
+        let now = self.mono();
+        match self.attempts.poll_due(now) {
+            Due::Entry(at) => {
+                self.attempt_overdue(at);
+                return true;
+            }
+            Due::Unfinished => return true,
+            Due::Nothing => {}
+        }
+        match self.endpoints.poll_due(now) {
+            Due::Entry(at) => {
+                self.endpoint_due(at);
+                return true;
+            }
+            Due::Unfinished => return true,
+            Due::Nothing => {}
+        }
+        match self.deliveries.poll_due(now) {
+            Due::Entry(handle) => {
+                self.make_ready(handle);
+                return true;
+            }
+            Due::Unfinished => return true,
+            Due::Nothing => {}
+        }
+        self.retry_load()
+    }
+
+    /// A throttled endpoint may go on, or a disabled one has been held long enough.
+    fn endpoint_due(&mut self, at: u32) {
+        let slot = &self.endpoints.slab[at];
+        match slot.state {
+            State::Disabled { .. } => {
+                let endpoint = slot.key.clone();
+                self.tell(JournalSeq::ZERO, Notice::HoldEnded { endpoint });
+                self.chore(Chore::Discard(at));
+            }
+            State::Active | State::Paused { .. } | State::Gone { .. } => self.wake_endpoint(at),
+        }
+    }
+
+    fn next_notice(&mut self) -> Option<Notice> {
+        let durable = self.outbox.durable();
+        match self.notices.queue.front() {
+            Some((gate, _)) if *gate <= durable => self.notices.queue.pop_front().map(|(_, notice)| notice),
+            Some(_) => None,
+            None if self.notices.folded > 0 => Some(Notice::Folded(core::mem::take(&mut self.notices.folded))),
+            None => None,
+        }
+    }
+
+    pub(super) fn persist_failed(&mut self, from: JournalSeq, why: PersistFailure) {
+        match self.outbox.fail(from, why) {
+            Failure::Again => self.tell(JournalSeq::ZERO, Notice::JournalBroken { from }),
+            Failure::WaitForRoom => self.tell(JournalSeq::ZERO, Notice::JournalFull),
+            Failure::Stale => self.stats.stale += 1,
+            Failure::Fence => {
+                self.abort_everything();
+                self.phase = Stage::Fencing;
+            }
+        }
+    }
+
+    /// Queues an abort of everything that the adapter still carries.
+    pub(super) fn abort_everything(&mut self) {
+        let flying = self.attempts.iter().filter(|(_, attempt)| attempt.stage == super::tables::Stage::Flying);
+        let ids = flying.map(|(at, _)| self.attempts.id(at, self.incarnation));
+        self.queues.aborts.extend(ids);
+    }
+}

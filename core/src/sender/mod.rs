@@ -1,0 +1,413 @@
+//! The sending machine: three verbs, a drain, and the rooms behind them.
+//!
+//! Commands may be refused, facts may not, effects are pulled. See the crate's first page for the contract and its
+//! laws, and `manual` for why it is so.
+//!
+//! ```text
+//!   publish ──> accepted record ──> durable ──> fan-out by cursor ──> Transmit ──> Completed ──> verdict
+//!                                                    │ endpoint busy                  │ retry
+//!                                                    └──> waits (48 bytes) <──────────┘
+//! ```
+
+mod attempts;
+mod chores;
+mod commands;
+mod contract;
+mod deliveries;
+mod drain;
+mod explain;
+mod fanout;
+mod load;
+mod notice;
+mod persist;
+mod publish;
+mod repeats;
+mod report;
+mod restore;
+mod slab;
+mod snapshot;
+mod tables;
+mod transmit;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub use commands::{Change, CommandError, Put, PutError};
+pub use contract::{
+    Input, LoadError, LoadRequest, Output, PersistBatch, PersistFailure, SnapshotPart, Wake, Watermark,
+};
+pub use explain::{Explanation, Page};
+pub use notice::Notice;
+pub use publish::{Receipt, Refused, Told};
+pub use report::{DeliveryReport, EventReport, Fate, Tally};
+pub use restore::{Restore, RestoreError};
+pub use transmit::{Caps, Cleared, Denied, Resolver, Transmit, USER_AGENT};
+
+use crate::id::{JournalSeq, TenantId};
+use crate::journal::Record;
+use crate::limits::{self, Limits};
+use crate::registration::Policy;
+use crate::seed::Seed;
+use crate::time::{Instant, Now};
+use deliveries::Deliveries;
+use load::Loads;
+use persist::Outbox;
+use repeats::Repeats;
+use report::Shelf;
+use snapshot::Snapshots;
+use tables::{Attempts, Chore, Endpoints, Gate, Jobs, Queues, Tenant};
+
+/// What a sender is made with.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Config {
+    /// What it may hold.
+    pub limits: Limits,
+    /// Where requests may go.
+    pub policy: Policy,
+}
+
+impl Config {
+    /// The defaults: public https targets only.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With this policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// With these limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// The sending machine.
+///
+/// # Commands
+/// [`publish`](Self::publish), [`put`](Self::put), [`pause`](Self::pause), [`resume`](Self::resume),
+/// [`disable`](Self::disable), [`remove`](Self::remove), [`add_key`](Self::add_key), [`expire_key`](Self::expire_key),
+/// [`revoke_key`](Self::revoke_key), [`cancel`](Self::cancel), [`close`](Self::close): wishes, which may be refused.
+/// # Facts
+/// [`handle`](Self::handle): what has happened.
+/// # Effects
+/// [`poll_output`](Self::poll_output): what is to be done.
+/// # Getters
+/// Everything else; none of them changes anything.
+///
+/// It is `Send` and has no thread of its own: one thread at a time drives it.
+#[derive(Debug)]
+pub struct Sender {
+    limits: Limits,
+    policy: Arc<Policy>,
+    seed: Seed,
+    incarnation: u32,
+    now: Now,
+    phase: Stage,
+    credit: u32,
+    outbox: Outbox,
+    tenants: Vec<Tenant>,
+    tenant_by_id: BTreeMap<TenantId, u32>,
+    endpoints: Endpoints,
+    /// Subscription numbers to endpoints.
+    subscriptions: BTreeMap<u32, u32>,
+    next_subscription: u32,
+    /// Retired subscriptions that older fan-outs may still see: (retired at, number), ascending.
+    retired: VecDeque<(u32, u32)>,
+    jobs: Jobs,
+    deliveries: Deliveries,
+    attempts: Attempts,
+    repeats: Repeats,
+    shelf: Shelf,
+    queues: Queues,
+    loads: Loads,
+    snapshots: Snapshots,
+    notices: Notices,
+    budget: u32,
+    stats: Stats,
+}
+
+/// How a machine's life goes: running, then draining or closing, then over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// Starts nothing new and waits for what is in flight.
+    Draining,
+    /// Waits for the log only.
+    Closing,
+    /// The log has failed for good; tells about it, then ends.
+    Fencing,
+    Closed,
+    Fenced,
+}
+
+/// How to close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing between waiting and not waiting")]
+pub enum Close {
+    /// Start nothing new, wait for attempts in flight.
+    Drain,
+    /// Abort attempts in flight; their deliveries stay pending in the journal.
+    Now,
+}
+
+/// Where a machine is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Life {
+    /// It works.
+    Running,
+    /// It was told to close and has not finished.
+    Closing,
+    /// It is closed.
+    Closed,
+    /// Its log failed twice in a row, and it has stopped.
+    Fenced,
+}
+
+/// Counters since the machine was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Events accepted.
+    pub accepted: u64,
+    /// Repeats recognised.
+    pub repeats: u64,
+    /// Attempts started.
+    pub attempts: u64,
+    /// How deliveries ended.
+    pub tally: Tally,
+    /// Facts about things the machine does not know any more.
+    pub stale: u64,
+    /// Deliveries that an overdue attempt turned out to have made.
+    pub late: u64,
+    /// Times the monotonic clock went back.
+    pub clock_regressions: u64,
+    /// Drains that ended: how often the driver came by.
+    pub waits: u64,
+    /// Payloads read back.
+    pub loaded: u64,
+}
+
+/// Notices on their way out, each behind the record that makes it true.
+#[derive(Debug, Default)]
+struct Notices {
+    queue: VecDeque<(JournalSeq, Notice)>,
+    folded: u64,
+}
+
+impl Sender {
+    /// A machine with an empty store. Its first record is the store's first, and carries the seed.
+    ///
+    /// For a store that has records, see [`Restore`].
+    pub fn new(config: Config, seed: Seed, now: Now) -> Self {
+        let mut sender = Self::empty(config, seed, JournalSeq::ZERO, now);
+        sender.record(&Record::Genesis { seed });
+        sender.open(1);
+        sender
+    }
+
+    fn empty(config: Config, seed: Seed, last: JournalSeq, now: Now) -> Self {
+        Self {
+            limits: config.limits,
+            policy: Arc::new(config.policy),
+            seed,
+            incarnation: 0,
+            now,
+            phase: Stage::Running,
+            credit: 64,
+            outbox: Outbox::new(last),
+            tenants: Vec::new(),
+            tenant_by_id: BTreeMap::new(),
+            endpoints: Endpoints::default(),
+            subscriptions: BTreeMap::new(),
+            next_subscription: 1,
+            retired: VecDeque::new(),
+            jobs: Jobs::default(),
+            deliveries: Deliveries::default(),
+            attempts: Attempts::default(),
+            repeats: Repeats::default(),
+            shelf: Shelf::default(),
+            queues: Queues::default(),
+            loads: Loads::default(),
+            snapshots: Snapshots::default(),
+            notices: Notices::default(),
+            budget: limits::DRAIN_BUDGET,
+            stats: Stats::default(),
+        }
+    }
+
+    fn open(&mut self, incarnation: u32) {
+        self.incarnation = incarnation;
+        let at = self.now.wall;
+        self.record(&Record::Opened { incarnation, at });
+    }
+
+    /// Takes note of something that has happened. Never refused: what is stale is counted and dropped, and after the
+    /// machine's end nothing has an effect.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        if self.is_over() {
+            return;
+        }
+        self.clock(now);
+        match input {
+            Input::Tick => {}
+            Input::Completed { attempt, outcome } => self.completed(attempt, &outcome),
+            Input::Persisted(seq) => {
+                if self.outbox.acknowledge(seq) {
+                    self.snapshots.note_durable(self.outbox.durable());
+                } else {
+                    self.stats.stale += u64::from(seq > self.outbox.durable());
+                }
+            }
+            Input::PersistFailed { from, why } => self.persist_failed(from, why),
+            Input::Room(bytes) => self.outbox.set_room(bytes),
+            Input::Loaded { request, result } => self.loaded(request, result),
+            Input::Credit(attempts) => self.credit = attempts,
+        }
+    }
+
+    /// Stops: publishes are refused at once. With [`Close::Drain`] attempts in flight may end first. What is pending
+    /// stays in the journal. When it is done, [`Wake::Closed`] says so. Closing again can only hasten it.
+    pub fn close(&mut self, now: Now, how: Close) {
+        if self.is_over() {
+            return;
+        }
+        self.clock(now);
+        match (self.phase, how) {
+            (Stage::Running, Close::Drain) => self.phase = Stage::Draining,
+            (Stage::Running | Stage::Draining, Close::Now) => {
+                self.abort_everything();
+                self.phase = Stage::Closing;
+            }
+            (Stage::Draining | Stage::Closing | Stage::Fencing | Stage::Closed | Stage::Fenced, _) => {}
+        }
+    }
+
+    /// Where the machine is in its life.
+    pub fn life(&self) -> Life {
+        match self.phase {
+            Stage::Running => Life::Running,
+            Stage::Draining | Stage::Closing | Stage::Fencing => Life::Closing,
+            Stage::Closed => Life::Closed,
+            Stage::Fenced => Life::Fenced,
+        }
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The last record that is durable.
+    pub fn durable(&self) -> JournalSeq {
+        self.outbox.durable()
+    }
+
+    /// The last record that exists.
+    pub fn last_record(&self) -> JournalSeq {
+        self.outbox.last()
+    }
+
+    /// How often its store has been opened, this time included.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// The time that it was last told, with the monotonic clock held where it went back.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Attempts in flight, with those that were given up and still hold their slots.
+    pub fn in_flight(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Deliveries that wait, those whose retry is in flight included; not those that a fan-out has yet to reach.
+    pub fn pending(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Events that have not ended.
+    pub fn events(&self) -> usize {
+        self.jobs.slab.len()
+    }
+
+    /// Bytes of payloads in memory.
+    pub fn resident(&self) -> usize {
+        self.jobs.resident
+    }
+
+    /// Whether nothing is owed to anybody: every accepted event has ended.
+    pub fn is_settled(&self) -> bool {
+        self.jobs.slab.len() == 0
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Stage::Fencing | Stage::Closed | Stage::Fenced)
+    }
+
+    /// Lets time pass. The monotonic clock is held where it goes back.
+    fn clock(&mut self, now: Now) {
+        if now.mono < self.now.mono {
+            self.stats.clock_regressions += 1;
+            let by = self.now.mono.saturating_since(now.mono);
+            self.now.wall = now.wall;
+            self.tell(JournalSeq::ZERO, Notice::ClockWentBack { by });
+        } else {
+            self.now = now;
+        }
+    }
+
+    fn mono(&self) -> Instant {
+        self.now.mono
+    }
+
+    /// Appends a record to the journal and says where it stands.
+    fn record(&mut self, record: &Record) -> JournalSeq {
+        self.snapshots.note_record();
+        self.outbox.push(self.now.mono, record)
+    }
+
+    /// Queues a notice behind the record that makes it true.
+    fn tell(&mut self, gate: JournalSeq, notice: Notice) {
+        if self.notices.queue.len() < limits::NOTICES {
+            self.notices.queue.push_back((gate, notice));
+        } else {
+            self.notices.folded += 1;
+        }
+    }
+
+    /// Holds an effect back until a record is durable.
+    fn hold(&mut self, seq: JournalSeq, gate: Gate) {
+        self.queues.gates.push_back((seq, gate));
+    }
+
+    fn chore(&mut self, chore: Chore) {
+        self.queues.chores.push_back(chore);
+    }
+
+    /// Which tenant this is; made when it is new.
+    fn tenant(&mut self, id: &TenantId) -> u32 {
+        if let Some(at) = self.tenant_by_id.get(id) {
+            return *at;
+        }
+        let at = u32::try_from(self.tenants.len()).expect("there are at most as many tenants as endpoints and events");
+        self.tenants.push(Tenant { id: id.clone(), index: crate::matching::Index::new() });
+        self.tenant_by_id.insert(id.clone(), at);
+        at
+    }
+}
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Sender>();
+    is_send::<Transmit>();
+    is_send::<Cleared>();
+};

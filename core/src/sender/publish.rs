@@ -1,0 +1,332 @@
+//! Accepting events.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+
+use super::notice::Notice;
+use super::report::Tally;
+use super::repeats::{Known, Name};
+use super::tables::{Body, Gate, Job};
+use super::transmit::Prepared;
+use super::{Sender, Stage};
+use crate::event::{Event, EventError};
+use crate::id::{EventId, JournalSeq};
+use crate::journal::{Accepted, Record};
+use crate::matching::{NearMiss, Reach};
+use crate::retry::List;
+use crate::time::UnixTime;
+
+/// What an accepted event promises once its record is durable: it is delivered to every endpoint that wanted it when it
+/// was accepted, or the reason why not can be read.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The event's id; of a repeat, the first one's.
+    pub event: EventId,
+    /// The record that accepts it. The receipt promises nothing before this is durable: compare it with
+    /// [`Sender::durable`].
+    pub seq: JournalSeq,
+    /// Whether the event is new; `false` for a repeat, which changes nothing.
+    pub fresh: bool,
+    /// Who is told.
+    pub told: Told,
+}
+
+/// Who is told of an event.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever shows a receipt must show each")]
+pub enum Told {
+    /// This many endpoints.
+    Endpoints(Reach),
+    /// Nobody: no endpoint of the tenant wants it. Perhaps one was meant to.
+    Nobody(Option<NearMiss>),
+    /// Whoever was told the first time.
+    AsBefore,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoints(Reach { at_least: 1, at_most: 1, .. }) => f.write_str("1 endpoint"),
+            Self::Endpoints(Reach { at_least, at_most, .. }) if at_least == at_most => write!(f, "{at_least} endpoints"),
+            Self::Endpoints(Reach { at_least, at_most, .. }) => write!(f, "{at_least} to {at_most} endpoints"),
+            Self::Nobody(None) => f.write_str("no endpoint wants it"),
+            Self::Nobody(Some(near)) => write!(f, "no endpoint wants it; {near}"),
+            Self::AsBefore => f.write_str("accepted before"),
+        }
+    }
+}
+
+/// Why an event was not accepted. The event comes back.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Refused {
+    /// It is not described correctly.
+    Invalid(Box<Event>, EventError),
+    /// It has no id, and the machine mints none: the adapter does.
+    NoId(Box<Event>),
+    /// Its payload is larger than the limit.
+    TooLarge(Box<Event>, usize),
+    /// It has expired already.
+    Expired(Box<Event>),
+    /// Another event with other content was accepted under the same id or idempotency key.
+    Conflict(Box<Event>),
+    /// The same, but the other one is not durable yet and may still fail.
+    Unsettled(Box<Event>),
+    /// As many events as the limit allows have not ended yet, or the log is behind. Try again later.
+    Overloaded(Box<Event>),
+    /// The log has no room for it. Try again when there is.
+    Full(Box<Event>),
+    /// The sender is closing or closed.
+    Closed(Box<Event>),
+    /// The sender's log has failed.
+    Fenced(Box<Event>),
+}
+
+impl Refused {
+    /// The event.
+    pub fn into_event(self) -> Event {
+        match self {
+            Self::Invalid(event, _)
+            | Self::NoId(event)
+            | Self::TooLarge(event, _)
+            | Self::Expired(event)
+            | Self::Conflict(event)
+            | Self::Unsettled(event)
+            | Self::Overloaded(event)
+            | Self::Full(event)
+            | Self::Closed(event)
+            | Self::Fenced(event) => *event,
+        }
+    }
+
+    /// Whether trying again later can help.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Overloaded(_) | Self::Full(_) | Self::Unsettled(_))
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |event: &Event| event.event_id().map_or_else(|| "an event".to_string(), ToString::to_string);
+        match self {
+            Self::Invalid(_, why) => write!(f, "{why}"),
+            Self::NoId(_) => f.write_str("the event has no id; set one, or publish through an adapter, which mints one"),
+            Self::TooLarge(event, limit) => {
+                let size = event.payload().body().len();
+                write!(f, "{}: the payload has {size} bytes, at most {limit} are allowed", name(event))
+            }
+            Self::Expired(event) => write!(f, "{}: it has expired already", name(event)),
+            Self::Conflict(event) => {
+                write!(f, "{}: another event with other content was accepted under the same id or key", name(event))
+            }
+            Self::Unsettled(event) => {
+                write!(f, "{}: another event with other content is being accepted under the same id or key", name(event))
+            }
+            Self::Overloaded(event) => write!(f, "{}: too much is waiting; try again later", name(event)),
+            Self::Full(event) => write!(f, "{}: the log has no room; try again when there is", name(event)),
+            Self::Closed(event) => write!(f, "{}: the sender is closed", name(event)),
+            Self::Fenced(event) => write!(f, "{}: the sender has stopped, because its log failed", name(event)),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// Bytes of records that may wait for the log before events are refused.
+const HELD: u64 = 64 * 1024 * 1024;
+
+/// Bytes in the log that the outcome of one delivery needs, at most, with something to spare.
+const OUTCOME_ROOM: u64 = 96;
+
+/// Bytes kept free for commands on endpoints.
+const COMMAND_ROOM: u64 = 64 * 1024;
+
+impl Sender {
+    /// Accepts an event for every endpoint of its tenant that wants it at this moment.
+    ///
+    /// The receipt promises nothing until [`Receipt::seq`] is durable; until then the producer must not be told that
+    /// its event is safe. A repeat (same id or idempotency key, same content) returns the first receipt and changes
+    /// nothing. O(log n), plus the digest of a few short fields; see [`Event::new`] for the payload's.
+    pub fn publish(&mut self, now: crate::time::Now, event: Event) -> Result<Receipt, Refused> {
+        if !self.is_over() {
+            self.clock(now);
+        }
+        let event = Box::new(event);
+        match self.phase {
+            Stage::Running => {}
+            Stage::Draining | Stage::Closing | Stage::Closed => return Err(Refused::Closed(event)),
+            Stage::Fencing | Stage::Fenced => return Err(Refused::Fenced(event)),
+        }
+        if let Some(mistake) = event.mistake() {
+            let mistake = mistake.clone();
+            return Err(Refused::Invalid(event, mistake));
+        }
+        let Some(id) = event.event_id().cloned() else { return Err(Refused::NoId(event)) };
+        let tenant = self.tenant(event.tenant_id());
+        match self.repeat(tenant, &id, &event) {
+            Some(Ok(receipt)) => return Ok(receipt),
+            Some(Err(true)) => return Err(Refused::Conflict(event)),
+            Some(Err(false)) => return Err(Refused::Unsettled(event)),
+            None => {}
+        }
+        if event.payload().body().len() > self.limits.payload {
+            let limit = self.limits.payload;
+            return Err(Refused::TooLarge(event, limit));
+        }
+        if event.parts().expires.is_some_and(|at| self.now.wall >= at) {
+            return Err(Refused::Expired(event));
+        }
+        let reach = self.tenants[tenant as usize].index.count(event.event_type().as_str());
+        if self.jobs.slab.len() >= self.limits.events || self.outbox.held() >= HELD {
+            return Err(Refused::Overloaded(event));
+        }
+        if self.outbox.room().is_some_and(|room| room < self.room_needed(&event, reach.at_most as u64)) {
+            return Err(Refused::Full(event));
+        }
+        let told = if reach.at_most == 0 {
+            Told::Nobody(self.tenants[tenant as usize].index.near_miss(event.event_type().as_str()))
+        } else {
+            Told::Endpoints(reach)
+        };
+        let seq = self.accept(&event, id.clone());
+        Ok(Receipt { event: id, seq, fresh: true, told })
+    }
+
+    /// Whether an event was accepted before: its receipt, or `Err(durable)` when the other one's content is different.
+    fn repeat(&mut self, tenant: u32, id: &EventId, event: &Event) -> Option<Result<Receipt, bool>> {
+        let parts = event.parts();
+        let by_id = self.repeats.find(Name::id(event.tenant_id(), id));
+        let by_key = || parts.idempotency.and_then(|key| self.repeats.find(Name::key(event.tenant_id(), key)));
+        let known = by_id.or_else(by_key).cloned().or_else(|| {
+            // An event that has not ended is known however long ago it was accepted.
+            let job = &self.jobs.slab[*self.jobs.by_id.get(&(tenant, id.clone()))?];
+            Some(Known { event: id.clone(), seq: job.seq, digest: job.rest.digest })
+        })?;
+        if known.digest != parts.digest {
+            return Some(Err(known.seq <= self.outbox.durable()));
+        }
+        self.stats.repeats += 1;
+        Some(Ok(Receipt { event: known.event, seq: known.seq, fresh: false, told: Told::AsBefore }))
+    }
+
+    /// Bytes that the log must be able to take, so that this event and the outcomes of everything pending fit.
+    fn room_needed(&self, event: &Event, reach: u64) -> u64 {
+        let owed = (self.deliveries.len() + self.attempts.len()) as u64 + self.jobs.slab.len() as u64 + reach + 1;
+        event.payload().body().len() as u64 + 1024 + owed * OUTCOME_ROOM + COMMAND_ROOM
+    }
+
+    fn accept(&mut self, event: &Event, id: EventId) -> JournalSeq {
+        let parts = event.parts();
+        let payload = event.payload();
+        let content_type = payload.content_type();
+        let accepted = Accepted {
+            id,
+            tenant: event.tenant_id().clone(),
+            event_type: event.event_type().as_str().to_string(),
+            time: parts.time.unwrap_or(self.now.wall),
+            content_type: (!payload.is_json())
+                .then(|| content_type.to_str().expect("a content type is visible ASCII").to_string()),
+            payload: payload.body().clone(),
+            key: parts.key.cloned(),
+            idempotency: parts.idempotency.cloned(),
+            expires: parts.expires,
+            digest: parts.digest,
+            high_water: self.next_subscription,
+            at: self.now.wall,
+        };
+        let record = Record::Accepted(Box::new(accepted));
+        let seq = self.record(&record);
+        let Record::Accepted(accepted) = record else { unreachable!("it was made three lines above") };
+        let prepared = Prepared::new(
+            accepted.id.clone(),
+            event.event_type().clone(),
+            accepted.time,
+            payload.clone(),
+        );
+        self.stats.accepted += 1;
+        let job = self.apply_accepted(seq, accepted, event.event_type(), Some(Arc::new(prepared)));
+        self.remember(seq, job);
+        self.hold(seq, Gate::Event(job));
+        seq
+    }
+
+    /// Makes the job of an accepted event; the same when it happens and when it is read back.
+    pub(super) fn apply_accepted(
+        &mut self,
+        seq: JournalSeq,
+        mut accepted: Box<Accepted>,
+        event_type: &crate::matching::EventType,
+        body: Option<Arc<Prepared>>,
+    ) -> u32 {
+        let tenant = self.tenant(&accepted.tenant);
+        let cursor = self.tenants[tenant as usize].index.cursor(event_type.as_str(), accepted.high_water);
+        let payload_len = u32::try_from(accepted.payload.len()).unwrap_or(u32::MAX);
+        // The payload lives in the prepared event, or in the log; not twice.
+        accepted.payload = Bytes::new();
+        let (id, high_water) = (accepted.id.clone(), accepted.high_water);
+        if body.is_some() {
+            self.jobs.resident += payload_len as usize;
+        }
+        let job = self.jobs.slab.insert(Job {
+            seq,
+            tenant,
+            id: id.clone(),
+            event_type: event_type.clone(),
+            rest: accepted,
+            payload_len,
+            body: body.map_or(Body::Away, Body::Here),
+            cursor: Some(cursor),
+            through: 0,
+            unmarked: 0,
+            skip: None,
+            deliveries: List::new(),
+            stalled: List::new(),
+            in_flight: 0,
+            cancelled: false,
+            scanning: false,
+            fresh: false,
+            tally: Tally::default(),
+            ended: Vec::new(),
+        });
+        self.jobs.by_id.insert((tenant, id), job);
+        self.jobs.by_seq.insert(seq, job);
+        self.jobs.unfinished.insert(seq, high_water);
+        job
+    }
+
+    /// Lets repeats of an event be recognised from now on.
+    fn remember(&mut self, seq: JournalSeq, job: u32) {
+        let Job { rest, .. } = &self.jobs.slab[job];
+        let known = Known { event: rest.id.clone(), seq, digest: rest.digest };
+        let id = Name::id(&rest.tenant, &rest.id);
+        let key = rest.idempotency.as_ref().map(|key| Name::key(&rest.tenant, key));
+        let now = self.mono();
+        if let Some(key) = key {
+            self.repeats.insert(key, now, known.clone());
+        }
+        self.repeats.insert(id, now, known);
+        let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);
+        if let Some(age) = self.repeats.forget(now, window, most) {
+            self.tell(JournalSeq::ZERO, Notice::WindowShrunk { age });
+        }
+    }
+
+    /// Cancels an event: nothing more is sent for it, and what waits is discarded. `None` when there is no such event
+    /// that has not ended.
+    pub(super) fn apply_cancelled(&mut self, job: u32) {
+        let job = &mut self.jobs.slab[job];
+        job.cancelled = true;
+        job.cursor = None;
+        let seq = job.seq;
+        self.jobs.unfinished.remove(&seq);
+    }
+
+    pub(super) fn wall(&self) -> UnixTime {
+        self.now.wall
+    }
+}
