@@ -1,0 +1,347 @@
+//! What the journal says: one variant for each thing that happened.
+//!
+//! A machine is the fold of its records. Records are absolute (they say what is, not what changed), so reading one
+//! twice does no harm, and a snapshot may be taken while the machine runs. An event is named by the place of its
+//! [`Accepted`] record, a delivery by that place and the number of the subscription that matched.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+use core::time::Duration;
+
+use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
+use crate::secret::{KeyId, Secret};
+use crate::seed::Seed;
+use crate::time::UnixTime;
+
+/// One record of the journal.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the format is versioned as a whole, and its one reader must know every kind"
+)]
+pub enum Record {
+    /// The first record of a store.
+    Genesis {
+        /// The store's seed.
+        seed: Seed,
+    },
+    /// The store was opened.
+    Opened {
+        /// How often, this time included.
+        incarnation: u32,
+        /// When.
+        at: UnixTime,
+    },
+    /// An event was accepted.
+    Accepted(Box<Accepted>),
+    /// An endpoint is as described.
+    Endpoint(Box<EndpointRecord>),
+    /// An endpoint is no more.
+    Removed {
+        /// Which.
+        endpoint: EndpointKey,
+        /// When.
+        at: UnixTime,
+    },
+    /// A delivery waits for its first attempt, because its endpoint could not take it when its turn came.
+    Queued {
+        /// The event.
+        event: JournalSeq,
+        /// The subscription.
+        subscription: u32,
+    },
+    /// An attempt ended, or the delivery ended without one.
+    Outcome(OutcomeRecord),
+    /// The fan-out of an event has passed all subscriptions up to a number; of those it has passed, the ones that are
+    /// not named elsewhere are done.
+    Mark(Mark),
+    /// All deliveries of an event have ended.
+    Ended {
+        /// The event.
+        event: JournalSeq,
+        /// When.
+        at: UnixTime,
+    },
+    /// An event was cancelled: nothing more is sent for it.
+    Cancelled {
+        /// The event.
+        event: JournalSeq,
+        /// When.
+        at: UnixTime,
+    },
+    /// A snapshot begins; it stands for every record up to and including `since`.
+    SnapshotBegin(SnapshotBegin),
+    /// In a snapshot: an event that has not ended. Its payload stays in its accepted record.
+    Event(Box<EventRecord>),
+    /// In a snapshot: a delivery that waits.
+    Pending {
+        /// The event.
+        event: JournalSeq,
+        /// The subscription.
+        subscription: u32,
+        /// Attempts that have durable outcomes.
+        attempts: u16,
+        /// When it is due.
+        due: Due,
+    },
+    /// In a snapshot: an event that a repeat is recognised by.
+    Remembered(Box<Remembered>),
+    /// A snapshot ends; it may be used once every record up to `through` is durable.
+    SnapshotEnd {
+        /// The last record whose effects it may show.
+        through: JournalSeq,
+    },
+}
+
+/// An event as it was accepted.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct Accepted {
+    /// Its id.
+    pub id: EventId,
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its type.
+    pub event_type: String,
+    /// When it happened.
+    pub time: UnixTime,
+    /// What it carries: the content type of raw bytes, or `None` for JSON.
+    pub content_type: Option<String>,
+    /// The payload.
+    pub payload: Bytes,
+    /// The ordering key.
+    pub key: Option<Arc<str>>,
+    /// The idempotency key, where it is not the id.
+    pub idempotency: Option<Arc<str>>,
+    /// After this time it is no longer worth sending.
+    pub expires: Option<UnixTime>,
+    /// The digest of its content.
+    pub digest: [u8; 16],
+    /// Subscriptions below this number and alive at this point are meant.
+    pub high_water: u32,
+    /// When it was accepted.
+    pub at: UnixTime,
+}
+
+/// An endpoint, whole. `Debug` shows neither its keys nor the values of its secret headers.
+#[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct EndpointRecord {
+    /// Its name.
+    pub key: EndpointKey,
+    /// Where it is.
+    pub url: String,
+    /// What it wants.
+    pub patterns: Vec<String>,
+    /// How its bodies are made: 0 envelope, 1 data.
+    pub encoding: u8,
+    /// Delays before the attempts.
+    pub schedule: Vec<Duration>,
+    /// Time for one attempt.
+    pub timeout: Duration,
+    /// Attempts at once.
+    pub concurrency: u16,
+    /// Custom headers: name, value, and whether the value is secret.
+    pub headers: Vec<(String, Bytes, bool)>,
+    /// Its keys.
+    pub keys: Vec<KeyRecord>,
+    /// Keys that must never sign again.
+    pub revoked: Vec<KeyId>,
+    /// Its administrative state.
+    pub state: StateRecord,
+    /// The number of its live subscription; `None` while new events do not match.
+    pub subscription: Option<u32>,
+    /// Earlier numbers that events accepted before their retirement still see: (number, retired at).
+    pub retired: Vec<(u32, u32)>,
+    /// When this was so.
+    pub at: UnixTime,
+}
+
+impl fmt::Debug for EndpointRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            url,
+            patterns,
+            encoding,
+            schedule,
+            timeout,
+            concurrency,
+            headers,
+            keys,
+            revoked,
+            state,
+            subscription,
+            retired,
+            at,
+        } = self;
+        f.debug_struct("EndpointRecord")
+            .field("key", key)
+            .field("url", url)
+            .field("patterns", patterns)
+            .field("encoding", encoding)
+            .field("schedule", schedule)
+            .field("timeout", timeout)
+            .field("concurrency", concurrency)
+            .field("headers", &Headers(headers))
+            .field("keys", keys)
+            .field("revoked", revoked)
+            .field("state", state)
+            .field("subscription", subscription)
+            .field("retired", retired)
+            .field("at", at)
+            .finish()
+    }
+}
+
+/// Custom headers without the values that are secret.
+struct Headers<'a>(&'a [(String, Bytes, bool)]);
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value, secret) in self.0 {
+            match secret {
+                true => map.entry(name, &format_args!("(secret)")),
+                false => map.entry(name, value),
+            };
+        }
+        map.finish()
+    }
+}
+
+/// A key of an endpoint's ring.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct KeyRecord {
+    /// The key. Plain here; a durable log seals it.
+    pub secret: Secret,
+    /// It signs no attempt that starts at or after this time.
+    pub expires: Option<UnixTime>,
+}
+
+/// The administrative state of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct StateRecord {
+    /// 0 active, 1 paused, 2 disabled by command, 3 gone (the receiver answered 410).
+    pub code: u8,
+    /// Since when.
+    pub since: UnixTime,
+}
+
+/// How an attempt, or a delivery without one, ended.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct OutcomeRecord {
+    /// The event.
+    pub event: JournalSeq,
+    /// The subscription.
+    pub subscription: u32,
+    /// Attempts that have durable outcomes, this one included.
+    pub attempts: u16,
+    /// When the attempt ended.
+    pub at: UnixTime,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The status of the reply, or 0 when there was none.
+    pub status: u16,
+    /// The transport failure in two bytes, or (0, 0) when there was none.
+    pub failure: (u8, u8),
+    /// What follows.
+    pub then: Then,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "plain data of a versioned format")]
+pub enum Then {
+    /// The delivery is done.
+    Delivered,
+    /// It is tried again.
+    Retry(Due),
+    /// Its schedule has no further attempt.
+    Exhausted,
+    /// It must not be tried again.
+    Refused,
+    /// Its endpoint is gone, removed, or was disabled too long, or the event was cancelled.
+    Discarded,
+    /// Its event expired.
+    Expired,
+    /// Its payload could not be read back.
+    Lost,
+}
+
+/// A due time that survives a restart: it was so much later than the time at which it was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct Due {
+    /// The wall clock when it was written.
+    pub written: UnixTime,
+    /// How much later it is due.
+    pub delay: Duration,
+}
+
+/// How far the fan-out of an event has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct Mark {
+    /// The event.
+    pub event: JournalSeq,
+    /// The last subscription passed.
+    pub through: u32,
+    /// Subscriptions passed whose first attempt was in flight at that moment.
+    pub open: Vec<u32>,
+}
+
+/// What a snapshot stands for.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct SnapshotBegin {
+    /// The last record that it makes unnecessary.
+    pub since: JournalSeq,
+    /// The store's seed.
+    pub seed: Seed,
+    /// How often the store has been opened.
+    pub incarnation: u32,
+    /// The next subscription number.
+    pub next_subscription: u32,
+}
+
+/// An event that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct EventRecord {
+    /// How far its fan-out has come; its `event` names the accepted record.
+    pub mark: Mark,
+    /// All subscriptions have been passed.
+    pub passed_all: bool,
+    /// It was cancelled.
+    pub cancelled: bool,
+    /// Everything else; the payload is left empty.
+    pub accepted: Accepted,
+    /// Bytes of the payload.
+    pub payload_len: u32,
+}
+
+/// An event that a repeat is recognised by.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct Remembered {
+    /// Its place.
+    pub event: JournalSeq,
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its id.
+    pub id: EventId,
+    /// Its idempotency key, where it is not the id.
+    pub idempotency: Option<Arc<str>>,
+    /// The digest of its content.
+    pub digest: [u8; 16],
+    /// When it was accepted.
+    pub at: UnixTime,
+}
