@@ -18,6 +18,7 @@ pub mod time;
 
 // The rooms, each usable alone.
 pub mod encoding;
+pub mod journal;
 pub mod matching;
 pub mod registration;
 pub mod response;

@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
 use core::time::Duration;
 
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
@@ -18,7 +19,10 @@ use crate::time::UnixTime;
 
 /// One record of the journal.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the format is versioned as a whole, and its one reader must know every kind")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the format is versioned as a whole, and its one reader must know every kind"
+)]
 pub enum Record {
     /// The first record of a store.
     Genesis {
@@ -123,8 +127,8 @@ pub struct Accepted {
     pub at: UnixTime,
 }
 
-/// An endpoint, whole.
-#[derive(Clone, Debug)]
+/// An endpoint, whole. `Debug` shows neither its keys nor the values of its secret headers.
+#[derive(Clone)]
 #[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
 pub struct EndpointRecord {
     /// Its name.
@@ -155,6 +159,59 @@ pub struct EndpointRecord {
     pub retired: Vec<(u32, u32)>,
     /// When this was so.
     pub at: UnixTime,
+}
+
+impl fmt::Debug for EndpointRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            url,
+            patterns,
+            encoding,
+            schedule,
+            timeout,
+            concurrency,
+            headers,
+            keys,
+            revoked,
+            state,
+            subscription,
+            retired,
+            at,
+        } = self;
+        f.debug_struct("EndpointRecord")
+            .field("key", key)
+            .field("url", url)
+            .field("patterns", patterns)
+            .field("encoding", encoding)
+            .field("schedule", schedule)
+            .field("timeout", timeout)
+            .field("concurrency", concurrency)
+            .field("headers", &Headers(headers))
+            .field("keys", keys)
+            .field("revoked", revoked)
+            .field("state", state)
+            .field("subscription", subscription)
+            .field("retired", retired)
+            .field("at", at)
+            .finish()
+    }
+}
+
+/// Custom headers without the values that are secret.
+struct Headers<'a>(&'a [(String, Bytes, bool)]);
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value, secret) in self.0 {
+            match secret {
+                true => map.entry(name, &format_args!("(secret)")),
+                false => map.entry(name, value),
+            };
+        }
+        map.finish()
+    }
 }
 
 /// A key of an endpoint's ring.

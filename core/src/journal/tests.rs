@@ -1,0 +1,657 @@
+//! The laws of the codec, for every kind of record.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use bytes::{Bytes, BytesMut};
+use core::time::Duration;
+use proptest::prelude::*;
+
+use super::*;
+use crate::id::{EndpointId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::secret::{KeyId, Secret};
+use crate::seed::Seed;
+use crate::time::UnixTime;
+
+proptest! {
+    /// What is decoded is what was encoded, and the frame is used up to its last byte.
+    #[test]
+    fn a_record_survives(seq in seq(), record in record()) {
+        let frame = framed(seq, &record);
+        let mut rest = frame.clone();
+        let (seq_again, again) = decode(&mut rest).unwrap();
+        prop_assert!(rest.is_empty());
+        prop_assert_eq!(seq_again, seq);
+        prop_assert_eq!(again.kind(), record.kind());
+        // `Debug` hides keys and secret header values; the encoding does not.
+        prop_assert_eq!(format!("{again:?}"), format!("{record:?}"));
+        prop_assert_eq!(framed(seq, &again), frame);
+    }
+
+    /// A key is found without the body, and says what the record says.
+    #[test]
+    fn a_frame_is_filed_under_what_it_is_about(seq in seq(), record in record()) {
+        let frame = framed(seq, &record);
+        let (event, subscription) = about(seq, &record);
+        let key = RecordKey { kind: record.kind(), seq, event, subscription };
+        prop_assert_eq!(peek(&frame), Ok((key, frame.len())));
+    }
+
+    /// A frame that was not written to its end is torn, wherever it ends.
+    #[test]
+    fn every_truncation_is_torn(seq in seq(), record in record()) {
+        let frame = framed(seq, &record);
+        for have in 0..frame.len() {
+            let mut cut = frame.slice(..have);
+            let error = decode(&mut cut).unwrap_err();
+            prop_assert!(error.is_torn(), "{error}");
+            prop_assert_eq!(cut.len(), have, "what could not be read is left as it was");
+            prop_assert_eq!(peek(&frame[..have]), Err(error));
+        }
+    }
+
+    /// A damaged byte gives an error or another record, and each record has one encoding only.
+    #[test]
+    fn every_flipped_byte_is_survived(seq in seq(), record in record(), flip in 1u8..) {
+        let frame = framed(seq, &record);
+        for at in 0..frame.len() {
+            let mut damaged = BytesMut::from(&frame[..]);
+            damaged[at] ^= flip;
+            one_encoding_only(damaged.freeze())?;
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        one_encoding_only(bytes.into())?;
+    }
+
+    /// The same behind a sound header, so that bodies are reached.
+    #[test]
+    fn arbitrary_bodies_are_survived(
+        kind in 1u8..=15,
+        body in prop::collection::vec(prop_oneof![3 => 0u8..3, 1 => any::<u8>()], 0..400),
+    ) {
+        let mut bytes = vec![0; FRAME_HEAD];
+        bytes[..4].copy_from_slice(&u32::try_from(FRAME_HEAD - 4 + body.len()).unwrap().to_le_bytes());
+        (bytes[4], bytes[5]) = (kind, VERSION);
+        bytes.extend(body);
+        one_encoding_only(bytes.into())?;
+    }
+
+    /// A run of frames is read in order; what is incomplete at its end is torn, and stands where the frame begins.
+    #[test]
+    fn a_run_ends_at_its_end_or_is_torn(records in prop::collection::vec(record(), 1..6), cut in any::<prop::sample::Index>()) {
+        let (run, starts) = run(&records);
+        let mut frames = Frames::new(run.clone());
+        for (n, record) in records.iter().enumerate() {
+            prop_assert_eq!(frames.offset(), starts[n]);
+            let (seq, again) = frames.next().unwrap().unwrap();
+            prop_assert_eq!(seq, place(n));
+            prop_assert_eq!(framed(seq, &again), framed(seq, record));
+        }
+        prop_assert!(frames.next().is_none());
+        prop_assert_eq!(frames.offset(), run.len());
+
+        let cut = cut.index(run.len());
+        let whole = starts.iter().skip(1).filter(|start| **start <= cut).count();
+        let mut frames = Frames::new(run.slice(..cut));
+        prop_assert_eq!(frames.by_ref().take(whole).filter(Result::is_ok).count(), whole);
+        let start = starts[whole];
+        prop_assert_eq!(frames.offset(), start);
+        match frames.next() {
+            None => prop_assert_eq!(cut, start),
+            Some(last) => {
+                let error = last.unwrap_err();
+                prop_assert!(error.is_torn(), "{error}");
+                prop_assert_eq!((error.at, frames.offset()), (start, start));
+                prop_assert!(frames.next().is_none(), "an error is the last item");
+            }
+        }
+    }
+
+    /// A batch taken apart and put together again is the batch.
+    #[test]
+    fn a_batch_is_its_frames(records in prop::collection::vec(record(), 0..6)) {
+        let (batch, starts) = run(&records);
+        let mut keyed = keyed(&batch);
+        for (n, record) in records.iter().enumerate() {
+            let (key, frame) = keyed.next().unwrap();
+            prop_assert_eq!((key.kind, key.seq), (record.kind(), place(n)));
+            prop_assert_eq!(&frame, &framed(place(n), record));
+            prop_assert_eq!(frame.as_ptr(), batch[starts[n]..].as_ptr(), "frames share the batch");
+        }
+        prop_assert!(keyed.next().is_none());
+        prop_assert!(keyed.rest().is_empty());
+    }
+}
+
+#[test]
+fn kinds_are_numbered_from_one_without_gaps() {
+    for (n, kind) in (1..).zip(Kind::ALL) {
+        assert_eq!((kind.byte(), Kind::from_byte(n)), (n, Some(kind)));
+    }
+    assert_eq!((Kind::from_byte(0), Kind::from_byte(16), Kind::from_byte(255)), (None, None, None));
+}
+
+#[test]
+fn what_others_wait_for_is_gating() {
+    let gating: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.is_gating()).collect();
+    assert_eq!(gating, [Kind::Genesis, Kind::Opened, Kind::Accepted, Kind::Endpoint, Kind::Removed, Kind::Cancelled]);
+}
+
+/// The sizes that the room's documentation states.
+#[test]
+fn frequent_frames_are_small() {
+    let (event, subscription, at) = (JournalSeq::new(u64::MAX), u32::MAX, UnixTime::from_millis(u64::MAX));
+    let due = Due { written: at, delay: Duration::from_nanos(u64::MAX) };
+    let size = |record: Record| framed(JournalSeq::new(u64::MAX), &record).len();
+    let outcome = |elapsed, then| {
+        size(Record::Outcome(OutcomeRecord {
+            event,
+            subscription,
+            attempts: u16::MAX,
+            at,
+            elapsed,
+            status: u16::MAX,
+            failure: (u8::MAX, u8::MAX),
+            then,
+        }))
+    };
+    assert_eq!(size(Record::Queued { event, subscription }), 28);
+    assert_eq!(size(Record::Ended { event, at }), 32);
+    assert_eq!(size(Record::Cancelled { event, at }), 32);
+    assert_eq!(size(Record::Mark(Mark { event, through: subscription, open: vec![] })), 32);
+    assert_eq!(size(Record::Mark(Mark { event, through: subscription, open: vec![1, 2] })), 40);
+    assert_eq!(size(Record::Pending { event, subscription, attempts: u16::MAX, due }), 46);
+
+    assert_eq!(outcome(Duration::ZERO, Then::Delivered), 43);
+    assert_eq!(outcome(Duration::from_millis(80), Then::Delivered), 47);
+    assert_eq!(outcome(Duration::from_secs(20), Then::Delivered), 48);
+    assert_eq!(outcome(Duration::from_secs(18 * 60), Then::Retry(due)), 64);
+    assert_eq!(outcome(Duration::MAX, Then::Retry(due)), 67);
+}
+
+#[test]
+fn a_payload_shares_its_frame() {
+    let payload = Bytes::from(vec![7; 100_000]);
+    let frame = framed(place(0), &Record::Accepted(Box::new(Accepted { payload: payload.clone(), ..plain() })));
+    let Record::Accepted(accepted) = decode(&mut frame.clone()).unwrap().1 else { panic!("another kind") };
+    assert_eq!(accepted.payload, payload);
+    assert!(frame.as_ptr_range().contains(&accepted.payload.as_ptr()));
+}
+
+#[test]
+fn a_snapshot_leaves_the_payload_out() {
+    let event = |payload: &'static [u8]| {
+        let accepted = Accepted { payload: Bytes::from_static(payload), ..plain() };
+        framed(place(0), &Record::Event(Box::new(EventRecord { accepted, payload_len: 3, ..event_record() })))
+    };
+    assert_eq!(event(b"{ }"), event(b""));
+}
+
+/// Every field of the header and every rule of the body, with the place of the byte that breaks it.
+#[test]
+fn damage_is_told_with_its_place() {
+    let queued = framed(place(0), &Record::Queued { event: place(0), subscription: 5 });
+    let event = framed(place(0), &Record::Event(Box::new(event_record())));
+    let outcome = framed(place(0), &Record::Outcome(outcome_record()));
+    let endpoint = framed(place(0), &Record::Endpoint(Box::new(endpoint_record(b"k", b"v"))));
+    let removed = framed(place(0), &Record::Removed { endpoint: EndpointKey::new("e").unwrap(), at: UnixTime::EPOCH });
+    let key = find(&endpoint, &[0, 1, 0, b'k', 0]);
+    let patterns = find(&endpoint, b"https://e") + 9;
+    let told = |frame: &Bytes, at: usize, byte: u8| {
+        let mut damaged = BytesMut::from(&frame[..]);
+        damaged[at] = byte;
+        decode(&mut damaged.freeze()).unwrap_err().to_string()
+    };
+    for (said, expected) in [
+        (told(&queued, 0, 25), "at byte 0: the frame needs 29 bytes and has 28"),
+        (told(&queued, 0, 11), "at byte 0: the frame's length is 11, at least 12 is needed"),
+        (told(&queued, 0, 23), "at byte 24: field 'subscription' needs 4 bytes, the body has 3 left"),
+        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, 1 to 15 are"),
+        (told(&queued, 4, 16), "at byte 4: kind 16 is not known, 1 to 15 are"),
+        (told(&queued, 4, Kind::SnapshotEnd.byte()), "at byte 24: 4 bytes follow the last field, none may"),
+        (told(&queued, 5, 2), "at byte 5: version 2 is not known, 1 is"),
+        (told(&queued, 7, 1), "at byte 6: the reserved field is 256, it must be 0"),
+        (told(&event, 32, 2), "at byte 32: flag 'passed_all' is 2, it must be 0 or 1"),
+        (
+            told(&event, 36, b'.'),
+            "at byte 34: name 'id' has a '.' at byte 0, which would make the signed content ambiguous",
+        ),
+        (told(&removed, 27, 0xff), "at byte 25: field 'endpoint' must be UTF-8 and is not"),
+        (
+            told(&outcome, 42, 0x20),
+            "at byte 42: the time taken has 2 bytes, it must have as few as it needs and at most 8",
+        ),
+        (
+            told(&outcome, 42, 0x90),
+            "at byte 42: the time taken has 9 bytes, it must have as few as it needs and at most 8",
+        ),
+        (told(&outcome, 42, 0x17), "at byte 42: what follows the attempt is 7, 0 to 6 are known"),
+        (told(&endpoint, key, 1), &format!("at byte {key}: the form of a key is 1, only 0 (plain) is known here")),
+        (told(&endpoint, key + 1, 0), &format!("at byte {}: a key is empty, it must have at least one byte", key + 1)),
+        (
+            told(&endpoint, patterns + 1, 5),
+            &format!("at byte {patterns}: list 'patterns' has 1281 items, at most 1024 are allowed"),
+        ),
+    ] {
+        assert_eq!(said, expected);
+    }
+}
+
+/// The lists that take most memory for their bytes, as long as the format allows and of nothing but empty items.
+#[test]
+fn the_worst_lists_take_no_more_than_promised() {
+    let key = || KeyRecord { secret: Secret::from_bytes_any_size([7]).unwrap(), expires: None };
+    let record = EndpointRecord {
+        patterns: vec![String::new(); 1024],
+        headers: vec![Default::default(); 255],
+        keys: (0..255).map(|_| key()).collect(),
+        schedule: vec![Duration::ZERO; 65_535],
+        revoked: vec![key().secret.id(); 10_000],
+        retired: vec![(0, 0); 10_000],
+        ..endpoint_record(b"k", b"v")
+    };
+    let frame = framed(place(0), &Record::Endpoint(Box::new(record)));
+    one_encoding_only(frame.clone()).unwrap();
+    // Counts alone, without the items: nothing is taken for them.
+    for count in [find(&frame, b"https://e") + 9, find(&frame, b"https://e") + 9 + 2 + 2 * 1024 + 1] {
+        let mut cut = BytesMut::from(&frame[..count + 2]);
+        let len = u32::try_from(cut.len() - 4).unwrap();
+        cut[..4].copy_from_slice(&len.to_le_bytes());
+        let error = decode(&mut cut.freeze()).unwrap_err();
+        assert!(matches!(error.why, Why::Cut { left: 0, need: 2048.., .. }), "{error}");
+    }
+}
+
+/// Damage in a later frame is told with its place in the run, and ends it.
+#[test]
+fn damage_inside_a_run_stands_where_it_is() {
+    let (run, starts) = run(&[Record::SnapshotEnd { through: place(0) }, Record::SnapshotEnd { through: place(1) }]);
+    let mut damaged = BytesMut::from(&run[..]);
+    damaged[starts[1] + 5] = 9;
+    let mut frames = Frames::new(damaged.freeze());
+    assert!(frames.next().unwrap().is_ok());
+    let error = frames.next().unwrap().unwrap_err();
+    assert_eq!((error.at, error.why.clone()), (starts[1] + 5, Why::Version { byte: 9 }));
+    assert!(!error.is_torn());
+    assert_eq!(frames.offset(), starts[1]);
+    assert!(frames.next().is_none());
+}
+
+#[test]
+fn what_is_no_frame_stays_in_the_rest_of_a_batch() {
+    let (batch, starts) = run(&[Record::SnapshotEnd { through: place(0) }, Record::SnapshotEnd { through: place(1) }]);
+    let mut keyed = keyed(&batch.slice(..batch.len() - 1));
+    assert_eq!(keyed.by_ref().count(), 1);
+    assert_eq!(keyed.rest(), &batch[starts[1]..batch.len() - 1]);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let (key, value) = (b"CANARYkeyCANARYkeyCANARYkey", b"CANARYvalueCANARYvalue");
+    let record = Record::Endpoint(Box::new(endpoint_record(key, value)));
+    let frame = framed(place(0), &record);
+    assert!(frame.windows(key.len()).any(|w| w == key), "the canaries are in the frame");
+    assert!(frame.windows(value.len()).any(|w| w == value), "the canaries are in the frame");
+    let mut said = format!("{record:?} {record:#?} {:?} {:?}", Frames::new(frame.clone()), keyed(&frame));
+    for at in 0..frame.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut damaged = BytesMut::from(&frame[..]);
+            damaged[at] ^= flip;
+            if let Err(error) = decode(&mut damaged.freeze()) {
+                said += &format!("{error} {error:?}");
+            }
+        }
+    }
+    // As text, and as the lists of numbers that `Debug` makes of bytes: `C` is 67, `A` is 65.
+    for canary in ["CANARY", "ANAR", "67, 65", "67,\n"] {
+        assert!(!said.contains(canary), "{canary} in {said}");
+    }
+    assert!(said.contains("x-shown") && said.contains("visible"), "what is not secret is shown");
+}
+
+/// Decodes, and checks what holds of every result: an accepted frame is encoded again byte for byte, and the record
+/// takes no more memory than promised.
+fn one_encoding_only(bytes: Bytes) -> Result<(), TestCaseError> {
+    let mut rest = bytes.clone();
+    match decode(&mut rest) {
+        Ok((seq, record)) => {
+            let used = bytes.len() - rest.len();
+            prop_assert_eq!(framed(seq, &record), bytes.slice(..used));
+            prop_assert!(memory(&record) <= 2 * used + DECODE_OVERHEAD, "{} from {}", memory(&record), used);
+            prop_assert_eq!(peek(&bytes).map(|(_, len)| len), Ok(used));
+        }
+        Err(error) => {
+            prop_assert!(error.at <= bytes.len(), "{error}");
+            prop_assert_eq!(rest, bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that a record has taken from the allocator, without those that it shares.
+fn memory(record: &Record) -> usize {
+    fn list<T>(items: &Vec<T>) -> usize {
+        items.capacity() * size_of::<T>()
+    }
+    let shared = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + 16);
+    let accepted = |a: &Accepted| {
+        size_of::<Accepted>()
+            + (a.id.as_str().len() + 16)
+            + (a.tenant.as_str().len() + 16)
+            + a.event_type.capacity()
+            + a.content_type.as_ref().map_or(0, String::capacity)
+            + shared(&a.key)
+            + shared(&a.idempotency)
+    };
+    match record {
+        Record::Accepted(a) => accepted(a),
+        Record::Event(e) => size_of::<EventRecord>() + list(&e.mark.open) + accepted(&e.accepted),
+        Record::Mark(mark) => list(&mark.open),
+        Record::Endpoint(e) => {
+            size_of::<EndpointRecord>()
+                + e.url.capacity()
+                + list(&e.patterns)
+                + e.patterns.iter().map(String::capacity).sum::<usize>()
+                + list(&e.schedule)
+                + list(&e.headers)
+                + e.headers.iter().map(|(name, value, _)| name.capacity() + value.len()).sum::<usize>()
+                + list(&e.keys)
+                + e.keys.iter().map(|key| key.secret.expose().len()).sum::<usize>()
+                + list(&e.revoked)
+                + list(&e.retired)
+        }
+        Record::Remembered(r) => size_of::<Remembered>() + 32 + 256 + 128 + shared(&r.idempotency),
+        Record::Genesis { .. }
+        | Record::Opened { .. }
+        | Record::Removed { .. }
+        | Record::Queued { .. }
+        | Record::Outcome(_)
+        | Record::Ended { .. }
+        | Record::Cancelled { .. }
+        | Record::SnapshotBegin(_)
+        | Record::Pending { .. }
+        | Record::SnapshotEnd { .. } => 0,
+    }
+}
+
+/// What a record is about, by its fields.
+fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) {
+    match record {
+        Record::Accepted(_) => (Some(seq), None),
+        Record::Queued { event, subscription } | Record::Pending { event, subscription, .. } => {
+            (Some(*event), Some(*subscription))
+        }
+        Record::Outcome(outcome) => (Some(outcome.event), Some(outcome.subscription)),
+        Record::Mark(mark) => (Some(mark.event), None),
+        Record::Ended { event, .. } | Record::Cancelled { event, .. } => (Some(*event), None),
+        Record::Event(event) => (Some(event.mark.event), None),
+        Record::Remembered(remembered) => (Some(remembered.event), None),
+        Record::Genesis { .. }
+        | Record::Opened { .. }
+        | Record::Endpoint(_)
+        | Record::Removed { .. }
+        | Record::SnapshotBegin(_)
+        | Record::SnapshotEnd { .. } => (None, None),
+    }
+}
+
+fn framed(seq: JournalSeq, record: &Record) -> Bytes {
+    let mut out = BytesMut::new();
+    encode(seq, record, &mut out);
+    out.freeze()
+}
+
+/// The records one after the other, and where each begins; after them, where they end.
+fn run(records: &[Record]) -> (Bytes, Vec<usize>) {
+    let mut out = BytesMut::new();
+    let mut starts = vec![0];
+    for (n, record) in records.iter().enumerate() {
+        encode(place(n), record, &mut out);
+        starts.push(out.len());
+    }
+    (out.freeze(), starts)
+}
+
+fn place(n: usize) -> JournalSeq {
+    JournalSeq::new(n as u64 + 1)
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> usize {
+    bytes.windows(part.len()).position(|window| window == part).unwrap()
+}
+
+fn plain() -> Accepted {
+    Accepted {
+        id: EventId::new("id").unwrap(),
+        tenant: TenantId::default(),
+        event_type: "order.paid".into(),
+        time: UnixTime::EPOCH,
+        content_type: None,
+        payload: Bytes::new(),
+        key: None,
+        idempotency: None,
+        expires: None,
+        digest: [0; 16],
+        high_water: 0,
+        at: UnixTime::EPOCH,
+    }
+}
+
+fn event_record() -> EventRecord {
+    EventRecord { mark: Mark::default(), passed_all: false, cancelled: false, accepted: plain(), payload_len: 0 }
+}
+
+fn outcome_record() -> OutcomeRecord {
+    OutcomeRecord {
+        event: place(0),
+        subscription: 1,
+        attempts: 1,
+        at: UnixTime::EPOCH,
+        elapsed: Duration::from_nanos(1),
+        status: 200,
+        failure: (0, 0),
+        then: Then::Retry(Due::default()),
+    }
+}
+
+fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
+    EndpointRecord {
+        key: EndpointKey::new("e").unwrap(),
+        url: "https://e".into(),
+        patterns: vec!["order.*".into()],
+        encoding: 0,
+        schedule: vec![Duration::ZERO, Duration::from_secs(5)],
+        timeout: Duration::from_secs(20),
+        concurrency: 8,
+        headers: vec![
+            ("x-shown".into(), Bytes::from_static(b"visible"), false),
+            ("x-hidden".into(), Bytes::from_static(value), true),
+        ],
+        keys: vec![KeyRecord { secret: Secret::from_bytes_any_size(key).unwrap(), expires: None }],
+        revoked: vec![],
+        state: StateRecord { code: 0, since: UnixTime::EPOCH },
+        subscription: Some(1),
+        retired: vec![],
+        at: UnixTime::EPOCH,
+    }
+}
+
+// Strategies.
+
+fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        seed().prop_map(|seed| Record::Genesis { seed }),
+        (any::<u32>(), time()).prop_map(|(incarnation, at)| Record::Opened { incarnation, at }),
+        (accepted(), bytes(300)).prop_map(|(accepted, payload)| {
+            Record::Accepted(Box::new(Accepted { payload: payload.into(), ..accepted }))
+        }),
+        endpoint().prop_map(|endpoint| Record::Endpoint(Box::new(endpoint))),
+        (endpoint_key(), time()).prop_map(|(endpoint, at)| Record::Removed { endpoint, at }),
+        (seq(), any::<u32>()).prop_map(|(event, subscription)| Record::Queued { event, subscription }),
+        outcome().prop_map(Record::Outcome),
+        mark().prop_map(Record::Mark),
+        (seq(), time()).prop_map(|(event, at)| Record::Ended { event, at }),
+        (seq(), time()).prop_map(|(event, at)| Record::Cancelled { event, at }),
+        (seq(), seed(), any::<u32>(), any::<u32>()).prop_map(|(since, seed, incarnation, next_subscription)| {
+            Record::SnapshotBegin(SnapshotBegin { since, seed, incarnation, next_subscription })
+        }),
+        (mark(), any::<bool>(), any::<bool>(), accepted(), any::<u32>()).prop_map(
+            |(mark, passed_all, cancelled, accepted, payload_len)| {
+                Record::Event(Box::new(EventRecord { mark, passed_all, cancelled, accepted, payload_len }))
+            }
+        ),
+        (seq(), any::<u32>(), any::<u16>(), due()).prop_map(|(event, subscription, attempts, due)| {
+            Record::Pending { event, subscription, attempts, due }
+        }),
+        (seq(), tenant(), event_id(), option(text()), any::<[u8; 16]>(), time()).prop_map(
+            |(event, tenant, id, idempotency, digest, at)| {
+                let idempotency = idempotency.map(Arc::from);
+                Record::Remembered(Box::new(Remembered { event, tenant, id, idempotency, digest, at }))
+            }
+        ),
+        seq().prop_map(|through| Record::SnapshotEnd { through }),
+    ]
+}
+
+fn accepted() -> impl Strategy<Value = Accepted> {
+    let names = (event_id(), tenant(), text(), option(text()), option(text()), option(text()));
+    let rest = (time(), option(time()), any::<[u8; 16]>(), any::<u32>(), time());
+    (names, rest).prop_map(
+        |((id, tenant, event_type, content_type, key, idempotency), (time, expires, digest, high_water, at))| {
+            let (key, idempotency) = (key.map(Arc::from), idempotency.map(Arc::from));
+            let payload = Bytes::new();
+            Accepted {
+                id,
+                tenant,
+                event_type,
+                time,
+                content_type,
+                payload,
+                key,
+                idempotency,
+                expires,
+                digest,
+                high_water,
+                at,
+            }
+        },
+    )
+}
+
+fn endpoint() -> impl Strategy<Value = EndpointRecord> {
+    let wants = (endpoint_key(), text(), list(text()), any::<u8>(), list(nanos()), nanos(), any::<u16>());
+    let secret = prop::collection::vec(any::<u8>(), 1..70).prop_map(|key| Secret::from_bytes_any_size(key).unwrap());
+    let key = (secret, option(time())).prop_map(|(secret, expires)| KeyRecord { secret, expires });
+    let header = (text(), bytes(40), any::<bool>()).prop_map(|(name, value, secret)| (name, value.into(), secret));
+    let rings = (list(header), list(key), list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)));
+    let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
+    let rest = (state, option(any::<u32>()), list(any::<(u32, u32)>()), time());
+    (wants, rings, rest).prop_map(
+        |(
+            (key, url, patterns, encoding, schedule, timeout, concurrency),
+            (headers, keys, revoked),
+            (state, subscription, retired, at),
+        )| EndpointRecord {
+            key,
+            url,
+            patterns,
+            encoding,
+            schedule,
+            timeout,
+            concurrency,
+            headers,
+            keys,
+            revoked,
+            state,
+            subscription,
+            retired,
+            at,
+        },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = OutcomeRecord> {
+    let then = prop_oneof![
+        Just(Then::Delivered),
+        due().prop_map(Then::Retry),
+        Just(Then::Exhausted),
+        Just(Then::Refused),
+        Just(Then::Discarded),
+        Just(Then::Expired),
+        Just(Then::Lost),
+    ];
+    (seq(), any::<u32>(), any::<u16>(), time(), nanos(), any::<u16>(), any::<(u8, u8)>(), then).prop_map(
+        |(event, subscription, attempts, at, elapsed, status, failure, then)| OutcomeRecord {
+            event,
+            subscription,
+            attempts,
+            at,
+            elapsed,
+            status,
+            failure,
+            then,
+        },
+    )
+}
+
+fn mark() -> impl Strategy<Value = Mark> {
+    (seq(), any::<u32>(), list(any::<u32>())).prop_map(|(event, through, open)| Mark { event, through, open })
+}
+
+fn due() -> impl Strategy<Value = Due> {
+    (time(), nanos()).prop_map(|(written, delay)| Due { written, delay })
+}
+
+fn seq() -> impl Strategy<Value = JournalSeq> {
+    number().prop_map(JournalSeq::new)
+}
+
+fn time() -> impl Strategy<Value = UnixTime> {
+    number().prop_map(UnixTime::from_millis)
+}
+
+fn nanos() -> impl Strategy<Value = Duration> {
+    number().prop_map(Duration::from_nanos)
+}
+
+/// Numbers of every width, and not only wide ones.
+fn number() -> impl Strategy<Value = u64> {
+    (any::<u64>(), 0u32..=64).prop_map(|(number, shift)| number.checked_shr(shift).unwrap_or(0))
+}
+
+fn seed() -> impl Strategy<Value = Seed> {
+    any::<[u8; 32]>().prop_map(Seed::from_bytes)
+}
+
+fn event_id() -> impl Strategy<Value = EventId> {
+    "[!-\\-/-~]{1,40}".prop_map(|name| EventId::new(name).unwrap())
+}
+
+fn tenant() -> impl Strategy<Value = TenantId> {
+    "[!-~]{1,20}".prop_map(|name| TenantId::new(name).unwrap())
+}
+
+fn endpoint_key() -> impl Strategy<Value = EndpointKey> {
+    (tenant(), "[!-~]{1,20}").prop_map(|(tenant, id)| EndpointKey { tenant, id: EndpointId::new(id).unwrap() })
+}
+
+fn text() -> impl Strategy<Value = String> {
+    ".{0,12}"
+}
+
+fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..=max)
+}
+
+fn list<T: Strategy>(item: T) -> impl Strategy<Value = Vec<T::Value>> {
+    prop::collection::vec(item, 0..4)
+}
+
+fn option<T: Strategy>(value: T) -> impl Strategy<Value = Option<T::Value>> {
+    prop::option::of(value)
+}
