@@ -37,7 +37,8 @@ impl Subscription {
 
     /// Whether an event of this type is wanted. A text that is no event type is not.
     ///
-    /// The cost is that of [`Pattern::matches`] for each pattern.
+    /// The cost is that of [`Pattern::matches`] for each pattern. To ask many subscriptions, use an
+    /// [`Index`](super::Index).
     pub fn matches(&self, event_type: &str) -> bool {
         validate_type(event_type).is_ok() && self.matching(event_type).is_some()
     }

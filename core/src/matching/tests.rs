@@ -55,6 +55,30 @@ fn every_conformance_case_holds() {
     }
 }
 
+#[test]
+fn the_index_agrees_with_every_conformance_case() {
+    let cases: Vec<Case> =
+        serde_json::from_str(include_str!("../../../tests/vectors/event_type_patterns.json")).unwrap();
+    let mut index = Index::new();
+    let mut all = Vec::new();
+    for case in &cases {
+        if let Input::MatchEventType { pattern, .. } = &case.input
+            && let Ok(subscription) = Subscription::parse([pattern])
+        {
+            index.insert(all.len() as u32, &subscription);
+            all.push(subscription);
+        }
+    }
+    for case in &cases {
+        if let Input::MatchEventType { event_type, .. } = &case.input {
+            let mut cursor = index.cursor(event_type, u32::MAX);
+            let found: Vec<u32> = core::iter::from_fn(|| index.next(&mut cursor)).collect();
+            let wanted: Vec<u32> = (0..all.len() as u32).filter(|n| all[*n as usize].matches(event_type)).collect();
+            assert_eq!(found, wanted, "{event_type}");
+        }
+    }
+}
+
 proptest! {
     /// Every text gets an answer: no input makes the public functions panic, and what is accepted is in the grammar.
     #[test]
@@ -72,5 +96,12 @@ proptest! {
             Explained::Missed { .. } | Explained::Invalid(_) => false,
         };
         prop_assert_eq!(matched, matches);
+
+        let mut index = Index::new();
+        index.insert(0, &subscription);
+        prop_assert_eq!(index.count(&event_type).exact(), Some(usize::from(matches)));
+        if !matches && let Some(near) = index.near_miss(&event_type) {
+            prop_assert!(subscription.patterns().contains(&near.pattern));
+        }
     }
 }
