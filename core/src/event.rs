@@ -60,9 +60,10 @@ impl Event {
     pub fn new(event_type: impl AsRef<str>, payload: Payload) -> Result<Self, EventError> {
         let event_type = EventType::new(event_type).map_err(EventError::Type)?;
         let mut hash = Sha256::new();
-        hash.update(payload.content_type().unwrap_or("").as_bytes());
+        hash.update([u8::from(payload.is_json())]);
+        hash.update(payload.content_type().as_bytes());
         hash.update([0]);
-        hash.update(payload.bytes());
+        hash.update(payload.body());
         Ok(Self {
             id: None,
             event_type,

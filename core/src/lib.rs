@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 // Ground floor: values that every room may use.
+pub mod event;
 pub mod id;
 pub mod limits;
 pub mod secret;
@@ -24,3 +25,6 @@ pub mod registration;
 pub mod response;
 pub mod retry;
 pub mod signing;
+
+// The machines.
+pub mod sender;

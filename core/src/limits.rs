@@ -51,6 +51,9 @@ pub const ADDRESSES_TRIED: usize = 3;
 /// Overlap of an old key after a rotation, when none is given.
 pub const ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
+/// Earlier subscriptions of one endpoint that are remembered while deliveries from their time wait.
+pub const RETIRED: usize = 1024;
+
 /// Steps in one retry schedule.
 pub const SCHEDULE_STEPS: usize = 64;
 

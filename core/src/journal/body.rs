@@ -8,8 +8,8 @@ use super::codec::FRAME_HEAD;
 use super::error::{CodecError, Why};
 use super::kind::Kind;
 use super::record::{
-    Accepted, Due, EndpointRecord, EventRecord, KeyRecord, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin,
-    StateRecord, Then,
+    Accepted, Due, EndpointRecord, EventRecord, KeyRecord, Mark, OutcomeRecord, Record, Remembered, RetiredRecord,
+    SnapshotBegin, StateRecord, Then,
 };
 use super::wire::{Reader, Writer, nanos};
 use crate::id::{EndpointId, EndpointKey, EventId, IdError, TenantId};
@@ -22,11 +22,14 @@ use crate::seed::Seed;
 const PATTERNS: u16 = 1024;
 const HEADERS: u16 = 255;
 const KEYS: u16 = 255;
+/// Most earlier subscriptions of an endpoint that the format holds.
+const RETIRED: u16 = 1024;
 /// Most steps of a schedule that the format holds.
 const STEPS: u16 = u16::MAX;
 
 const _: () = assert!(
     limits::PATTERNS <= PATTERNS as usize
+        && limits::RETIRED <= RETIRED as usize
         && limits::CUSTOM_HEADERS <= HEADERS as usize
         && limits::CUSTOM_HEADER_BYTES <= u16::MAX as usize
         && limits::RING_KEYS <= KEYS as usize
@@ -195,9 +198,10 @@ fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
     w.u8(*code);
     w.time(*since);
     w.option(*subscription, Writer::u32);
-    w.many(retired, |w, (number, at)| {
+    w.few(retired, RETIRED, |w, RetiredRecord { number, at, patterns }| {
         w.u32(*number);
         w.u32(*at);
+        w.long(patterns.as_bytes());
     });
     w.time(*at);
 }
@@ -221,7 +225,9 @@ fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
         revoked: r.many("revoked", 8, |r| r.array("revoked").map(KeyId::from_bytes))?,
         state: StateRecord { code: r.u8("state")?, since: r.time("state")? },
         subscription: r.option("subscription", |r| r.u32("subscription"))?,
-        retired: r.many("retired", 8, |r| Ok((r.u32("retired")?, r.u32("retired")?)))?,
+        retired: r.few("retired", RETIRED, 12, |r| {
+            Ok(RetiredRecord { number: r.u32("retired")?, at: r.u32("retired")?, patterns: r.long_text("retired")? })
+        })?,
         at: r.time("at")?,
     })
 }
@@ -348,12 +354,13 @@ fn read_snapshot_begin(r: &mut Reader<'_>) -> Result<SnapshotBegin, CodecError> 
 }
 
 fn write_event(event: &EventRecord, w: &mut Writer<'_>) {
-    let EventRecord { mark, passed_all, cancelled, accepted, payload_len } = event;
+    let EventRecord { mark, passed_all, cancelled, accepted, payload_len, done } = event;
     write_mark(mark, w);
     w.flag(*passed_all);
     w.flag(*cancelled);
     write_accepted(accepted, w);
     w.u32(*payload_len);
+    w.many(done, |w, number| w.u32(*number));
 }
 
 fn read_event(r: &mut Reader<'_>) -> Result<EventRecord, CodecError> {
@@ -363,15 +370,15 @@ fn read_event(r: &mut Reader<'_>) -> Result<EventRecord, CodecError> {
         cancelled: r.flag("cancelled")?,
         accepted: read_accepted(r)?,
         payload_len: r.u32("payload_len")?,
+        done: r.many("done", 4, |r| r.u32("done"))?,
     })
 }
 
 fn write_remembered(remembered: &Remembered, w: &mut Writer<'_>) {
-    let Remembered { event, tenant, id, idempotency, digest, at } = remembered;
+    let Remembered { event, name, id, digest, at } = remembered;
     w.seq(*event);
-    w.text(tenant.as_str());
+    w.raw(name);
     w.text(id.as_str());
-    w.option(idempotency.as_deref(), Writer::text);
     w.raw(digest);
     w.time(*at);
 }
@@ -379,9 +386,8 @@ fn write_remembered(remembered: &Remembered, w: &mut Writer<'_>) {
 fn read_remembered(r: &mut Reader<'_>) -> Result<Remembered, CodecError> {
     Ok(Remembered {
         event: r.seq("event")?,
-        tenant: name(r, "tenant", TenantId::new)?,
+        name: r.array("name")?,
         id: name(r, "id", EventId::new)?,
-        idempotency: r.option("idempotency", |r| r.shared("idempotency"))?,
         digest: r.array("digest")?,
         at: r.time("at")?,
     })

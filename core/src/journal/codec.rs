@@ -20,7 +20,7 @@ pub const VERSION: u8 = 1;
 /// Decoding a frame allocates at most twice the frame's bytes and this much.
 ///
 /// The rest is what lists of names take in memory beyond their bytes; the format bounds how many items they have.
-pub const DECODE_OVERHEAD: usize = 64 * 1024;
+pub const DECODE_OVERHEAD: usize = 128 * 1024;
 
 /// Bytes of the length field, which do not count in the length.
 const LEN: usize = 4;

@@ -73,6 +73,6 @@ pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VER
 pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
 pub use self::record::{
-    Accepted, Due, EndpointRecord, EventRecord, KeyRecord, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin,
-    StateRecord, Then,
+    Accepted, Due, EndpointRecord, EventRecord, KeyRecord, Mark, OutcomeRecord, Record, Remembered, RetiredRecord,
+    SnapshotBegin, StateRecord, Then,
 };

@@ -98,7 +98,7 @@ pub enum Record {
 }
 
 /// An event as it was accepted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
 pub struct Accepted {
     /// Its id.
@@ -155,8 +155,8 @@ pub struct EndpointRecord {
     pub state: StateRecord,
     /// The number of its live subscription; `None` while new events do not match.
     pub subscription: Option<u32>,
-    /// Earlier numbers that events accepted before their retirement still see: (number, retired at).
-    pub retired: Vec<(u32, u32)>,
+    /// Earlier subscriptions that events accepted before their retirement still see.
+    pub retired: Vec<RetiredRecord>,
     /// When this was so.
     pub at: UnixTime,
 }
@@ -212,6 +212,18 @@ impl fmt::Debug for Headers<'_> {
         }
         map.finish()
     }
+}
+
+/// A subscription that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct RetiredRecord {
+    /// Its number.
+    pub number: u32,
+    /// Events with a high-water mark up to this number see it.
+    pub at: u32,
+    /// What was wanted: patterns, one a line.
+    pub patterns: String,
 }
 
 /// A key of an endpoint's ring.
@@ -326,6 +338,8 @@ pub struct EventRecord {
     pub accepted: Accepted,
     /// Bytes of the payload.
     pub payload_len: u32,
+    /// Subscriptions beyond the mark that are accounted for already.
+    pub done: Vec<u32>,
 }
 
 /// An event that a repeat is recognised by.
@@ -334,14 +348,26 @@ pub struct EventRecord {
 pub struct Remembered {
     /// Its place.
     pub event: JournalSeq,
-    /// Its tenant.
-    pub tenant: TenantId,
+    /// A digest of its tenant and its id or idempotency key.
+    pub name: [u8; 16],
     /// Its id.
     pub id: EventId,
-    /// Its idempotency key, where it is not the id.
-    pub idempotency: Option<Arc<str>>,
     /// The digest of its content.
     pub digest: [u8; 16],
     /// When it was accepted.
     pub at: UnixTime,
+}
+
+impl fmt::Debug for Accepted {
+    /// Shows the payload's length, not the payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("event_type", &self.event_type)
+            .field("payload", &self.payload.len())
+            .field("high_water", &self.high_water)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }

@@ -252,7 +252,7 @@ fn the_worst_lists_take_no_more_than_promised() {
         keys: (0..255).map(|_| key()).collect(),
         schedule: vec![Duration::ZERO; 65_535],
         revoked: vec![key().secret.id(); 10_000],
-        retired: vec![(0, 0); 10_000],
+        retired: vec![RetiredRecord { number: 0, at: 0, patterns: String::new() }; 1024],
         ..endpoint_record(b"k", b"v")
     };
     let frame = framed(place(0), &Record::Endpoint(Box::new(record)));
@@ -364,8 +364,9 @@ fn memory(record: &Record) -> usize {
                 + e.keys.iter().map(|key| key.secret.expose().len()).sum::<usize>()
                 + list(&e.revoked)
                 + list(&e.retired)
+                + e.retired.iter().map(|retired| retired.patterns.capacity()).sum::<usize>()
         }
-        Record::Remembered(r) => size_of::<Remembered>() + 32 + 256 + 128 + shared(&r.idempotency),
+        Record::Remembered(r) => size_of::<Remembered>() + 32 + r.id.as_str().len(),
         Record::Genesis { .. }
         | Record::Opened { .. }
         | Record::Removed { .. }
@@ -500,20 +501,17 @@ fn record() -> impl Strategy<Value = Record> {
         (seq(), seed(), any::<u32>(), any::<u32>()).prop_map(|(since, seed, incarnation, next_subscription)| {
             Record::SnapshotBegin(SnapshotBegin { since, seed, incarnation, next_subscription })
         }),
-        (mark(), any::<bool>(), any::<bool>(), accepted(), any::<u32>()).prop_map(
-            |(mark, passed_all, cancelled, accepted, payload_len)| {
-                Record::Event(Box::new(EventRecord { mark, passed_all, cancelled, accepted, payload_len }))
+        (mark(), any::<bool>(), any::<bool>(), accepted(), any::<u32>(), list(any::<u32>())).prop_map(
+            |(mark, passed_all, cancelled, accepted, payload_len, done)| {
+                Record::Event(Box::new(EventRecord { mark, passed_all, cancelled, accepted, payload_len, done }))
             }
         ),
         (seq(), any::<u32>(), any::<u16>(), due()).prop_map(|(event, subscription, attempts, due)| {
             Record::Pending { event, subscription, attempts, due }
         }),
-        (seq(), tenant(), event_id(), option(text()), any::<[u8; 16]>(), time()).prop_map(
-            |(event, tenant, id, idempotency, digest, at)| {
-                let idempotency = idempotency.map(Arc::from);
-                Record::Remembered(Box::new(Remembered { event, tenant, id, idempotency, digest, at }))
-            }
-        ),
+        (seq(), any::<[u8; 16]>(), event_id(), any::<[u8; 16]>(), time()).prop_map(|(event, name, id, digest, at)| {
+            Record::Remembered(Box::new(Remembered { event, name, id, digest, at }))
+        }),
         seq().prop_map(|through| Record::SnapshotEnd { through }),
     ]
 }
@@ -550,7 +548,9 @@ fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let header = (text(), bytes(40), any::<bool>()).prop_map(|(name, value, secret)| (name, value.into(), secret));
     let rings = (list(header), list(key), list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)));
     let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
-    let rest = (state, option(any::<u32>()), list(any::<(u32, u32)>()), time());
+    let retired = (any::<u32>(), any::<u32>(), text());
+    let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
+    let rest = (state, option(any::<u32>()), list(retired), time());
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),

@@ -199,6 +199,11 @@ impl<'a> Reader<'a> {
         self.raw(field, usize::try_from(len).unwrap_or(usize::MAX))
     }
 
+    /// Text written by [`Writer::long`].
+    pub(super) fn long_text(&mut self, field: &'static str) -> Read<String> {
+        self.checked(|r| Ok(core::str::from_utf8(r.long(field)?).map(String::from).map_err(|_| Why::Text { field })))
+    }
+
     /// A list written by [`Writer::few`], each item of which has at least `least` bytes.
     pub(super) fn few<T>(
         &mut self,

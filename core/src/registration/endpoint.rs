@@ -202,9 +202,9 @@ impl Endpoint {
 }
 
 fn subscription(patterns: &[String]) -> Result<Subscription, EndpointError> {
-    let parsed = patterns.iter().map(|text| {
-        Pattern::parse(text).map_err(|why| EndpointError::Pattern { pattern: text.clone(), why })
-    });
+    let parsed = patterns
+        .iter()
+        .map(|text| Pattern::parse(text).map_err(|why| EndpointError::Pattern { pattern: text.clone(), why }));
     Subscription::new(parsed.collect::<Result<Vec<_>, _>>()?).map_err(EndpointError::Subscription)
 }
 
@@ -351,6 +351,8 @@ pub struct EndpointView {
     pub in_flight: u16,
     /// Attempts that may be in flight at this moment.
     pub window: u16,
+    /// How long it still rests, when it said that it cannot keep up.
+    pub throttled: Option<Duration>,
     /// Time for one attempt.
     pub timeout: Duration,
     /// Delays before the attempts.

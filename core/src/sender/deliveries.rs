@@ -4,7 +4,6 @@
 //! One whose first attempt is in flight, was never reached, or is done has no entry.
 
 use super::slab::Slab;
-use crate::id::JournalSeq;
 use crate::retry::{Due, Link, Links, List, Timed, Wheel};
 use crate::time::Instant;
 
@@ -210,9 +209,6 @@ impl core::ops::Index<u32> for Deliveries {
         &self.slab[handle]
     }
 }
-
-/// The place of an event's accepted record with a subscription: the durable name of a delivery.
-pub(crate) type Name = (JournalSeq, u32);
 
 #[cfg(test)]
 mod tests {

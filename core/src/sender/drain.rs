@@ -125,7 +125,11 @@ impl Sender {
             || (self.notices.queue.is_empty() && self.notices.folded > 0)
             || (self.phase == Stage::Draining && self.attempts.len() == 0 && self.queues.chores.is_empty())
             || (closing && self.outbox.is_empty() && self.notices.queue.is_empty())
-            || (!closing && (!self.queues.chores.is_empty() || self.loads.is_ready() || self.has_more_to_send()))
+            || (!closing
+                && (!self.queues.chores.is_empty()
+                    || self.loads.is_ready()
+                    || self.has_more_to_send()
+                    || self.snapshots.is_ready()))
     }
 
     /// When to come back, after a step that found nothing to do.

@@ -56,7 +56,7 @@ use persist::Outbox;
 use repeats::Repeats;
 use report::Shelf;
 use snapshot::Snapshots;
-use tables::{Attempts, Chore, Endpoints, Gate, Jobs, Queues, Tenant};
+use tables::{Attempts, Chore, Endpoints, Gate, Jobs, Queues, Retired, Tenant};
 
 /// What a sender is made with.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +109,8 @@ pub struct Sender {
     incarnation: u32,
     now: Now,
     phase: Stage,
+    /// It is being folded from its records: nothing is indexed, timed or issued yet.
+    restoring: bool,
     credit: u32,
     outbox: Outbox,
     tenants: Vec<Tenant>,
@@ -117,8 +119,8 @@ pub struct Sender {
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
     next_subscription: u32,
-    /// Retired subscriptions that older fan-outs may still see: (retired at, number), ascending.
-    retired: VecDeque<(u32, u32)>,
+    /// Retired subscriptions that are still in the index of their tenant, in the order of their retirement.
+    retired: VecDeque<(u32, Retired)>,
     jobs: Jobs,
     deliveries: Deliveries,
     attempts: Attempts,
@@ -220,6 +222,7 @@ impl Sender {
             incarnation: 0,
             now,
             phase: Stage::Running,
+            restoring: false,
             credit: 64,
             outbox: Outbox::new(last),
             tenants: Vec::new(),

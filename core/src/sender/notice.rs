@@ -135,7 +135,9 @@ impl fmt::Display for Notice {
                 write!(f, "{endpoint} asked for a pause of {asked:.0?}; 24 h is the most that is given")
             }
             Self::Overdue { attempt } => write!(f, "{attempt} was not reported in time and has been ended"),
-            Self::LoadFailed { records } => write!(f, "{records} payloads could not be read back, trying again in 60 s"),
+            Self::LoadFailed { records } => {
+                write!(f, "{records} payloads could not be read back, trying again in 60 s")
+            }
             Self::WindowShrunk { age } => {
                 write!(f, "repeats of events older than {age:.0?} are no longer recognised: there are too many events")
             }

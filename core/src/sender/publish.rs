@@ -8,8 +8,8 @@ use bytes::Bytes;
 use core::fmt;
 
 use super::notice::Notice;
-use super::report::Tally;
 use super::repeats::{Known, Name};
+use super::report::Tally;
 use super::tables::{Body, Gate, Job};
 use super::transmit::Prepared;
 use super::{Sender, Stage};
@@ -52,7 +52,9 @@ impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoints(Reach { at_least: 1, at_most: 1, .. }) => f.write_str("1 endpoint"),
-            Self::Endpoints(Reach { at_least, at_most, .. }) if at_least == at_most => write!(f, "{at_least} endpoints"),
+            Self::Endpoints(Reach { at_least, at_most, .. }) if at_least == at_most => {
+                write!(f, "{at_least} endpoints")
+            }
             Self::Endpoints(Reach { at_least, at_most, .. }) => write!(f, "{at_least} to {at_most} endpoints"),
             Self::Nobody(None) => f.write_str("no endpoint wants it"),
             Self::Nobody(Some(near)) => write!(f, "no endpoint wants it; {near}"),
@@ -115,7 +117,9 @@ impl fmt::Display for Refused {
         let name = |event: &Event| event.event_id().map_or_else(|| "an event".to_string(), ToString::to_string);
         match self {
             Self::Invalid(_, why) => write!(f, "{why}"),
-            Self::NoId(_) => f.write_str("the event has no id; set one, or publish through an adapter, which mints one"),
+            Self::NoId(_) => {
+                f.write_str("the event has no id; set one, or publish through an adapter, which mints one")
+            }
             Self::TooLarge(event, limit) => {
                 let size = event.payload().body().len();
                 write!(f, "{}: the payload has {size} bytes, at most {limit} are allowed", name(event))
@@ -125,7 +129,11 @@ impl fmt::Display for Refused {
                 write!(f, "{}: another event with other content was accepted under the same id or key", name(event))
             }
             Self::Unsettled(event) => {
-                write!(f, "{}: another event with other content is being accepted under the same id or key", name(event))
+                write!(
+                    f,
+                    "{}: another event with other content is being accepted under the same id or key",
+                    name(event)
+                )
             }
             Self::Overloaded(event) => write!(f, "{}: too much is waiting; try again later", name(event)),
             Self::Full(event) => write!(f, "{}: the log has no room; try again when there is", name(event)),
@@ -205,7 +213,12 @@ impl Sender {
         let known = by_id.or_else(by_key).cloned().or_else(|| {
             // An event that has not ended is known however long ago it was accepted.
             let job = &self.jobs.slab[*self.jobs.by_id.get(&(tenant, id.clone()))?];
-            Some(Known { event: id.clone(), seq: job.seq, digest: job.rest.digest })
+            Some(Known {
+                name: Name::id(event.tenant_id(), id),
+                event: id.clone(),
+                seq: job.seq,
+                digest: job.rest.digest,
+            })
         })?;
         if known.digest != parts.digest {
             return Some(Err(known.seq <= self.outbox.durable()));
@@ -242,12 +255,7 @@ impl Sender {
         let record = Record::Accepted(Box::new(accepted));
         let seq = self.record(&record);
         let Record::Accepted(accepted) = record else { unreachable!("it was made three lines above") };
-        let prepared = Prepared::new(
-            accepted.id.clone(),
-            event.event_type().clone(),
-            accepted.time,
-            payload.clone(),
-        );
+        let prepared = Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, payload.clone());
         self.stats.accepted += 1;
         let job = self.apply_accepted(seq, accepted, event.event_type(), Some(Arc::new(prepared)));
         self.remember(seq, job);
@@ -289,7 +297,7 @@ impl Sender {
             in_flight: 0,
             cancelled: false,
             scanning: false,
-            fresh: false,
+            lost: false,
             tally: Tally::default(),
             ended: Vec::new(),
         });
@@ -302,12 +310,12 @@ impl Sender {
     /// Lets repeats of an event be recognised from now on.
     fn remember(&mut self, seq: JournalSeq, job: u32) {
         let Job { rest, .. } = &self.jobs.slab[job];
-        let known = Known { event: rest.id.clone(), seq, digest: rest.digest };
         let id = Name::id(&rest.tenant, &rest.id);
         let key = rest.idempotency.as_ref().map(|key| Name::key(&rest.tenant, key));
+        let known = Known { name: id, event: rest.id.clone(), seq, digest: rest.digest };
         let now = self.mono();
         if let Some(key) = key {
-            self.repeats.insert(key, now, known.clone());
+            self.repeats.insert(key, now, Known { name: key, ..known.clone() });
         }
         self.repeats.insert(id, now, known);
         let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);

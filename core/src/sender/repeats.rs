@@ -15,6 +15,8 @@ const FORGET_AT_ONCE: usize = 4;
 pub(crate) struct Repeats {
     entries: BTreeMap<Name, Known>,
     order: VecDeque<(Instant, Name, JournalSeq)>,
+    /// How many have left `order`, so that a place in it can be named while others leave.
+    left: u64,
 }
 
 /// A digest of a tenant and an id or idempotency key.
@@ -28,6 +30,14 @@ impl Name {
 
     pub(crate) fn key(tenant: &TenantId, key: &str) -> Self {
         Self::of(b"key", tenant, key)
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 16] {
+        self.0
     }
 
     fn of(kind: &[u8], tenant: &TenantId, text: &str) -> Self {
@@ -44,6 +54,7 @@ impl Name {
 /// What is known of an accepted event.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
+    pub(crate) name: Name,
     pub(crate) event: EventId,
     pub(crate) seq: JournalSeq,
     pub(crate) digest: [u8; 16],
@@ -77,15 +88,19 @@ impl Repeats {
                 self.entries.remove(name);
             }
             self.order.pop_front();
+            self.left += 1;
         }
         shrunk
     }
 
-    /// The entries after `from` in the order in which they were accepted, with their ages, for a snapshot.
-    pub(crate) fn after(&self, from: usize) -> impl Iterator<Item = (Instant, &Known)> {
-        self.order.iter().skip(from).filter_map(|(at, name, seq)| {
+    /// The entries from place `from` on, in the order in which they were accepted, each with the place behind it. For a
+    /// snapshot; places count all entries that there ever were.
+    pub(crate) fn from(&self, from: u64) -> impl Iterator<Item = (u64, Instant, &Known)> {
+        let skip = usize::try_from(from.saturating_sub(self.left)).unwrap_or(usize::MAX);
+        let places = self.left.max(from) + 1..;
+        places.zip(self.order.iter().skip(skip)).filter_map(|(next, (at, name, seq))| {
             let known = self.entries.get(name)?;
-            (known.seq == *seq).then_some((*at, known))
+            (known.seq == *seq).then_some((next, *at, known))
         })
     }
 }
@@ -95,7 +110,7 @@ mod tests {
     use super::*;
 
     fn known(seq: u64) -> Known {
-        Known { event: EventId::new("e").unwrap(), seq: JournalSeq::new(seq), digest: [0; 16] }
+        Known { name: Name([0; 16]), event: EventId::new("e").unwrap(), seq: JournalSeq::new(seq), digest: [0; 16] }
     }
 
     #[test]

@@ -4,15 +4,14 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::deliveries::{ByEndpoint, ByEvent, Queue};
 use super::report::{DeliveryReport, Tally};
 use super::slab::Slab;
 use super::transmit::{Prepared, Wire};
-use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::Accepted;
-use crate::matching::{Cursor, EventType, Index};
+use crate::matching::{Cursor, EventType, Index, Subscription};
 use crate::registration::{Draft, State};
 use crate::retry::{Due, Link, Links, List, Timed, Wheel, Window};
 use crate::time::{Instant, UnixTime};
@@ -52,8 +51,8 @@ pub(crate) struct Job {
     pub(crate) cancelled: bool,
     /// It waits for credit in the ring of fan-outs.
     pub(crate) scanning: bool,
-    /// Its payload was read back and has not been used since.
-    pub(crate) fresh: bool,
+    /// Its payload cannot be read any more.
+    pub(crate) lost: bool,
     pub(crate) tally: Tally,
     pub(crate) ended: Vec<DeliveryReport>,
 }
@@ -93,12 +92,14 @@ pub(crate) struct Slot {
     pub(crate) removed: bool,
     /// The number of its live subscription.
     pub(crate) subscription: Option<u32>,
-    /// Earlier numbers, ascending, with the number at which each was retired.
-    pub(crate) retired: Vec<(u32, u32)>,
+    /// Earlier subscriptions, ascending by number.
+    pub(crate) retired: Vec<Retired>,
     /// The last record about it; nothing starts before that is durable.
     pub(crate) gate: JournalSeq,
     pub(crate) window: Window,
     pub(crate) in_flight: u16,
+    /// Deliveries that could start and wait for their payloads.
+    pub(crate) fetching: u16,
     /// All its deliveries that wait or whose retry is in flight.
     pub(crate) deliveries: List<ByEndpoint>,
     /// Those that wait for nothing but the endpoint.
@@ -109,6 +110,15 @@ pub(crate) struct Slot {
     pub(crate) until: Option<Instant>,
     pub(crate) timer: Link,
     pub(crate) tally: Tally,
+}
+
+/// A subscription that only fan-outs from its time still see.
+#[derive(Clone, Debug)]
+pub(crate) struct Retired {
+    pub(crate) number: u32,
+    /// Events with a high-water mark up to this see it.
+    pub(crate) at: u32,
+    pub(crate) wanted: Subscription,
 }
 
 /// All endpoints, and what wakes them.
@@ -167,8 +177,10 @@ pub(crate) enum Chore {
     Cancel(u32, JournalSeq),
     /// Abort what is in flight for a cancelled event.
     AbortOf(u32, JournalSeq, u32),
-    /// Let the deliveries of an event go on, whose payload has come or is known to be lost.
+    /// Let the deliveries of an event go on, whose payload has come.
     Unstall(u32, JournalSeq),
+    /// End the deliveries of an event that wait for a payload that is lost.
+    Lose(u32, JournalSeq),
 }
 
 /// What becomes possible when a record is durable.
@@ -370,8 +382,8 @@ impl Slot {
         if self.subscription == Some(subscription) {
             return true;
         }
-        let found = self.retired.binary_search_by_key(&subscription, |(number, _)| *number);
-        found.is_ok_and(|at| high_water <= self.retired[at].1)
+        let found = self.retired.binary_search_by_key(&subscription, |retired| retired.number);
+        found.is_ok_and(|at| high_water <= self.retired[at].at)
     }
 
     /// Whether it can take another attempt now, as far as it alone is concerned.
@@ -380,16 +392,6 @@ impl Slot {
             && self.state == State::Active
             && self.until.is_none()
             && self.gate <= durable
-            && self.window.can_start(u32::from(self.in_flight))
+            && self.window.can_start(u32::from(self.in_flight) + u32::from(self.fetching))
     }
-}
-
-/// How a delivery's attempt ended, for its report.
-#[derive(Clone, Debug)]
-pub(crate) struct Last {
-    pub(crate) endpoint: EndpointId,
-    pub(crate) attempts: u16,
-    pub(crate) status: u16,
-    pub(crate) failure: (u8, u8),
-    pub(crate) elapsed: Duration,
 }

@@ -1,0 +1,1 @@
+//! Postrider on plain threads: sender and receiver over ureq-proto and rustls.

@@ -1,0 +1,2 @@
+//! The command postrider: deliver, receive, sign and verify webhooks, and a demonstration.
+fn main() {}

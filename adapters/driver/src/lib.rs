@@ -1,0 +1,1 @@
+//! What every Postrider driver needs: clock, ids, look-ups, TLS, idle connections, waiting callers.

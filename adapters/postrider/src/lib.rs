@@ -1,0 +1,1 @@
+//! Webhooks that arrive: sender and receiver for applications.

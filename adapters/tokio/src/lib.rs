@@ -1,0 +1,1 @@
+//! Postrider on tokio: sender and receiver over hyper and rustls.

@@ -1,0 +1,1 @@
+//! What Postrider costs, question by question.

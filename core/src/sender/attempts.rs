@@ -1,0 +1,349 @@
+//! How attempts end, and what follows.
+
+use core::time::Duration;
+
+use super::Sender;
+use super::deliveries::Place;
+use super::notice::Notice;
+use super::report::{DeliveryReport, Fate};
+use super::tables::{Attempt, Body, Stage};
+use crate::id::{AttemptId, JournalSeq};
+use crate::journal::{Due, OutcomeRecord, Record, Then};
+use crate::limits;
+use crate::registration::State;
+use crate::response::{self, Outcome, Phase, Profile, Ruling, TransportError, Verdict};
+use crate::retry::Plan;
+
+/// What an ended attempt was for.
+#[derive(Clone, Copy)]
+struct Ended {
+    event: u32,
+    endpoint: u32,
+    subscription: u32,
+    delivery: Option<u32>,
+    number: u16,
+    elapsed: Duration,
+}
+
+impl Ended {
+    fn of(attempt: &Attempt, now: crate::time::Instant) -> Self {
+        Self {
+            event: attempt.event,
+            endpoint: attempt.endpoint,
+            subscription: attempt.subscription,
+            delivery: attempt.delivery,
+            number: attempt.number,
+            elapsed: now.saturating_since(attempt.started),
+        }
+    }
+}
+
+impl Sender {
+    /// The adapter reports an attempt.
+    pub(super) fn completed(&mut self, id: AttemptId, outcome: &Outcome) {
+        let Some(at) = self.attempts.find(id, self.incarnation) else {
+            self.stats.stale += 1;
+            return;
+        };
+        let attempt = self.attempts.end(at);
+        self.land(attempt.endpoint);
+        let ended = Ended::of(&attempt, self.mono());
+        match attempt.stage {
+            Stage::Flying => {
+                self.jobs.slab[attempt.event].in_flight -= 1;
+                self.conclude(ended, outcome);
+            }
+            Stage::Overdue => self.completed_late(&attempt, ended, outcome),
+            Stage::Aborted => self.stats.stale += u64::from(outcome.is_ok()),
+        }
+        self.after_landing(attempt.endpoint);
+    }
+
+    /// An attempt that was given up is reported after all. Only a success still matters, and only while the delivery
+    /// waits.
+    fn completed_late(&mut self, attempt: &Attempt, ended: Ended, outcome: &Outcome) {
+        let ruling = response::verdict(outcome, Profile::StandardWebhooks, self.now.wall);
+        let waits = attempt.delivery.is_some_and(|handle| {
+            self.deliveries.get(handle).is_some_and(|delivery| {
+                delivery.event == attempt.event
+                    && delivery.subscription == attempt.subscription
+                    && delivery.place != Place::InFlight
+                    && self.jobs.slab.get(attempt.event).is_some_and(|job| job.seq == attempt.seq)
+            })
+        });
+        if waits && ruling.verdict == Verdict::Delivered {
+            self.stats.late += 1;
+            self.conclude(ended, outcome);
+        } else {
+            self.stats.stale += 1;
+        }
+    }
+
+    /// The time of an attempt is over and the adapter has not reported it.
+    pub(super) fn attempt_overdue(&mut self, at: u32) {
+        let now = self.mono();
+        let id = self.attempts.id(at, self.incarnation);
+        let Some(attempt) = self.attempts.get(at) else { return };
+        match attempt.stage {
+            Stage::Flying => {
+                let (ended, event) = (Ended::of(attempt, now), attempt.event);
+                self.jobs.slab[event].in_flight -= 1;
+                let delivery = self.conclude(ended, &Err(TransportError::TimedOut(Phase::Head)));
+                self.attempts.linger(at, Stage::Overdue, now.saturating_add(limits::OVERDUE_GRACE), delivery);
+                self.queues.aborts.push_back(id);
+                self.tell(JournalSeq::ZERO, Notice::Overdue { attempt: id });
+            }
+            Stage::Overdue | Stage::Aborted => {
+                let attempt = self.attempts.forget(at);
+                self.land(attempt.endpoint);
+                self.after_landing(attempt.endpoint);
+            }
+        }
+    }
+
+    /// Ends an attempt because its delivery is over, and lets the adapter know. The slot stays taken until the adapter
+    /// reports it, or for a grace time.
+    pub(super) fn abort(&mut self, at: u32) {
+        let now = self.mono();
+        let id = self.attempts.id(at, self.incarnation);
+        let Some(attempt) = self.attempts.get(at).filter(|attempt| attempt.stage == Stage::Flying) else { return };
+        let ended = Ended::of(attempt, now);
+        self.jobs.slab[ended.event].in_flight -= 1;
+        self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
+        self.queues.aborts.push_back(id);
+        let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded);
+        self.apply_outcome(ended, record);
+    }
+
+    /// An attempt no longer burdens its endpoint.
+    fn land(&mut self, endpoint: u32) {
+        if let Some(slot) = self.endpoints.slab.get_mut(endpoint) {
+            slot.in_flight -= 1;
+        }
+    }
+
+    fn after_landing(&mut self, endpoint: u32) {
+        self.wake_endpoint(endpoint);
+        self.tidy_retired(endpoint);
+        self.maybe_free(endpoint);
+    }
+
+    /// Decides what an outcome means, records it and makes it so. Gives the entry in which the delivery waits on.
+    fn conclude(&mut self, ended: Ended, outcome: &Outcome) -> Option<u32> {
+        let ruling = response::verdict(outcome, Profile::StandardWebhooks, self.now.wall);
+        let then = self.decide(ended, &ruling);
+        let record = self.outcome_record(ended, outcome, then);
+        let seq = self.record(&Record::Outcome(record.clone()));
+        self.tell_outcome(seq, ended, &ruling, then);
+        self.adjust_endpoint(ended, &ruling);
+        self.apply_outcome_now(ended, record)
+    }
+
+    /// What follows a ruling.
+    fn decide(&self, ended: Ended, ruling: &Ruling) -> Then {
+        let (job, slot) = (&self.jobs.slab[ended.event], &self.endpoints.slab[ended.endpoint]);
+        let floor = match ruling.verdict {
+            Verdict::Delivered => return Then::Delivered,
+            Verdict::Gone => return Then::Discarded,
+            _ if job.cancelled || slot.is_over() => return Then::Discarded,
+            Verdict::Refused(_) => return Then::Refused,
+            Verdict::Retry { not_before } | Verdict::Throttled { not_before } => not_before,
+        };
+        let schedule = &slot.wire.config.schedule;
+        let plan = Plan::new(schedule, &self.seed, job.id.as_str(), &slot.key);
+        match plan.delay(ended.number) {
+            Some(delay) => Then::Retry(Due { written: self.now.wall, delay: delay.max(floor.unwrap_or_default()) }),
+            None => Then::Exhausted,
+        }
+    }
+
+    /// What an outcome means for the endpoint as a whole.
+    fn adjust_endpoint(&mut self, ended: Ended, ruling: &Ruling) {
+        let now = self.mono();
+        let slot = &mut self.endpoints.slab[ended.endpoint];
+        match ruling.verdict {
+            Verdict::Delivered => slot.window.on_success(),
+            Verdict::Retry { .. } | Verdict::Refused(_) => {}
+            Verdict::Throttled { not_before } => {
+                slot.window.on_throttle();
+                let job = &self.jobs.slab[ended.event];
+                let schedule = &slot.wire.config.schedule;
+                let rest = Plan::new(schedule, &self.seed, job.id.as_str(), &slot.key).rest(ended.number, not_before);
+                let until = now.saturating_add(rest);
+                if slot.state == State::Active && slot.until.is_none_or(|at| at < until) {
+                    self.endpoints.wake_at(ended.endpoint, Some(until));
+                }
+            }
+            Verdict::Gone => {
+                let gone = State::Gone { since: self.now.wall };
+                if !slot.is_over() {
+                    let endpoint = slot.key.clone();
+                    // An endpoint whose subscriptions have been changed a thousand times is gone all the same: it
+                    // matches nothing, because gone endpoints are passed over.
+                    if let Ok(change) = self.transition(ended.endpoint, gone) {
+                        self.tell(change.seq, Notice::Gone { endpoint });
+                    }
+                }
+            }
+        }
+    }
+
+    fn outcome_record(&self, ended: Ended, outcome: &Outcome, then: Then) -> OutcomeRecord {
+        let (status, failure) = match outcome {
+            Ok(reply) => (reply.status(), (0, 0)),
+            Err(error) => (0, error.to_wire()),
+        };
+        OutcomeRecord {
+            event: self.jobs.slab[ended.event].seq,
+            subscription: ended.subscription,
+            attempts: ended.number,
+            at: self.now.wall,
+            elapsed: ended.elapsed,
+            status,
+            failure,
+            then,
+        }
+    }
+
+    /// Records an outcome that no ruling stands behind, and makes it so.
+    fn apply_outcome(&mut self, ended: Ended, record: OutcomeRecord) {
+        self.record(&Record::Outcome(record.clone()));
+        self.apply_outcome_now(ended, record);
+    }
+
+    fn apply_outcome_now(&mut self, ended: Ended, record: OutcomeRecord) -> Option<u32> {
+        let then = record.then;
+        if let Some(handle) = ended.delivery {
+            self.unqueue(handle);
+        }
+        let delivery = self.apply_conclusion(ended.event, ended.endpoint, ended.delivery, &record);
+        if let (Then::Retry(due), Some(handle)) = (then, delivery) {
+            self.deliveries.arm(handle, self.now.mono.saturating_add(due.delay));
+            self.maybe_evict(ended.event);
+        }
+        self.tidy_retired(ended.endpoint);
+        self.maybe_settle(ended.event);
+        delivery
+    }
+
+    /// What an outcome changes in the tables; the same when it happens and when it is read back.
+    pub(super) fn apply_conclusion(
+        &mut self,
+        event: u32,
+        endpoint: u32,
+        delivery: Option<u32>,
+        record: &OutcomeRecord,
+    ) -> Option<u32> {
+        let fate = match record.then {
+            Then::Retry(_) => {
+                let handle = delivery
+                    .unwrap_or_else(|| self.apply_waiting(event, endpoint, record.subscription, record.attempts));
+                if let Some(delivery) = self.deliveries.get_mut(handle) {
+                    delivery.attempts = record.attempts;
+                }
+                self.jobs.slab[event].tally.attempts += 1;
+                return Some(handle);
+            }
+            Then::Delivered => Fate::Delivered,
+            Then::Exhausted => Fate::Exhausted,
+            Then::Refused => Fate::Refused,
+            Then::Discarded => Fate::Discarded,
+            Then::Expired => Fate::Expired,
+            Then::Lost => Fate::Lost,
+        };
+        let slot = &mut self.endpoints.slab[endpoint];
+        let job = &mut self.jobs.slab[event];
+        if let Some(handle) = delivery {
+            self.deliveries.remove(handle, &mut job.deliveries, &mut slot.deliveries);
+        }
+        let sent = record.status != 0 || record.failure != (0, 0);
+        job.tally.count(&fate);
+        job.tally.attempts += u64::from(sent);
+        slot.tally.count(&fate);
+        slot.tally.attempts += u64::from(sent);
+        self.stats.tally.count(&fate);
+        if job.ended.len() < limits::REPORT_ENTRIES {
+            job.ended.push(DeliveryReport {
+                endpoint: slot.key.id.clone(),
+                fate,
+                attempts: record.attempts,
+                status: (record.status != 0).then_some(record.status),
+                failure: TransportError::from_wire(record.failure.0, record.failure.1),
+                elapsed: record.elapsed,
+            });
+        }
+        None
+    }
+
+    /// Ends a delivery without an attempt.
+    pub(super) fn end_unsent(
+        &mut self,
+        event: u32,
+        endpoint: u32,
+        subscription: u32,
+        delivery: Option<u32>,
+        then: Then,
+    ) {
+        let attempts = delivery.map_or(0, |handle| self.deliveries[handle].attempts);
+        let ended = Ended { event, endpoint, subscription, delivery, number: attempts, elapsed: Duration::ZERO };
+        let record = OutcomeRecord {
+            event: self.jobs.slab[event].seq,
+            subscription,
+            attempts,
+            at: self.now.wall,
+            elapsed: Duration::ZERO,
+            status: 0,
+            failure: (0, 0),
+            then,
+        };
+        let seq = self.record(&Record::Outcome(record.clone()));
+        let (endpoint, event) = (self.endpoints.slab[endpoint].key.clone(), self.jobs.slab[event].id.clone());
+        match then {
+            Then::Expired => self.tell(seq, Notice::Expired { endpoint, event }),
+            Then::Lost => self.tell(seq, Notice::Lost { endpoint, event }),
+            Then::Delivered | Then::Retry(_) | Then::Exhausted | Then::Refused | Then::Discarded => {}
+        }
+        self.apply_outcome_now(ended, record);
+    }
+
+    fn tell_outcome(&mut self, seq: JournalSeq, ended: Ended, ruling: &Ruling, then: Then) {
+        let (job, slot) = (&self.jobs.slab[ended.event], &self.endpoints.slab[ended.endpoint]);
+        let (endpoint, event) = (slot.key.clone(), job.id.clone());
+        if let Some(asked) = ruling.above_cap() {
+            self.tell(JournalSeq::ZERO, Notice::HintAboveCap { endpoint: endpoint.clone(), asked });
+        }
+        let (attempt, ruling) = (ended.number, *ruling);
+        match then {
+            Then::Retry(Due { delay, .. }) => {
+                self.tell(seq, Notice::Retrying { endpoint, event, attempt, ruling, delay });
+            }
+            Then::Exhausted => self.tell(seq, Notice::Exhausted { endpoint, event, attempts: attempt, ruling }),
+            Then::Refused => self.tell(seq, Notice::Refused { endpoint, event, ruling }),
+            Then::Delivered | Then::Discarded | Then::Expired | Then::Lost => {}
+        }
+    }
+
+    /// Takes a delivery out of whatever it waits in.
+    pub(super) fn unqueue(&mut self, handle: u32) {
+        let delivery = &self.deliveries[handle];
+        let slot = &mut self.endpoints.slab[delivery.endpoint];
+        slot.fetching -= u16::from(delivery.place == Place::Stalled);
+        let stalled = &mut self.jobs.slab[delivery.event].stalled;
+        self.deliveries.unqueue(handle, &mut slot.ready, stalled);
+    }
+
+    /// Lets the payload of an event go from memory when there is too much and nobody is using it.
+    pub(super) fn maybe_evict(&mut self, at: u32) {
+        if self.jobs.resident <= self.limits.resident {
+            return;
+        }
+        let durable = self.outbox.durable();
+        let Some(job) = self.jobs.slab.get_mut(at) else { return };
+        // One that is being fanned out is needed again in a moment.
+        let in_use = job.in_flight > 0 || (job.scanning && job.through > 0);
+        if !in_use && job.seq <= durable && matches!(job.body, Body::Here(_)) {
+            job.body = Body::Away;
+            self.jobs.resident -= job.payload_len as usize;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Commands that touch many deliveries leave a chore behind, which later drains work off piece by piece.
+
+use super::Sender;
+use super::deliveries::Place;
+use super::tables::{Chore, Stage};
+use crate::id::JournalSeq;
+use crate::journal::Then;
+use crate::registration::State;
+
+/// Entries that one step of a chore looks at, at most.
+const PIECE: u32 = 32;
+
+impl Sender {
+    /// Works on a chore for a while; what remains goes to the end of the queue.
+    pub(super) fn work_on(&mut self, chore: Chore) {
+        match chore {
+            Chore::Discard(at) => self.discard_of_endpoint(at),
+            Chore::AbortTo(at, from) => {
+                let next = self.abort_some(from, |attempt| attempt.endpoint == at);
+                if let Some(next) = next {
+                    self.chore(Chore::AbortTo(at, next));
+                }
+            }
+            Chore::AbortOf(job, seq, from) => {
+                let next = self.abort_some(from, |attempt| attempt.event == job && attempt.seq == seq);
+                if let Some(next) = next {
+                    self.chore(Chore::AbortOf(job, seq, next));
+                }
+            }
+            Chore::Cancel(job, seq) => self.discard_of_event(job, seq),
+            Chore::Unstall(job, seq) => self.unstall(job, seq),
+            Chore::Lose(job, seq) => self.lose(job, seq),
+        }
+    }
+
+    /// Discards what waits for an endpoint that is over, or whose hold has ended.
+    fn discard_of_endpoint(&mut self, at: u32) {
+        for _ in 0..PIECE {
+            let Some(slot) = self.endpoints.slab.get(at) else { return };
+            let over = slot.is_over() || (matches!(slot.state, State::Disabled { .. }) && slot.until.is_none());
+            // One whose retry is in flight stands in the list too; the aborts come before this chore.
+            let Some(handle) = slot.deliveries.front().filter(|_| over) else {
+                self.maybe_free(at);
+                return;
+            };
+            if self.deliveries[handle].place == Place::InFlight {
+                return;
+            }
+            self.discard(handle);
+        }
+        self.chore(Chore::Discard(at));
+    }
+
+    fn discard_of_event(&mut self, at: u32, seq: JournalSeq) {
+        for _ in 0..PIECE {
+            let Some(job) = self.jobs.slab.get(at).filter(|job| job.seq == seq) else { return };
+            let Some(handle) = job.deliveries.front() else {
+                self.maybe_settle(at);
+                return;
+            };
+            if self.deliveries[handle].place == Place::InFlight {
+                return;
+            }
+            self.discard(handle);
+        }
+        self.chore(Chore::Cancel(at, seq));
+    }
+
+    fn discard(&mut self, handle: u32) {
+        let delivery = &self.deliveries[handle];
+        let (event, endpoint, subscription) = (delivery.event, delivery.endpoint, delivery.subscription);
+        self.unqueue(handle);
+        self.end_unsent(event, endpoint, subscription, Some(handle), Then::Discarded);
+    }
+
+    /// Aborts attempts from a place in their table on; gives the place to go on at.
+    fn abort_some(&mut self, from: u32, which: impl Fn(&super::tables::Attempt) -> bool) -> Option<u32> {
+        let end = self.attempts.end_of_table();
+        let to = end.min(from.saturating_add(PIECE));
+        for at in from..to {
+            let found = self.attempts.get(at).is_some_and(|attempt| attempt.stage == Stage::Flying && which(attempt));
+            if found {
+                self.abort(at);
+            }
+        }
+        (to < end).then_some(to)
+    }
+
+    /// Lets the deliveries of an event go on that waited for its payload.
+    fn unstall(&mut self, at: u32, seq: JournalSeq) {
+        for _ in 0..PIECE {
+            let Some(job) = self.jobs.slab.get_mut(at).filter(|job| job.seq == seq) else { return };
+            let Some(handle) = self.deliveries.pop_front(&mut job.stalled) else {
+                self.scan_next(at);
+                return;
+            };
+            self.make_ready_first(handle);
+        }
+        self.chore(Chore::Unstall(at, seq));
+    }
+}

@@ -1,0 +1,611 @@
+//! Wishes about endpoints and events, the publishing of events aside.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+
+use super::report::Tally;
+use super::tables::{Gate, Retired, Slot};
+use super::transmit::{Caps, Wire};
+use super::{Sender, Stage};
+use crate::encoding::Encoding;
+use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
+use crate::journal::{EndpointRecord, KeyRecord, Record, RetiredRecord, StateRecord};
+use crate::limits;
+use crate::matching::Subscription;
+use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
+use crate::retry::{Link, List, Window};
+use crate::secret::{KeyId, Secret};
+use crate::time::{Now, UnixTime};
+
+/// What a [`put`](Sender::put) did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever reads the answer must know each")]
+pub enum Put {
+    /// The endpoint is new.
+    Created(Change),
+    /// The endpoint was there and is now as described.
+    Updated(Change),
+    /// The endpoint was exactly so already.
+    Unchanged(Change),
+}
+
+impl Put {
+    /// The record that it depends on.
+    pub fn change(&self) -> Change {
+        match self {
+            Self::Created(change) | Self::Updated(change) | Self::Unchanged(change) => *change,
+        }
+    }
+}
+
+/// What a command did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// The record that must be durable before the caller may be told; for a command that changed nothing, the last
+    /// one about the same thing.
+    pub seq: JournalSeq,
+    /// Whether anything is different now.
+    pub changed: bool,
+}
+
+/// Why an endpoint was not put. The endpoint comes back.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PutError {
+    /// It is not described correctly.
+    Invalid(Box<Endpoint>, EndpointError),
+    /// It is new and brings no secret; the adapter mints one.
+    NoSecret(Box<Endpoint>),
+    /// Its keys cannot be these.
+    Ring(Box<Endpoint>, RingError),
+    /// There are as many endpoints as the limit allows.
+    TooMany(Box<Endpoint>),
+    /// What it wants was changed too often while deliveries from before wait.
+    TooManyChanges(Box<Endpoint>),
+    /// The sender is closing or closed.
+    Closed(Box<Endpoint>),
+    /// The sender's log has failed.
+    Fenced(Box<Endpoint>),
+}
+
+impl PutError {
+    /// The endpoint.
+    pub fn into_endpoint(self) -> Endpoint {
+        match self {
+            Self::Invalid(endpoint, _)
+            | Self::NoSecret(endpoint)
+            | Self::Ring(endpoint, _)
+            | Self::TooMany(endpoint)
+            | Self::TooManyChanges(endpoint)
+            | Self::Closed(endpoint)
+            | Self::Fenced(endpoint) => *endpoint,
+        }
+    }
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(endpoint, why) => write!(f, "endpoint {:?}: {why}", endpoint.name()),
+            Self::NoSecret(endpoint) => {
+                write!(
+                    f,
+                    "endpoint {:?}: it needs a secret; give one, or put it through an adapter, which mints one",
+                    endpoint.name()
+                )
+            }
+            Self::Ring(endpoint, why) => write!(f, "endpoint {:?}: {why}", endpoint.name()),
+            Self::TooMany(endpoint) => write!(f, "endpoint {:?}: there are too many endpoints", endpoint.name()),
+            Self::TooManyChanges(endpoint) => {
+                write!(
+                    f,
+                    "endpoint {:?}: what it wants was changed {} times while deliveries wait",
+                    endpoint.name(),
+                    limits::RETIRED
+                )
+            }
+            Self::Closed(endpoint) => write!(f, "endpoint {:?}: the sender is closed", endpoint.name()),
+            Self::Fenced(endpoint) => {
+                write!(f, "endpoint {:?}: the sender has stopped, because its log failed", endpoint.name())
+            }
+        }
+    }
+}
+
+impl core::error::Error for PutError {}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// There is no such endpoint.
+    UnknownEndpoint(EndpointKey),
+    /// There is no such event that has not ended.
+    UnknownEvent(EventId),
+    /// The endpoint's keys do not allow it.
+    Ring(RingError),
+    /// A gone or disabled endpoint cannot be paused; it can be resumed or removed.
+    NotActive(State),
+    /// What the endpoint wants was changed too often while deliveries from before wait.
+    TooManyChanges,
+    /// The sender is closing or closed.
+    Closed,
+    /// The sender's log has failed.
+    Fenced,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownEndpoint(key) => write!(f, "there is no endpoint {key}"),
+            Self::UnknownEvent(event) => write!(f, "there is no event {event} that has not ended"),
+            Self::Ring(why) => write!(f, "{why}"),
+            Self::NotActive(state) => write!(f, "the endpoint is {state}; resume or remove it instead"),
+            Self::TooManyChanges => {
+                write!(f, "the endpoint was changed {} times while deliveries wait", limits::RETIRED)
+            }
+            Self::Closed => f.write_str("the sender is closed"),
+            Self::Fenced => f.write_str("the sender has stopped, because its log failed"),
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+impl Sender {
+    /// Registers an endpoint, or makes the one of that name as described. Idempotent: the same content changes nothing.
+    ///
+    /// Without secrets an existing endpoint keeps its keys; with secrets its keys become exactly these. Its
+    /// administrative state stays as it is. When it wants something else than before, events accepted from now on see
+    /// the new wish, earlier ones the old.
+    pub fn put(&mut self, now: Now, endpoint: Endpoint) -> Result<Put, PutError> {
+        let endpoint = Box::new(endpoint);
+        match self.running(now) {
+            Ok(()) => {}
+            Err(CommandError::Fenced) => return Err(PutError::Fenced(endpoint)),
+            Err(_) => return Err(PutError::Closed(endpoint)),
+        }
+        let config = match endpoint.config(&self.policy) {
+            Ok(config) => config,
+            Err(why) => return Err(PutError::Invalid(endpoint, why)),
+        };
+        match self.endpoints.by_key.get(&config.key).copied() {
+            None => self.create(endpoint, config),
+            Some(at) => self.update(at, endpoint, config),
+        }
+    }
+
+    fn create(&mut self, endpoint: Box<Endpoint>, config: Config) -> Result<Put, PutError> {
+        if endpoint.secrets().is_empty() {
+            return Err(PutError::NoSecret(endpoint));
+        }
+        if self.endpoints.slab.len() >= self.limits.endpoints {
+            return Err(PutError::TooMany(endpoint));
+        }
+        let mut draft = Draft::default();
+        if let Err(why) = draft.replace(endpoint.secrets()) {
+            return Err(PutError::Ring(endpoint, why));
+        }
+        let subscription = Some(self.next_subscription);
+        let seq = self.set_endpoint(None, config, draft, State::Active, subscription, Vec::new());
+        Ok(Put::Created(Change { seq, changed: true }))
+    }
+
+    fn update(&mut self, at: u32, endpoint: Box<Endpoint>, config: Config) -> Result<Put, PutError> {
+        let slot = &self.endpoints.slab[at];
+        let mut draft = slot.draft.clone();
+        let rekeyed = match endpoint.secrets() {
+            [] => false,
+            secrets => match draft.replace(secrets) {
+                Ok(changed) => changed,
+                Err(why) => return Err(PutError::Ring(endpoint, why)),
+            },
+        };
+        if !rekeyed && slot.wire.config == config {
+            return Ok(Put::Unchanged(Change { seq: slot.gate, changed: false }));
+        }
+        draft.prune(self.now.wall);
+        let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
+        if slot.wire.config.subscription != config.subscription && subscription.is_some() {
+            if retired.len() >= limits::RETIRED {
+                return Err(PutError::TooManyChanges(endpoint));
+            }
+            let wanted = slot.wire.config.subscription.clone();
+            retired.extend(subscription.map(|number| Retired { number, at: self.next_subscription, wanted }));
+            subscription = Some(self.next_subscription + 1);
+        }
+        let state = slot.state;
+        let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
+        Ok(Put::Updated(Change { seq, changed: true }))
+    }
+
+    /// Holds deliveries to an endpoint back; new events join them.
+    pub fn pause(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        let since = self.now.wall;
+        match self.endpoints.slab[at].state {
+            State::Active => self.transition(at, State::Paused { since }),
+            State::Paused { .. } => Ok(self.unchanged(at)),
+            state @ (State::Disabled { .. } | State::Gone { .. }) => Err(CommandError::NotActive(state)),
+        }
+    }
+
+    /// Lets deliveries to an endpoint go on, slowly at first, and new events match it again.
+    pub fn resume(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        match self.endpoints.slab[at].state {
+            State::Active => Ok(self.unchanged(at)),
+            State::Paused { .. } | State::Disabled { .. } | State::Gone { .. } => self.transition(at, State::Active),
+        }
+    }
+
+    /// Takes an endpoint out of service: new events do not match it, what waits is held for 72 h and then discarded.
+    pub fn disable(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        let since = self.now.wall;
+        match self.endpoints.slab[at].state {
+            State::Active | State::Paused { .. } => self.transition(at, State::Disabled { since }),
+            State::Disabled { .. } | State::Gone { .. } => Ok(self.unchanged(at)),
+        }
+    }
+
+    /// Forgets an endpoint: what waits for it is discarded, what is in flight is aborted.
+    pub fn remove(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        let seq = self.record(&Record::Removed { endpoint: endpoint.clone(), at: self.now.wall });
+        self.apply_removed(at, seq);
+        self.hold(seq, Gate::Endpoint(at));
+        Ok(Change { seq, changed: true })
+    }
+
+    /// Adds a key to an endpoint's ring; it signs besides the others from the first attempt after this is durable.
+    pub fn add_key(&mut self, now: Now, endpoint: &EndpointKey, secret: &Secret) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        self.rekey(at, |draft, _| draft.add(secret))
+    }
+
+    /// Lets a key expire: it signs no attempt that starts at or after `expires`. Another key must outlive it.
+    pub fn expire_key(
+        &mut self,
+        now: Now,
+        endpoint: &EndpointKey,
+        key: KeyId,
+        expires: UnixTime,
+    ) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        self.rekey(at, |draft, _| draft.expire(key, expires))
+    }
+
+    /// Revokes a key at once and for good: no request that is not built yet is signed with it, retries included.
+    pub fn revoke_key(&mut self, now: Now, endpoint: &EndpointKey, key: KeyId) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        self.rekey(at, |draft, wall| draft.revoke(key, wall))
+    }
+
+    /// Cancels an event: nothing more is sent for it, what waits is discarded, what is in flight is aborted.
+    pub fn cancel(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.running(now)?;
+        let tenant = self.tenant_by_id.get(tenant).copied();
+        let job = tenant.and_then(|tenant| self.jobs.by_id.get(&(tenant, event.clone())).copied());
+        let Some(job) = job else { return Err(CommandError::UnknownEvent(event.clone())) };
+        let named = self.jobs.slab[job].seq;
+        if self.jobs.slab[job].cancelled {
+            return Ok(Change { seq: named, changed: false });
+        }
+        let seq = self.record(&Record::Cancelled { event: named, at: self.now.wall });
+        self.apply_cancelled(job);
+        self.hold(seq, Gate::Cancel(job, named));
+        Ok(Change { seq, changed: true })
+    }
+
+    fn rekey(
+        &mut self,
+        at: u32,
+        change: impl FnOnce(&mut Draft, UnixTime) -> Result<bool, RingError>,
+    ) -> Result<Change, CommandError> {
+        let slot = &self.endpoints.slab[at];
+        let mut draft = slot.draft.clone();
+        draft.prune(self.now.wall);
+        if !change(&mut draft, self.now.wall).map_err(CommandError::Ring)? {
+            return Ok(self.unchanged(at));
+        }
+        let (config, state) = (slot.wire.config.clone(), slot.state);
+        let (subscription, retired) = (slot.subscription, slot.retired.clone());
+        let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
+        Ok(Change { seq, changed: true })
+    }
+
+    /// Moves an endpoint to another administrative state.
+    pub(super) fn transition(&mut self, at: u32, to: State) -> Result<Change, CommandError> {
+        let slot = &self.endpoints.slab[at];
+        let (config, draft) = (slot.wire.config.clone(), slot.draft.clone());
+        let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
+        match (subscription, to.matches()) {
+            (None, true) => subscription = Some(self.next_subscription),
+            (Some(number), false) => {
+                if retired.len() >= limits::RETIRED {
+                    return Err(CommandError::TooManyChanges);
+                }
+                retired.push(Retired { number, at: self.next_subscription, wanted: config.subscription.clone() });
+                subscription = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+        let seq = self.set_endpoint(Some(at), config, draft, to, subscription, retired);
+        Ok(Change { seq, changed: true })
+    }
+
+    fn unchanged(&self, at: u32) -> Change {
+        Change { seq: self.endpoints.slab[at].gate, changed: false }
+    }
+
+    fn running(&mut self, now: Now) -> Result<(), CommandError> {
+        match self.phase {
+            Stage::Running => {
+                self.clock(now);
+                Ok(())
+            }
+            Stage::Draining | Stage::Closing => {
+                self.clock(now);
+                Err(CommandError::Closed)
+            }
+            Stage::Closed => Err(CommandError::Closed),
+            Stage::Fencing | Stage::Fenced => Err(CommandError::Fenced),
+        }
+    }
+
+    fn command(&mut self, now: Now, endpoint: &EndpointKey) -> Result<u32, CommandError> {
+        self.running(now)?;
+        let at = self.endpoints.by_key.get(endpoint).copied();
+        at.ok_or_else(|| CommandError::UnknownEndpoint(endpoint.clone()))
+    }
+
+    /// Records what an endpoint is from now on, and makes it so.
+    fn set_endpoint(
+        &mut self,
+        at: Option<u32>,
+        config: Config,
+        draft: Draft,
+        state: State,
+        subscription: Option<u32>,
+        retired: Vec<Retired>,
+    ) -> JournalSeq {
+        let record = self.endpoint_record(&config, &draft, state, subscription, retired.clone());
+        let seq = self.record(&Record::Endpoint(Box::new(record)));
+        let at = self.apply_endpoint(at, seq, config, draft, state, subscription, retired);
+        self.hold(seq, Gate::Endpoint(at));
+        seq
+    }
+
+    /// An endpoint as the journal says it.
+    pub(super) fn endpoint_record(
+        &self,
+        config: &Config,
+        draft: &Draft,
+        state: State,
+        subscription: Option<u32>,
+        retired: Vec<Retired>,
+    ) -> EndpointRecord {
+        let (code, since) = match state {
+            State::Active => (0, self.now.wall),
+            State::Paused { since } => (1, since),
+            State::Disabled { since } => (2, since),
+            State::Gone { since } => (3, since),
+        };
+        let headers = config.headers.iter().map(|(name, value)| {
+            (name.as_str().to_string(), Bytes::copy_from_slice(value.as_bytes()), value.is_sensitive())
+        });
+        EndpointRecord {
+            key: config.key.clone(),
+            url: config.target.as_str().to_string(),
+            patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
+            encoding: match config.encoding {
+                Encoding::Envelope => 0,
+                Encoding::Data => 1,
+            },
+            schedule: config.schedule.delays().to_vec(),
+            timeout: config.timeout,
+            concurrency: config.concurrency,
+            headers: headers.collect(),
+            keys: draft
+                .keys
+                .iter()
+                .map(|(secret, expires)| KeyRecord { secret: secret.clone(), expires: *expires })
+                .collect(),
+            revoked: draft.revoked.clone(),
+            state: StateRecord { code, since },
+            subscription,
+            retired: retired.into_iter().map(|retired| retired_record(&retired)).collect(),
+            at: self.now.wall,
+        }
+    }
+
+    /// Makes an endpoint so; the same when it happens and when it is read back.
+    #[expect(clippy::too_many_arguments, reason = "they are the endpoint")]
+    pub(super) fn apply_endpoint(
+        &mut self,
+        at: Option<u32>,
+        seq: JournalSeq,
+        config: Config,
+        draft: Draft,
+        state: State,
+        subscription: Option<u32>,
+        retired: Vec<Retired>,
+    ) -> u32 {
+        let ring = at.map_or_else(KeyRing::default, |at| self.endpoints.slab[at].wire.ring.clone());
+        ring.silence_all_but(&draft);
+        let key = config.key.clone();
+        let tenant = self.tenant(&key.tenant);
+        let highest = subscription.into_iter().chain(retired.iter().map(|retired| retired.at)).max().unwrap_or(0);
+        self.next_subscription = self.next_subscription.max(highest + 1);
+        let old = at.and_then(|at| self.endpoints.slab[at].subscription);
+        let concurrency = config.concurrency;
+        let wants = config.subscription.clone();
+        let policy = self.policy.clone();
+        let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits) });
+        let at = match at {
+            Some(at) => {
+                let slot = &mut self.endpoints.slab[at];
+                slot.wire = wire;
+                slot.draft = draft;
+                slot.subscription = subscription;
+                slot.retired = retired;
+                slot.gate = seq;
+                slot.window.set_limit(concurrency);
+                at
+            }
+            None => {
+                let at = self.endpoints.slab.insert(Slot {
+                    key: key.clone(),
+                    tenant,
+                    wire,
+                    draft,
+                    state: State::Active,
+                    removed: false,
+                    subscription,
+                    retired,
+                    gate: seq,
+                    window: Window::new(concurrency),
+                    in_flight: 0,
+                    fetching: 0,
+                    deliveries: List::new(),
+                    ready: List::new(),
+                    in_ring: false,
+                    until: None,
+                    timer: Link::default(),
+                    tally: Tally::default(),
+                });
+                self.endpoints.by_key.insert(key, at);
+                at
+            }
+        };
+        self.resubscribe(at, tenant, old, subscription, &wants);
+        self.set_state(at, state);
+        at
+    }
+
+    /// Brings the index in line with an endpoint's subscription number.
+    fn resubscribe(&mut self, at: u32, tenant: u32, old: Option<u32>, new: Option<u32>, wants: &Subscription) {
+        if old == new || self.restoring {
+            return;
+        }
+        if let Some(number) = old {
+            // Older fan-outs may still see it, with what was wanted then.
+            let slot = &self.endpoints.slab[at];
+            let retired = slot.retired.iter().find(|retired| retired.number == number);
+            self.retired.extend(retired.map(|retired| (tenant, retired.clone())));
+        }
+        if let Some(number) = new {
+            self.tenants[tenant as usize].index.insert(number, wants);
+            self.subscriptions.insert(number, at);
+        }
+    }
+
+    fn set_state(&mut self, at: u32, state: State) {
+        let slot = &mut self.endpoints.slab[at];
+        let was = core::mem::replace(&mut slot.state, state);
+        if self.restoring || was == state {
+            return;
+        }
+        if state == State::Active {
+            slot.window.ramp();
+        }
+        self.rest_of_hold(at, state);
+    }
+
+    /// Sets the time at which a hold ends, where the state has one.
+    pub(super) fn rest_of_hold(&mut self, at: u32, state: State) {
+        let until = match state {
+            State::Disabled { since } => {
+                let held = self.now.wall.saturating_since(since);
+                Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
+            }
+            State::Active | State::Paused { .. } | State::Gone { .. } => None,
+        };
+        self.endpoints.wake_at(at, until);
+    }
+
+    /// Forgets an endpoint's name and what it wanted; the slot stays until nothing refers to it.
+    pub(super) fn apply_removed(&mut self, at: u32, seq: JournalSeq) {
+        let slot = &mut self.endpoints.slab[at];
+        slot.removed = true;
+        slot.gate = seq;
+        let (tenant, key) = (slot.tenant, slot.key.clone());
+        let live = slot.subscription.take();
+        let wanted = slot.wire.config.subscription.clone();
+        let retired = core::mem::take(&mut slot.retired);
+        self.endpoints.by_key.remove(&key);
+        self.endpoints.wake_at(at, None);
+        if let Some(number) = live {
+            self.subscriptions.remove(&number);
+            if !self.restoring {
+                self.tenants[tenant as usize].index.remove(number, &wanted);
+            }
+        }
+        for retired in retired {
+            // The index forgets it in its turn; a fan-out that meets it there finds nobody.
+            self.subscriptions.remove(&retired.number);
+        }
+    }
+
+    /// Takes retired subscriptions out of the index that no fan-out can see any more; a few at a time.
+    pub(super) fn purge_retired(&mut self) {
+        for _ in 0..4 {
+            let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
+            let Some((_, retired)) = self.retired.front() else { return };
+            if oldest.is_some_and(|high_water| high_water <= retired.at) {
+                return;
+            }
+            let (tenant, retired) = self.retired.pop_front().expect("it was just looked at");
+            self.tenants[tenant as usize].index.remove(retired.number, &retired.wanted);
+            if let Some(at) = self.subscriptions.get(&retired.number).copied() {
+                self.tidy_retired(at);
+            }
+        }
+    }
+
+    /// Forgets earlier subscriptions of an endpoint that nothing can refer to any more: no fan-out sees them, and no
+    /// delivery from their time waits, which the journal would name by them.
+    pub(super) fn tidy_retired(&mut self, at: u32) {
+        let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
+        let Some(slot) = self.endpoints.slab.get_mut(at) else { return };
+        if slot.retired.is_empty() || !slot.deliveries.is_empty() || slot.in_flight > 0 {
+            return;
+        }
+        let subscriptions = &mut self.subscriptions;
+        slot.retired.retain(|retired| {
+            let seen = oldest.is_some_and(|high_water| high_water <= retired.at);
+            if !seen {
+                subscriptions.remove(&retired.number);
+            }
+            seen
+        });
+    }
+
+    /// Frees the slot of a removed endpoint to which nothing refers any more.
+    pub(super) fn maybe_free(&mut self, at: u32) {
+        let free = self.endpoints.slab.get(at).is_some_and(|slot| {
+            slot.removed && slot.deliveries.is_empty() && slot.in_flight == 0 && slot.gate <= self.outbox.durable()
+        });
+        if free {
+            self.endpoints.wake_at(at, None);
+            self.endpoints.slab.remove(at);
+        }
+    }
+}
+
+fn retired_record(retired: &Retired) -> RetiredRecord {
+    let mut patterns = String::new();
+    for pattern in retired.wanted.patterns() {
+        if !patterns.is_empty() {
+            patterns.push('\n');
+        }
+        patterns.push_str(pattern.as_str());
+    }
+    RetiredRecord { number: retired.number, at: retired.at, patterns }
+}

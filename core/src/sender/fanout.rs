@@ -1,0 +1,304 @@
+//! From an event to its attempts: one cursor for each event, and a ring of endpoints with something that waits.
+
+use alloc::boxed::Box;
+
+use super::Sender;
+use super::contract::Output;
+use super::deliveries::Place;
+use super::drain::Step;
+use super::tables::{Body, Chore, Flight, Job};
+use super::transmit::Transmit;
+use crate::id::JournalSeq;
+use crate::journal::{Mark, Record, Then};
+use crate::limits;
+
+/// Subscriptions passed over in one step without an attempt, at most.
+const PASSED_AT_ONCE: u32 = 32;
+
+impl Sender {
+    /// Whether anything could start, if it is looked for.
+    pub(super) fn has_more_to_send(&self) -> bool {
+        self.phase == super::Stage::Running
+            && self.has_slot()
+            && (!self.queues.ready.is_empty() || (!self.queues.scan.is_empty() && self.has_place()))
+    }
+
+    fn has_slot(&self) -> bool {
+        self.attempts.len() < self.credit as usize
+    }
+
+    /// Whether one more delivery may wait.
+    fn has_place(&self) -> bool {
+        self.deliveries.len() + self.attempts.len() < self.limits.pending
+    }
+
+    /// The next attempt. What waits and what is fanned out take turns, so that neither starves the other; within both,
+    /// endpoints and events go round.
+    pub(super) fn next_transmit(&mut self) -> Step {
+        if !self.has_more_to_send() {
+            return Step::Nothing;
+        }
+        self.queues.turn = !self.queues.turn;
+        let scan_first = !self.queues.turn || self.queues.ready.is_empty();
+        if scan_first
+            && self.has_place()
+            && let Some(job) = self.queues.scan.pop_front()
+        {
+            return self.fan_out(job);
+        }
+        match self.queues.ready.pop_front() {
+            Some(at) => self.start_waiting(at),
+            None => Step::Worked,
+        }
+    }
+
+    /// Puts an event into the ring of fan-outs, when it has subscriptions to pass.
+    pub(super) fn start_scan(&mut self, job: u32) {
+        let known = &mut self.jobs.slab[job];
+        if known.cursor.is_some() && !known.scanning {
+            known.scanning = true;
+            self.queues.scan.push_back(job);
+        }
+        self.maybe_settle(job);
+    }
+
+    /// The same, before the others: its payload was read for this and must not wait in memory.
+    pub(super) fn scan_next(&mut self, job: u32) {
+        let known = &mut self.jobs.slab[job];
+        if known.cursor.is_some() && !known.scanning {
+            known.scanning = true;
+            self.queues.scan.push_front(job);
+        }
+        self.maybe_settle(job);
+    }
+
+    /// Passes subscriptions of an event until one gives an attempt.
+    fn fan_out(&mut self, at: u32) -> Step {
+        let Some(job) = self.jobs.slab.get_mut(at) else { return Step::Worked };
+        job.scanning = false;
+        for _ in 0..PASSED_AT_ONCE {
+            if !self.has_place() {
+                break;
+            }
+            let job = &mut self.jobs.slab[at];
+            // A payload is only asked for when there is somebody to send it to, so without one look before passing.
+            let here = matches!(job.body, Body::Here(_));
+            let Some(mut cursor) = (if here { job.cursor.take() } else { job.cursor.clone() }) else { break };
+            let tenant = &self.tenants[job.tenant as usize];
+            let Some(number) = tenant.index.next(&mut cursor) else {
+                return self.fanned_out(at);
+            };
+            if job.skip.as_ref().is_some_and(|skip| skip.contains(&number)) {
+                job.cursor = Some(cursor);
+                job.through = number;
+                continue;
+            }
+            let high_water = job.rest.high_water;
+            let seen = self.subscriptions.get(&number).copied().filter(|endpoint| {
+                let slot = &self.endpoints.slab[*endpoint];
+                !slot.is_over() && slot.is_seen(number, high_water)
+            });
+            let Some(endpoint) = seen else {
+                self.pass(at, cursor, number);
+                continue;
+            };
+            if self.jobs.slab[at].lost {
+                self.pass(at, cursor, number);
+                self.end_unsent(at, endpoint, number, None, Then::Lost);
+                if self.jobs.slab.get(at).is_none() {
+                    return Step::Worked;
+                }
+                continue;
+            }
+            let slot = &self.endpoints.slab[endpoint];
+            if slot.ready.is_empty() && slot.can_start(self.outbox.durable()) {
+                if !here {
+                    return self.fetch_for_scan(at);
+                }
+                self.pass(at, cursor, number);
+                let step = self.start(at, endpoint, number, None, 1);
+                if self.jobs.slab.get(at).is_some() {
+                    self.start_scan(at);
+                }
+                return step;
+            }
+            self.pass(at, cursor, number);
+            self.queue(at, endpoint, number);
+        }
+        self.start_scan(at);
+        Step::Worked
+    }
+
+    /// Moves the cursor past a subscription.
+    fn pass(&mut self, at: u32, cursor: crate::matching::Cursor, number: u32) {
+        let job = &mut self.jobs.slab[at];
+        job.cursor = Some(cursor);
+        job.through = number;
+        job.unmarked += 1;
+        if job.unmarked >= limits::MARK_EVERY {
+            job.unmarked = 0;
+            let (event, open) = (job.seq, self.open_of(at));
+            self.record(&Record::Mark(Mark { event, through: number, open }));
+        }
+    }
+
+    /// Subscriptions of an event whose first attempt is in flight.
+    pub(super) fn open_of(&self, at: u32) -> alloc::vec::Vec<u32> {
+        let seq = self.jobs.slab[at].seq;
+        let open = self.attempts.iter().filter(|(_, attempt)| {
+            attempt.seq == seq && attempt.delivery.is_none() && attempt.stage == super::tables::Stage::Flying
+        });
+        open.map(|(_, attempt)| attempt.subscription).collect()
+    }
+
+    /// An event has passed all its subscriptions.
+    fn fanned_out(&mut self, at: u32) -> Step {
+        let job = &mut self.jobs.slab[at];
+        job.cursor = None;
+        job.skip = None;
+        let seq = job.seq;
+        self.jobs.unfinished.remove(&seq);
+        self.purge_retired();
+        self.maybe_settle(at);
+        self.maybe_evict(at);
+        Step::Worked
+    }
+
+    /// Lets a delivery wait for its endpoint, which cannot take it now.
+    fn queue(&mut self, at: u32, endpoint: u32, subscription: u32) {
+        let event = self.jobs.slab[at].seq;
+        self.record(&Record::Queued { event, subscription });
+        let handle = self.apply_waiting(at, endpoint, subscription, 0);
+        self.make_ready(handle);
+    }
+
+    /// Makes the entry of a delivery that waits; the same when it happens and when it is read back.
+    pub(super) fn apply_waiting(&mut self, at: u32, endpoint: u32, subscription: u32, attempts: u16) -> u32 {
+        let job = &mut self.jobs.slab[at].deliveries;
+        let slot = &mut self.endpoints.slab[endpoint].deliveries;
+        self.deliveries.insert((at, job), (endpoint, slot), subscription, attempts)
+    }
+
+    /// A delivery waits for nothing any more but its endpoint.
+    pub(super) fn make_ready(&mut self, handle: u32) {
+        let endpoint = self.deliveries[handle].endpoint;
+        self.deliveries.push_back(&mut self.endpoints.slab[endpoint].ready, handle, Place::Ready);
+        self.wake_endpoint(endpoint);
+    }
+
+    /// Puts an endpoint into the ring, when it can start something.
+    pub(super) fn wake_endpoint(&mut self, at: u32) {
+        let durable = self.outbox.durable();
+        let slot = &mut self.endpoints.slab[at];
+        if !slot.in_ring && !slot.ready.is_empty() && slot.can_start(durable) {
+            slot.in_ring = true;
+            self.queues.ready.push_back(at);
+        }
+    }
+
+    /// Starts the first delivery that waits for an endpoint.
+    fn start_waiting(&mut self, at: u32) -> Step {
+        let durable = self.outbox.durable();
+        let Some(slot) = self.endpoints.slab.get_mut(at) else { return Step::Worked };
+        slot.in_ring = false;
+        if !slot.can_start(durable) {
+            let first = slot.ready.front().map(|handle| self.deliveries[handle].event);
+            first.into_iter().for_each(|event| self.maybe_evict(event));
+            return Step::Worked;
+        }
+        let Some(handle) = self.deliveries.pop_front(&mut slot.ready) else { return Step::Worked };
+        let delivery = &self.deliveries[handle];
+        let (event, subscription, number) =
+            (delivery.event, delivery.subscription, delivery.attempts.saturating_add(1));
+        let job = &self.jobs.slab[event];
+        if job.lost {
+            self.end_unsent(event, at, subscription, Some(handle), Then::Lost);
+            self.wake_endpoint(at);
+            return Step::Worked;
+        }
+        if !matches!(job.body, Body::Here(_)) && !job.expired(self.wall()) {
+            return self.fetch_for_delivery(event, handle);
+        }
+        self.deliveries.fly(handle);
+        let step = self.start(event, at, subscription, Some(handle), number);
+        self.wake_endpoint(at);
+        step
+    }
+
+    /// Starts an attempt. The caller has seen that the endpoint can take it and that the payload is in memory.
+    fn start(&mut self, at: u32, endpoint: u32, subscription: u32, delivery: Option<u32>, number: u16) -> Step {
+        let job = &mut self.jobs.slab[at];
+        if job.expired(self.now.wall) {
+            if let Some(handle) = delivery {
+                self.unqueue(handle);
+            }
+            self.end_unsent(at, endpoint, subscription, delivery, Then::Expired);
+            return Step::Worked;
+        }
+        let Body::Here(event) = &job.body else {
+            // Nothing is sent without its payload; the delivery comes back when it is there.
+            return delivery.map_or(Step::Worked, |handle| self.fetch_for_delivery(at, handle));
+        };
+        let event = event.clone();
+        job.in_flight += 1;
+        let seq = job.seq;
+        let slot = &mut self.endpoints.slab[endpoint];
+        slot.in_flight += 1;
+        let wire = slot.wire.clone();
+        let started = self.now;
+        let deadline = started.mono.saturating_add(wire.config.timeout);
+        let flight = Flight { event: at, seq, endpoint, subscription, delivery, number };
+        let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
+        let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
+        self.stats.attempts += 1;
+        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event }))
+    }
+
+    /// Ends an event when all its deliveries have ended.
+    pub(super) fn maybe_settle(&mut self, at: u32) {
+        let job = &self.jobs.slab[at];
+        if !job.is_done() || job.seq > self.outbox.durable() {
+            return;
+        }
+        let (event, tenant) = (job.seq, job.tenant);
+        let ended = self.record(&Record::Ended { event, at: self.now.wall });
+        let report = self.report_of(at, true);
+        let notice =
+            super::Notice::Settled { tenant: self.tenants[tenant as usize].id.clone(), event: report.event.clone() };
+        self.shelf.put(tenant, ended, report, self.limits.reports);
+        self.tell(ended, notice);
+        self.apply_ended(at);
+    }
+
+    /// Forgets an event; the same when it happens and when it is read back.
+    pub(super) fn apply_ended(&mut self, at: u32) {
+        let Some(job) = self.jobs.slab.remove(at) else { return };
+        let Job { seq, tenant, id, body, payload_len, .. } = job;
+        if matches!(body, Body::Here(_)) {
+            self.jobs.resident -= payload_len as usize;
+        }
+        self.jobs.by_seq.remove(&seq);
+        self.jobs.by_id.remove(&(tenant, id));
+        self.jobs.unfinished.remove(&seq);
+    }
+
+    /// Skips what a restored journal accounts for already.
+    pub(super) fn skip(&mut self, at: u32, numbers: alloc::collections::BTreeSet<u32>) {
+        if !numbers.is_empty() {
+            self.jobs.slab[at].skip = Some(Box::new(numbers));
+        }
+    }
+
+    pub(super) fn retry_load(&mut self) -> bool {
+        let Some((job, seq)) = self.loads.retry(self.now.mono) else { return false };
+        self.still(job, seq);
+        true
+    }
+
+    fn still(&mut self, job: u32, seq: JournalSeq) {
+        if self.jobs.slab.get(job).is_some_and(|known| known.seq == seq) {
+            self.jobs.slab[job].body = Body::Away;
+            self.chore(Chore::Unstall(job, seq));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Payloads that have left memory, and how they come back.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Sender;
+use super::contract::{LoadError, LoadRequest};
+use super::deliveries::Place;
+use super::drain::Step;
+use super::notice::Notice;
+use super::tables::{Body, Chore};
+use super::transmit::Prepared;
+use crate::encoding::Payload;
+use crate::id::{JournalSeq, LoadId};
+use crate::journal::{Accepted, Record, Then};
+use crate::limits;
+use crate::time::Instant;
+
+/// A load that could not be answered is asked again after this time.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Payloads asked for and not answered, at most; more wait until these are.
+const AT_ONCE: usize = 256;
+
+/// Requests for payloads.
+#[derive(Debug, Default)]
+pub(crate) struct Loads {
+    next: u64,
+    /// Events whose payloads are to be asked for.
+    wanted: VecDeque<(u32, JournalSeq)>,
+    asked: BTreeMap<LoadId, Vec<(u32, JournalSeq)>>,
+    /// Events whose payloads could not be had, and when to ask again; in the order of time.
+    later: VecDeque<(Instant, u32, JournalSeq)>,
+    /// Payloads asked for and not answered.
+    open: usize,
+    /// Endpoints and events that wait for `open` to fall.
+    crowd: VecDeque<Crowd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Crowd {
+    Endpoint(u32),
+    Event(u32, JournalSeq),
+}
+
+impl Loads {
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.wanted.is_empty() || (self.open < AT_ONCE && !self.crowd.is_empty())
+    }
+
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.later.front().map(|(at, _, _)| *at)
+    }
+
+    pub(crate) fn retry(&mut self, now: Instant) -> Option<(u32, JournalSeq)> {
+        self.later.pop_front_if(|(at, _, _)| *at <= now).map(|(_, job, seq)| (job, seq))
+    }
+}
+
+impl Sender {
+    /// A fan-out has somebody to send to and needs its payload first.
+    pub(super) fn fetch_for_scan(&mut self, at: u32) -> Step {
+        let seq = self.jobs.slab[at].seq;
+        if !self.fetch(at) {
+            self.loads.crowd.push_back(Crowd::Event(at, seq));
+        }
+        Step::Worked
+    }
+
+    /// A delivery could start and needs its payload first.
+    pub(super) fn fetch_for_delivery(&mut self, at: u32, handle: u32) -> Step {
+        let endpoint = self.deliveries[handle].endpoint;
+        if self.fetch(at) {
+            self.deliveries.push_back(&mut self.jobs.slab[at].stalled, handle, Place::Stalled);
+            self.endpoints.slab[endpoint].fetching += 1;
+            self.wake_endpoint(endpoint);
+        } else {
+            let slot = &mut self.endpoints.slab[endpoint];
+            self.deliveries.push_front(&mut slot.ready, handle, Place::Ready);
+            // It stays out of the ring, though it could start, until there is room for its payload.
+            slot.in_ring = true;
+            self.loads.crowd.push_back(Crowd::Endpoint(endpoint));
+        }
+        Step::Worked
+    }
+
+    /// Has a payload asked for; `false` when too many are under way.
+    fn fetch(&mut self, at: u32) -> bool {
+        let job = &mut self.jobs.slab[at];
+        match job.body {
+            Body::Here(_) | Body::Coming => true,
+            Body::Away if self.loads.open >= AT_ONCE => false,
+            Body::Away => {
+                job.body = Body::Coming;
+                self.loads.open += 1;
+                self.loads.wanted.push_back((at, job.seq));
+                true
+            }
+        }
+    }
+
+    /// The next request, with as many records as fit.
+    pub(super) fn next_load(&mut self) -> Option<LoadRequest> {
+        if self.loads.open < AT_ONCE
+            && let Some(waiting) = self.loads.crowd.pop_front()
+        {
+            self.leave_crowd(waiting);
+        }
+        let many = self.loads.wanted.len().min(limits::LOAD_RECORDS);
+        if many == 0 {
+            return None;
+        }
+        let jobs: Vec<_> = self.loads.wanted.drain(..many).collect();
+        self.loads.next += 1;
+        let id = LoadId(self.loads.next);
+        let records = jobs.iter().map(|(_, seq)| *seq).collect();
+        self.loads.asked.insert(id, jobs);
+        Some(LoadRequest { id, records })
+    }
+
+    fn leave_crowd(&mut self, waiting: Crowd) {
+        match waiting {
+            Crowd::Endpoint(at) => {
+                if let Some(slot) = self.endpoints.slab.get_mut(at) {
+                    slot.in_ring = false;
+                    self.wake_endpoint(at);
+                }
+            }
+            Crowd::Event(at, seq) => {
+                if self.jobs.slab.get(at).is_some_and(|job| job.seq == seq) {
+                    self.scan_next(at);
+                }
+            }
+        }
+    }
+
+    /// The log answers a request.
+    pub(super) fn loaded(&mut self, request: LoadId, result: Result<Vec<(JournalSeq, Record)>, LoadError>) {
+        let Some(jobs) = self.loads.asked.remove(&request) else {
+            self.stats.stale += 1;
+            return;
+        };
+        let mut found = BTreeMap::new();
+        let mut failed = None;
+        match result {
+            Ok(records) => {
+                let accepted = records.into_iter().filter_map(|(seq, record)| match record {
+                    Record::Accepted(accepted) => Some((seq, accepted)),
+                    _ => None,
+                });
+                found.extend(accepted);
+            }
+            Err(why) => failed = Some(why),
+        }
+        if failed == Some(LoadError::Unavailable) {
+            self.tell(JournalSeq::ZERO, Notice::LoadFailed { records: jobs.len() });
+        }
+        for (at, seq) in jobs {
+            self.loads.open -= 1;
+            let known = self.jobs.slab.get(at).is_some_and(|job| job.seq == seq);
+            match (known, found.remove(&seq)) {
+                (false, _) => {}
+                (true, Some(accepted)) => self.payload_came(at, &accepted),
+                (true, None) if failed == Some(LoadError::Unavailable) => {
+                    self.loads.later.push_back((self.now.mono.saturating_add(RETRY), at, seq));
+                }
+                (true, None) => self.payload_lost(at),
+            }
+        }
+    }
+
+    fn payload_came(&mut self, at: u32, accepted: &Accepted) {
+        let Some(payload) = payload_of(accepted) else { return self.payload_lost(at) };
+        let job = &mut self.jobs.slab[at];
+        let event = Prepared::new(job.id.clone(), job.event_type.clone(), job.rest.time, payload);
+        job.body = Body::Here(Arc::new(event));
+        self.jobs.resident += job.payload_len as usize;
+        self.stats.loaded += 1;
+        let seq = job.seq;
+        self.chore(Chore::Unstall(at, seq));
+    }
+
+    /// The payload cannot be read any more: what needs it ends as lost, and so does what is not fanned out yet.
+    fn payload_lost(&mut self, at: u32) {
+        let job = &mut self.jobs.slab[at];
+        job.body = Body::Away;
+        job.lost = true;
+        let seq = job.seq;
+        self.chore(Chore::Lose(at, seq));
+    }
+
+    /// Like `make_ready`, but before the others: it has waited longest.
+    pub(super) fn make_ready_first(&mut self, handle: u32) {
+        let endpoint = self.deliveries[handle].endpoint;
+        let slot = &mut self.endpoints.slab[endpoint];
+        slot.fetching -= 1;
+        self.deliveries.push_front(&mut slot.ready, handle, Place::Ready);
+        self.wake_endpoint(endpoint);
+    }
+
+    /// Ends what waits for a lost payload, a few deliveries at a time.
+    pub(super) fn lose(&mut self, at: u32, seq: JournalSeq) {
+        for _ in 0..32 {
+            let Some(job) = self.jobs.slab.get_mut(at).filter(|job| job.seq == seq) else { return };
+            let Some(handle) = self.deliveries.pop_front(&mut job.stalled) else {
+                self.scan_next(at);
+                return;
+            };
+            let delivery = &self.deliveries[handle];
+            let (endpoint, subscription) = (delivery.endpoint, delivery.subscription);
+            self.endpoints.slab[endpoint].fetching -= 1;
+            self.end_unsent(at, endpoint, subscription, Some(handle), Then::Lost);
+        }
+        self.chore(Chore::Lose(at, seq));
+    }
+}
+
+/// The payload of an accepted event; `None` when its bytes are not what they were when it was accepted.
+pub(super) fn payload_of(accepted: &Accepted) -> Option<Payload> {
+    let bytes = accepted.payload.clone();
+    match &accepted.content_type {
+        None => Payload::json_bytes(bytes).ok(),
+        Some(content_type) => Payload::raw(content_type, bytes).ok(),
+    }
+}

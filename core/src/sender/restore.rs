@@ -1,0 +1,523 @@
+//! A machine from its records.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::load::payload_of;
+use super::repeats::{Known, Name};
+use super::tables::{Body, Chore, Retired};
+use super::transmit::Prepared;
+use super::{Config, Sender};
+use crate::encoding::Encoding;
+use crate::id::{EndpointKey, JournalSeq};
+use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
+use crate::matching::{EventType, Subscription};
+use crate::registration::{self, Cidr, Draft, Endpoint, EndpointError, Policy, State};
+use crate::seed::Seed;
+use crate::time::{Now, UnixTime};
+
+/// Makes a [`Sender`] of the records of a store: the newest complete snapshot's, then those of the log in order.
+///
+/// ```
+/// use postrider_core::sender::{Config, Restore, RestoreError};
+/// use postrider_core::time::Now;
+///
+/// let log: Vec<_> = Vec::new();
+/// let restored = log.into_iter().fold(Restore::new(Config::new()), Restore::record).finish(Now::default());
+/// assert_eq!(restored.err(), Some(RestoreError::Empty));
+/// ```
+#[derive(Debug)]
+pub struct Restore {
+    sender: Sender,
+    began: bool,
+    /// The last record that the snapshot stands for.
+    since: JournalSeq,
+    /// The last record whose effects the snapshot may show.
+    through: JournalSeq,
+    first: Option<JournalSeq>,
+    last: JournalSeq,
+    /// Subscription numbers to endpoints, those of the past included.
+    owners: BTreeMap<u32, u32>,
+    /// Deliveries that wait, by event and subscription.
+    waiting: BTreeMap<(u32, u32), Waiting>,
+    /// Subscriptions beyond the marks of their events that are accounted for.
+    skips: BTreeMap<u32, BTreeSet<u32>>,
+    remembered: Vec<(UnixTime, Name, Known)>,
+    error: Option<RestoreError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    handle: u32,
+    due: Due,
+}
+
+/// Why records make no machine.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// There are none: a new store is made with [`Sender::new`].
+    Empty,
+    /// They do not begin with a store's first record or with a snapshot.
+    NoBeginning,
+    /// Records are missing.
+    Gap {
+        /// The last record before the gap.
+        after: JournalSeq,
+        /// The next one there is.
+        found: JournalSeq,
+    },
+    /// The snapshot shows more than the log has.
+    SnapshotAhead {
+        /// The last record that the log must have.
+        through: JournalSeq,
+        /// The last one that it has.
+        last: JournalSeq,
+    },
+    /// An endpoint is none.
+    Endpoint {
+        /// The record.
+        at: JournalSeq,
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// What is wrong.
+        why: EndpointError,
+    },
+    /// An event is none.
+    Event {
+        /// Its record.
+        at: JournalSeq,
+    },
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the store has no records"),
+            Self::NoBeginning => f.write_str("the store's first record is missing, and it has no snapshot"),
+            Self::Gap { after, found } => write!(f, "after record {after} comes record {found}: some are missing"),
+            Self::SnapshotAhead { through, last } => {
+                write!(f, "the snapshot needs the log up to record {through}, and the log ends at {last}")
+            }
+            Self::Endpoint { at, endpoint, why } => write!(f, "record {at}: endpoint {endpoint}: {why}"),
+            Self::Event { at } => write!(f, "record {at}: the event's type is none"),
+        }
+    }
+}
+
+impl core::error::Error for RestoreError {}
+
+impl Restore {
+    /// Begins with nothing. The seed comes with the records.
+    pub fn new(config: Config) -> Self {
+        let mut sender = Sender::empty(config, Seed::from_bytes([0; 32]), JournalSeq::ZERO, Now::default());
+        sender.restoring = true;
+        Self {
+            sender,
+            began: false,
+            since: JournalSeq::ZERO,
+            through: JournalSeq::ZERO,
+            first: None,
+            last: JournalSeq::ZERO,
+            owners: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            skips: BTreeMap::new(),
+            remembered: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Adds the next record. A mistake is kept and told by [`finish`](Self::finish).
+    pub fn record(mut self, (seq, record): (JournalSeq, Record)) -> Self {
+        if self.error.is_none()
+            && let Err(error) = self.add(seq, record)
+        {
+            self.error = Some(error);
+        }
+        self
+    }
+
+    /// The machine as it was, at a new time: what is overdue is due now, and nothing is due earlier than agreed, but
+    /// for a step of the wall clock.
+    pub fn finish(mut self, now: Now) -> Result<Sender, RestoreError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        if self.last == JournalSeq::ZERO && !self.began {
+            return Err(RestoreError::Empty);
+        }
+        if !self.began {
+            return Err(RestoreError::NoBeginning);
+        }
+        // A log that has lost everything behind the snapshot's beginning is still whole up to there.
+        let last = self.last.max(self.since);
+        if self.through > last {
+            return Err(RestoreError::SnapshotAhead { through: self.through, last });
+        }
+        self.sender.outbox = super::persist::Outbox::new(last);
+        self.sender.now = now;
+        self.sender.restoring = false;
+        self.index_subscriptions();
+        self.resume_events();
+        self.resume_deliveries();
+        self.resume_endpoints();
+        self.remember();
+        let incarnation = self.sender.incarnation + 1;
+        self.sender.open(incarnation);
+        Ok(self.sender)
+    }
+
+    fn add(&mut self, seq: JournalSeq, record: Record) -> Result<(), RestoreError> {
+        if seq != JournalSeq::ZERO {
+            self.check_place(seq)?;
+            if seq <= self.since {
+                // The snapshot says all of this, but for payloads.
+                if let Record::Accepted(accepted) = record {
+                    self.attach(seq, &accepted);
+                }
+                return Ok(());
+            }
+        }
+        match record {
+            Record::Genesis { seed } => {
+                self.sender.seed = seed;
+                self.began = true;
+            }
+            Record::Opened { incarnation, .. } => self.sender.incarnation = incarnation,
+            Record::Accepted(accepted) => self.accepted(seq, accepted)?,
+            Record::Endpoint(endpoint) => self.endpoint(seq, &endpoint)?,
+            Record::Removed { endpoint, .. } => {
+                if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
+                    self.sender.apply_removed(at, seq);
+                }
+            }
+            Record::Queued { event, subscription } => self.wait(event, subscription, 0, Due::default()),
+            Record::Outcome(outcome) => self.outcome(&outcome),
+            Record::Mark(mark) => self.mark(&mark),
+            Record::Ended { event, .. } => self.ended(event),
+            Record::Cancelled { event, .. } => {
+                if let Some(job) = self.job(event) {
+                    self.sender.apply_cancelled(job);
+                }
+            }
+            Record::SnapshotBegin(SnapshotBegin { since, seed, incarnation, next_subscription }) => {
+                self.sender.seed = seed;
+                self.sender.incarnation = incarnation;
+                self.sender.next_subscription = next_subscription;
+                self.since = since;
+                self.began = true;
+            }
+            Record::Event(event) => self.event(*event)?,
+            Record::Pending { event, subscription, attempts, due } => self.wait(event, subscription, attempts, due),
+            Record::Remembered(known) => {
+                let entry = Known {
+                    name: Name::from_bytes(known.name),
+                    event: known.id,
+                    seq: known.event,
+                    digest: known.digest,
+                };
+                self.remembered.push((known.at, entry.name, entry));
+            }
+            Record::SnapshotEnd { through } => self.through = through,
+        }
+        Ok(())
+    }
+
+    /// Records of the log come one after the other, and the first not later than the snapshot needs.
+    fn check_place(&mut self, seq: JournalSeq) -> Result<(), RestoreError> {
+        let after = if self.first.is_some() { self.last } else { self.since };
+        let gap = if self.first.is_some() { seq != after.next() } else { seq > after.next() };
+        if gap {
+            return Err(RestoreError::Gap { after, found: seq });
+        }
+        self.first.get_or_insert(seq);
+        self.last = seq;
+        Ok(())
+    }
+
+    fn job(&self, event: JournalSeq) -> Option<u32> {
+        self.sender.jobs.by_seq.get(&event).copied()
+    }
+
+    fn accepted(&mut self, seq: JournalSeq, accepted: Box<Accepted>) -> Result<(), RestoreError> {
+        let known = |name| Known { name, event: accepted.id.clone(), seq, digest: accepted.digest };
+        let id = Name::id(&accepted.tenant, &accepted.id);
+        self.remembered.push((accepted.at, id, known(id)));
+        if let Some(key) = &accepted.idempotency {
+            let key = Name::key(&accepted.tenant, key);
+            self.remembered.push((accepted.at, key, known(key)));
+        }
+        if self.job(seq).is_some() {
+            self.attach(seq, &accepted);
+            return Ok(());
+        }
+        let Ok(event_type) = EventType::new(&accepted.event_type) else { return Err(RestoreError::Event { at: seq }) };
+        let fits = self.sender.jobs.resident + accepted.payload.len() <= self.sender.limits.resident;
+        let body = payload_of(&accepted)
+            .filter(|_| fits)
+            .map(|payload| Arc::new(Prepared::new(accepted.id.clone(), event_type.clone(), accepted.time, payload)));
+        self.sender.apply_accepted(seq, accepted, &event_type, body);
+        Ok(())
+    }
+
+    /// An event that a snapshot brought gets its payload, if there is room.
+    fn attach(&mut self, seq: JournalSeq, accepted: &Accepted) {
+        let Some(at) = self.job(seq) else { return };
+        let sender = &mut self.sender;
+        let job = &mut sender.jobs.slab[at];
+        let fits = sender.jobs.resident + job.payload_len as usize <= sender.limits.resident;
+        if matches!(job.body, Body::Away)
+            && fits
+            && let Some(payload) = payload_of(accepted)
+        {
+            let event = Prepared::new(job.id.clone(), job.event_type.clone(), job.rest.time, payload);
+            job.body = Body::Here(Arc::new(event));
+            sender.jobs.resident += job.payload_len as usize;
+        }
+    }
+
+    fn endpoint(&mut self, seq: JournalSeq, record: &EndpointRecord) -> Result<(), RestoreError> {
+        let wrong = |why| RestoreError::Endpoint { at: seq, endpoint: record.key.clone(), why };
+        let (config, state) = (config_of(record).map_err(wrong)?, state_of(record));
+        let draft = Draft {
+            keys: record.keys.iter().map(|key| (key.secret.clone(), key.expires)).collect(),
+            revoked: record.revoked.clone(),
+        };
+        let retired = record.retired.iter().map(|retired| {
+            let wanted = Subscription::parse(retired.patterns.lines()).unwrap_or_else(|_| Subscription::everything());
+            Retired { number: retired.number, at: retired.at, wanted }
+        });
+        let retired: Vec<_> = retired.collect();
+        let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
+        let known = self.sender.endpoints.by_key.get(&record.key).copied();
+        let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
+        self.owners.extend(numbers.into_iter().map(|number| (number, at)));
+        Ok(())
+    }
+
+    /// A delivery waits.
+    fn wait(&mut self, event: JournalSeq, subscription: u32, attempts: u16, due: Due) {
+        let Some(job) = self.job(event) else { return };
+        let Some(endpoint) = self.owners.get(&subscription).copied() else { return };
+        let sender = &mut self.sender;
+        let handle = match self.waiting.get(&(job, subscription)) {
+            Some(waiting) => waiting.handle,
+            None => sender.apply_waiting(job, endpoint, subscription, attempts),
+        };
+        if let Some(delivery) = sender.deliveries.get_mut(handle) {
+            delivery.attempts = attempts;
+        }
+        self.waiting.insert((job, subscription), Waiting { handle, due });
+        self.account(job, subscription);
+    }
+
+    /// A fan-out need not look at a subscription again.
+    fn account(&mut self, job: u32, subscription: u32) {
+        if subscription > self.sender.jobs.slab[job].through {
+            self.skips.entry(job).or_default().insert(subscription);
+        }
+    }
+
+    fn outcome(&mut self, outcome: &OutcomeRecord) {
+        let Some(job) = self.job(outcome.event) else { return };
+        let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
+        let name = (job, outcome.subscription);
+        let waiting = self.waiting.get(&name).copied();
+        let passed = outcome.subscription <= self.sender.jobs.slab[job].through;
+        match outcome.then {
+            Then::Retry(due) => {
+                let handle = waiting.map(|waiting| waiting.handle);
+                let handle = self.sender.apply_conclusion(job, endpoint, handle, outcome);
+                let handle = handle.expect("a delivery that is tried again waits");
+                self.waiting.insert(name, Waiting { handle, due });
+            }
+            // It had ended before the mark was made, and is counted there.
+            _ if waiting.is_none() && passed => {}
+            Then::Delivered | Then::Exhausted | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
+                let handle = waiting.map(|waiting| waiting.handle);
+                self.sender.apply_conclusion(job, endpoint, handle, outcome);
+                self.waiting.remove(&name);
+            }
+        }
+        self.account(job, outcome.subscription);
+    }
+
+    fn mark(&mut self, mark: &Mark) {
+        let Some(job) = self.job(mark.event) else { return };
+        let through = &mut self.sender.jobs.slab[job].through;
+        *through = mark.through.max(*through);
+        if let Some(skip) = self.skips.get_mut(&job) {
+            *skip = skip.split_off(&(mark.through + 1));
+        }
+        for subscription in &mark.open {
+            if !self.waiting.contains_key(&(job, *subscription)) {
+                self.wait(mark.event, *subscription, 0, Due::default());
+            }
+        }
+    }
+
+    fn event(&mut self, record: EventRecord) -> Result<(), RestoreError> {
+        let EventRecord { mark, passed_all, cancelled, accepted, payload_len, done } = record;
+        let Ok(event_type) = EventType::new(&accepted.event_type) else {
+            return Err(RestoreError::Event { at: mark.event });
+        };
+        let job = self.sender.apply_accepted(mark.event, Box::new(accepted), &event_type, None);
+        self.sender.jobs.slab[job].payload_len = payload_len;
+        self.mark(&mark);
+        if passed_all {
+            self.sender.jobs.slab[job].cursor = None;
+            self.sender.jobs.unfinished.remove(&mark.event);
+        }
+        if cancelled {
+            self.sender.apply_cancelled(job);
+        }
+        for subscription in done {
+            self.account(job, subscription);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, event: JournalSeq) {
+        let Some(job) = self.job(event) else { return };
+        let left: Vec<_> = self.waiting.range((job, 0)..=(job, u32::MAX)).map(|(name, _)| *name).collect();
+        for name in left {
+            let waiting = self.waiting.remove(&name).expect("it was just found");
+            let endpoint = self.sender.deliveries[waiting.handle].endpoint;
+            let list = &mut self.sender.jobs.slab[job].deliveries;
+            self.sender.deliveries.remove(waiting.handle, list, &mut self.sender.endpoints.slab[endpoint].deliveries);
+        }
+        self.skips.remove(&job);
+        self.sender.apply_ended(job);
+    }
+
+    /// Fills the indexes: live subscriptions, and earlier ones that a fan-out may still see.
+    fn index_subscriptions(&mut self) {
+        let sender = &mut self.sender;
+        let oldest = sender.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
+        let mut numbers = Vec::new();
+        let mut retired = Vec::new();
+        for (at, slot) in sender.endpoints.slab.iter().filter(|(_, slot)| !slot.removed) {
+            let wanted = slot.wire.config.subscription.clone();
+            numbers.extend(slot.subscription.map(|number| (number, slot.tenant, wanted)));
+            for old in &slot.retired {
+                sender.subscriptions.insert(old.number, at);
+                if oldest.is_some_and(|high_water| high_water <= old.at) {
+                    numbers.push((old.number, slot.tenant, old.wanted.clone()));
+                    retired.push((slot.tenant, old.clone()));
+                }
+            }
+            sender.subscriptions.extend(slot.subscription.map(|number| (number, at)));
+        }
+        numbers.sort_unstable_by_key(|(number, _, _)| *number);
+        retired.sort_unstable_by_key(|(_, old)| old.at);
+        for (number, tenant, wanted) in numbers {
+            sender.tenants[tenant as usize].index.insert(number, &wanted);
+        }
+        sender.retired.extend(retired);
+    }
+
+    /// Gives every fan-out its cursor back.
+    fn resume_events(&mut self) {
+        let sender = &mut self.sender;
+        let jobs: Vec<_> = sender.jobs.by_seq.values().copied().collect();
+        for at in jobs {
+            let job = &mut sender.jobs.slab[at];
+            if job.cursor.is_some() {
+                let index = &sender.tenants[job.tenant as usize].index;
+                let mut cursor = index.cursor(job.event_type.as_str(), job.rest.high_water);
+                cursor.seek_after(job.through);
+                job.cursor = Some(cursor);
+            }
+            let seq = job.seq;
+            if job.cancelled {
+                sender.chore(Chore::Cancel(at, seq));
+            }
+            if let Some(skip) = self.skips.remove(&at) {
+                sender.skip(at, skip);
+            }
+        }
+    }
+
+    /// Lets what waits wait on, for the rest of its time.
+    fn resume_deliveries(&mut self) {
+        let now = self.sender.now;
+        for waiting in core::mem::take(&mut self.waiting).into_values() {
+            let Due { written, delay } = waiting.due;
+            let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
+            if rest.is_zero() {
+                let endpoint = self.sender.deliveries[waiting.handle].endpoint;
+                self.sender.endpoints.slab[endpoint].window.ramp();
+                self.sender.make_ready(waiting.handle);
+            } else {
+                self.sender.deliveries.arm(waiting.handle, now.mono.saturating_add(rest));
+            }
+        }
+        let jobs: Vec<_> = self.sender.jobs.by_seq.values().copied().collect();
+        jobs.into_iter().for_each(|job| self.sender.start_scan(job));
+    }
+
+    fn resume_endpoints(&mut self) {
+        let sender = &mut self.sender;
+        let all: Vec<_> = sender.endpoints.slab.iter().map(|(at, _)| at).collect();
+        for at in all {
+            let slot = &sender.endpoints.slab[at];
+            slot.wire.ring.publish(&slot.draft);
+            let (state, over) = (slot.state, slot.is_over());
+            if over {
+                sender.chore(Chore::Discard(at));
+            } else {
+                sender.rest_of_hold(at, state);
+            }
+        }
+    }
+
+    fn remember(&mut self) {
+        let now = self.sender.now;
+        self.remembered.sort_by_key(|(at, _, known)| (*at, known.seq));
+        for (at, name, known) in core::mem::take(&mut self.remembered) {
+            let age = now.wall.saturating_since(at);
+            if age < self.sender.limits.idempotency_window {
+                self.sender.repeats.insert(name, now.mono.saturating_sub(age), known);
+            }
+        }
+    }
+}
+
+/// The endpoint of a record. The policy is not asked: it is asked at every attempt.
+fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointError> {
+    let mut endpoint = Endpoint::new(record.key.id.as_str(), &record.url)
+        .tenant(record.key.tenant.as_str())
+        .events(&record.patterns)
+        .schedule(record.schedule.iter().copied())
+        .timeout(record.timeout)
+        .concurrency(record.concurrency)
+        .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
+    for (name, value, secret) in &record.headers {
+        let value = core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
+        endpoint = if *secret { endpoint.secret_header(name, value) } else { endpoint.header(name, value) };
+    }
+    endpoint.config(&anywhere())
+}
+
+/// A policy that lets every target stand. Embedding addresses stay refused, as always.
+fn anywhere() -> Policy {
+    let all = |network: &str| network.parse::<Cidr>().expect("a network of all addresses");
+    let policy = Policy::default().allow_http();
+    let policy = policy.allow(all("0.0.0.0/0")).expect("one network fits");
+    policy.allow(all("::/0")).expect("two networks fit")
+}
+
+fn state_of(record: &EndpointRecord) -> State {
+    let since = record.state.since;
+    match record.state.code {
+        0 => State::Active,
+        1 => State::Paused { since },
+        3 => State::Gone { since },
+        // An unknown state of a later format is safest as one in which nothing is sent and nothing is lost at once.
+        _ => State::Disabled { since },
+    }
+}

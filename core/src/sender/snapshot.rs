@@ -1,0 +1,236 @@
+//! Snapshots, written while the machine runs, and what they make unnecessary.
+//!
+//! A snapshot is fuzzy: its parts are taken at different moments. That is sound because records are absolute. Whatever
+//! a part shows too new is said again by a record behind the snapshot's beginning, and replaying those records brings
+//! every entity to its last state. A part never shows what is not durable when the snapshot is complete: its last part
+//! waits until every record made before it is acknowledged.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+use core::time::Duration;
+
+use super::Sender;
+use super::contract::{Output, SnapshotPart, Watermark};
+use super::deliveries::Place;
+use super::drain::Step;
+use crate::id::JournalSeq;
+use crate::journal::{self, Accepted, Due, EventRecord, Mark, Record, Remembered, SnapshotBegin};
+use crate::limits;
+
+/// Records between two snapshots, at least. There are also at least as many as a snapshot has, so that the work stays
+/// proportional to what is recorded.
+const EVERY: u64 = 100_000;
+
+/// Entries looked at in one step, at most.
+const PIECE: u32 = 1024;
+
+/// When snapshots are taken, and the one that is being taken.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots {
+    /// Records since the last one began.
+    since: u64,
+    /// Records in the last one.
+    size: u64,
+    number: u64,
+    current: Option<Current>,
+    watermark: Option<Watermark>,
+}
+
+#[derive(Debug)]
+struct Current {
+    begin: JournalSeq,
+    /// The oldest event that had not ended when it began: its payload is still needed.
+    oldest: JournalSeq,
+    part: u32,
+    records: u64,
+    phase: Phase,
+    bytes: BytesMut,
+    /// The last record whose effects it may show; set when everything has been looked at.
+    through: Option<JournalSeq>,
+    durable: bool,
+}
+
+/// What is being looked at, and from which entry on.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Endpoints(u32),
+    Events(u32),
+    Deliveries(u32),
+    Remembered(u64),
+    End,
+}
+
+impl Snapshots {
+    pub(crate) fn note_record(&mut self) {
+        self.since += 1;
+    }
+
+    pub(crate) fn note_durable(&mut self, durable: JournalSeq) {
+        if let Some(current) = &mut self.current {
+            current.durable = current.through.is_some_and(|through| through <= durable);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.since >= EVERY.max(self.size)
+    }
+
+    /// Whether a step would do something.
+    pub(crate) fn is_ready(&self) -> bool {
+        match &self.current {
+            Some(current) => current.through.is_none() || current.durable,
+            None => self.is_due() || self.watermark.is_some(),
+        }
+    }
+}
+
+impl Sender {
+    /// A step towards the next snapshot.
+    pub(super) fn step_snapshot(&mut self) -> Step {
+        if let Some(watermark) = self.snapshots.watermark.take() {
+            return Step::Effect(Output::Reclaim(watermark));
+        }
+        if !self.snapshots.is_ready() {
+            return Step::Nothing;
+        }
+        let Some(mut current) = self.snapshots.current.take() else {
+            self.begin_snapshot();
+            return Step::Worked;
+        };
+        while current.through.is_none() && current.bytes.len() < limits::SNAPSHOT_PART / 2 {
+            let looked = self.snapshot_some(&mut current);
+            if let Phase::End = current.phase {
+                current.through = Some(self.outbox.last());
+                current.durable = self.outbox.durable() == self.outbox.last();
+            }
+            if looked >= PIECE {
+                break;
+            }
+        }
+        let full = current.bytes.len() >= limits::SNAPSHOT_PART / 2;
+        let Some(through) = current.through.filter(|_| current.durable) else {
+            let part = full.then(|| self.take_part(&mut current, false));
+            self.snapshots.current = Some(current);
+            return part.map_or(Step::Worked, |part| Step::Effect(Output::Snapshot(part)));
+        };
+        self.add(&mut current, &Record::SnapshotEnd { through });
+        let part = self.take_part(&mut current, true);
+        self.snapshots.size = current.records;
+        let needed_from = current.begin.next().min(current.oldest);
+        self.snapshots.watermark = Some(Watermark { snapshot: part.number, needed_from });
+        Step::Effect(Output::Snapshot(part))
+    }
+
+    fn begin_snapshot(&mut self) {
+        self.snapshots.since = 0;
+        self.snapshots.number += 1;
+        let begin = self.outbox.last();
+        let oldest = self.jobs.by_seq.first_key_value().map_or(begin.next(), |(seq, _)| *seq);
+        let mut current = Current {
+            begin,
+            oldest,
+            part: 0,
+            records: 0,
+            phase: Phase::Endpoints(0),
+            bytes: BytesMut::new(),
+            through: None,
+            durable: false,
+        };
+        let record = Record::SnapshotBegin(SnapshotBegin {
+            since: begin,
+            seed: self.seed,
+            incarnation: self.incarnation,
+            next_subscription: self.next_subscription,
+        });
+        self.add(&mut current, &record);
+        self.snapshots.current = Some(current);
+    }
+
+    fn add(&self, current: &mut Current, record: &Record) {
+        current.records += 1;
+        journal::encode(JournalSeq::ZERO, record, &mut current.bytes);
+    }
+
+    fn take_part(&self, current: &mut Current, last: bool) -> SnapshotPart {
+        let part = current.part;
+        current.part += 1;
+        SnapshotPart { number: self.snapshots.number, part, last, bytes: current.bytes.split().freeze() }
+    }
+
+    /// Adds the next entry or passes over some; says how many it looked at.
+    fn snapshot_some(&self, current: &mut Current) -> u32 {
+        match current.phase {
+            Phase::Endpoints(at) if at < self.endpoints.slab.end() => {
+                current.phase = Phase::Endpoints(at + 1);
+                self.snapshot_endpoint(current, at);
+            }
+            Phase::Endpoints(_) => current.phase = Phase::Events(0),
+            Phase::Events(at) if at < self.jobs.slab.end() => {
+                current.phase = Phase::Events(at + 1);
+                self.snapshot_event(current, at);
+            }
+            Phase::Events(_) => current.phase = Phase::Deliveries(0),
+            Phase::Deliveries(at) if at < self.deliveries.end() => {
+                current.phase = Phase::Deliveries(at + 1);
+                self.snapshot_delivery(current, at);
+            }
+            Phase::Deliveries(_) => current.phase = Phase::Remembered(0),
+            Phase::Remembered(from) => {
+                current.phase = Phase::End;
+                for (next, at, known) in self.repeats.from(from).take(PIECE as usize) {
+                    current.phase = Phase::Remembered(next);
+                    let age = self.now.mono.saturating_since(at);
+                    let record = Record::Remembered(Box::new(Remembered {
+                        event: known.seq,
+                        name: known.name.to_bytes(),
+                        id: known.event.clone(),
+                        digest: known.digest,
+                        at: self.now.wall.saturating_sub(age),
+                    }));
+                    self.add(current, &record);
+                }
+                return PIECE;
+            }
+            Phase::End => {}
+        }
+        1
+    }
+
+    fn snapshot_endpoint(&self, current: &mut Current, at: u32) {
+        let Some(slot) = self.endpoints.slab.get(at).filter(|slot| !slot.removed) else { return };
+        let config = &slot.wire.config;
+        let record = self.endpoint_record(config, &slot.draft, slot.state, slot.subscription, slot.retired.clone());
+        self.add(current, &Record::Endpoint(Box::new(record)));
+    }
+
+    fn snapshot_event(&self, current: &mut Current, at: u32) {
+        let Some(job) = self.jobs.slab.get(at) else { return };
+        let open = if job.in_flight > 0 { self.open_of(at) } else { Vec::new() };
+        let mark = Mark { event: job.seq, through: job.through, open };
+        let record = Record::Event(Box::new(EventRecord {
+            mark,
+            passed_all: job.cursor.is_none(),
+            cancelled: job.cancelled,
+            accepted: Accepted { payload: Bytes::new(), ..(*job.rest).clone() },
+            payload_len: job.payload_len,
+            done: job.skip.as_ref().map(|skip| skip.range(job.through + 1..).copied().collect()).unwrap_or_default(),
+        }));
+        self.add(current, &record);
+    }
+
+    fn snapshot_delivery(&self, current: &mut Current, at: u32) {
+        let Some(delivery) = self.deliveries.get(at) else { return };
+        let delay = match delivery.place {
+            Place::Timer => delivery.due.saturating_since(self.now.mono),
+            Place::Nowhere | Place::Ready | Place::Stalled | Place::InFlight => Duration::ZERO,
+        };
+        let record = Record::Pending {
+            event: self.jobs.slab[delivery.event].seq,
+            subscription: delivery.subscription,
+            attempts: delivery.attempts,
+            due: Due { written: self.now.wall, delay },
+        };
+        self.add(current, &record);
+    }
+}

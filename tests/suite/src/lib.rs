@@ -1,0 +1,1 @@
+//! Postrider's laws as properties, and its tests over real sockets.

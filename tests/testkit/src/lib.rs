@@ -1,0 +1,1 @@
+//! Tests of your own with Postrider: strategies, laws, a sandbox, and a suite that judges drivers.
