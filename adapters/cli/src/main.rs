@@ -1,2 +1,49 @@
 //! The command postrider: deliver, receive, sign and verify webhooks, and a demonstration.
-fn main() {}
+//!
+//! Each command is a module with its arguments and a `run`. What they print for people goes to stderr, what they
+//! print for programs to stdout. Exit codes: 0 everything went as asked, 1 something did not, 2 the arguments or the
+//! input were wrong.
+
+mod deliver;
+mod dry_run;
+mod duration;
+mod endpoints;
+mod events;
+mod exit;
+mod http;
+mod listen;
+mod mint;
+mod sign;
+mod suggest;
+mod target;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Deliver, receive, sign and verify webhooks.
+#[derive(Parser)]
+#[command(name = "postrider", version, arg_required_else_help = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Deliver(deliver::Args),
+    Listen(listen::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Deliver(args) => deliver::run(&args),
+        Command::Listen(args) => listen::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    };
+    exit::code(result)
+}

@@ -1,0 +1,371 @@
+//! The endpoint file: `[[endpoint]]` tables in TOML, every fault with its line and key.
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use postrider_core::encoding::Encoding;
+use postrider_core::id::EndpointKey;
+use postrider_core::registration::{Endpoint, EndpointError, Policy};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::duration;
+use crate::exit::{Fault, Refusal};
+use crate::suggest::unknown_key;
+
+const KEYS: [&str; 11] = [
+    "id",
+    "url",
+    "secret",
+    "secrets",
+    "events",
+    "headers",
+    "schedule",
+    "timeout",
+    "concurrency",
+    "tenant",
+    "encoding",
+];
+
+/// A file with more than this is no endpoint file.
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A URL that any policy allows, to try other settings with.
+const ANYWHERE: &str = "https://example.com/";
+
+/// An endpoint of the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Its name with its tenant.
+    pub(crate) key: EndpointKey,
+    /// What it is put as.
+    pub(crate) endpoint: Endpoint,
+    /// Where it stands, counted from 1.
+    line: u64,
+}
+
+/// Reads the file. All faults are found at once; with any, there are no endpoints.
+pub(crate) fn read(path: &Path, policy: &Policy) -> Result<Vec<Entry>, Refusal> {
+    let name = path.display().to_string();
+    let unreadable = |why: &dyn std::fmt::Display| Refusal::new(format!("{name}: {why}"));
+    let size = fs::metadata(path).map_err(|why| unreadable(&why))?.len();
+    if size > FILE_BYTES {
+        return Err(unreadable(&format_args!("the file has {size} bytes, at most {FILE_BYTES} are read")));
+    }
+    let bytes = fs::read(path).map_err(|why| unreadable(&why))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|why| unreadable(&format_args!("byte {} is not UTF-8, as TOML must be", why.utf8_error().valid_up_to())))?;
+    parse(&name, &text, policy)
+}
+
+/// Reads the text of a file of this name.
+pub(crate) fn parse(name: &str, text: &str, policy: &Policy) -> Result<Vec<Entry>, Refusal> {
+    let mut reader = Reader { name, text, policy, faults: Vec::new() };
+    let entries = reader.document();
+    if reader.faults.is_empty() { Ok(entries) } else { Err(reader.faults.into()) }
+}
+
+struct Reader<'a> {
+    name: &'a str,
+    text: &'a str,
+    policy: &'a Policy,
+    faults: Vec<Fault>,
+}
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+impl Reader<'_> {
+    fn document(&mut self) -> Vec<Entry> {
+        let document = match DeTable::parse(self.text) {
+            Ok(document) => document,
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                self.fault(span, None, format!("this is not TOML: {}", error.message().trim()));
+                return Vec::new();
+            }
+        };
+        let mut entries = Vec::new();
+        for (key, value) in document.get_ref() {
+            if key.get_ref() != "endpoint" {
+                self.fault(key.span(), Some(key.get_ref()), unknown_key(key.get_ref(), &["endpoint"]));
+                continue;
+            }
+            let tables = value.get_ref().as_array().map(|array| array.iter().collect::<Vec<_>>());
+            match tables.filter(|tables| tables.iter().all(|table| table.get_ref().is_table())) {
+                Some(tables) => entries.extend(tables.into_iter().filter_map(|table| self.entry(table))),
+                None => self.fault(key.span(), Some("endpoint"), "this is not a list; write [[endpoint]] in two brackets"),
+            }
+        }
+        if entries.is_empty() && self.faults.is_empty() {
+            self.fault(0..0, None, "there is no endpoint; begin each with [[endpoint]]");
+        }
+        self.refuse_twins(&entries);
+        entries
+    }
+
+    fn entry(&mut self, value: &Value<'_>) -> Option<Entry> {
+        let table = value.get_ref().as_table()?;
+        let faults = self.faults.len();
+        let id = self.required(value, table, "id");
+        let url = self.required(value, table, "url");
+        for key in ["events", "secret"] {
+            if !table.contains_key(key) && !(key == "secret" && table.contains_key("secrets")) {
+                self.fault(value.span(), Some(key), missing(key));
+            }
+        }
+        let mut endpoint = Endpoint::new(id.unwrap_or("unnamed"), url.unwrap_or(ANYWHERE));
+        for (key, value) in table {
+            endpoint = self.set(endpoint, key, value);
+        }
+        let ok = self.faults.len() == faults;
+        let line = self.line(value.span().start);
+        // What is checked here is only what no single key shows, such as too many secrets together.
+        match endpoint.check(self.policy).and_then(|()| endpoint.key()) {
+            Ok(key) if ok => Some(Entry { key, endpoint, line }),
+            Err(why) if ok => {
+                self.fault(value.span(), None, why.to_string());
+                None
+            }
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// The endpoint with one key of its table. Each setting is tried on an endpoint that has nothing else, so that a
+    /// fault is told of the key that has it.
+    fn set(&mut self, endpoint: Endpoint, key: &Spanned<std::borrow::Cow<'_, str>>, value: &Value<'_>) -> Endpoint {
+        let name = key.get_ref().as_ref();
+        let blank = || Endpoint::new("unnamed", ANYWHERE);
+        match name {
+            "id" => {
+                self.strings(name, value, |text| Endpoint::new(text, ANYWHERE));
+                endpoint
+            }
+            "url" => {
+                self.strings(name, value, |text| Endpoint::new("unnamed", text));
+                endpoint
+            }
+            "tenant" => match self.strings(name, value, |text| blank().tenant(text)) {
+                Some(text) => endpoint.tenant(text),
+                None => endpoint,
+            },
+            "secret" => match self.strings(name, value, |text| blank().secret(text)) {
+                Some(text) => endpoint.secret(text),
+                None => endpoint,
+            },
+            "secrets" => self.list(name, value, |text| blank().secret(text)).into_iter().fold(endpoint, Endpoint::secret),
+            "events" => {
+                let patterns = self.list(name, value, |text| blank().events([text]));
+                if patterns.is_empty() { endpoint } else { endpoint.events(patterns) }
+            }
+            "headers" => self.headers(endpoint, value),
+            "schedule" => {
+                let texts = self.list(name, value, |_| blank());
+                let delays: Vec<_> = texts.into_iter().filter_map(|text| self.duration(name, value, text)).collect();
+                self.probe(name, value, &blank().schedule(delays.iter().copied()));
+                endpoint.schedule(delays)
+            }
+            "timeout" => {
+                let text = self.strings(name, value, |_| blank());
+                let Some(timeout) = text.and_then(|text| self.duration(name, value, text)) else { return endpoint };
+                self.probe(name, value, &blank().timeout(timeout));
+                endpoint.timeout(timeout)
+            }
+            "concurrency" => self.concurrency(endpoint, value),
+            "encoding" => match self.strings(name, value, |_| blank()) {
+                Some("envelope") => endpoint.encoding(Encoding::Envelope),
+                Some("data") => endpoint.encoding(Encoding::Data),
+                Some(_) => {
+                    self.fault(value.span(), Some(name), "there is no such encoding; write \"envelope\" or \"data\"");
+                    endpoint
+                }
+                None => endpoint,
+            },
+            _ => {
+                self.fault(key.span(), Some(name), unknown_key(name, &KEYS));
+                endpoint
+            }
+        }
+    }
+
+    fn headers(&mut self, endpoint: Endpoint, value: &Value<'_>) -> Endpoint {
+        let Some(table) = value.get_ref().as_table() else {
+            self.fault(value.span(), Some("headers"), "this is not a table; write { name = \"value\" }");
+            return endpoint;
+        };
+        table.iter().fold(endpoint, |endpoint, (name, value)| {
+            let key = format!("headers.{}", name.get_ref());
+            // A header may carry a credential, so none is ever printed.
+            let probe = |text: &str| Endpoint::new("unnamed", ANYWHERE).secret_header(name.get_ref(), text);
+            match self.strings(&key, value, probe) {
+                Some(text) => endpoint.secret_header(name.get_ref(), text),
+                None => endpoint,
+            }
+        })
+    }
+
+    fn concurrency(&mut self, endpoint: Endpoint, value: &Value<'_>) -> Endpoint {
+        let number = value.get_ref().as_integer();
+        let parsed = number.and_then(|number| u16::from_str_radix(number.as_str(), number.radix()).ok());
+        match parsed.filter(|number| (1..=1024).contains(number)) {
+            Some(number) => endpoint.concurrency(number),
+            None => {
+                self.fault(value.span(), Some("concurrency"), "this is not a whole number from 1 to 1024");
+                endpoint
+            }
+        }
+    }
+
+    fn required<'t>(&mut self, whole: &Value<'_>, table: &'t DeTable<'_>, key: &str) -> Option<&'t str> {
+        let value = table.get(key).map(Spanned::get_ref);
+        if value.is_none() {
+            self.fault(whole.span(), Some(key), missing(key));
+        }
+        value.and_then(DeValue::as_str)
+    }
+
+    /// A text, tried on an endpoint that `probe` makes of it.
+    fn strings<'v>(&mut self, key: &str, value: &'v Value<'_>, probe: impl Fn(&str) -> Endpoint) -> Option<&'v str> {
+        let Some(text) = value.get_ref().as_str() else {
+            let found = value.get_ref().type_str();
+            self.fault(value.span(), Some(key), format!("this is of type {found}; write a text in quotes"));
+            return None;
+        };
+        self.probe(key, value, &probe(text)).then_some(text)
+    }
+
+    /// Texts, each tried on an endpoint that `probe` makes of it.
+    fn list<'v>(&mut self, key: &str, value: &'v Value<'_>, probe: impl Fn(&str) -> Endpoint) -> Vec<&'v str> {
+        let Some(array) = value.get_ref().as_array().filter(|array| !array.is_empty()) else {
+            self.fault(value.span(), Some(key), "this is not a list with something in it; write [\"...\"]");
+            return Vec::new();
+        };
+        let items = array.iter().enumerate();
+        items.filter_map(|(at, item)| self.strings(&format!("{key}[{at}]"), item, &probe)).collect()
+    }
+
+    fn duration(&mut self, key: &str, value: &Value<'_>, text: &str) -> Option<Duration> {
+        duration::parse(text).map_err(|why| self.fault(value.span(), Some(key), why)).ok()
+    }
+
+    fn probe(&mut self, key: &str, value: &Value<'_>, probe: &Endpoint) -> bool {
+        match probe.check(self.policy) {
+            Ok(()) => true,
+            Err(why) => {
+                self.fault(value.span(), Some(key), reason(&why));
+                false
+            }
+        }
+    }
+
+    fn refuse_twins(&mut self, entries: &[Entry]) {
+        let mut seen = std::collections::BTreeMap::new();
+        for entry in entries {
+            if let Some(first) = seen.insert(&entry.key, entry.line) {
+                self.faults.push(Fault {
+                    place: Some((self.name.to_string(), entry.line)),
+                    key: Some("id".into()),
+                    what: format!("{:?} is the id of the endpoint at line {first} already; each needs its own", entry.key.id.as_str()),
+                });
+            }
+        }
+    }
+
+    fn fault(&mut self, span: Range<usize>, key: Option<&str>, what: impl Into<String>) {
+        let place = Some((self.name.to_string(), self.line(span.start)));
+        self.faults.push(Fault { place, key: key.map(Into::into), what: what.into() });
+    }
+
+    fn line(&self, at: usize) -> u64 {
+        let before = &self.text.as_bytes()[..at.min(self.text.len())];
+        1 + before.iter().filter(|byte| **byte == b'\n').count() as u64
+    }
+}
+
+/// The text of an error without the key that it begins with, because ours is more exact.
+fn reason(error: &EndpointError) -> String {
+    let text = error.to_string();
+    text.split_once(": ").map_or(text.clone(), |(_, why)| why.to_string())
+}
+
+fn missing(key: &str) -> String {
+    let like = match key {
+        "id" => "id = \"acme\"",
+        "url" => "url = \"https://example.com/hooks\"",
+        "events" => "events = [\"order.*\"], or [\"**\"] for all",
+        _ => "secret = \"whsec_...\"",
+    };
+    format!("the endpoint has none; write {like}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn faults(text: &str) -> Vec<String> {
+        match parse("e.toml", text, &Policy::default()) {
+            Ok(_) => Vec::new(),
+            Err(refusal) => refusal.faults().iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn with(line: &str) -> String {
+        format!("[[endpoint]]\nid = \"acme\"\nurl = \"https://acme.example.com\"\nsecret = \"{SECRET}\"\nevents = [\"a.*\"]\n{line}\n")
+    }
+
+    #[test]
+    fn a_full_endpoint_is_read() {
+        let text = with(
+            "headers = { x-team = \"a\" }\nschedule = [\"0s\", \"5s\", \"5m\"]\ntimeout = \"3s\"\nconcurrency = 0x10\n\
+             tenant = \"t\"\nencoding = \"data\"",
+        );
+        let entries = parse("e.toml", &text, &Policy::default()).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].key.to_string(), "t/acme");
+    }
+
+    #[test]
+    fn each_fault_names_line_and_key() {
+        for (line, expected) in [
+            ("sceret = \"x\"", "e.toml:6: sceret: there is no such key; did you mean `secret`?"),
+            ("timeout = \"0s\"", "e.toml:6: timeout: 0ns is not within 1 ms to 60 s"),
+            ("timeout = 3", "e.toml:6: timeout: this is of type integer; write a text in quotes"),
+            ("concurrency = 0", "e.toml:6: concurrency: this is not a whole number from 1 to 1024"),
+            ("encoding = \"xml\"", "e.toml:6: encoding: there is no such encoding"),
+            ("schedule = []", "e.toml:6: schedule: this is not a list with something in it"),
+            ("schedule = [\"5\"]", "e.toml:6: schedule: \"5\" has a number without a unit; write 5s"),
+            ("headers = { host = \"x\" }", "e.toml:6: headers.host: the header host is set by the engine"),
+            ("secrets = [\n\"whsec_AAAA\"]", "e.toml:7: secrets[0]: the secret's key has 3 bytes, at least 24"),
+            ("tenant = \"\"", "e.toml:6: tenant: "),
+        ] {
+            let found = faults(&with(line));
+            assert!(found[0].starts_with(expected), "{line}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn all_faults_are_found_at_once() {
+        let found = faults("[[endpoint]]\nid = \"a b\"\nurl = \"ftp://x\"\n\n[[endpont]]\n");
+        let starts = ["e.toml:1: events:", "e.toml:1: secret:", "e.toml:2: id:", "e.toml:3: url:", "e.toml:5: endpont:"];
+        for start in starts {
+            assert!(found.iter().any(|fault| fault.starts_with(start)), "{start}: {found:?}");
+        }
+        assert_eq!(found.len(), starts.len(), "{found:?}");
+    }
+
+    #[test]
+    fn two_endpoints_of_one_name_are_refused() {
+        let found = faults(&[with(""), with("")].concat());
+        assert_eq!(found, ["e.toml:7: id: \"acme\" is the id of the endpoint at line 1 already; each needs its own"]);
+    }
+
+    #[test]
+    fn no_fault_quotes_a_secret() {
+        let found = faults(&with("").replace(SECRET, "v1,whsec_CANARY_CANARY_CANARY"));
+        assert!(found[0].starts_with("e.toml:4: secret: the secret begins with a signature version"), "{found:?}");
+        assert!(!found[0].contains("CANARY"));
+    }
+}

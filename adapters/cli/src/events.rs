@@ -1,0 +1,308 @@
+//! Events, one JSON object a line, or CloudEvents 1.0 in their JSON form, one a line.
+
+use std::fmt;
+use std::io::{self, BufRead, Read};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use postrider_core::event::{Event, EventError, cloud_event_id};
+use postrider_core::id::{EventId, IdError, TenantId};
+use postrider_core::time::UnixTime;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::exit::Fault;
+use crate::suggest::unknown_key;
+
+/// A longer line is no event: the payload limit, its escapes and an envelope are well within.
+const LINE_BYTES: u64 = 4 * 1024 * 1024;
+
+const KEYS: [&str; 6] = ["type", "id", "timestamp", "data", "tenant", "key"];
+
+/// The lines of a file, as events or as faults.
+pub(crate) struct Lines<R> {
+    name: String,
+    reader: R,
+    line: u64,
+    buffer: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The lines of `reader`, which faults call `name`.
+    pub(crate) fn new(name: impl Into<String>, reader: R) -> Self {
+        Self { name: name.into(), reader, line: 0, buffer: Vec::new() }
+    }
+
+    /// The next event with the number of its line, or what is wrong with the line. Empty lines are passed over. `None`
+    /// at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Result<(u64, Event), Fault>>> {
+        loop {
+            self.buffer.clear();
+            if self.reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut self.buffer)? == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            let parsed = if self.buffer.len() as u64 == LINE_BYTES && !self.buffer.ends_with(b"\n") {
+                self.reader.skip_until(b'\n')?;
+                Err(BadLine::of_line(format!("the line is longer than {LINE_BYTES} bytes")))
+            } else if self.buffer.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            } else {
+                event(&self.buffer)
+            };
+            let place = |bad: BadLine| self.fault(self.line, bad.key, bad.what);
+            return Ok(Some(parsed.map(|event| (self.line, event)).map_err(place)));
+        }
+    }
+
+    /// A fault in a line.
+    pub(crate) fn fault(&self, line: u64, key: Option<String>, what: impl fmt::Display) -> Fault {
+        Fault { place: Some((self.name.clone(), line)), key, what: what.to_string() }
+    }
+}
+
+struct BadLine {
+    key: Option<String>,
+    what: String,
+}
+
+impl BadLine {
+    fn of_line(what: impl Into<String>) -> Self {
+        Self { key: None, what: what.into() }
+    }
+
+    fn of_key(key: &str, what: impl fmt::Display) -> Self {
+        Self { key: Some(key.into()), what: what.to_string() }
+    }
+}
+
+fn event(line: &[u8]) -> Result<Event, BadLine> {
+    let text = std::str::from_utf8(line)
+        .map_err(|why| BadLine::of_line(format!("byte {} is not UTF-8, as JSON must be", why.valid_up_to() + 1)))?;
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(|why| BadLine::of_line(not_json(&why)))?;
+    for (at, (key, _)) in fields.0.iter().enumerate() {
+        if fields.0[..at].iter().any(|(earlier, _)| earlier == key) {
+            return Err(BadLine::of_key(key, "the key appears twice; write it once"));
+        }
+    }
+    if fields.raw("specversion").is_some() { fields.cloud_event() } else { fields.plain() }
+}
+
+fn not_json(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        return "this is not a JSON object; write {\"type\": \"order.paid\", \"data\": ...}".into();
+    }
+    // The place that serde_json adds to its text counts lines within this one line.
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or_default();
+    format!("this is not JSON at column {}: {what}; write one object a line", error.column())
+}
+
+/// The members of an object in order, their values as they were written.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(key) = map.next_key()? {
+                    fields.push((key, map.next_value()?));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn plain(&self) -> Result<Event, BadLine> {
+        if let Some((key, _)) = self.0.iter().find(|(key, _)| !KEYS.contains(&key.as_str())) {
+            return Err(BadLine::of_key(key, unknown_key(key, &KEYS)));
+        }
+        let data = self.raw("data").map_or("null", RawValue::get);
+        let event = Event::json_bytes(self.required("type")?, Bytes::copy_from_slice(data.as_bytes())).map_err(fault)?;
+        let event = match self.text("id")? {
+            Some(id) => event.id(checked("id", EventId::new(&id))?.as_str()),
+            None => event,
+        };
+        let event = match self.text("tenant")? {
+            Some(tenant) => event.tenant(checked("tenant", TenantId::new(&tenant))?.as_str()),
+            None => event,
+        };
+        self.timed("timestamp", self.keyed("key", event)?)
+    }
+
+    /// CloudEvents 1.0.2, JSON format. Of the context attributes, `type`, `time`, `source` and `id` are carried on;
+    /// the extension `partitionkey` is the ordering key.
+    fn cloud_event(&self) -> Result<Event, BadLine> {
+        let version = self.required("specversion")?;
+        if version != "1.0" {
+            return Err(BadLine::of_key("specversion", format!("{version:?} is not known; 1.0 is")));
+        }
+        let [source, id] = [self.required("source")?, self.required("id")?];
+        if let Some(key) = ["source", "id"].into_iter().zip([&source, &id]).find_map(|(k, v)| v.is_empty().then_some(k)) {
+            return Err(BadLine::of_key(key, "the attribute is empty; CloudEvents demand a text"));
+        }
+        let event_type = self.required("type")?;
+        let content_type = self.text("datacontenttype")?;
+        let event = match (self.raw("data"), self.text("data_base64")?, &content_type) {
+            (Some(_), Some(_), _) => {
+                return Err(BadLine::of_key("data_base64", "there is data already; give one of the two"));
+            }
+            (None, Some(base64), content_type) => {
+                let body = STANDARD.decode(base64).map_err(|why| BadLine::of_key("data_base64", why))?;
+                Event::raw(event_type, content_type.as_deref().unwrap_or("application/octet-stream"), body.into())
+            }
+            (Some(_), None, Some(content_type)) if !is_json(content_type) => {
+                let text = self.required("data").map_err(|_| {
+                    BadLine::of_key("data", format!("of type {content_type:?} it must be a text; use data_base64 for bytes"))
+                })?;
+                Event::raw(event_type, content_type, text.into())
+            }
+            (data, None, _) => {
+                let data = data.map_or("null", RawValue::get);
+                Event::json_bytes(event_type, Bytes::copy_from_slice(data.as_bytes()))
+            }
+        };
+        let event = event.map_err(fault)?.id(cloud_event_id(&source, &id).as_str());
+        self.timed("time", self.keyed("partitionkey", event)?)
+    }
+
+    fn timed(&self, key: &str, event: Event) -> Result<Event, BadLine> {
+        let Some(text) = self.text(key)? else { return Ok(event) };
+        let time = UnixTime::parse_rfc3339(&text).ok_or_else(|| {
+            BadLine::of_key(key, format!("{text:?} is not an RFC 3339 time; write it like 2026-11-21T07:26:00Z"))
+        })?;
+        Ok(event.time(time))
+    }
+
+    fn keyed(&self, key: &str, event: Event) -> Result<Event, BadLine> {
+        let Some(text) = self.text(key)? else { return Ok(event) };
+        let event = event.key(text);
+        match event.mistake() {
+            Some(EventError::Key(why)) => Err(BadLine::of_key(key, why)),
+            Some(_) | None => Ok(event),
+        }
+    }
+
+    fn raw(&self, key: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
+    }
+
+    /// A text; `null` is as good as none.
+    fn text(&self, key: &str) -> Result<Option<String>, BadLine> {
+        let Some(raw) = self.raw(key).filter(|raw| raw.get() != "null") else { return Ok(None) };
+        let text = serde_json::from_str(raw.get());
+        text.map(Some).map_err(|_| BadLine::of_key(key, "this is not a text; write it in quotes"))
+    }
+
+    fn required(&self, key: &str) -> Result<String, BadLine> {
+        self.text(key)?.ok_or_else(|| BadLine::of_key(key, "the event has none; it is required"))
+    }
+}
+
+fn checked<T>(key: &str, result: Result<T, IdError>) -> Result<T, BadLine> {
+    result.map_err(|why| BadLine::of_key(key, why))
+}
+
+fn fault(error: EventError) -> BadLine {
+    match error {
+        EventError::Type(why) => BadLine::of_key("type", why),
+        EventError::Payload(why) => BadLine::of_key("data", why),
+        other => BadLine::of_line(other.to_string()),
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<Result<(u64, Event), Fault>> {
+        let mut lines = Lines::new("e.ndjson", text.as_bytes());
+        std::iter::from_fn(|| lines.next().unwrap()).collect()
+    }
+
+    fn fault_of(line: &str) -> String {
+        read(line).remove(0).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn data_is_kept_byte_for_byte() {
+        let data = r#"{"b":1.0, "a":"\u00e9", "b":1e400}"#;
+        let events = read(&format!("\n{{\"data\": {data} , \"type\":\"order.paid\",\"id\":\"x\"}}\r\n"));
+        let (line, event) = events[0].as_ref().unwrap();
+        assert_eq!((*line, event.payload().body().as_ref()), (2, data.as_bytes()));
+        assert_eq!(event.event_id().unwrap().as_str(), "x");
+    }
+
+    #[test]
+    fn a_bad_line_leaves_the_others_alone() {
+        let events = read("{\"type\":\"a\"}\nnonsense\n{\"type\":\"b\"}");
+        assert_eq!(events.len(), 3);
+        assert!(events[0].is_ok() && events[2].is_ok());
+        let error = events[1].as_ref().unwrap_err().to_string();
+        assert!(error.starts_with("e.ndjson:2: this is not JSON at column 2: "), "{error}");
+    }
+
+    #[test]
+    fn each_fault_names_its_key() {
+        for (line, expected) in [
+            (r#"[]"#, "e.ndjson:1: this is not a JSON object"),
+            (r#"{}"#, "e.ndjson:1: type: the event has none"),
+            (r#"{"type":"a..b"}"#, "e.ndjson:1: type: has an empty segment at byte 2"),
+            (r#"{"type":"a","id":7}"#, "e.ndjson:1: id: this is not a text; write it in quotes"),
+            (r#"{"type":"a","id":"a.b"}"#, "e.ndjson:1: id: has a '.' at byte 1"),
+            (r#"{"type":"a","timestamp":"today"}"#, "e.ndjson:1: timestamp: \"today\" is not an RFC 3339 time"),
+            (r#"{"type":"a","tenat":"x"}"#, "e.ndjson:1: tenat: there is no such key; did you mean `tenant`?"),
+            (r#"{"type":"a","type":"b"}"#, "e.ndjson:1: type: the key appears twice"),
+            (r#"{"type":"a","key":""}"#, "e.ndjson:1: key: is empty"),
+            (r#"{"specversion":"0.3","type":"a"}"#, "e.ndjson:1: specversion: \"0.3\" is not known"),
+            (r#"{"specversion":"1.0","type":"a","id":"1"}"#, "e.ndjson:1: source: the event has none"),
+        ] {
+            let error = fault_of(line);
+            assert!(error.starts_with(expected), "{line}: {error}");
+        }
+        let error = read("\u{7f}").remove(0).unwrap_err().to_string();
+        assert!(error.starts_with("e.ndjson:1: this is not JSON"), "{error}");
+    }
+
+    #[test]
+    fn a_cloud_event_has_an_id_of_source_and_id() {
+        let line = r#"{"specversion":"1.0","type":"a.b","source":"/s","id":"1.2","data":{"x": 1},"subject":"z"}"#;
+        let (_, event) = read(line).remove(0).unwrap();
+        assert_eq!(event.event_id(), Some(&cloud_event_id("/s", "1.2")));
+        assert_eq!(event.payload().body().as_ref(), b"{\"x\": 1}");
+
+        let line = r#"{"specversion":"1.0","type":"a","source":"s","id":"1","datacontenttype":"text/csv","data":"x,y"}"#;
+        let (_, event) = read(line).remove(0).unwrap();
+        assert_eq!((event.payload().is_json(), event.payload().body().as_ref()), (false, &b"x,y"[..]));
+
+        let line = r#"{"specversion":"1.0","type":"a","source":"s","id":"1","data_base64":"AAE="}"#;
+        let (_, event) = read(line).remove(0).unwrap();
+        assert_eq!(event.payload().body().as_ref(), [0, 1]);
+    }
+
+    #[test]
+    fn an_endless_line_is_passed_over() {
+        let long = format!("\"{}\"\n{{\"type\":\"a\"}}\n", "x".repeat(LINE_BYTES as usize));
+        let events = read(&long);
+        assert_eq!(events.len(), 2);
+        assert!(events[0].as_ref().unwrap_err().to_string().contains("longer than"));
+        assert_eq!(events[1].as_ref().unwrap().0, 2);
+    }
+}

@@ -1,0 +1,88 @@
+//! How a command ends, and how its errors look.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+/// How a command ended, when its arguments and its input were right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything went as asked: 0.
+    Done,
+    /// Something did not: 1. It has been said on stderr what.
+    Failed,
+}
+
+/// Why a command did nothing: 2. Each fault is printed on a line of its own.
+#[derive(Debug)]
+pub(crate) struct Refusal(Vec<Fault>);
+
+impl Refusal {
+    /// A refusal for one reason, which is not in a file.
+    pub(crate) fn new(what: impl fmt::Display) -> Self {
+        Self(vec![Fault { place: None, key: None, what: what.to_string() }])
+    }
+
+    /// What is wrong, one by one.
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> &[Fault] {
+        &self.0
+    }
+
+    /// Whether it is only that nobody reads our output any more.
+    fn is_broken_pipe(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<Fault>> for Refusal {
+    fn from(faults: Vec<Fault>) -> Self {
+        debug_assert!(!faults.is_empty(), "a refusal has a reason");
+        Self(faults)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    /// An error of stdin, stdout or stderr.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self(Vec::new()) } else { Self::new(error) }
+    }
+}
+
+/// One thing that is wrong: `FILE:LINE: key: what; what would be right`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The file and the line, counted from 1.
+    pub(crate) place: Option<(String, u64)>,
+    /// The key in that line.
+    pub(crate) key: Option<String>,
+    /// What is wrong, and what would be right.
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((file, line)) = &self.place {
+            write!(f, "{file}:{line}: ")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "{key}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// Prints what has to be said and gives the code for the operating system.
+pub(crate) fn code(result: Result<Exit, Refusal>) -> ExitCode {
+    match result {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Failed) => ExitCode::from(1),
+        Err(refusal) if refusal.is_broken_pipe() => ExitCode::from(1),
+        Err(refusal) => {
+            for fault in &refusal.0 {
+                eprintln!("error: {fault}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}

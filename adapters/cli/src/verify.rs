@@ -1,0 +1,108 @@
+//! `postrider verify`: whether a request was signed with a secret, and if not, why not.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use postrider_core::secret::Secret;
+use postrider_core::signing::diagnose::diagnose;
+use postrider_core::signing::standard::{TOLERANCE, Verifier};
+use postrider_core::time::UnixTime;
+
+use crate::exit::{Exit, Refusal};
+use crate::sign::{now, time};
+
+/// Verify a body from stdin against its headers (Standard Webhooks v1); exit 0 valid, 1 invalid, 2 usage
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The shared secret, as whsec_ and base64 (repeatable: any of them may have signed)
+    #[arg(long, required = true, value_name = "S")]
+    secret: Vec<String>,
+    /// A request header (repeatable)
+    #[arg(short = 'H', long = "header", required = true, value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// The receiver's clock, as Unix seconds or RFC 3339 [default: now]
+    #[arg(long, value_name = "T", value_parser = time)]
+    now: Option<UnixTime>,
+    /// How far the timestamp may lie from that clock
+    #[arg(long, value_name = "SECS", default_value_t = TOLERANCE.as_secs())]
+    tolerance: u64,
+    /// Accept secrets of fewer than 24 or more than 64 bytes
+    #[arg(long)]
+    any_size: bool,
+    /// Accept svix-id, svix-timestamp and svix-signature too
+    #[arg(long)]
+    svix: bool,
+    /// When it is invalid, try the usual causes and name the one that fits
+    #[arg(long)]
+    explain: bool,
+    /// With --explain: another secret that may have signed, such as an older one (repeatable)
+    #[arg(long, value_name = "S", requires = "explain")]
+    also: Vec<String>,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
+    let (verifier, complaint) = verifier(args)?;
+    let mut body = Vec::new();
+    io::stdin().lock().read_to_end(&mut body)?;
+    let now = args.now.unwrap_or_else(now);
+    let error = match (verifier.verify(&args.headers, &body, now), &complaint) {
+        (Ok(verified), None) => {
+            let mut out = io::stdout().lock();
+            writeln!(out, "valid: {}, signed {} with {}", verified.id(), verified.timestamp(), verified.key())?;
+            out.flush()?;
+            return Ok(Exit::Done);
+        }
+        // Nothing can fit the key that stands in for a secret that cannot be read.
+        (Ok(_), Some(_)) => return Ok(Exit::Failed),
+        (Err(error), _) => error,
+    };
+    match &complaint {
+        Some(complaint) => eprintln!("invalid: {complaint}"),
+        None => eprintln!("invalid: {error}"),
+    }
+    if args.explain {
+        let secrets: Vec<&str> = args.secret.iter().chain(&args.also).map(String::as_str).collect();
+        let causes = diagnose(&verifier, &secrets, &args.headers, &body, now, &error);
+        for cause in &causes {
+            eprintln!("cause: {cause}");
+        }
+        if causes.is_empty() {
+            eprintln!("cause: none of the usual ones fits; another secret, or a body that was changed on the way");
+        }
+    }
+    Ok(Exit::Failed)
+}
+
+/// The verifier, and what is wrong with the secrets where that is to be explained rather than refused.
+fn verifier(args: &Args) -> Result<(Verifier, Option<String>), Refusal> {
+    let mut secrets = Vec::new();
+    let mut complaint = None;
+    for text in &args.secret {
+        let parsed = if args.any_size { Secret::parse_any_size(text) } else { Secret::parse(text) };
+        match parsed {
+            Ok(secret) => secrets.push(secret),
+            Err(why) if args.explain => complaint = Some(format!("--secret: {why}")),
+            Err(why) => return Err(Refusal::new(format!("--secret: {why}"))),
+        }
+    }
+    if secrets.is_empty() {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(Refusal::new)?;
+        secrets.push(Secret::from_bytes(key).expect("32 bytes are a key"));
+    } else {
+        complaint = None;
+    }
+    let verifier = Verifier::new(&secrets).map_err(|why| Refusal::new(format!("--secret: {why}")))?;
+    let verifier = verifier.tolerance(Duration::from_secs(args.tolerance)).accept_svix_names(args.svix);
+    Ok((verifier, complaint))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_string(), value.trim_matches([' ', '\t']).to_string()))
+        }
+        Some(_) | None => Err("write it as 'name: value'".into()),
+    }
+}
