@@ -242,6 +242,8 @@ impl Sender {
                     delivery.attempts = record.attempts;
                 }
                 self.jobs.slab[event].tally.attempts += 1;
+                self.endpoints.slab[endpoint].tally.attempts += 1;
+                self.stats.tally.attempts += 1;
                 return Some(handle);
             }
             Then::Delivered => Fate::Delivered,
@@ -261,6 +263,7 @@ impl Sender {
         job.tally.attempts += u64::from(sent);
         slot.tally.count(&fate);
         slot.tally.attempts += u64::from(sent);
+        self.stats.tally.attempts += u64::from(sent);
         self.stats.tally.count(&fate);
         if job.ended.len() < limits::REPORT_ENTRIES {
             job.ended.push(DeliveryReport {
