@@ -44,7 +44,8 @@ impl Bench {
         limits.endpoints = 10_000_000;
         let config = Config::new().limits(limits).policy(Policy::default());
         let now = Now { mono: Instant::ORIGIN, wall: UnixTime::from_secs(1_795_246_000) };
-        let mut bench = Self { sender: Sender::new(config, Seed::from_bytes([7; 32]), now), now, head: BytesMut::new() };
+        let mut bench =
+            Self { sender: Sender::new(config, Seed::from_bytes([7; 32]), now), now, head: BytesMut::new() };
         bench.sender.handle(now, Input::Credit(1024));
         for number in 0..count {
             let mut key = [9; 24];

@@ -117,7 +117,8 @@ fn rooms_of_the_core_use_only_what_they_may() {
 fn every_module_of_the_core_is_in_the_table() {
     let text = fs::read_to_string(root().join("core/src/lib.rs")).expect("the core has a root");
     let declared = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let known: BTreeSet<&str> = ROOMS.iter().chain(GROUND).map(|(name, _)| *name).chain(["manual", "planted"]).collect();
+    let known: BTreeSet<&str> =
+        ROOMS.iter().chain(GROUND).map(|(name, _)| *name).chain(["manual", "planted"]).collect();
     let strangers: Vec<_> = declared.filter(|name| !known.contains(name)).collect();
     assert!(strangers.is_empty(), "no place in the house: {strangers:?}");
 }
