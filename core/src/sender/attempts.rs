@@ -145,7 +145,7 @@ impl Sender {
         let floor = match ruling.verdict {
             Verdict::Delivered => return Then::Delivered,
             Verdict::Gone => return Then::Discarded,
-            _ if job.cancelled || slot.is_over() => return Then::Discarded,
+            _ if job.cancelled || slot.discards() => return Then::Discarded,
             Verdict::Refused(_) => return Then::Refused,
             Verdict::Retry { not_before } | Verdict::Throttled { not_before } => not_before,
         };

@@ -5,7 +5,6 @@ use super::deliveries::Place;
 use super::tables::{Chore, Stage};
 use crate::id::JournalSeq;
 use crate::journal::Then;
-use crate::registration::State;
 
 /// Entries that one step of a chore looks at, at most.
 const PIECE: u32 = 32;
@@ -17,15 +16,11 @@ impl Sender {
             Chore::Discard(at) => self.discard_of_endpoint(at),
             Chore::AbortTo(at, from) => {
                 let next = self.abort_some(from, |attempt| attempt.endpoint == at);
-                if let Some(next) = next {
-                    self.chore(Chore::AbortTo(at, next));
-                }
+                self.chore(next.map_or(Chore::Discard(at), |next| Chore::AbortTo(at, next)));
             }
             Chore::AbortOf(job, seq, from) => {
                 let next = self.abort_some(from, |attempt| attempt.event == job && attempt.seq == seq);
-                if let Some(next) = next {
-                    self.chore(Chore::AbortOf(job, seq, next));
-                }
+                self.chore(next.map_or(Chore::Cancel(job, seq), |next| Chore::AbortOf(job, seq, next)));
             }
             Chore::Cancel(job, seq) => self.discard_of_event(job, seq),
             Chore::Unstall(job, seq) => self.unstall(job, seq),
@@ -37,9 +32,9 @@ impl Sender {
     fn discard_of_endpoint(&mut self, at: u32) {
         for _ in 0..PIECE {
             let Some(slot) = self.endpoints.slab.get(at) else { return };
-            let over = slot.is_over() || (matches!(slot.state, State::Disabled { .. }) && slot.until.is_none());
-            // One whose retry is in flight stands in the list too; the aborts come before this chore.
-            let Some(handle) = slot.deliveries.front().filter(|_| over) else {
+            // One whose retry is in flight stands in the list too, but what was in flight has been aborted by now, and
+            // nothing starts to such an endpoint.
+            let Some(handle) = slot.deliveries.front().filter(|_| slot.discards()) else {
                 self.maybe_free(at);
                 return;
             };

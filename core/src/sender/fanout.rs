@@ -105,12 +105,14 @@ impl Sender {
             if self.jobs.slab[at].lost {
                 self.pass(at, cursor, number);
                 self.end_unsent(at, endpoint, number, None, Then::Lost);
-                if self.jobs.slab.get(at).is_none() {
-                    return Step::Worked;
-                }
                 continue;
             }
             let slot = &self.endpoints.slab[endpoint];
+            if slot.discards() {
+                self.pass(at, cursor, number);
+                self.end_unsent(at, endpoint, number, None, Then::Discarded);
+                continue;
+            }
             if slot.ready.is_empty() && slot.can_start(self.outbox.durable()) {
                 if !here {
                     return self.fetch_for_scan(at);
