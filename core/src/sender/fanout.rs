@@ -74,7 +74,9 @@ impl Sender {
 
     /// Passes subscriptions of an event until one gives an attempt.
     fn fan_out(&mut self, at: u32) -> Step {
-        let Some(job) = self.jobs.slab.get_mut(at) else { return Step::Worked };
+        // The ring may still name an event that was cancelled and has ended. Its place may have been taken by another,
+        // which is in the ring in its own right once it is durable.
+        let Some(job) = self.jobs.slab.get_mut(at).filter(|job| job.scanning) else { return Step::Worked };
         job.scanning = false;
         for _ in 0..PASSED_AT_ONCE {
             if !self.has_place() {
