@@ -73,6 +73,9 @@ impl Sender {
         if self.phase == Stage::Closing {
             return self.step_closing();
         }
+        if self.admit_from_crowd() {
+            return Step::Worked;
+        }
         if let Some(request) = self.next_load() {
             return Step::Effect(Output::Load(request));
         }
