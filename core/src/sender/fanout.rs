@@ -105,9 +105,13 @@ impl Sender {
                 self.mark_now_and_then(at);
                 continue;
             };
-            if self.jobs.slab[at].lost {
+            let ends = match &self.endpoints.slab[endpoint] {
+                slot if slot.is_discarding() => Some(Then::Discarded),
+                _ => self.jobs.slab[at].lost.then_some(Then::Lost),
+            };
+            if let Some(then) = ends {
                 self.pass(at, cursor, number);
-                self.end_unsent(at, endpoint, number, None, Then::Lost);
+                self.end_unsent(at, endpoint, number, None, then);
                 self.mark_now_and_then(at);
                 continue;
             }
