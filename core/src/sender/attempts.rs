@@ -230,8 +230,8 @@ impl Sender {
         let delivery = self.apply_conclusion(ended.event, ended.endpoint, ended.delivery, &record);
         if let (Then::Retry(due), Some(handle)) = (then, delivery) {
             self.deliveries.arm(handle, self.now.mono.saturating_add(due.delay));
-            self.maybe_evict(ended.event);
         }
+        self.maybe_evict(ended.event);
         self.tidy_retired(ended.endpoint);
         self.maybe_settle(ended.event);
         delivery
