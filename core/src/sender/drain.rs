@@ -132,7 +132,7 @@ impl Sender {
                 && (!self.queues.chores.is_empty()
                     || self.loads.is_ready()
                     || self.has_more_to_send()
-                    || self.snapshots.is_ready()))
+                    || self.snapshots.is_ready(self.limits.snapshot_every)))
     }
 
     /// When to come back, after a step that found nothing to do.
