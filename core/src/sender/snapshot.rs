@@ -96,8 +96,9 @@ impl Sender {
             self.begin_snapshot();
             return Step::Worked;
         };
+        let mut looked = 0;
         while current.through.is_none() && current.bytes.len() < limits::SNAPSHOT_PART / 2 {
-            let looked = self.snapshot_some(&mut current);
+            looked += self.snapshot_some(&mut current);
             if let Phase::End = current.phase {
                 current.through = Some(self.outbox.last());
                 current.durable = self.outbox.durable() == self.outbox.last();
