@@ -450,7 +450,7 @@ fn event_record() -> EventRecord {
         cancelled: false,
         accepted: plain(),
         payload_len: 0,
-        done: vec![],
+        done: Vec::new(),
     }
 }
 

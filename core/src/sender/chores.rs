@@ -2,7 +2,7 @@
 
 use super::Sender;
 use super::deliveries::Place;
-use super::tables::{Chore, Stage};
+use super::tables::{Chore, Slot, Stage};
 use crate::id::JournalSeq;
 use crate::journal::Then;
 
@@ -15,12 +15,20 @@ impl Sender {
         match chore {
             Chore::Discard(at) => self.discard_of_endpoint(at),
             Chore::AbortTo(at, from) => {
+                // It may have been resumed, or have gone and given its place to another.
+                if !self.endpoints.slab.get(at).is_some_and(Slot::is_over) {
+                    return;
+                }
                 let next = self.abort_some(from, |attempt| attempt.endpoint == at);
-                self.chore(next.map_or(Chore::Discard(at), |next| Chore::AbortTo(at, next)));
+                if let Some(next) = next {
+                    self.chore(Chore::AbortTo(at, next));
+                }
             }
             Chore::AbortOf(job, seq, from) => {
                 let next = self.abort_some(from, |attempt| attempt.event == job && attempt.seq == seq);
-                self.chore(next.map_or(Chore::Cancel(job, seq), |next| Chore::AbortOf(job, seq, next)));
+                if let Some(next) = next {
+                    self.chore(Chore::AbortOf(job, seq, next));
+                }
             }
             Chore::Cancel(job, seq) => self.discard_of_event(job, seq),
             Chore::Unstall(job, seq) => self.unstall(job, seq),
@@ -32,15 +40,12 @@ impl Sender {
     fn discard_of_endpoint(&mut self, at: u32) {
         for _ in 0..PIECE {
             let Some(slot) = self.endpoints.slab.get(at) else { return };
-            // One whose retry is in flight stands in the list too, but what was in flight has been aborted by now, and
-            // nothing starts to such an endpoint.
-            let Some(handle) = slot.deliveries.front().filter(|_| slot.discards()) else {
+            // One whose retry is in flight stands in the list too; the chore comes back when that has landed.
+            let first = slot.deliveries.front().filter(|_| slot.is_discarding());
+            let Some(handle) = first.filter(|handle| self.deliveries[*handle].place != Place::InFlight) else {
                 self.maybe_free(at);
                 return;
             };
-            if self.deliveries[handle].place == Place::InFlight {
-                return;
-            }
             self.discard(handle);
         }
         self.chore(Chore::Discard(at));
@@ -53,8 +58,9 @@ impl Sender {
                 self.maybe_settle(at);
                 return;
             };
+            // One whose retry is in flight is being aborted: the chore that does so stands in the same queue.
             if self.deliveries[handle].place == Place::InFlight {
-                return;
+                break;
             }
             self.discard(handle);
         }

@@ -377,8 +377,8 @@ impl Slot {
         self.removed || matches!(self.state, State::Gone { .. })
     }
 
-    /// Whether what waits for it is to be discarded: it is over, or it has been disabled for longer than things are held.
-    pub(crate) fn discards(&self) -> bool {
+    /// Whether what waits for it is to be discarded: it is over, or was disabled and the hold has ended.
+    pub(crate) fn is_discarding(&self) -> bool {
         self.is_over() || (matches!(self.state, State::Disabled { .. }) && self.until.is_none())
     }
 
