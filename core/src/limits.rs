@@ -101,7 +101,7 @@ pub struct Limits {
     pub idempotency_window: Duration,
     /// Events remembered for that, at most; the oldest are forgotten first, with a notice.
     pub idempotency_entries: usize,
-    /// Bytes of records between two snapshots, at least; at least twice as many as the last snapshot has, too.
+    /// Bytes of records between two snapshots, at least; at least four times as many as the last snapshot has, too.
     pub snapshot_every: u64,
     /// Bytes of a response body that are kept.
     pub response_kept: usize,

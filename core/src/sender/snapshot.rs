@@ -68,10 +68,10 @@ impl Snapshots {
         }
     }
 
-    /// There are at least twice as many bytes of records between two snapshots as a snapshot has, so that the work stays
+    /// There are at least four times as many bytes of records between two snapshots as a snapshot has, so that the work stays
     /// proportional to what is recorded.
     fn is_due(&self, every: u64) -> bool {
-        self.since >= every.max(self.size.saturating_mul(2))
+        self.since >= every.max(self.size.saturating_mul(4))
     }
 
     /// Whether a step would do something, when snapshots are to be `every` so many bytes of records apart.
