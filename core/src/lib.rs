@@ -98,4 +98,5 @@ pub mod retry;
 pub mod signing;
 
 // The machines.
+pub mod receiver;
 pub mod sender;
