@@ -86,6 +86,7 @@ pub mod limits;
 pub mod secret;
 pub mod seed;
 pub mod time;
+pub mod wake;
 
 // The rooms.
 pub mod encoding;
@@ -97,4 +98,5 @@ pub mod retry;
 pub mod signing;
 
 // The machines.
+pub mod receiver;
 pub mod sender;
