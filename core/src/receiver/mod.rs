@@ -2,7 +2,7 @@
 //!
 //! The same three verbs and the same laws as the sender's. The adapter says what arrived and asks what to do; the
 //! application takes deliveries and says what came of them. Whoever wants no more than to check a signature needs no
-//! machine: [`Verifier`](crate::signing::standard::Verifier).
+//! machine: [`Verifier`].
 //!
 //! ```text
 //!   Head ──405, 413, 503──> Respond
