@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use postrider_core::id::AttemptId;
 use postrider_core::response::{Outcome, TransportError};
-use postrider_core::sender::{Input, Transmit};
-use postrider_driver::{Carry, Facts};
+use postrider_core::sender::{Input, Transmit, Wake};
+use postrider_driver::Carry;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
 
 use crate::transport::Transport;
 
@@ -16,18 +18,33 @@ use crate::transport::Transport;
 /// The machine's credit bounds how many there are.
 pub(crate) struct Carrier {
     transport: Arc<Transport>,
-    facts: Facts,
+    tell: Tell,
+    runtime: Handle,
     flights: Flights,
 }
+
+/// Where facts go; called from any task.
+pub(crate) type Tell = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// The attempts under way; an entry goes when its attempt is reported, and has no handle for the moment before its task
 /// is there.
 type Flights = Arc<Mutex<HashMap<AttemptId, Option<AbortHandle>>>>;
 
 impl Carrier {
-    /// A carrier that reports to `facts`.
-    pub(crate) fn new(transport: Arc<Transport>, facts: Facts) -> Self {
-        Self { transport, facts, flights: Arc::default() }
+    /// A carrier that reports to `tell`, with its tasks on `runtime`.
+    pub(crate) fn new(transport: Transport, tell: Tell, runtime: Handle) -> Self {
+        Self { transport: Arc::new(transport), tell, runtime, flights: Arc::default() }
+    }
+
+    /// Sleeps for as long as the machine says, or until an idle connection is to be closed.
+    pub(crate) async fn rest(&self, wake: Wake) {
+        let now = std::time::Instant::now();
+        let due = self.transport.clock().until(wake).map(|rest| now + rest);
+        match due.into_iter().chain(self.transport.expire()).min() {
+            Some(at) if at <= now => tokio::task::yield_now().await,
+            Some(at) => sleep_until(Instant::from_std(at)).await,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -35,9 +52,10 @@ impl Carry for Carrier {
     fn transmit(&mut self, transmit: Transmit) {
         let attempt = transmit.attempt();
         lock(&self.flights).insert(attempt, None);
-        let report = Report { attempt, outcome: None, facts: self.facts.clone(), flights: Arc::clone(&self.flights) };
+        let report =
+            Report { attempt, outcome: None, tell: Arc::clone(&self.tell), flights: Arc::clone(&self.flights) };
         let transport = Arc::clone(&self.transport);
-        let task = tokio::spawn(async move {
+        let task = self.runtime.spawn(async move {
             let mut report = report;
             report.outcome = Some(transport.carry(&transmit).await);
         });
@@ -66,7 +84,7 @@ impl Drop for Carrier {
 struct Report {
     attempt: AttemptId,
     outcome: Option<Outcome>,
-    facts: Facts,
+    tell: Tell,
     flights: Flights,
 }
 
@@ -74,7 +92,7 @@ impl Drop for Report {
     fn drop(&mut self) {
         lock(&self.flights).remove(&self.attempt);
         let outcome = self.outcome.take().unwrap_or(Err(TransportError::Aborted));
-        self.facts.put(Input::Completed { attempt: self.attempt, outcome });
+        (self.tell)(Input::Completed { attempt: self.attempt, outcome });
     }
 }
 

@@ -14,6 +14,7 @@ use hyper::rt::Executor as _;
 use hyper_util::rt::TokioIo;
 use postrider_core::response::{Phase, TransportError};
 use postrider_core::sender::{Caps, Cleared};
+use postrider_driver::transport_error;
 use tokio::sync::Notify;
 
 use crate::tasks::Lifeline;
@@ -169,7 +170,7 @@ fn failure(error: &hyper::Error, phase: Phase) -> TransportError {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return crate::shim::transport_error(error, phase);
+            return transport_error(error, phase);
         }
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
             return h2_failure(error, phase);
@@ -183,7 +184,7 @@ fn failure(error: &hyper::Error, phase: Phase) -> TransportError {
 /// or says goodbye closes.
 fn h2_failure(error: &h2::Error, phase: Phase) -> TransportError {
     match error.get_io() {
-        Some(error) => crate::shim::transport_error(error, phase),
+        Some(error) => transport_error(error, phase),
         None if error.is_library() => TransportError::MalformedHead,
         None => TransportError::Closed,
     }

@@ -9,6 +9,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use postrider_core::response::{Outcome, Phase, Reply, TransportError};
 use postrider_core::sender::{Caps, Cleared, Transmit};
+use postrider_driver::{Clock, Idle, PoolKey, Resolver, transport_error};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -16,7 +17,6 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::connection::{Connection, SendError};
-use crate::shim::{Clock, Idle, PoolKey, Resolver, transport_error};
 use crate::wire::{Progress, Stream, Wire};
 
 /// What attempts share: name look-ups, TLS, idle connections.
@@ -48,12 +48,17 @@ impl Transport {
         }
     }
 
-    async fn exchange(
-        &self,
-        transmit: &Transmit,
-        deadline: Instant,
-        state: &mut State,
-    ) -> Result<(), TransportError> {
+    /// Closes connections that have been idle too long, and says when the next one will have been.
+    pub(crate) fn expire(&self) -> Option<std::time::Instant> {
+        self.idle().expire(std::time::Instant::now())
+    }
+
+    /// The clock that deadlines are on.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    async fn exchange(&self, transmit: &Transmit, deadline: Instant, state: &mut State) -> Result<(), TransportError> {
         let resolved = self.look_up(transmit, deadline).await?;
         let vetted = transmit.vet(&resolved).map_err(|denied| denied.error())?;
         let vetted = vetted.as_slice();
@@ -81,9 +86,6 @@ impl Transport {
     }
 
     async fn look_up(&self, transmit: &Transmit, deadline: Instant) -> Result<Vec<IpAddr>, TransportError> {
-        if let Ok(literal) = transmit.host().parse() {
-            return Ok(vec![literal]);
-        }
         let (done, answer) = tokio::sync::oneshot::channel();
         let done = Box::new(move |result| {
             // Nobody waits any more when the deadline has passed or the attempt was aborted.
@@ -117,14 +119,14 @@ impl Transport {
         let response = connection.send(cleared).await?;
         let clean = state.read(response, cleared.transmit().caps()).await.map_err(SendError::Failed)?;
         if clean && connection.settle().await {
-            let key = pool_key(cleared.transmit(), addr);
+            let key = PoolKey::of(cleared.transmit(), addr);
             self.idle().put(key, connection, std::time::Instant::now());
         }
         Ok(())
     }
 
     fn take_idle(&self, transmit: &Transmit, addr: SocketAddr) -> Option<Connection> {
-        let key = pool_key(transmit, addr);
+        let key = PoolKey::of(transmit, addr);
         let mut idle = self.idle();
         std::iter::from_fn(|| idle.take(&key, std::time::Instant::now())).find(Connection::is_open)
     }
@@ -212,10 +214,6 @@ async fn dial(
         }
     }
     Err(last)
-}
-
-fn pool_key(transmit: &Transmit, addr: SocketAddr) -> PoolKey {
-    PoolKey::new(transmit.endpoint().clone(), addr, transmit.host())
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Attempts against servers on the loopback interface, each of which misbehaves in its own way.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,19 +11,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use postrider_core::event::Event;
 use postrider_core::registration::{Endpoint, Policy};
 use postrider_core::response::{Outcome, Phase, TransportError};
-use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Transmit, Wake};
 use postrider_core::signing::standard::Verifier;
+use postrider_driver::tls::{Roots, client_config};
+use postrider_driver::{Clock, Resolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::ServerConfig;
 
 use super::Transport;
-use crate::shim::{Clock, Resolver, client_config};
-
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+use crate::fixture::{OK, Server, attempts, certificate, read_request, secret};
 
 /// A transport with its clock, and a machine's worth of attempts.
 struct Bench {
@@ -35,118 +32,22 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::trusting(RootCertStore::empty())
+        Self::trusting(Roots::none())
     }
 
-    fn trusting(roots: RootCertStore) -> Self {
+    fn trusting(roots: Roots) -> Self {
         let clock = Clock::start();
-        Self { clock, transport: Transport::new(clock, Resolver, &client_config(roots)) }
+        Self { clock, transport: Transport::new(clock, Resolver::new(), &client_config(roots)) }
     }
 
     /// An attempt to deliver a small event to `url`.
     fn attempt(&self, url: &str, timeout: Duration) -> Transmit {
         let endpoint = Endpoint::new("acme", url).signing_key(secret()).timeout(timeout).header("x-custom", "yes");
-        self.attempts(endpoint, 1).remove(0)
-    }
-
-    fn attempts(&self, endpoint: Endpoint, count: usize) -> Vec<Transmit> {
-        let config = Config::new().policy(Policy::development());
-        let mut machine = Sender::new(config, Seed::from_bytes([1; 32]), self.clock.now());
-        machine.put(self.clock.now(), endpoint).unwrap();
-        for n in 0..count {
-            let event = Event::json("order.paid", &1001).unwrap().id(format!("order-{n}"));
-            machine.publish(self.clock.now(), event).unwrap();
-        }
-        let mut found = Vec::new();
-        loop {
-            match machine.poll_output() {
-                Output::Persist(batch) => machine.handle(self.clock.now(), Input::Persisted(batch.last())),
-                Output::Transmit(transmit) => found.push(transmit),
-                Output::Wait(Wake::Ready) => {}
-                Output::Wait(_) => return found,
-                Output::Load(_) | Output::Snapshot(_) | Output::Reclaim(_) | Output::Abort(_) | Output::Notice(_) => {}
-            }
-        }
+        attempts(self.clock, endpoint, 1).remove(0)
     }
 
     async fn post(&self, url: &str) -> Outcome {
         self.transport.carry(&self.attempt(url, Duration::from_secs(5))).await
-    }
-}
-
-fn secret() -> Secret {
-    Secret::from_bytes([42; 32]).unwrap()
-}
-
-/// A server whose every connection runs `script` with the number of the connection, counted from 1.
-struct Server {
-    addr: SocketAddr,
-    accepted: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Server {
-    async fn start<F>(script: impl Fn(TcpStream, usize) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, accepted) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-        let counter = Arc::clone(&accepted);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
-                tokio::spawn(script(stream, number));
-            }
-        });
-        Self { addr, accepted, task }
-    }
-
-    /// Answers each connection's first request with `reply`, then closes.
-    async fn replying(reply: impl Into<Vec<u8>>) -> Self {
-        let reply = Arc::new(reply.into());
-        Self::start(move |mut stream, _| {
-            let reply = Arc::clone(&reply);
-            async move {
-                read_request(&mut stream).await;
-                // The client may hang up in the middle.
-                let _ = stream.write_all(&reply).await;
-            }
-        })
-        .await
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/hook?a=b", self.addr)
-    }
-
-    fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Reads one request with a content-length; empty when the peer is gone.
-async fn read_request(stream: &mut TcpStream) -> (String, Vec<u8>) {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-            let (start, length) = (end + 4, length.parse::<usize>().unwrap());
-            while bytes.len() < start + length {
-                assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "the body was cut");
-            }
-            return (head, bytes.split_off(start));
-        }
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return (String::new(), Vec::new());
-        }
     }
 }
 
@@ -267,7 +168,8 @@ async fn a_few_interim_replies_are_skipped_and_many_are_not() {
 
 #[tokio::test]
 async fn another_protocol_is_not_spoken() {
-    let server = Server::replying("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n").await;
+    let server =
+        Server::replying("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n").await;
     assert_eq!(Bench::new().post(&server.url()).await, Err(TransportError::MalformedHead));
 }
 
@@ -345,11 +247,7 @@ async fn a_cut_body_counts() {
 
 #[tokio::test]
 async fn silence_times_out_while_waiting_for_the_head() {
-    let server = Server::start(|mut stream, _| async move {
-        read_request(&mut stream).await;
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let server = Server::silent().await;
     let bench = Bench::new();
     let outcome = bench.transport.carry(&bench.attempt(&server.url(), Duration::from_millis(200))).await;
     assert_eq!(outcome, Err(TransportError::TimedOut(Phase::Head)));
@@ -383,12 +281,7 @@ async fn a_receiver_that_does_not_read_times_out_while_sending() {
 
 #[tokio::test]
 async fn connections_are_kept_between_requests() {
-    let server = Server::start(|mut stream, _| async move {
-        while !read_request(&mut stream).await.0.is_empty() {
-            stream.write_all(OK).await.unwrap();
-        }
-    })
-    .await;
+    let server = Server::obliging().await;
     let bench = Bench::new();
     for _ in 0..5 {
         assert_eq!(status(&bench.post(&server.url()).await), 200);
@@ -463,21 +356,6 @@ async fn a_dropped_attempt_frees_its_socket_at_once() {
     assert_eq!(closed, Ok(Some("closed")));
 }
 
-/// A self-signed certificate for `name`, as a server's configuration and as roots that trust it.
-fn certificate(name: &str) -> (ServerConfig, RootCertStore) {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    (config, roots)
-}
-
 /// A server that speaks HTTP/2 over TLS and answers 200 with the version and authority that it saw.
 async fn h2_server(mut config: ServerConfig) -> Server {
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -535,8 +413,10 @@ async fn http1_over_tls_is_spoken_where_the_receiver_knows_nothing_else() {
 async fn an_untrusted_certificate() {
     let server = h2_server(certificate("localhost").0).await;
     let url = format!("https://localhost:{}/", server.addr.port());
-    let outcome = Bench::new().post(&url).await;
-    assert_eq!(outcome, Err(TransportError::TlsUntrusted));
+    // Nobody is trusted, or somebody else of the same name.
+    for roots in [Roots::none(), certificate("localhost").1] {
+        assert_eq!(Bench::trusting(roots).post(&url).await, Err(TransportError::TlsUntrusted));
+    }
 }
 
 #[tokio::test]
