@@ -6,7 +6,7 @@ use super::Sender;
 use super::deliveries::Place;
 use super::notice::Notice;
 use super::report::{DeliveryReport, Fate};
-use super::tables::{Attempt, Body, Stage};
+use super::tables::{Attempt, Body, Chore, Slot, Stage};
 use crate::id::{AttemptId, JournalSeq};
 use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
@@ -113,6 +113,16 @@ impl Sender {
         self.queues.aborts.push_back(id);
         let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded);
         self.apply_outcome(ended, record);
+        self.discard_rest(ended.endpoint);
+    }
+
+    /// Discards what waits behind an attempt that has just ended, where nothing may wait any more.
+    fn discard_rest(&mut self, endpoint: u32) {
+        let waits =
+            |slot: &Slot| slot.is_discarding() && slot.gate <= self.outbox.durable() && !slot.deliveries.is_empty();
+        if self.endpoints.slab.get(endpoint).is_some_and(waits) {
+            self.chore(Chore::Discard(endpoint));
+        }
     }
 
     /// An attempt no longer burdens its endpoint.
@@ -123,6 +133,7 @@ impl Sender {
     }
 
     fn after_landing(&mut self, endpoint: u32) {
+        self.discard_rest(endpoint);
         self.wake_endpoint(endpoint);
         self.tidy_retired(endpoint);
         self.maybe_free(endpoint);
@@ -145,7 +156,7 @@ impl Sender {
         let floor = match ruling.verdict {
             Verdict::Delivered => return Then::Delivered,
             Verdict::Gone => return Then::Discarded,
-            _ if job.cancelled || slot.is_over() => return Then::Discarded,
+            _ if job.cancelled || slot.is_discarding() => return Then::Discarded,
             Verdict::Refused(_) => return Then::Refused,
             Verdict::Retry { not_before } | Verdict::Throttled { not_before } => not_before,
         };
@@ -219,8 +230,8 @@ impl Sender {
         let delivery = self.apply_conclusion(ended.event, ended.endpoint, ended.delivery, &record);
         if let (Then::Retry(due), Some(handle)) = (then, delivery) {
             self.deliveries.arm(handle, self.now.mono.saturating_add(due.delay));
-            self.maybe_evict(ended.event);
         }
+        self.maybe_evict(ended.event);
         self.tidy_retired(ended.endpoint);
         self.maybe_settle(ended.event);
         delivery
@@ -307,20 +318,31 @@ impl Sender {
     }
 
     fn tell_outcome(&mut self, seq: JournalSeq, ended: Ended, ruling: &Ruling, then: Then) {
-        let (job, slot) = (&self.jobs.slab[ended.event], &self.endpoints.slab[ended.endpoint]);
-        let (endpoint, event) = (slot.key.clone(), job.id.clone());
-        if let Some(asked) = ruling.above_cap() {
-            self.tell(JournalSeq::ZERO, Notice::HintAboveCap { endpoint: endpoint.clone(), asked });
-        }
         let (attempt, ruling) = (ended.number, *ruling);
-        match then {
-            Then::Retry(Due { delay, .. }) => {
-                self.tell(seq, Notice::Retrying { endpoint, event, attempt, ruling, delay });
-            }
-            Then::Exhausted => self.tell(seq, Notice::Exhausted { endpoint, event, attempts: attempt, ruling }),
-            Then::Refused => self.tell(seq, Notice::Refused { endpoint, event, ruling }),
-            Then::Delivered | Then::Discarded | Then::Expired | Then::Lost => {}
+        if let Some(asked) = ruling.above_cap() {
+            let endpoint = self.endpoints.slab[ended.endpoint].key.clone();
+            self.tell(JournalSeq::ZERO, Notice::HintAboveCap { endpoint, asked });
         }
+        // Names are only copied when there is something to tell.
+        let name = |sender: &Self| {
+            (sender.endpoints.slab[ended.endpoint].key.clone(), sender.jobs.slab[ended.event].id.clone())
+        };
+        let notice = match then {
+            Then::Retry(Due { delay, .. }) => {
+                let (endpoint, event) = name(self);
+                Notice::Retrying { endpoint, event, attempt, ruling, delay }
+            }
+            Then::Exhausted => {
+                let (endpoint, event) = name(self);
+                Notice::Exhausted { endpoint, event, attempts: attempt, ruling }
+            }
+            Then::Refused => {
+                let (endpoint, event) = name(self);
+                Notice::Refused { endpoint, event, ruling }
+            }
+            Then::Delivered | Then::Discarded | Then::Expired | Then::Lost => return,
+        };
+        self.tell(seq, notice);
     }
 
     /// Takes a delivery out of whatever it waits in.

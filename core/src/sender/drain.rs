@@ -73,6 +73,9 @@ impl Sender {
         if self.phase == Stage::Closing {
             return self.step_closing();
         }
+        if self.admit_from_crowd() {
+            return Step::Worked;
+        }
         if let Some(request) = self.next_load() {
             return Step::Effect(Output::Load(request));
         }
@@ -129,7 +132,7 @@ impl Sender {
                 && (!self.queues.chores.is_empty()
                     || self.loads.is_ready()
                     || self.has_more_to_send()
-                    || self.snapshots.is_ready()))
+                    || self.snapshots.is_ready(self.limits.snapshot_every)))
     }
 
     /// When to come back, after a step that found nothing to do.
@@ -169,8 +172,8 @@ impl Sender {
             }
             Gate::Endpoint(at) => self.endpoint_durable(at, seq),
             Gate::Cancel(job, event) => {
+                // Discards what waits when all is aborted.
                 self.chore(Chore::AbortOf(job, event, 0));
-                self.chore(Chore::Cancel(job, event));
             }
         }
         true
@@ -180,8 +183,8 @@ impl Sender {
         let Some(slot) = self.endpoints.slab.get(at).filter(|slot| slot.gate == seq) else { return };
         slot.wire.ring.publish(&slot.draft);
         if slot.is_over() {
+            // Discards what waits when all is aborted.
             self.chore(Chore::AbortTo(at, 0));
-            self.chore(Chore::Discard(at));
         }
         self.wake_endpoint(at);
     }

@@ -18,19 +18,15 @@ use crate::id::JournalSeq;
 use crate::journal::{self, Accepted, Due, EventRecord, Mark, Record, Remembered, SnapshotBegin};
 use crate::limits;
 
-/// Records between two snapshots, at least. There are also at least as many as a snapshot has, so that the work stays
-/// proportional to what is recorded.
-const EVERY: u64 = 100_000;
-
 /// Entries looked at in one step, at most.
 const PIECE: u32 = 1024;
 
 /// When snapshots are taken, and the one that is being taken.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
-    /// Records since the last one began.
+    /// Bytes of records since the last one began.
     since: u64,
-    /// Records in the last one.
+    /// Bytes of the last one.
     size: u64,
     number: u64,
     current: Option<Current>,
@@ -43,7 +39,7 @@ struct Current {
     /// The oldest event that had not ended when it began: its payload is still needed.
     oldest: JournalSeq,
     part: u32,
-    records: u64,
+    size: u64,
     phase: Phase,
     bytes: BytesMut,
     /// The last record whose effects it may show; set when everything has been looked at.
@@ -62,8 +58,8 @@ enum Phase {
 }
 
 impl Snapshots {
-    pub(crate) fn note_record(&mut self) {
-        self.since += 1;
+    pub(crate) fn note_record(&mut self, bytes: u64) {
+        self.since += bytes;
     }
 
     pub(crate) fn note_durable(&mut self, durable: JournalSeq) {
@@ -72,15 +68,17 @@ impl Snapshots {
         }
     }
 
-    fn is_due(&self) -> bool {
-        self.since >= EVERY.max(self.size)
+    /// There are at least four times as many bytes of records between two snapshots as a snapshot has, so that the work stays
+    /// proportional to what is recorded.
+    fn is_due(&self, every: u64) -> bool {
+        self.since >= every.max(self.size.saturating_mul(4))
     }
 
-    /// Whether a step would do something.
-    pub(crate) fn is_ready(&self) -> bool {
+    /// Whether a step would do something, when snapshots are to be `every` so many bytes of records apart.
+    pub(crate) fn is_ready(&self, every: u64) -> bool {
         match &self.current {
             Some(current) => current.through.is_none() || current.durable,
-            None => self.is_due() || self.watermark.is_some(),
+            None => self.is_due(every) || self.watermark.is_some(),
         }
     }
 }
@@ -91,15 +89,16 @@ impl Sender {
         if let Some(watermark) = self.snapshots.watermark.take() {
             return Step::Effect(Output::Reclaim(watermark));
         }
-        if !self.snapshots.is_ready() {
+        if !self.snapshots.is_ready(self.limits.snapshot_every) {
             return Step::Nothing;
         }
         let Some(mut current) = self.snapshots.current.take() else {
             self.begin_snapshot();
             return Step::Worked;
         };
+        let mut looked = 0;
         while current.through.is_none() && current.bytes.len() < limits::SNAPSHOT_PART / 2 {
-            let looked = self.snapshot_some(&mut current);
+            looked += self.snapshot_some(&mut current);
             if let Phase::End = current.phase {
                 current.through = Some(self.outbox.last());
                 current.durable = self.outbox.durable() == self.outbox.last();
@@ -116,7 +115,7 @@ impl Sender {
         };
         self.add(&mut current, &Record::SnapshotEnd { through });
         let part = self.take_part(&mut current, true);
-        self.snapshots.size = current.records;
+        self.snapshots.size = current.size;
         let needed_from = current.begin.next().min(current.oldest);
         self.snapshots.watermark = Some(Watermark { snapshot: part.number, needed_from });
         Step::Effect(Output::Snapshot(part))
@@ -131,7 +130,7 @@ impl Sender {
             begin,
             oldest,
             part: 0,
-            records: 0,
+            size: 0,
             phase: Phase::Endpoints(0),
             bytes: BytesMut::new(),
             through: None,
@@ -148,8 +147,9 @@ impl Sender {
     }
 
     fn add(&self, current: &mut Current, record: &Record) {
-        current.records += 1;
+        let before = current.bytes.len();
         journal::encode(JournalSeq::ZERO, record, &mut current.bytes);
+        current.size += (current.bytes.len() - before) as u64;
     }
 
     fn take_part(&self, current: &mut Current, last: bool) -> SnapshotPart {
