@@ -8,11 +8,11 @@ use postrider_core::registration::Policy;
 use postrider_core::sender::{Config, Input};
 use postrider_driver::tls::{Roots, client_config};
 use postrider_driver::{Clock, Desk, Error, Resolver};
-use postrider_journal::{Log, MemoryLog};
+use postrider_journal::{Log, MemoryLog, Tell};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::carrier::{Carrier, Tell};
+use crate::carrier::Carrier;
 use crate::drive::{Command, drive};
 use crate::sender::{End, Sender};
 use crate::transport::Transport;

@@ -7,6 +7,7 @@ use postrider_core::id::AttemptId;
 use postrider_core::response::{Outcome, TransportError};
 use postrider_core::sender::{Input, Transmit, Wake};
 use postrider_driver::Carry;
+use postrider_journal::Tell;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
@@ -22,9 +23,6 @@ pub(crate) struct Carrier {
     runtime: Handle,
     flights: Flights,
 }
-
-/// Where facts go; called from any task.
-pub(crate) type Tell = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// The attempts under way; an entry goes when its attempt is reported, and has no handle for the moment before its task
 /// is there.

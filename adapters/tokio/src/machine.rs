@@ -5,12 +5,12 @@ use std::sync::Arc;
 use postrider_core::sender::{Close, Input, Output, Sender as Machine, Wake};
 use postrider_core::time::Now;
 use postrider_driver::{Carry as _, Clock};
-use postrider_journal::{Done, Log};
+use postrider_journal::{Done, Log, Tell};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::builder::{Builder, COMMANDS};
-use crate::carrier::{Carrier, Tell};
+use crate::carrier::Carrier;
 use crate::drive::{Driven, drive};
 
 /// What is said to a machine that [`run_machine`] drives.
@@ -26,7 +26,7 @@ pub type MachineCommand = Box<dyn FnOnce(&mut Machine, Now) + Send>;
 /// Outside of a tokio runtime.
 pub async fn run_machine(
     machine: Machine,
-    log: impl Log,
+    mut log: impl Log,
     clock: Clock,
     settings: &Builder,
     mut commands: mpsc::UnboundedReceiver<MachineCommand>,
@@ -40,6 +40,7 @@ pub async fn run_machine(
         waker.notify_one();
     });
     let mut carrier = settings.carrier(clock, Arc::clone(&tell), &Handle::current());
+    log.attach(Arc::clone(&tell));
     let mut bare = Bare { machine, log, clock, tell, heard };
     bare.machine.handle(clock.now(), Input::Credit(settings.credit()));
     let (relay, mut relayed) = mpsc::channel(COMMANDS);

@@ -305,8 +305,10 @@ async fn a_given_machine_is_driven_and_given_back() {
     let (commands, given) = tokio::sync::mpsc::unbounded_channel::<MachineCommand>();
     let url = server.url();
     let send = |command: MachineCommand| commands.send(command).unwrap();
-    send(Box::new(move |machine, now| drop(machine.put(now, once(&url)).unwrap())));
-    send(Box::new(|machine, now| drop(machine.publish(now, event("order")).unwrap())));
+    send(Box::new(move |machine, now| {
+        machine.put(now, once(&url)).unwrap();
+        machine.publish(now, event("order")).unwrap();
+    }));
     let closing = async {
         loop {
             let (tell, told) = tokio::sync::oneshot::channel();

@@ -390,6 +390,66 @@ async fn http2_over_tls_is_spoken_and_kept() {
 }
 
 #[tokio::test]
+async fn the_head_is_capped_over_http2_too() {
+    let (mut config, roots) = certificate("localhost");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let server = Server::start(move |stream, number| {
+        let acceptor = acceptor.clone();
+        async move {
+            let stream = acceptor.accept(stream).await.unwrap();
+            let service = service_fn(move |_| async move {
+                let mut reply = hyper::Response::builder();
+                for n in 0..if number == 1 { 30 } else { 40 } {
+                    reply = reply.header(format!("x-pad-{n}"), "p".repeat(1000));
+                }
+                Ok::<_, std::convert::Infallible>(reply.body(Full::<Bytes>::default()).unwrap())
+            });
+            // Ends when the client hangs up.
+            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        }
+    })
+    .await;
+    let url = format!("https://localhost:{}/", server.addr.port());
+    assert_eq!(status(&Bench::trusting(roots.clone()).post(&url).await), 200);
+    assert_eq!(Bench::trusting(roots).post(&url).await, Err(TransportError::HeadTooLarge));
+}
+
+#[tokio::test]
+async fn an_http2_receiver_that_goes_away_or_talks_nonsense() {
+    // The preface of a server is its settings (RFC 9113, section 3.4); then GOAWAY, or a frame of the wrong size.
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+    const NONSENSE: &[u8] = &[0, 0, 1, 8, 0, 0, 0, 0, 0, 7];
+    for (last, expected) in
+        [(GOAWAY, TransportError::Closed), (NONSENSE, TransportError::MalformedHead), (b"", TransportError::Closed)]
+    {
+        let (mut config, roots) = certificate("localhost");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let server = Server::start(move |stream, _| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                stream.write_all(SETTINGS).await.unwrap();
+                stream.flush().await.unwrap();
+                // Until the request's last frame: DATA with END_STREAM.
+                let mut seen = Vec::new();
+                while !seen.windows(9).any(|frame| frame[3..] == [0, 1, 0, 0, 0, 1]) {
+                    assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+                }
+                stream.write_all(last).await.unwrap();
+                stream.shutdown().await.unwrap();
+                let _ = stream.read_to_end(&mut seen).await;
+            }
+        })
+        .await;
+        let url = format!("https://localhost:{}/", server.addr.port());
+        assert_eq!(Bench::trusting(roots).post(&url).await, Err(expected), "{last:?}");
+    }
+}
+
+#[tokio::test]
 async fn http1_over_tls_is_spoken_where_the_receiver_knows_nothing_else() {
     let (config, roots) = certificate("localhost");
     let acceptor = TlsAcceptor::from(Arc::new(config));
