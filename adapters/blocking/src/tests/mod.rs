@@ -1,5 +1,6 @@
 //! Peers on the loopback interface, for the tests of this package.
 
+mod sender;
 mod transport;
 
 use std::io::{Read, Write};
