@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(format!("{error:?}"), format!("{error}"));
         assert!(format!("{error}").starts_with("the event's type "), "{error}");
         let error: Error = std::io::Error::from(std::io::ErrorKind::AddrInUse).into();
-        assert!(matches!(error.clone(), Error::Io(_)));
+        assert!(matches!(error, Error::Io(_)));
     }
 
     #[test]

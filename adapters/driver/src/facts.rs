@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use postrider_core::sender::Input;
 use postrider_journal::Done;
 
-/// Wakes whoever runs the desk. Called from any thread, without a lock held; it must not block.
+/// Wakes whoever runs the desk. Called from any thread, without a lock held; it must not block,
+/// and must not own the desk, which owns it.
 pub type Waker = Box<dyn Fn() + Send + Sync>;
 
 /// A queue of facts for the machine, filled from any thread. A clone is the same queue.

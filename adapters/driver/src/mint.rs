@@ -43,7 +43,7 @@ pub fn event_id() -> Result<EventId, EntropyError> {
 pub fn secret() -> Result<Secret, EntropyError> {
     let mut key = Zeroizing::new([0; 32]);
     fill(&mut *key)?;
-    Ok(Secret::from_bytes(&*key).expect("32 bytes are within 24 to 64"))
+    Ok(Secret::from_bytes(key.as_slice()).expect("32 bytes are within 24 to 64"))
 }
 
 /// The seed of a new store.

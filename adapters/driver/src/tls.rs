@@ -139,6 +139,11 @@ fn certificate_error(error: &CertificateError) -> TransportError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::KeyPair;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConnection, ServerConfig, ServerConnection};
+
+    type Outcome = Result<(), TransportError>;
 
     #[test]
     fn certificates_fail_for_reasons_that_have_names() {
@@ -166,10 +171,38 @@ mod tests {
         assert_eq!(Roots::none().pem(damaged).err(), Some(RootsError::NotPem { at: 0 }));
     }
 
+    /// Lets a client of `config` shake hands with a server that has a certificate for `receiver.example`, both in memory.
+    fn shake_hands(config: &Arc<ClientConfig>, made: &rcgen::CertifiedKey<KeyPair>, name: &'static str) -> Outcome {
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let mut client = ClientConnection::new(config.clone(), ServerName::try_from(name).unwrap()).unwrap();
+        while client.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut &wire[..]).unwrap();
+            server.process_new_packets().unwrap();
+            wire.clear();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut &wire[..]).unwrap();
+            client.process_new_packets().map_err(|error| transport_error(&error))?;
+        }
+        Ok(())
+    }
+
     #[test]
-    fn a_configuration_offers_both_versions_and_no_protocol() {
-        let config = client_config(Roots::new());
-        assert!(config.alpn_protocols.is_empty());
-        assert_eq!(config.crypto_provider().cipher_suites.len(), ring::default_provider().cipher_suites.len());
+    fn a_receiver_is_trusted_by_its_root_and_its_name() {
+        let made = rcgen::generate_simple_self_signed(["receiver.example".to_owned()]).unwrap();
+        let trusting = client_config(Roots::none().pem(made.cert.pem()).unwrap());
+        assert!(trusting.alpn_protocols.is_empty());
+        assert_eq!(shake_hands(&trusting, &made, "receiver.example"), Ok(()));
+        assert_eq!(shake_hands(&trusting, &made, "other.example"), Err(TransportError::TlsWrongName));
+        let strict = client_config(Roots::new());
+        assert_eq!(shake_hands(&strict, &made, "receiver.example"), Err(TransportError::TlsUntrusted));
     }
 }

@@ -26,6 +26,7 @@ mod memory;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::Record;
@@ -39,6 +40,9 @@ pub use memory::MemoryLog;
 /// first, for [`Log::load`] it is [`Input::Loaded`]. Dropping it without calling it is a failure of the log; a driver
 /// treats it as one.
 pub type Done = Box<dyn FnOnce(Input) + Send>;
+
+/// How a log tells a fact that ends no request: [`Input::Room`]. From any thread, any number of times.
+pub type Tell = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// The records that a machine is restored from, one after the other.
 pub type Records<'a> = Box<dyn Iterator<Item = Result<(JournalSeq, Record), LogError>> + 'a>;
@@ -56,6 +60,13 @@ pub trait Log: Send + 'static {
     /// records of the newest complete snapshot, numbered [`JournalSeq::ZERO`], then those of the log in order. Empty
     /// for a new store. Nothing comes after an error.
     fn records(&mut self) -> Records<'_>;
+
+    /// Gives the log a way to tell how much room it has, once, before anything is appended. A log that ever answers
+    /// [`Full`](postrider_core::sender::PersistFailure::Full) must keep it: the machine writes nothing more until it
+    /// is told [`Input::Room`]. One without a bound need not.
+    fn attach(&mut self, tell: Tell) {
+        let _ = tell;
+    }
 
     /// Makes a batch durable, all of it or none, then calls `done` with [`Input::Persisted`] or
     /// [`Input::PersistFailed`]; within this call, or later and from another thread.
@@ -81,6 +92,10 @@ impl Log for Box<dyn Log> {
 
     fn records(&mut self) -> Records<'_> {
         (**self).records()
+    }
+
+    fn attach(&mut self, tell: Tell) {
+        (**self).attach(tell);
     }
 
     fn append(&mut self, batch: PersistBatch, done: Done) {

@@ -149,3 +149,132 @@ impl fmt::Debug for MemoryLog {
         f.debug_struct("MemoryLog").field("records", &kept.frames.len()).field("bytes", &kept.bytes).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    use postrider_core::event::Event;
+    use postrider_core::journal::Record;
+    use postrider_core::registration::Endpoint;
+    use postrider_core::secret::Secret;
+    use postrider_core::seed::Seed;
+    use postrider_core::sender::{Config, Output, Restore, Sender, Wake};
+    use postrider_core::time::{Instant, Now};
+
+    fn machine() -> Sender {
+        Sender::new(Config::new(), Seed::from_bytes([7; 32]), Now::default())
+    }
+
+    /// Drives a machine with the log until nothing happens any more; says what it asked for besides records.
+    fn run(machine: &mut Sender, log: &mut MemoryLog) -> Vec<&'static str> {
+        let (mut said, mut now) = (Vec::new(), machine.now());
+        loop {
+            let (tell, told) = mpsc::channel();
+            let done = || -> Done {
+                let tell = tell.clone();
+                Box::new(move |input| tell.send(input).unwrap())
+            };
+            let wake = loop {
+                match machine.poll_output() {
+                    Output::Persist(batch) => log.append(batch, done()),
+                    Output::Load(request) => log.load(request, done()),
+                    Output::Snapshot(part) => {
+                        said.push(if part.is_last() { "snapshot" } else { "part" });
+                        log.snapshot(part);
+                    }
+                    Output::Reclaim(mark) => {
+                        said.push("reclaim");
+                        log.reclaim(mark);
+                    }
+                    Output::Transmit(_) => said.push("transmit"),
+                    Output::Abort(_) | Output::Notice(_) => {}
+                    Output::Wait(wake) => break wake,
+                }
+            };
+            let facts: Vec<_> = told.try_iter().collect();
+            match wake {
+                _ if !facts.is_empty() => {}
+                Wake::Ready => {}
+                Wake::At(at) if at.saturating_since(now.mono) < core::time::Duration::from_secs(1) => {
+                    now = Now { mono: at, ..now };
+                    machine.handle(now, Input::Tick);
+                }
+                Wake::At(_) | Wake::Input | Wake::Closed => return said,
+            }
+            facts.into_iter().for_each(|fact| machine.handle(now, fact));
+        }
+    }
+
+    fn publish(machine: &mut Sender, event_type: &str, id: usize) -> JournalSeq {
+        let event = Event::raw(event_type, "text/plain", Bytes::from(vec![b'x'; 100])).unwrap().id(format!("e{id}"));
+        machine.publish(machine.now(), event).unwrap().seq
+    }
+
+    fn put(machine: &mut Sender) {
+        let endpoint = Endpoint::new("acme", "https://acme.com/").events(["order.**"]);
+        let endpoint = endpoint.signing_key(Secret::from_bytes([7; 32]).unwrap());
+        machine.put(machine.now(), endpoint).unwrap();
+    }
+
+    fn restore(log: &mut MemoryLog) -> Sender {
+        let records = log.records().map(|record| record.unwrap());
+        records.fold(Restore::new(Config::new()), Restore::record).finish(Now::default()).unwrap()
+    }
+
+    #[test]
+    fn only_what_may_be_loaded_is_kept() {
+        let (mut machine, mut log) = (machine(), MemoryLog::new());
+        put(&mut machine);
+        let owed = publish(&mut machine, "order.paid", 1);
+        publish(&mut machine, "nobody.cares", 2);
+        assert_eq!(run(&mut machine, &mut log), ["transmit"]);
+        assert_eq!(log.kept().frames.keys().copied().collect::<Vec<_>>(), [owed]);
+        let frame = log.kept().frames[&owed].clone();
+        assert_eq!(log.bytes(), frame.len());
+        let (seq, record) = Frames::new(frame).next().unwrap().unwrap();
+        assert!(seq == owed && matches!(record, Record::Accepted(accepted) if accepted.payload.len() == 100));
+        assert_eq!(log.records().count(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_makes_the_same_machine() {
+        let (mut machine, mut log) = (machine(), MemoryLog::keeping());
+        put(&mut machine);
+        publish(&mut machine, "order.paid", 1);
+        publish(&mut machine, "nobody.cares", 2);
+        run(&mut machine, &mut log);
+        let again = restore(&mut log.clone());
+        assert_eq!((again.events(), again.incarnation(), machine.events()), (1, 2, 1));
+        assert_eq!(again.durable(), machine.last_record());
+        let endpoint = postrider_core::id::EndpointKey::new("acme").unwrap();
+        assert_eq!(again.endpoint(&endpoint).unwrap().keys, machine.endpoint(&endpoint).unwrap().keys);
+        let event = postrider_core::id::EventId::new("e1").unwrap();
+        assert_eq!(again.schedule(&event, &endpoint), machine.schedule(&event, &endpoint), "the seed is the same");
+    }
+
+    #[test]
+    fn a_snapshot_frees_what_it_stands_for() {
+        let (mut machine, mut log) = (machine(), MemoryLog::keeping());
+        put(&mut machine);
+        let owed = publish(&mut machine, "order.paid", 1);
+        run(&mut machine, &mut log);
+        let mut said = Vec::new();
+        for id in 0..51_000 {
+            publish(&mut machine, "nobody.cares", 10 + id);
+            if id % 1000 == 999 {
+                said.extend(run(&mut machine, &mut log));
+            }
+        }
+        assert!(said.ends_with(&["snapshot", "reclaim"]), "{said:?}");
+        // The event that is owed needs its record, so nothing behind it could go.
+        assert_eq!(log.kept().frames.keys().next(), Some(&owed));
+        let frames: usize = log.kept().frames.values().map(Bytes::len).sum();
+        assert_eq!(log.bytes(), frames);
+        let again = restore(&mut log);
+        assert_eq!((again.events(), again.durable()), (1, machine.last_record()));
+        assert!(again.resident() > 0, "its payload was found");
+        assert!(again.now().mono == Instant::ORIGIN);
+    }
+}

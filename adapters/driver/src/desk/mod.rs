@@ -7,6 +7,7 @@ mod tests;
 mod waiters;
 
 use std::fmt;
+use std::sync::Arc;
 
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, TenantId};
@@ -103,17 +104,24 @@ impl Desk {
             restore.finish(clock.now())?
         };
         drop(records);
-        Ok(Self::for_machine(machine, log, clock))
+        Ok(Self::assemble(machine, log, clock))
     }
 
     /// A desk for this very machine, whose records `log` has and whose time `clock` tells.
     pub fn for_machine(machine: Sender, log: impl Log, clock: Clock) -> Self {
+        Self::assemble(machine, Box::new(log), clock)
+    }
+
+    fn assemble(machine: Sender, mut log: Box<dyn Log>, clock: Clock) -> Self {
+        let facts = Facts::new();
+        let told = facts.clone();
+        log.attach(Arc::new(move |input| told.put(input)));
         Self {
             durability: log.durability(),
             machine,
             clock,
-            log: Box::new(log),
-            facts: Facts::new(),
+            log,
+            facts,
             waiters: Waiters::default(),
             audience: Audience::default(),
         }
@@ -228,8 +236,9 @@ impl Desk {
         self.machine.close(self.clock.now(), how);
     }
 
-    /// Tells the machine a fact directly. Its effects come with the next turn.
+    /// Tells the machine a fact directly, behind those that wait. Its effects come with the next turn.
     pub fn handle(&mut self, input: Input) {
+        self.hear();
         self.machine.handle(self.clock.now(), input);
     }
 
@@ -295,9 +304,7 @@ impl Desk {
             self.waiters.answer_settled(tenant, event, || machine.report(tenant, event));
         }
         if let Notice::Folded(_) = &notice {
-            // A notice that was not kept may be about an end whose record is still on its way to the log.
-            self.waiters.check_all_at(self.machine.last_record());
-            self.check_all();
+            self.waiters.check_until(self.machine.last_record());
         }
         self.audience.tell(&notice);
     }
@@ -305,7 +312,8 @@ impl Desk {
     fn answer(&mut self) {
         self.answer_durable();
         if self.waiters.take_check(self.machine.durable()) {
-            self.check_all();
+            let machine = &self.machine;
+            self.waiters.check_all(|tenant, event| machine.report(tenant, event));
         }
         if self.is_over() {
             self.waiters.fail();
@@ -322,11 +330,6 @@ impl Desk {
                 Due::Command(change, reply) => reply(Ok(change)),
             }
         }
-    }
-
-    fn check_all(&mut self) {
-        let machine = &self.machine;
-        self.waiters.check_all(|tenant, event| machine.report(tenant, event));
     }
 
     fn put_or_mint(&mut self, endpoint: Endpoint) -> Result<(Put, Option<Secret>), PutError> {

@@ -33,8 +33,16 @@ pub(super) struct Waiters {
     number: u64,
     durable: BTreeMap<(JournalSeq, u64), Due>,
     settled: BTreeMap<(TenantId, EventId), Vec<(u64, Settled)>>,
-    /// All who wait for an event are looked at again when this record is durable.
-    check: Option<JournalSeq>,
+    /// Notices were folded: whoever waits for an event is looked at again.
+    check: Option<Check>,
+}
+
+/// A notice that was not kept may be about an end whose record was still on its way to the log.
+struct Check {
+    /// What was durable the last time.
+    seen: JournalSeq,
+    /// With this record durable, nobody is left whose notice can have been among those folded.
+    until: JournalSeq,
 }
 
 impl Waiters {
@@ -85,14 +93,18 @@ impl Waiters {
         }
     }
 
-    /// Has everybody who waits for an event looked at again once `seq` is durable.
-    pub(super) fn check_all_at(&mut self, seq: JournalSeq) {
-        self.check = self.check.max(Some(seq));
+    /// Has everybody who waits for an event looked at again, now and as records become durable, up to `until`.
+    pub(super) fn check_until(&mut self, until: JournalSeq) {
+        self.check = Some(Check { seen: JournalSeq::ZERO, until });
     }
 
-    /// Whether that time has come; it comes once.
+    /// Whether it is time for that.
     pub(super) fn take_check(&mut self, durable: JournalSeq) -> bool {
-        self.check.take_if(|seq| *seq <= durable).is_some()
+        let Some(check) = &mut self.check else { return false };
+        let news = check.seen < durable;
+        check.seen = durable;
+        self.check.take_if(|check| check.until <= durable);
+        news
     }
 
     /// Answers those whose events have ended, or are not known any more.
@@ -121,6 +133,12 @@ impl Waiters {
                 reply(Err(SettledError::Closed(event.clone())));
             }
         }
+    }
+
+    /// Whether nobody waits for the log.
+    #[cfg(test)]
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable.is_empty()
     }
 
     fn add(&mut self, seq: JournalSeq, due: Due) {
