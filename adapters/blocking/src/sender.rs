@@ -10,7 +10,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::registration::{Endpoint, EndpointView};
 use postrider_core::secret::{KeyId, Secret};
-use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats};
+use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
 use postrider_core::time::UnixTime;
 use postrider_driver::{
     Command, CommandError, Desk, Error, PublishError, PutError, Receipt, Registered, Reply, SettledError, Waiting, mint,
@@ -209,6 +209,12 @@ impl Sender {
     pub fn report(&self, tenant: &TenantId, event: &EventId) -> Result<Option<EventReport>, Error> {
         let (tenant, event) = (tenant.clone(), event.clone());
         self.look(move |machine| machine.report(&tenant, &event))
+    }
+
+    /// How deliveries to an endpoint ended since the sender was made; `None` when it is not known.
+    pub fn tally(&self, endpoint: &EndpointKey) -> Result<Option<Tally>, Error> {
+        let endpoint = endpoint.clone();
+        self.look(move |machine| machine.endpoint_tally(&endpoint))
     }
 
     /// Counters since the sender was made.

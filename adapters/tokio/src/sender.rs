@@ -8,7 +8,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::registration::{Endpoint, EndpointView};
 use postrider_core::secret::{KeyId, Secret};
-use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats};
+use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
 use postrider_driver::{Command as Wish, CommandError, Desk, Error, PublishError, PutError, Receipt};
@@ -198,6 +198,12 @@ impl Sender {
     pub async fn report(&self, tenant: &TenantId, event: &EventId) -> Result<Option<EventReport>, Error> {
         let (tenant, event) = (tenant.clone(), event.clone());
         self.read(move |machine| machine.report(&tenant, &event)).await
+    }
+
+    /// How deliveries to an endpoint ended since the sender was made; `None` when it is not known.
+    pub async fn tally(&self, endpoint: &EndpointKey) -> Result<Option<Tally>, Error> {
+        let endpoint = endpoint.clone();
+        self.read(move |machine| machine.endpoint_tally(&endpoint)).await
     }
 
     /// Counters since the sender was made.

@@ -1,0 +1,135 @@
+//! What has come of a delivery run, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use postrider_core::id::{EndpointKey, TenantId};
+use postrider_core::sender::{EventReport, Tally};
+use serde_json::{Value, json};
+
+/// Counts of a run.
+pub(crate) struct Summary {
+    /// Events accepted.
+    pub(crate) events: u64,
+    /// Lines that repeat an event, and change nothing.
+    pub(crate) repeats: u64,
+    /// Lines that are no event, or were refused.
+    pub(crate) bad_lines: u64,
+    /// Events whose end nobody saw.
+    pub(crate) abandoned: u64,
+    /// How deliveries ended.
+    pub(crate) tally: Tally,
+    endpoints: BTreeMap<EndpointKey, (Tally, Duration)>,
+    started: Instant,
+    elapsed: Duration,
+}
+
+impl Summary {
+    /// Counts for these endpoints, from now on.
+    pub(crate) fn new(endpoints: impl IntoIterator<Item = EndpointKey>) -> Self {
+        Self {
+            events: 0,
+            repeats: 0,
+            bad_lines: 0,
+            abandoned: 0,
+            tally: Tally::default(),
+            endpoints: endpoints.into_iter().map(|key| (key, (Tally::default(), Duration::ZERO))).collect(),
+            started: Instant::now(),
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Counts an event that has ended.
+    pub(crate) fn add(&mut self, tenant: &TenantId, report: &EventReport) {
+        let (sum, ended) = (&mut self.tally, &report.tally);
+        sum.delivered += ended.delivered;
+        sum.exhausted += ended.exhausted;
+        sum.refused += ended.refused;
+        sum.discarded += ended.discarded;
+        sum.expired += ended.expired;
+        sum.lost += ended.lost;
+        sum.attempts += ended.attempts;
+        self.elapsed = self.started.elapsed();
+        for delivery in &report.deliveries {
+            let key = EndpointKey { tenant: tenant.clone(), id: delivery.endpoint.clone() };
+            if let Some((_, last)) = self.endpoints.get_mut(&key) {
+                *last = self.elapsed;
+            }
+        }
+    }
+
+    /// Ends the counting; `of` knows how the deliveries to each endpoint ended.
+    pub(crate) fn finish(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>) {
+        self.elapsed = self.started.elapsed();
+        for (key, (tally, _)) in &mut self.endpoints {
+            *tally = of(key).unwrap_or_default();
+        }
+    }
+
+    /// Whether everything was delivered.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.tally.failed() == 0 && self.bad_lines == 0 && self.abandoned == 0
+    }
+
+    /// Prints it: as one JSON object, or for people.
+    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if json {
+            writeln!(out, "{}", self.json())?;
+            return out.flush();
+        }
+        let deliveries = self.tally.ended();
+        writeln!(out, "{} events, {deliveries} deliveries in {:.1?}: {}", self.events, self.elapsed, words(&self.tally))?;
+        if self.repeats > 0 {
+            writeln!(out, "{} lines repeat an event and changed nothing", self.repeats)?;
+        }
+        if self.bad_lines > 0 {
+            writeln!(out, "{} lines were not published, see above", self.bad_lines)?;
+        }
+        for (key, (tally, _)) in &self.endpoints {
+            writeln!(out, "  {key}: {}", words(tally))?;
+        }
+        out.flush()
+    }
+
+    fn json(&self) -> Value {
+        let mut object = counts(self.events, &self.tally, self.elapsed);
+        object["repeats"] = self.repeats.into();
+        object["bad_lines"] = self.bad_lines.into();
+        let endpoints = self.endpoints.iter();
+        let endpoints = endpoints.map(|(key, (tally, last))| (key.to_string(), counts(tally.ended(), tally, *last)));
+        object["endpoints"] = Value::Object(endpoints.collect());
+        object
+    }
+}
+
+fn counts(events: u64, tally: &Tally, elapsed: Duration) -> Value {
+    json!({
+        "events": events,
+        "deliveries": tally.ended(),
+        "delivered": tally.delivered,
+        "exhausted": tally.exhausted,
+        "refused": tally.refused,
+        "discarded": tally.discarded,
+        "attempts": tally.attempts,
+        "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+fn words(tally: &Tally) -> String {
+    let mut text = format!("{} delivered", tally.delivered);
+    let others = [
+        (tally.exhausted, "exhausted"),
+        (tally.refused, "refused"),
+        (tally.discarded, "discarded"),
+        (tally.expired, "expired"),
+        (tally.lost, "lost"),
+    ];
+    for (count, word) in others.into_iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {word}"));
+    }
+    let plural = if tally.attempts == 1 { "" } else { "s" };
+    text.push_str(&format!("; {} attempt{plural}", tally.attempts));
+    text
+}
