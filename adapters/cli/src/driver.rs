@@ -10,6 +10,7 @@ use postrider_core::registration::{Endpoint, Policy};
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{EventReport, Tally};
 use postrider_driver::{Error, Heard, PublishError, Receipt, Registered};
+use tokio::runtime::Runtime;
 
 /// Which driver carries the attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -46,7 +47,7 @@ pub(crate) trait Driver: Sync {
     /// How deliveries to an endpoint ended.
     fn tally(&self, endpoint: &EndpointKey) -> Option<Tally>;
     /// Begins to listen to notices.
-    fn notices(&self) -> Box<dyn Listen + '_>;
+    fn notices(&self) -> Result<Box<dyn Listen + '_>, Error>;
     /// Stops: what is in flight may end within `patience`.
     fn close(&self, patience: Duration);
 }
@@ -59,6 +60,126 @@ pub(crate) trait Listen {
 
 /// Opens a sender that keeps everything in memory.
 pub(crate) fn open(kind: Kind, policy: Policy, limits: Limits, credit: Option<u32>) -> Result<Box<dyn Driver>, Error> {
-    let _ = kind;
-    crate::interim::open(policy, limits, credit)
+    match kind {
+        Kind::Tokio => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
+            let builder = postrider::tokio::Sender::builder().policy(policy).limits(limits);
+            let builder = credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
+            let sender = {
+                let _inside = runtime.enter();
+                builder.volatile()?
+            };
+            Ok(Box::new(Tokio { sender, runtime }))
+        }
+        Kind::Blocking => {
+            let builder = postrider::blocking::Sender::builder().policy(policy).limits(limits);
+            let builder = credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
+            Ok(Box::new(Blocking(builder.volatile()?)))
+        }
+    }
+}
+
+struct Tokio {
+    // Dropped before its runtime.
+    sender: postrider::tokio::Sender,
+    runtime: Runtime,
+}
+
+impl Driver for Tokio {
+    fn put(&self, endpoint: Endpoint) -> Result<Registered, Error> {
+        Ok(self.runtime.block_on(self.sender.put(endpoint))?)
+    }
+
+    fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
+        self.runtime.block_on(self.sender.publish(event))
+    }
+
+    fn add_key(&self, endpoint: &EndpointKey, secret: &Secret) -> Result<(), Error> {
+        self.runtime.block_on(self.sender.add_key(endpoint, secret.clone()))?;
+        Ok(())
+    }
+
+    fn revoke_key(&self, endpoint: &EndpointKey, key: KeyId) -> Result<(), Error> {
+        self.runtime.block_on(self.sender.revoke_key(endpoint, key))?;
+        Ok(())
+    }
+
+    fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport> {
+        self.runtime.block_on(self.sender.report(tenant, event)).ok().flatten()
+    }
+
+    fn tally(&self, endpoint: &EndpointKey) -> Option<Tally> {
+        self.runtime.block_on(self.sender.tally(endpoint)).ok().flatten()
+    }
+
+    fn notices(&self) -> Result<Box<dyn Listen + '_>, Error> {
+        let notices = self.runtime.block_on(self.sender.notices())?;
+        Ok(Box::new(Streamed { notices, runtime: &self.runtime }))
+    }
+
+    fn close(&self, patience: Duration) {
+        self.runtime.block_on(self.sender.close(patience));
+    }
+}
+
+struct Streamed<'r> {
+    notices: postrider::tokio::Notices,
+    runtime: &'r Runtime,
+}
+
+impl Listen for Streamed<'_> {
+    fn next_within(&mut self, timeout: Duration) -> Heard {
+        let next = self.runtime.block_on(async { tokio::time::timeout(timeout, self.notices.next()).await });
+        match next {
+            Ok(Some(Ok(notice))) => Heard::Notice(notice),
+            Ok(Some(Err(missed))) => Heard::Missed(missed.0),
+            Ok(None) => Heard::Over,
+            Err(_) => Heard::Nothing,
+        }
+    }
+}
+
+struct Blocking(postrider::blocking::Sender);
+
+impl Driver for Blocking {
+    fn put(&self, endpoint: Endpoint) -> Result<Registered, Error> {
+        Ok(self.0.put(endpoint)?)
+    }
+
+    fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
+        self.0.publish(event)
+    }
+
+    fn add_key(&self, endpoint: &EndpointKey, secret: &Secret) -> Result<(), Error> {
+        self.0.add_key(endpoint, secret.clone())?;
+        Ok(())
+    }
+
+    fn revoke_key(&self, endpoint: &EndpointKey, key: KeyId) -> Result<(), Error> {
+        self.0.revoke_key(endpoint, key)?;
+        Ok(())
+    }
+
+    fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport> {
+        self.0.report(tenant, event).ok().flatten()
+    }
+
+    fn tally(&self, endpoint: &EndpointKey) -> Option<Tally> {
+        self.0.tally(endpoint).ok().flatten()
+    }
+
+    fn notices(&self) -> Result<Box<dyn Listen + '_>, Error> {
+        Ok(Box::new(self.0.notices()?))
+    }
+
+    fn close(&self, patience: Duration) {
+        // Nothing is kept in any case, so there is nothing to say when it took longer.
+        _ = self.0.close(patience);
+    }
+}
+
+impl Listen for postrider::blocking::Notices {
+    fn next_within(&mut self, timeout: Duration) -> Heard {
+        Self::next_within(self, timeout)
+    }
 }

@@ -22,7 +22,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
             return Err(format!("{text:?} is no duration; {LIKE}"));
         }
         if unit.is_empty() {
-            return Err(format!("{text:?} has a number without a unit; write {number}s for seconds, {number}m for minutes"));
+            return Err(format!(
+                "{text:?} has a number without a unit; write {number}s for seconds, {number}m for minutes"
+            ));
         }
         let Some((_, each)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(format!("{text:?} has the unit {unit:?}; ms, s, m, h and d are known"));

@@ -15,19 +15,8 @@ use crate::duration;
 use crate::exit::{Fault, Refusal};
 use crate::suggest::unknown_key;
 
-const KEYS: [&str; 11] = [
-    "id",
-    "url",
-    "secret",
-    "secrets",
-    "events",
-    "headers",
-    "schedule",
-    "timeout",
-    "concurrency",
-    "tenant",
-    "encoding",
-];
+const KEYS: [&str; 11] =
+    ["id", "url", "secret", "secrets", "events", "headers", "schedule", "timeout", "concurrency", "tenant", "encoding"];
 
 /// A file with more than this is no endpoint file.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -55,8 +44,9 @@ pub(crate) fn read(path: &Path, policy: &Policy) -> Result<Vec<Entry>, Refusal> 
         return Err(unreadable(&format_args!("the file has {size} bytes, at most {FILE_BYTES} are read")));
     }
     let bytes = fs::read(path).map_err(|why| unreadable(&why))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|why| unreadable(&format_args!("byte {} is not UTF-8, as TOML must be", why.utf8_error().valid_up_to())))?;
+    let text = String::from_utf8(bytes).map_err(|why| {
+        unreadable(&format_args!("byte {} is not UTF-8, as TOML must be", why.utf8_error().valid_up_to()))
+    })?;
     parse(&name, &text, policy)
 }
 
@@ -95,7 +85,9 @@ impl Reader<'_> {
             let tables = value.get_ref().as_array().map(|array| array.iter().collect::<Vec<_>>());
             match tables.filter(|tables| tables.iter().all(|table| table.get_ref().is_table())) {
                 Some(tables) => entries.extend(tables.into_iter().filter_map(|table| self.entry(table))),
-                None => self.fault(key.span(), Some("endpoint"), "this is not a list; write [[endpoint]] in two brackets"),
+                None => {
+                    self.fault(key.span(), Some("endpoint"), "this is not a list; write [[endpoint]] in two brackets")
+                }
             }
         }
         if entries.is_empty() && self.faults.is_empty() {
@@ -154,7 +146,9 @@ impl Reader<'_> {
                 Some(text) => endpoint.secret(text),
                 None => endpoint,
             },
-            "secrets" => self.list(name, value, |text| blank().secret(text)).into_iter().fold(endpoint, Endpoint::secret),
+            "secrets" => {
+                self.list(name, value, |text| blank().secret(text)).into_iter().fold(endpoint, Endpoint::secret)
+            }
             "events" => {
                 let patterns = self.list(name, value, |text| blank().events([text]));
                 if patterns.is_empty() { endpoint } else { endpoint.events(patterns) }
@@ -266,7 +260,10 @@ impl Reader<'_> {
                 self.faults.push(Fault {
                     place: Some((self.name.to_string(), entry.line)),
                     key: Some("id".into()),
-                    what: format!("{:?} is the id of the endpoint at line {first} already; each needs its own", entry.key.id.as_str()),
+                    what: format!(
+                        "{:?} is the id of the endpoint at line {first} already; each needs its own",
+                        entry.key.id.as_str()
+                    ),
                 });
             }
         }
@@ -313,7 +310,9 @@ mod tests {
     }
 
     fn with(line: &str) -> String {
-        format!("[[endpoint]]\nid = \"acme\"\nurl = \"https://acme.example.com\"\nsecret = \"{SECRET}\"\nevents = [\"a.*\"]\n{line}\n")
+        format!(
+            "[[endpoint]]\nid = \"acme\"\nurl = \"https://acme.example.com\"\nsecret = \"{SECRET}\"\nevents = [\"a.*\"]\n{line}\n"
+        )
     }
 
     #[test]
@@ -349,7 +348,8 @@ mod tests {
     #[test]
     fn all_faults_are_found_at_once() {
         let found = faults("[[endpoint]]\nid = \"a b\"\nurl = \"ftp://x\"\n\n[[endpont]]\n");
-        let starts = ["e.toml:1: events:", "e.toml:1: secret:", "e.toml:2: id:", "e.toml:3: url:", "e.toml:5: endpont:"];
+        let starts =
+            ["e.toml:1: events:", "e.toml:1: secret:", "e.toml:2: id:", "e.toml:3: url:", "e.toml:5: endpont:"];
         for start in starts {
             assert!(found.iter().any(|fault| fault.starts_with(start)), "{start}: {found:?}");
         }

@@ -34,6 +34,11 @@ impl<R: BufRead> Lines<R> {
         Self { name: name.into(), reader, line: 0, buffer: Vec::new() }
     }
 
+    /// What faults call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The next event with the number of its line, or what is wrong with the line. Empty lines are passed over. `None`
     /// at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Result<(u64, Event), Fault>>> {
@@ -130,7 +135,8 @@ impl<'a> Fields<'a> {
             return Err(BadLine::of_key(key, unknown_key(key, &KEYS)));
         }
         let data = self.raw("data").map_or("null", RawValue::get);
-        let event = Event::json_bytes(self.required("type")?, Bytes::copy_from_slice(data.as_bytes())).map_err(fault)?;
+        let event =
+            Event::json_bytes(self.required("type")?, Bytes::copy_from_slice(data.as_bytes())).map_err(fault)?;
         let event = match self.text("id")? {
             Some(id) => event.id(checked("id", EventId::new(&id))?.as_str()),
             None => event,
@@ -150,7 +156,8 @@ impl<'a> Fields<'a> {
             return Err(BadLine::of_key("specversion", format!("{version:?} is not known; 1.0 is")));
         }
         let [source, id] = [self.required("source")?, self.required("id")?];
-        if let Some(key) = ["source", "id"].into_iter().zip([&source, &id]).find_map(|(k, v)| v.is_empty().then_some(k)) {
+        if let Some(key) = ["source", "id"].into_iter().zip([&source, &id]).find_map(|(k, v)| v.is_empty().then_some(k))
+        {
             return Err(BadLine::of_key(key, "the attribute is empty; CloudEvents demand a text"));
         }
         let event_type = self.required("type")?;
@@ -165,7 +172,10 @@ impl<'a> Fields<'a> {
             }
             (Some(_), None, Some(content_type)) if !is_json(content_type) => {
                 let text = self.required("data").map_err(|_| {
-                    BadLine::of_key("data", format!("of type {content_type:?} it must be a text; use data_base64 for bytes"))
+                    BadLine::of_key(
+                        "data",
+                        format!("of type {content_type:?} it must be a text; use data_base64 for bytes"),
+                    )
                 })?;
                 Event::raw(event_type, content_type, text.into())
             }
@@ -288,7 +298,8 @@ mod tests {
         assert_eq!(event.event_id(), Some(&cloud_event_id("/s", "1.2")));
         assert_eq!(event.payload().body().as_ref(), b"{\"x\": 1}");
 
-        let line = r#"{"specversion":"1.0","type":"a","source":"s","id":"1","datacontenttype":"text/csv","data":"x,y"}"#;
+        let line =
+            r#"{"specversion":"1.0","type":"a","source":"s","id":"1","datacontenttype":"text/csv","data":"x,y"}"#;
         let (_, event) = read(line).remove(0).unwrap();
         assert_eq!((event.payload().is_json(), event.payload().body().as_ref()), (false, &b"x,y"[..]));
 

@@ -5,6 +5,8 @@
 //! input were wrong.
 
 mod deliver;
+mod demo;
+mod driver;
 mod dry_run;
 mod duration;
 mod endpoints;
@@ -12,10 +14,11 @@ mod events;
 mod exit;
 mod http;
 mod listen;
-mod mint;
 mod sign;
 mod suggest;
+mod summary;
 mod target;
+mod tracker;
 mod verify;
 
 use std::process::ExitCode;
@@ -32,6 +35,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Deliver(deliver::Args),
     Listen(listen::Args),
     Sign(sign::Args),
@@ -40,6 +44,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Deliver(args) => deliver::run(&args),
         Command::Listen(args) => listen::run(&args),
         Command::Sign(args) => sign::run(&args),

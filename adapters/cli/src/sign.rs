@@ -7,9 +7,9 @@ use postrider_core::id::EventId;
 use postrider_core::secret::Secret;
 use postrider_core::signing::{SigningKey, standard};
 use postrider_core::time::UnixTime;
+use postrider_driver::mint;
 
 use crate::exit::{Exit, Refusal};
-use crate::mint;
 
 /// Sign a body from stdin (Standard Webhooks v1) and print its header lines
 #[derive(clap::Args)]
@@ -33,10 +33,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         keys.push(SigningKey::from(&secret));
     }
     let id = match &args.id {
-        Some(id) => id.clone(),
-        None => mint::event_id()?,
+        Some(id) => EventId::new(id).map_err(|why| Refusal::new(format!("--id: {why}")))?,
+        None => mint::event_id().map_err(Refusal::new)?,
     };
-    let id = EventId::new(id).map_err(|why| Refusal::new(format!("--id: {why}")))?;
     let secs = args.timestamp.unwrap_or_else(now).as_secs();
     let mut body = Vec::new();
     io::stdin().lock().read_to_end(&mut body)?;

@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn distances_count_single_slips() {
-        for (a, b, expected) in [("", "", 0), ("abc", "", 3), ("url", "ulr", 1), ("secret", "sceret", 1), ("a", "b", 1)] {
+        for (a, b, expected) in [("", "", 0), ("abc", "", 3), ("url", "ulr", 1), ("secret", "sceret", 1), ("a", "b", 1)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }

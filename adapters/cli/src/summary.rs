@@ -80,7 +80,13 @@ impl Summary {
             return out.flush();
         }
         let deliveries = self.tally.ended();
-        writeln!(out, "{} events, {deliveries} deliveries in {:.1?}: {}", self.events, self.elapsed, words(&self.tally))?;
+        writeln!(
+            out,
+            "{} events, {deliveries} deliveries in {:.1?}: {}",
+            self.events,
+            self.elapsed,
+            words(&self.tally)
+        )?;
         if self.repeats > 0 {
             writeln!(out, "{} lines repeat an event and changed nothing", self.repeats)?;
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use postrider_core::id::{EventId, TenantId};
 use postrider_core::sender::{EventReport, Notice};
-use postrider_driver::Heard;
+use postrider_driver::{Error, Heard};
 
 use crate::driver::{Driver, Listen};
 
@@ -35,8 +35,8 @@ pub(crate) enum Told<T> {
 
 impl<'d, T> Tracker<'d, T> {
     /// A tracker of events that are published from now on.
-    pub(crate) fn new(driver: &'d dyn Driver) -> Self {
-        Self { driver, notices: driver.notices(), waiting: HashMap::new(), swept: Instant::now() }
+    pub(crate) fn new(driver: &'d dyn Driver) -> Result<Self, Error> {
+        Ok(Self { driver, notices: driver.notices()?, waiting: HashMap::new(), swept: Instant::now() })
     }
 
     /// An event was accepted.

@@ -7,6 +7,7 @@ use postrider_core::secret::Secret;
 use postrider_core::signing::diagnose::diagnose;
 use postrider_core::signing::standard::{TOLERANCE, Verifier};
 use postrider_core::time::UnixTime;
+use postrider_driver::mint;
 
 use crate::exit::{Exit, Refusal};
 use crate::sign::{now, time};
@@ -87,9 +88,7 @@ fn verifier(args: &Args) -> Result<(Verifier, Option<String>), Refusal> {
         }
     }
     if secrets.is_empty() {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(Refusal::new)?;
-        secrets.push(Secret::from_bytes(key).expect("32 bytes are a key"));
+        secrets.push(mint::secret().map_err(Refusal::new)?);
     } else {
         complaint = None;
     }

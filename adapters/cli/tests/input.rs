@@ -94,7 +94,10 @@ fn bad_lines_are_named_and_the_others_delivered() {
             assert!(ran.err.contains(&format!("error: {events}{expected}")), "{expected}: {ran:?}");
         }
         let received = listener.finish();
-        assert!(received.out.contains("\"id\":\"o1\"") && received.out.contains("\"id\":\"~2fshop~~7\""), "{received:?}");
+        assert!(
+            received.out.contains("\"id\":\"o1\"") && received.out.contains("\"id\":\"~2fshop~~7\""),
+            "{received:?}"
+        );
         assert!(ran.out.contains("\"delivered\":2") && ran.out.contains("\"bad_lines\":5"), "{ran:?}");
         assert!(ran.out.contains("\"repeats\":1"), "{ran:?}");
     }

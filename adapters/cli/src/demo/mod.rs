@@ -74,8 +74,7 @@ fn slowness(orders: u64) -> Duration {
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     let mut out = io::stdout().lock();
     show::opening(&mut out, args.driver, args.events)?;
-    let driver =
-        driver::open(args.driver, Policy::development(), Limits::default(), None).map_err(Refusal::new)?;
+    let driver = driver::open(args.driver, Policy::development(), Limits::default(), None).map_err(Refusal::new)?;
     let mut demo = Demo::set_up(&*driver, args.events)?;
     demo.play()?;
     let settled = demo.settle()?;
@@ -130,7 +129,7 @@ impl<'d> Demo<'d> {
             sources,
             published: [0; SOURCES.len()],
             ordered: BTreeMap::new(),
-            tracker: Tracker::new(driver),
+            tracker: Tracker::new(driver).map_err(failed)?,
             over: Arc::default(),
             fresh: None,
             progress: Progress::new(),

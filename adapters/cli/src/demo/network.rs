@@ -3,9 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -109,7 +109,9 @@ impl Clients {
             Ok(mut response) => {
                 lock(&self.idle).push(client);
                 response.headers.retain(|(name, _)| {
-                    !["content-length", "connection", "transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own))
+                    !["content-length", "connection", "transfer-encoding"]
+                        .iter()
+                        .any(|own| name.eq_ignore_ascii_case(own))
                 });
                 response
             }

@@ -17,12 +17,27 @@ use crate::driver::Kind;
 
 /// Says what is about to happen.
 pub(crate) fn opening(out: &mut impl Write, driver: Kind, orders: u64) -> io::Result<()> {
-    writeln!(out, "A shop takes {orders} orders and its inventory counts down; a payment service tells the shop who paid.")?;
-    writeln!(out, "One process, real sockets on 127.0.0.1, the {driver} driver. The receivers have moods: analytics answers")?;
+    writeln!(
+        out,
+        "A shop takes {orders} orders and its inventory counts down; a payment service tells the shop who paid."
+    )?;
+    writeln!(
+        out,
+        "One process, real sockets on 127.0.0.1, the {driver} driver. The receivers have moods: analytics answers"
+    )?;
     let slowness = slowness(orders);
-    writeln!(out, "503 with Retry-After: 1 for the first {RECOVERY:?}, archive takes {slowness:?} for each, old-crm answers 410,")?;
-    writeln!(out, "partner gets a new key half way and forgets the old one. The network between is bad on purpose: one request")?;
-    writeln!(out, "in {TWICE} is sent twice, one in {LATE} is held back for up to {HELD_MS} ms so that others overtake it.\n")?;
+    writeln!(
+        out,
+        "503 with Retry-After: 1 for the first {RECOVERY:?}, archive takes {slowness:?} for each, old-crm answers 410,"
+    )?;
+    writeln!(
+        out,
+        "partner gets a new key half way and forgets the old one. The network between is bad on purpose: one request"
+    )?;
+    writeln!(
+        out,
+        "in {TWICE} is sent twice, one in {LATE} is held back for up to {HELD_MS} ms so that others overtake it.\n"
+    )?;
     out.flush()
 }
 
@@ -111,7 +126,10 @@ impl Ending {
             let (attempts, delivered) = (row.tally.attempts, row.tally.delivered);
             match row.name {
                 "analytics" => {
-                    let what = format!("analytics failed {} attempts, then recovered and got everything", attempts.saturating_sub(delivered));
+                    let what = format!(
+                        "analytics failed {} attempts, then recovered and got everything",
+                        attempts.saturating_sub(delivered)
+                    );
                     audit.check(attempts > delivered, &what);
                 }
                 // What was in flight at once may have been answered with 410 too.

@@ -76,7 +76,8 @@ impl Conn {
     pub(crate) fn head(&mut self, idle: Duration, patience: Duration) -> Result<Vec<u8>, Fault> {
         self.deadline = Instant::now() + idle;
         if self.buffer.is_empty() {
-            self.fill().map_err(|fault| if fault == Fault::Slow || fault == Fault::Broken { Fault::Ended } else { fault })?;
+            self.fill()
+                .map_err(|fault| if fault == Fault::Slow || fault == Fault::Broken { Fault::Ended } else { fault })?;
         }
         self.deadline = Instant::now() + patience;
         let mut searched = 0;
@@ -112,7 +113,8 @@ impl Conn {
         loop {
             let line = self.line()?;
             lines += line.len();
-            let digits = line.iter().position(|byte| *byte == b';').map_or(&line[..], |at| &line[..at]).trim_ascii_end();
+            let digits =
+                line.iter().position(|byte| *byte == b';').map_or(&line[..], |at| &line[..at]).trim_ascii_end();
             let size = std::str::from_utf8(digits).ok().filter(|text| (1..=8).contains(&text.len()));
             let size = size.filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
             let size = size.and_then(|text| usize::from_str_radix(text, 16).ok());
