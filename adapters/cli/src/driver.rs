@@ -1,6 +1,8 @@
 //! The two drivers behind one small interface, so that every command runs over either.
 
 use std::fmt;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use postrider_core::event::Event;
@@ -8,7 +10,7 @@ use postrider_core::id::{EndpointKey, EventId, TenantId};
 use postrider_core::limits::Limits;
 use postrider_core::registration::{Endpoint, Policy};
 use postrider_core::secret::{KeyId, Secret};
-use postrider_core::sender::{EventReport, Tally};
+use postrider_core::sender::{EventReport, Notice, Tally};
 use postrider_driver::{Error, Heard, PublishError, Receipt, Registered};
 use tokio::runtime::Runtime;
 
@@ -129,13 +131,24 @@ struct Streamed<'r> {
 
 impl Listen for Streamed<'_> {
     fn next_within(&mut self, timeout: Duration) -> Heard {
-        let next = self.runtime.block_on(async { tokio::time::timeout(timeout, self.notices.next()).await });
-        match next {
-            Ok(Some(Ok(notice))) => Heard::Notice(notice),
-            Ok(Some(Err(missed))) => Heard::Missed(missed.0),
-            Ok(None) => Heard::Over,
-            Err(_) => Heard::Nothing,
+        if timeout.is_zero() {
+            // A timer of tokio never ends before the next millisecond.
+            let mut context = Context::from_waker(Waker::noop());
+            return match pin!(self.notices.next()).poll(&mut context) {
+                Poll::Ready(next) => heard(next),
+                Poll::Pending => Heard::Nothing,
+            };
         }
+        let next = self.runtime.block_on(async { tokio::time::timeout(timeout, self.notices.next()).await });
+        next.map_or(Heard::Nothing, heard)
+    }
+}
+
+fn heard(next: Option<Result<Notice, postrider::tokio::Missed>>) -> Heard {
+    match next {
+        Some(Ok(notice)) => Heard::Notice(notice),
+        Some(Err(missed)) => Heard::Missed(missed.0),
+        None => Heard::Over,
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Tracker<'d, T> {
 /// What a tracker tells.
 pub(crate) enum Told<T> {
     /// An event has ended; its report, unless that is gone already.
-    Ended { tenant: TenantId, event: EventId, known: T, report: Option<EventReport> },
+    Ended { tenant: TenantId, known: T, report: Option<EventReport> },
     /// Something else was heard.
     Notice(Notice),
     /// The sender has stopped by itself before this event ended.
@@ -94,8 +94,8 @@ impl<'d, T> Tracker<'d, T> {
         if report.as_ref().is_some_and(|report| !report.settled) {
             return;
         }
-        if let Some(((tenant, event), known)) = self.waiting.remove_entry(key) {
-            tell(Told::Ended { tenant, event, known, report });
+        if let Some(((tenant, _), known)) = self.waiting.remove_entry(key) {
+            tell(Told::Ended { tenant, known, report });
         }
     }
 }

@@ -17,7 +17,7 @@ fn a_bad_endpoint_file_is_2_before_anything_is_sent() {
         ("https://hooks.example.com/x", "hooks.example.com/x", ":3: url: the URL has no scheme"),
         ("https://hooks", "http://hooks", ":3: url: http is not allowed here"),
         ("https://hooks.example.com", "https://10.1.2.3", ":3: url: 10.1.2.3 is "),
-        ("https://hooks.example.com", "https://127.0.0.1", "(`--allow 127.0.0.0/8`"),
+        ("https://hooks.example.com", "https://127.0.0.1", ":3: url: 127.0.0.1 is loopback"),
         ("https://hooks.example.com", "https://localhost", "allow it with `--allow 127.0.0.0/8`"),
         (SECRET, "whsec_AAAA", ":4: secret: the secret's key has 3 bytes, at least 24 are needed"),
         ("\"whsec_", "\"v1,whsec_", ":4: secret: the secret begins with a signature version"),

@@ -243,7 +243,7 @@ impl<'d> Demo<'d> {
         for alert in alerts {
             self.publish(INVENTORY, alert)?;
         }
-        let totals = [self.orders, self.orders, self.published[INVENTORY]];
+        let totals = [self.orders, self.orders, self.published[INVENTORY].max(1)];
         let state = self.players.iter().map(|player| (player.receiver.applied(), totals[player.source]));
         self.progress.show(state);
         Ok(count)

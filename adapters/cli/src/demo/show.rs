@@ -57,7 +57,7 @@ impl Progress {
     /// Adds a bar.
     pub(crate) fn add(&mut self, name: &'static str, note: &'static str) {
         let style = ProgressStyle::with_template("  {prefix:10} [{bar:40}] {pos}/{len} {msg}");
-        let bar = ProgressBar::new(0).with_style(style.expect("the template is well-formed"));
+        let bar = ProgressBar::new(1).with_style(style.expect("the template is well-formed"));
         let bar = self.all.add(bar.with_prefix(name));
         bar.set_message(note);
         self.bars.push(bar);
