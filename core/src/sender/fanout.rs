@@ -18,7 +18,9 @@ const PASSED_AT_ONCE: u32 = 32;
 impl Sender {
     /// Whether anything could start, if it is looked for.
     pub(super) fn has_more_to_send(&self) -> bool {
+        // Attempts are named by the incarnation, which the next one must not take again.
         self.phase == super::Stage::Running
+            && self.opened <= self.outbox.durable()
             && self.has_slot()
             && (!self.queues.ready.is_empty() || (!self.queues.scan.is_empty() && self.has_place()))
     }
