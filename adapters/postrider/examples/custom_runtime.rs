@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mio::{Events, Interest, Poll, Registry, Token, net::TcpStream};
 use postrider_core::event::Event;
-use postrider_core::id::{AttemptId, EndpointKey, TenantId};
+use postrider_core::id::{AttemptId, EndpointKey};
 use postrider_core::registration::{Endpoint, Policy};
 use postrider_core::response::{Outcome, Phase, Reply, TransportError};
 use postrider_core::seed::Seed;
@@ -30,18 +30,16 @@ const IDLE: Duration = Duration::from_secs(60);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8080/hook".into());
-    let clock = Clock(std::time::Instant::now());
-    // Seed and secret come from the operating system's random source in earnest.
-    let config = Config::new().policy(Policy::development());
+    let (clock, config) = (Clock(std::time::Instant::now()), Config::new().policy(Policy::development()));
+    // In earnest, seed and secret come from the operating system's random source.
     let mut machine = Sender::new(config, Seed::from_bytes([7; 32]), clock.now());
-    let _ = machine.put(clock.now(), Endpoint::new("shop", url).secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))?;
+    machine.put(clock.now(), Endpoint::new("shop", url).secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))?;
     let order = Event::json_bytes("order.paid", Bytes::from_static(br#"{"order":1001}"#))?.id("order-1001-paid");
     println!("accepted, {}", machine.publish(clock.now(), order)?.told);
-    let (_commands, none) = channel();
-    drive(machine, &clock, &none, Poll::new()?, |machine, notice| {
+    drive(machine, &clock, &channel().1, Poll::new()?, |machine, notice| {
         println!("{notice}");
-        if let Notice::Settled { event, .. } = notice {
-            println!("{}", machine.report(&TenantId::default(), &event).expect("it has just been settled"));
+        if let Notice::Settled { tenant, event } = notice {
+            println!("{}", machine.report(&tenant, &event).expect("it has just been settled"));
             machine.close(clock.now(), Close::Drain);
         }
     });
@@ -307,7 +305,8 @@ impl Exchange {
 
 /// How long the body is, where one plain `content-length` says so and the connection stays open after it.
 fn body_length(head: &httparse::Response<'_, '_>) -> Option<usize> {
-    let all = |name| head.headers.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value);
+    let all =
+        |name| head.headers.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value);
     let closes = all("connection").any(|value| value.to_ascii_lowercase().windows(5).any(|word| word == b"close"));
     if closes || head.version != Some(1) || all("transfer-encoding").next().is_some() {
         return None;

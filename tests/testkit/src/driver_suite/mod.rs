@@ -25,14 +25,18 @@
 //! Each attempt is reported exactly once: before the machine is closed nothing is in flight any more, and no fact was
 //! stale. The monotonic clock never went back. The machine was driven until it was closed.
 
+#[cfg(test)]
+mod naive;
 mod peer;
 mod rig;
 mod scenarios;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,6 +61,10 @@ pub struct Session {
     /// The certificates that are trusted, and nothing else is.
     pub roots: Vec<CertificateDer<'static>>,
 }
+
+/// Held for writing by a scenario that measures time, for reading by the others, also when a process judges several
+/// drivers at once.
+static TURN: RwLock<()> = RwLock::new(());
 
 /// Scenarios that run side by side.
 const TOGETHER: usize = 6;
@@ -181,6 +189,8 @@ impl Scenario {
     }
 
     fn judge(&self, run: &Driver) -> Outcome {
+        let _alone = self.alone.then(|| TURN.write().unwrap_or_else(PoisonError::into_inner));
+        let _together = (!self.alone).then(|| TURN.read().unwrap_or_else(PoisonError::into_inner));
         let start = Instant::now();
         let mut rig = Rig::start(run, (self.policy)());
         let said = (self.run)(&mut rig);

@@ -202,7 +202,11 @@ impl Rig {
 
 /// An endpoint that allows one attempt and wants the events published to its name.
 pub(super) fn endpoint(name: &str, url: &str) -> Endpoint {
-    Endpoint::new(name, url).events([format!("suite.{name}")]).secret(SECRET).schedule([Duration::ZERO]).timeout(TIMEOUT)
+    Endpoint::new(name, url)
+        .events([format!("suite.{name}")])
+        .secret(SECRET)
+        .schedule([Duration::ZERO])
+        .timeout(TIMEOUT)
 }
 
 /// The key with which every endpoint signs.

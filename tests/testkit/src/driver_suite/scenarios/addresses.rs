@@ -90,7 +90,10 @@ fn unknown_name(rig: &mut Rig) -> Outcome {
     let why = rig.failed("unknown")?;
     let fair = matches!(
         why,
-        TransportError::NameNotFound | TransportError::NameFailed | TransportError::TimedOut(_) | TransportError::Denied(_)
+        TransportError::NameNotFound
+            | TransportError::NameFailed
+            | TransportError::TimedOut(_)
+            | TransportError::Denied(_)
     );
     ensure!(fair, "it must fail as NameNotFound or NameFailed, not {why:?}");
     Ok(format!("{why:?}"))

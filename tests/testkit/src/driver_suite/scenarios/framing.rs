@@ -74,7 +74,8 @@ fn no_reuse_between_endpoints(rig: &mut Rig) -> Outcome {
 /// A second response right behind the first, before anything was asked. Whoever used the connection again would take
 /// it for the answer to the next request.
 fn no_reuse_after_surplus_bytes(rig: &mut Rig) -> Outcome {
-    let peer = Peer::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let peer =
+        Peer::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let on = two(rig, "surplus", &peer)?;
     ensure!(on == (0, 1), "a connection with unread bytes was used again: requests came on {on:?}");
     Ok(String::new())
