@@ -444,7 +444,14 @@ fn plain() -> Accepted {
 }
 
 fn event_record() -> EventRecord {
-    EventRecord { mark: Mark::default(), passed_all: false, cancelled: false, accepted: plain(), payload_len: 0 }
+    EventRecord {
+        mark: Mark::default(),
+        passed_all: false,
+        cancelled: false,
+        accepted: plain(),
+        payload_len: 0,
+        done: Vec::new(),
+    }
 }
 
 fn outcome_record() -> OutcomeRecord {

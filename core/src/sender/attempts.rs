@@ -6,7 +6,7 @@ use super::Sender;
 use super::deliveries::Place;
 use super::notice::Notice;
 use super::report::{DeliveryReport, Fate};
-use super::tables::{Attempt, Body, Stage};
+use super::tables::{Attempt, Body, Chore, Slot, Stage};
 use crate::id::{AttemptId, JournalSeq};
 use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
@@ -113,6 +113,16 @@ impl Sender {
         self.queues.aborts.push_back(id);
         let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded);
         self.apply_outcome(ended, record);
+        self.discard_rest(ended.endpoint);
+    }
+
+    /// Discards what waits behind an attempt that has just ended, where nothing may wait any more.
+    fn discard_rest(&mut self, endpoint: u32) {
+        let waits =
+            |slot: &Slot| slot.is_discarding() && slot.gate <= self.outbox.durable() && !slot.deliveries.is_empty();
+        if self.endpoints.slab.get(endpoint).is_some_and(waits) {
+            self.chore(Chore::Discard(endpoint));
+        }
     }
 
     /// An attempt no longer burdens its endpoint.
@@ -123,6 +133,7 @@ impl Sender {
     }
 
     fn after_landing(&mut self, endpoint: u32) {
+        self.discard_rest(endpoint);
         self.wake_endpoint(endpoint);
         self.tidy_retired(endpoint);
         self.maybe_free(endpoint);
@@ -219,8 +230,8 @@ impl Sender {
         let delivery = self.apply_conclusion(ended.event, ended.endpoint, ended.delivery, &record);
         if let (Then::Retry(due), Some(handle)) = (then, delivery) {
             self.deliveries.arm(handle, self.now.mono.saturating_add(due.delay));
-            self.maybe_evict(ended.event);
         }
+        self.maybe_evict(ended.event);
         self.tidy_retired(ended.endpoint);
         self.maybe_settle(ended.event);
         delivery

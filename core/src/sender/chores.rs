@@ -2,10 +2,9 @@
 
 use super::Sender;
 use super::deliveries::Place;
-use super::tables::{Chore, Stage};
+use super::tables::{Chore, Slot, Stage};
 use crate::id::JournalSeq;
 use crate::journal::Then;
-use crate::registration::State;
 
 /// Entries that one step of a chore looks at, at most.
 const PIECE: u32 = 32;
@@ -16,6 +15,10 @@ impl Sender {
         match chore {
             Chore::Discard(at) => self.discard_of_endpoint(at),
             Chore::AbortTo(at, from) => {
+                // It may have been resumed, or have gone and given its place to another.
+                if !self.endpoints.slab.get(at).is_some_and(Slot::is_over) {
+                    return;
+                }
                 let next = self.abort_some(from, |attempt| attempt.endpoint == at);
                 if let Some(next) = next {
                     self.chore(Chore::AbortTo(at, next));
@@ -37,15 +40,12 @@ impl Sender {
     fn discard_of_endpoint(&mut self, at: u32) {
         for _ in 0..PIECE {
             let Some(slot) = self.endpoints.slab.get(at) else { return };
-            let over = slot.is_over() || (matches!(slot.state, State::Disabled { .. }) && slot.until.is_none());
-            // One whose retry is in flight stands in the list too; the aborts come before this chore.
-            let Some(handle) = slot.deliveries.front().filter(|_| over) else {
+            // One whose retry is in flight stands in the list too; the chore comes back when that has landed.
+            let first = slot.deliveries.front().filter(|_| slot.is_discarding());
+            let Some(handle) = first.filter(|handle| self.deliveries[*handle].place != Place::InFlight) else {
                 self.maybe_free(at);
                 return;
             };
-            if self.deliveries[handle].place == Place::InFlight {
-                return;
-            }
             self.discard(handle);
         }
         self.chore(Chore::Discard(at));
@@ -58,8 +58,9 @@ impl Sender {
                 self.maybe_settle(at);
                 return;
             };
+            // One whose retry is in flight is being aborted: the chore that does so stands in the same queue.
             if self.deliveries[handle].place == Place::InFlight {
-                return;
+                break;
             }
             self.discard(handle);
         }

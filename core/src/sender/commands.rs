@@ -197,6 +197,7 @@ impl Sender {
     }
 
     fn update(&mut self, at: u32, endpoint: Box<Endpoint>, config: Config) -> Result<Put, PutError> {
+        self.tidy_retired(at);
         let slot = &self.endpoints.slab[at];
         let mut draft = slot.draft.clone();
         let rekeyed = match endpoint.secrets() {
@@ -322,6 +323,7 @@ impl Sender {
 
     /// Moves an endpoint to another administrative state.
     pub(super) fn transition(&mut self, at: u32, to: State) -> Result<Change, CommandError> {
+        self.tidy_retired(at);
         let slot = &self.endpoints.slab[at];
         let (config, draft) = (slot.wire.config.clone(), slot.draft.clone());
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
@@ -379,6 +381,7 @@ impl Sender {
         let seq = self.record(&Record::Endpoint(Box::new(record)));
         let at = self.apply_endpoint(at, seq, config, draft, state, subscription, retired);
         self.hold(seq, Gate::Endpoint(at));
+        self.purge_retired();
         seq
     }
 

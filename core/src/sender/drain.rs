@@ -73,6 +73,9 @@ impl Sender {
         if self.phase == Stage::Closing {
             return self.step_closing();
         }
+        if self.admit_from_crowd() {
+            return Step::Worked;
+        }
         if let Some(request) = self.next_load() {
             return Step::Effect(Output::Load(request));
         }
@@ -129,7 +132,7 @@ impl Sender {
                 && (!self.queues.chores.is_empty()
                     || self.loads.is_ready()
                     || self.has_more_to_send()
-                    || self.snapshots.is_ready()))
+                    || self.snapshots.is_ready(self.limits.snapshot_every)))
     }
 
     /// When to come back, after a step that found nothing to do.

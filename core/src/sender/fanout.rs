@@ -74,7 +74,9 @@ impl Sender {
 
     /// Passes subscriptions of an event until one gives an attempt.
     fn fan_out(&mut self, at: u32) -> Step {
-        let Some(job) = self.jobs.slab.get_mut(at) else { return Step::Worked };
+        // The ring may still name an event that was cancelled and has ended. Its place may have been taken by another,
+        // which is in the ring in its own right once it is durable.
+        let Some(job) = self.jobs.slab.get_mut(at).filter(|job| job.scanning) else { return Step::Worked };
         job.scanning = false;
         for _ in 0..PASSED_AT_ONCE {
             if !self.has_place() {
@@ -100,14 +102,17 @@ impl Sender {
             });
             let Some(endpoint) = seen else {
                 self.pass(at, cursor, number);
+                self.mark_now_and_then(at);
                 continue;
             };
-            if self.jobs.slab[at].lost {
+            let ends = match &self.endpoints.slab[endpoint] {
+                slot if slot.is_discarding() => Some(Then::Discarded),
+                _ => self.jobs.slab[at].lost.then_some(Then::Lost),
+            };
+            if let Some(then) = ends {
                 self.pass(at, cursor, number);
-                self.end_unsent(at, endpoint, number, None, Then::Lost);
-                if self.jobs.slab.get(at).is_none() {
-                    return Step::Worked;
-                }
+                self.end_unsent(at, endpoint, number, None, then);
+                self.mark_now_and_then(at);
                 continue;
             }
             let slot = &self.endpoints.slab[endpoint];
@@ -117,13 +122,13 @@ impl Sender {
                 }
                 self.pass(at, cursor, number);
                 let step = self.start(at, endpoint, number, None, 1);
-                if self.jobs.slab.get(at).is_some() {
-                    self.start_scan(at);
-                }
+                self.mark_now_and_then(at);
+                self.start_scan(at);
                 return step;
             }
             self.pass(at, cursor, number);
             self.queue(at, endpoint, number);
+            self.mark_now_and_then(at);
         }
         self.start_scan(at);
         Step::Worked
@@ -135,10 +140,16 @@ impl Sender {
         job.cursor = Some(cursor);
         job.through = number;
         job.unmarked += 1;
+    }
+
+    /// Notes in the journal how far the fan-out of an event has come, every so often. Whoever was passed last must have
+    /// been started or queued before: a mark says of everybody passed and not named that they are done.
+    fn mark_now_and_then(&mut self, at: u32) {
+        let job = &mut self.jobs.slab[at];
         if job.unmarked >= limits::MARK_EVERY {
             job.unmarked = 0;
-            let (event, open) = (job.seq, self.open_of(at));
-            self.record(&Record::Mark(Mark { event, through: number, open }));
+            let (event, through, open) = (job.seq, job.through, self.open_of(at));
+            self.record(&Record::Mark(Mark { event, through, open }));
         }
     }
 

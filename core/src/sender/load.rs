@@ -103,11 +103,6 @@ impl Sender {
 
     /// The next request, with as many records as fit.
     pub(super) fn next_load(&mut self) -> Option<LoadRequest> {
-        if self.loads.open < AT_ONCE
-            && let Some(waiting) = self.loads.crowd.pop_front()
-        {
-            self.leave_crowd(waiting);
-        }
         let many = self.loads.wanted.len().min(limits::LOAD_RECORDS);
         if many == 0 {
             return None;
@@ -118,6 +113,13 @@ impl Sender {
         let records = jobs.iter().map(|(_, seq)| *seq).collect();
         self.loads.asked.insert(id, jobs);
         Some(LoadRequest { id, records })
+    }
+
+    /// Lets the first of those go on that wait until fewer payloads are under way; says whether there was one.
+    pub(super) fn admit_from_crowd(&mut self) -> bool {
+        let free = self.loads.open < AT_ONCE;
+        let waiting = if free { self.loads.crowd.pop_front() } else { None };
+        waiting.inspect(|waiting| self.leave_crowd(*waiting)).is_some()
     }
 
     fn leave_crowd(&mut self, waiting: Crowd) {

@@ -295,8 +295,27 @@ impl Restore {
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
         let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
-        self.owners.extend(numbers.into_iter().map(|number| (number, at)));
+        for number in numbers {
+            let before = self.owners.insert(number, at);
+            if before.is_some_and(|before| before != at) {
+                self.move_waiting(number, at);
+            }
+        }
         Ok(())
+    }
+
+    /// A snapshot showed an endpoint that was removed and made anew since it began. Reading the log behind its
+    /// beginning has removed the endpoint with what the snapshot attached to it, and now makes it again: what waits
+    /// for the new one's subscription is its own. Rare, and therefore a search.
+    fn move_waiting(&mut self, subscription: u32, to: u32) {
+        for ((job, _), waiting) in self.waiting.iter_mut().filter(|((_, number), _)| *number == subscription) {
+            let sender = &mut self.sender;
+            let delivery = &sender.deliveries[waiting.handle];
+            let (from, attempts) = (delivery.endpoint, delivery.attempts);
+            let lists = (&mut sender.jobs.slab[*job].deliveries, &mut sender.endpoints.slab[from].deliveries);
+            sender.deliveries.remove(waiting.handle, lists.0, lists.1);
+            waiting.handle = sender.apply_waiting(*job, to, subscription, attempts);
+        }
     }
 
     /// A delivery waits.

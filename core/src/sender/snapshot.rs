@@ -18,10 +18,6 @@ use crate::id::JournalSeq;
 use crate::journal::{self, Accepted, Due, EventRecord, Mark, Record, Remembered, SnapshotBegin};
 use crate::limits;
 
-/// Records between two snapshots, at least. There are also at least as many as a snapshot has, so that the work stays
-/// proportional to what is recorded.
-const EVERY: u64 = 100_000;
-
 /// Entries looked at in one step, at most.
 const PIECE: u32 = 1024;
 
@@ -72,15 +68,17 @@ impl Snapshots {
         }
     }
 
-    fn is_due(&self) -> bool {
-        self.since >= EVERY.max(self.size)
+    /// There are at least as many records between two snapshots as a snapshot has, so that the work stays proportional
+    /// to what is recorded.
+    fn is_due(&self, every: u64) -> bool {
+        self.since >= every.max(self.size)
     }
 
-    /// Whether a step would do something.
-    pub(crate) fn is_ready(&self) -> bool {
+    /// Whether a step would do something, when snapshots are to be `every` so many records apart.
+    pub(crate) fn is_ready(&self, every: u64) -> bool {
         match &self.current {
             Some(current) => current.through.is_none() || current.durable,
-            None => self.is_due() || self.watermark.is_some(),
+            None => self.is_due(every) || self.watermark.is_some(),
         }
     }
 }
@@ -91,15 +89,16 @@ impl Sender {
         if let Some(watermark) = self.snapshots.watermark.take() {
             return Step::Effect(Output::Reclaim(watermark));
         }
-        if !self.snapshots.is_ready() {
+        if !self.snapshots.is_ready(self.limits.snapshot_every) {
             return Step::Nothing;
         }
         let Some(mut current) = self.snapshots.current.take() else {
             self.begin_snapshot();
             return Step::Worked;
         };
+        let mut looked = 0;
         while current.through.is_none() && current.bytes.len() < limits::SNAPSHOT_PART / 2 {
-            let looked = self.snapshot_some(&mut current);
+            looked += self.snapshot_some(&mut current);
             if let Phase::End = current.phase {
                 current.through = Some(self.outbox.last());
                 current.durable = self.outbox.durable() == self.outbox.last();

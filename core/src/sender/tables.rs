@@ -377,6 +377,11 @@ impl Slot {
         self.removed || matches!(self.state, State::Gone { .. })
     }
 
+    /// Whether what waits for it is to be discarded: it is over, or was disabled and the hold has ended.
+    pub(crate) fn is_discarding(&self) -> bool {
+        self.is_over() || (matches!(self.state, State::Disabled { .. }) && self.until.is_none())
+    }
+
     /// Whether an event with this high-water mark sees one of its subscriptions.
     pub(crate) fn is_seen(&self, subscription: u32, high_water: u32) -> bool {
         if self.subscription == Some(subscription) {

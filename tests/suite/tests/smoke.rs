@@ -1,0 +1,262 @@
+//! The machine's first steps, one by one: what is said here in plain calls is what the laws say in general.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::event::Event;
+use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
+use postrider_core::journal::{Frames, Record};
+use postrider_core::registration::{Endpoint, State};
+use postrider_core::response::{Reply, TransportError};
+use postrider_core::seed::Seed;
+use postrider_core::sender::{
+    Close, CommandError, Config, Fate, Input, Life, Notice, Output, Refused, Restore, Sender, Transmit, Wake,
+};
+use postrider_core::time::{Instant, Now, UnixTime};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A sender whose log acknowledges at once.
+struct Rig {
+    sender: Sender,
+    now: Now,
+    log: Vec<(JournalSeq, Record)>,
+    notices: Vec<Notice>,
+    aborts: usize,
+    wake: Wake,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let now = Now { mono: Instant::ORIGIN, wall: UnixTime::from_secs(1_800_000_000) };
+        let sender = Sender::new(Config::new(), Seed::from_bytes([1; 32]), now);
+        let mut rig = Self { sender, now, log: Vec::new(), notices: Vec::new(), aborts: 0, wake: Wake::Input };
+        rig.sender.put(now, endpoint("acme")).unwrap();
+        assert!(rig.drain().is_empty());
+        rig
+    }
+
+    fn publish(&mut self, id: &str) -> Vec<Transmit> {
+        let event = Event::json_bytes("order.paid", Bytes::from_static(b"{\"id\":1}")).unwrap().id(id);
+        self.sender.publish(self.now, event).unwrap();
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<Transmit> {
+        let mut sent = Vec::new();
+        loop {
+            match self.sender.poll_output() {
+                Output::Persist(batch) => {
+                    self.log.extend(Frames::new(batch.bytes().clone()).map(Result::unwrap));
+                    self.sender.handle(self.now, Input::Persisted(batch.last()));
+                }
+                Output::Transmit(transmit) => sent.push(transmit),
+                Output::Notice(notice) => self.notices.push(notice),
+                Output::Abort(_) => self.aborts += 1,
+                Output::Load(_) | Output::Snapshot(_) | Output::Reclaim(_) => panic!("nothing asks for this yet"),
+                Output::Wait(Wake::Ready) => {}
+                Output::Wait(wake) => {
+                    self.wake = wake;
+                    return sent;
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, transmit: &Transmit, reply: Reply) -> Vec<Transmit> {
+        self.sender.handle(self.now, Input::Completed { attempt: transmit.attempt(), outcome: Ok(reply) });
+        self.drain()
+    }
+
+    fn advance(&mut self, by: Duration) -> Vec<Transmit> {
+        self.now = self.now.advanced(by);
+        self.sender.handle(self.now, Input::Tick);
+        self.drain()
+    }
+
+    fn fate(&self, event: &str) -> Option<Fate> {
+        let report = self.sender.report(&TenantId::default(), &id(event))?;
+        report.deliveries.first().map(|delivery| delivery.fate)
+    }
+
+    fn settle(&mut self) {
+        self.advance(Duration::from_secs(1));
+        assert!(self.sender.is_settled());
+        assert_eq!((self.sender.in_flight(), self.sender.pending(), self.sender.resident()), (0, 0, 0));
+    }
+}
+
+fn endpoint(id: &str) -> Endpoint {
+    Endpoint::new(id, "https://hooks.acme.com/hooks").events(["order.**"]).secret(SECRET)
+}
+
+fn id(id: &str) -> EventId {
+    EventId::new(id).unwrap()
+}
+
+fn acme() -> EndpointKey {
+    EndpointKey::new("acme").unwrap()
+}
+
+#[test]
+fn an_event_goes_out_once_it_is_durable_and_settles() {
+    let mut rig = Rig::new();
+    let event = Event::json_bytes("order.paid", Bytes::from_static(b"1")).unwrap().id("a");
+    let receipt = rig.sender.publish(rig.now, event.clone()).unwrap();
+    let Output::Persist(batch) = rig.sender.poll_output() else { panic!("the record goes first") };
+    assert!(matches!(rig.sender.poll_output(), Output::Wait(Wake::Input)));
+    rig.sender.handle(rig.now, Input::Persisted(batch.last()));
+    let sent = rig.drain();
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].number(), sent[0].event()), (1, &id("a")));
+    assert_eq!(rig.fate("a"), Some(Fate::InFlight));
+    assert!(rig.complete(&sent[0], Reply::new(204)).is_empty());
+    rig.settle();
+    assert_eq!(rig.fate("a"), Some(Fate::Delivered));
+    assert!(rig.notices.iter().any(|notice| matches!(notice, Notice::Settled { .. })));
+    let again = rig.sender.publish(rig.now, event).unwrap();
+    assert_eq!((again.fresh, again.seq), (false, receipt.seq));
+}
+
+#[test]
+fn a_failure_is_tried_again_when_it_is_due_and_not_before() {
+    let mut rig = Rig::new();
+    let sent = rig.publish("a");
+    assert!(rig.complete(&sent[0], Reply::new(500)).is_empty());
+    let due = rig.sender.schedule(&id("a"), &acme()).unwrap()[1];
+    assert!(rig.advance(due - Duration::from_millis(1)).is_empty());
+    // Timers are exact to the next millisecond, and never early.
+    let again = rig.advance(Duration::from_millis(2));
+    assert_eq!(again[0].number(), 2);
+    rig.complete(&again[0], Reply::new(200));
+    rig.settle();
+    assert_eq!(rig.sender.stats().tally.delivered, 1);
+}
+
+#[test]
+fn a_throttled_endpoint_rests_as_a_whole() {
+    let mut rig = Rig::new();
+    let first = rig.publish("a");
+    assert!(rig.complete(&first[0], Reply::new(429).header("retry-after", b"120")).is_empty());
+    assert!(rig.publish("b").is_empty());
+    assert!(rig.advance(Duration::from_secs(119)).is_empty());
+    let both = rig.advance(Duration::from_secs(1));
+    assert_eq!(both.len(), 2);
+    for transmit in &both {
+        rig.complete(transmit, Reply::new(204));
+    }
+    rig.settle();
+}
+
+#[test]
+fn a_gone_endpoint_gets_nothing_more() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.publish("a"), rig.publish("b"));
+    rig.complete(&a[0], Reply::new(410));
+    assert!(matches!(rig.sender.endpoint(&acme()).unwrap().state, State::Gone { .. }));
+    assert_eq!(rig.aborts, 1, "what is in flight is aborted");
+    rig.complete(&b[0], Reply::new(204));
+    assert!(rig.publish("c").is_empty());
+    rig.settle();
+    assert_eq!(rig.sender.stats().tally.discarded, 2);
+}
+
+#[test]
+fn a_paused_endpoint_holds_and_a_resumed_one_lets_go() {
+    let mut rig = Rig::new();
+    rig.sender.pause(rig.now, &acme()).unwrap();
+    assert!(rig.publish("a").is_empty());
+    rig.sender.resume(rig.now, &acme()).unwrap();
+    let sent = rig.drain();
+    assert_eq!(sent.len(), 1);
+    rig.complete(&sent[0], Reply::new(204));
+    rig.settle();
+}
+
+#[test]
+fn a_disabled_endpoint_is_held_for_72_hours() {
+    let mut rig = Rig::new();
+    let sent = rig.publish("a");
+    rig.complete(&sent[0], Reply::new(500));
+    rig.sender.disable(rig.now, &acme()).unwrap();
+    assert!(rig.publish("b").is_empty());
+    assert!(rig.advance(Duration::from_secs(72 * 3600 - 1)).is_empty());
+    assert_eq!(rig.sender.pending(), 1);
+    assert!(rig.advance(Duration::from_secs(1)).is_empty());
+    rig.settle();
+    assert_eq!(rig.sender.stats().tally.discarded, 1);
+}
+
+#[test]
+fn removing_aborts_and_discards() {
+    let mut rig = Rig::new();
+    let sent = rig.publish("a");
+    rig.sender.remove(rig.now, &acme()).unwrap();
+    assert!(rig.drain().is_empty());
+    assert_eq!(rig.aborts, 1);
+    rig.sender.handle(rig.now, Input::Completed { attempt: sent[0].attempt(), outcome: Err(TransportError::Aborted) });
+    rig.drain();
+    rig.settle();
+    assert!(rig.sender.endpoint(&acme()).is_none());
+}
+
+#[test]
+fn cancelling_aborts_and_discards() {
+    let mut rig = Rig::new();
+    let _flying = rig.publish("a");
+    rig.sender.cancel(rig.now, &TenantId::default(), &id("a")).unwrap();
+    assert!(rig.drain().is_empty());
+    assert_eq!(rig.aborts, 1);
+    assert!(rig.advance(Duration::from_secs(5)).is_empty());
+    rig.settle();
+    assert_eq!(rig.sender.stats().tally.discarded, 1);
+}
+
+#[test]
+fn an_attempt_that_nobody_reports_is_overdue() {
+    let mut rig = Rig::new();
+    let sent = rig.publish("a");
+    assert!(rig.advance(Duration::from_secs(25)).is_empty());
+    assert_eq!((rig.aborts, rig.sender.in_flight()), (1, 1));
+    // A late success still counts while the delivery waits.
+    rig.complete(&sent[0], Reply::new(204));
+    rig.settle();
+    assert_eq!(rig.sender.stats().late, 1);
+}
+
+#[test]
+fn closing_waits_for_what_is_in_flight() {
+    let mut rig = Rig::new();
+    let sent = rig.publish("a");
+    rig.sender.close(rig.now, Close::Drain);
+    assert!(rig.drain().is_empty());
+    let event = Event::json_bytes("order.paid", Bytes::from_static(b"1")).unwrap().id("b");
+    assert!(matches!(rig.sender.publish(rig.now, event), Err(Refused::Closed(_))));
+    assert_eq!(rig.sender.life(), Life::Closing);
+    rig.complete(&sent[0], Reply::new(204));
+    assert_eq!((rig.sender.life(), rig.wake), (Life::Closed, Wake::Closed));
+    assert_eq!(rig.sender.pause(rig.now, &acme()), Err(CommandError::Closed));
+}
+
+#[test]
+fn a_restored_machine_goes_on_where_the_log_ends() {
+    let mut rig = Rig::new();
+    let (a, _b) = (rig.publish("a"), rig.publish("b"));
+    rig.complete(&a[0], Reply::new(500));
+    let due = rig.sender.schedule(&id("a"), &acme()).unwrap()[1];
+    rig.sender.close(rig.now, Close::Now);
+    rig.drain();
+    let log = std::mem::take(&mut rig.log);
+    rig.now = Now { mono: Instant::ORIGIN, wall: rig.now.wall.saturating_add(Duration::from_secs(1)) };
+    rig.sender = log.iter().cloned().fold(Restore::new(Config::new()), Restore::record).finish(rig.now).unwrap();
+    rig.log = log;
+    assert_eq!(rig.sender.incarnation(), 2);
+    let sent = rig.drain();
+    assert_eq!(sent.len(), 1, "b was in flight, and nobody knows how it went");
+    assert_eq!((sent[0].number(), sent[0].event()), (1, &id("b")));
+    rig.complete(&sent[0], Reply::new(204));
+    let sent = rig.advance(due);
+    assert_eq!((sent[0].number(), sent[0].event()), (2, &id("a")));
+    rig.complete(&sent[0], Reply::new(204));
+    rig.settle();
+}
