@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
-use mio::{Poll, Waker};
+use mio::{Poll, Token, Waker};
 use postrider_core::sender::Sender;
 use postrider_testkit::driver_suite::{Session, Suite};
 
@@ -13,12 +13,12 @@ use postrider_testkit::driver_suite::{Session, Suite};
 #[expect(dead_code, reason = "its `main` is for those who run it")]
 mod custom_runtime;
 
-use custom_runtime::{Clock, WAKER, drive};
+use custom_runtime::{Clock, drive};
 
 fn run(session: Session) -> Sender {
     let clock = Clock(Instant::now());
-    let poll = Poll::new().unwrap();
-    let waker = Arc::new(Waker::new(poll.registry(), WAKER).unwrap());
+    let poll = Poll::new().expect("there is a descriptor left");
+    let waker = Arc::new(Waker::new(poll.registry(), Token(usize::MAX)).expect("there is a descriptor left"));
     let (sender, commands) = channel();
     thread::spawn(move || {
         for command in session.commands {

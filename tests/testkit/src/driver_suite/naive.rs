@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{RecvTimeoutError, Sender as Tell, channel};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -68,8 +68,11 @@ pub(super) fn drive(session: Session, fault: Fault) -> Sender {
     let mut turns = 0_u64;
     let mut now = move || {
         turns += 1;
-        let back =
-            if fault == Fault::ClockGoesBack && turns % 2 == 0 { Duration::from_micros(50) } else { Duration::ZERO };
+        let back = if fault == Fault::ClockGoesBack && turns.is_multiple_of(2) {
+            Duration::from_micros(50)
+        } else {
+            Duration::ZERO
+        };
         Now { mono: Mono::ORIGIN.saturating_add(start.elapsed().saturating_sub(back)), wall: rig::wall() }
     };
     let shop = Arc::new(Shop { start, fault, tls: client(roots), idle: Mutex::default() });
@@ -308,7 +311,10 @@ impl Shop {
             let mut piece = [0; 16 * 1024];
             match stream.read(&mut piece) {
                 Ok(0) => Err(E::Closed),
-                Ok(count) => Ok(buf.extend_from_slice(&piece[..count])),
+                Ok(count) => {
+                    buf.extend_from_slice(&piece[..count]);
+                    Ok(())
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     Err(E::TimedOut(phase))
                 }
