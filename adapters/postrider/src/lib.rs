@@ -11,7 +11,7 @@
 //! use std::time::Duration;
 //!
 //! let sender = Sender::volatile()?;
-//! let acme = sender.put(Endpoint::new("acme", "https://acme.example/hooks").events(["order.**"])).await?;
+//! let acme = sender.put(Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.**"])).await?;
 //! if let Some(secret) = acme.created() {
 //!     println!("show this to the customer once: {}", secret.reveal());
 //! }

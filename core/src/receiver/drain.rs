@@ -6,14 +6,6 @@ use super::{Life, Receiver, Stage};
 use crate::limits;
 use crate::wake::Wake;
 
-/// What one step of a drain came to.
-enum Step {
-    Effect(RecvOutput),
-    /// Something was done that shows later.
-    Worked,
-    Nothing,
-}
-
 impl Receiver {
     /// The next effect. Call it until it says [`RecvOutput::Wait`]; any number of facts and commands may come in
     /// between.
@@ -27,65 +19,56 @@ impl Receiver {
                     return self.wait(Wake::Ready);
                 }
             }
-            match self.step() {
-                Step::Effect(output) => {
-                    self.budget -= 1;
-                    return output;
-                }
-                Step::Worked => self.budget -= 1,
-                Step::Nothing => {
-                    self.budget = limits::DRAIN_BUDGET;
-                    let wake = self.wake();
-                    return self.wait(wake);
-                }
+            if self.work() {
+                self.budget -= 1;
+            } else if let Some(output) = self.effect() {
+                self.budget -= 1;
+                return output;
+            } else {
+                self.budget = limits::DRAIN_BUDGET;
+                let wake = self.wake();
+                return self.wait(wake);
             }
         }
     }
 
-    /// One step, the most urgent first: time, then what frees connections, then what is told, then what starts.
-    fn step(&mut self) -> Step {
-        match self.life {
-            Life::Running | Life::Closing => {}
-            Life::Closed => return Step::Nothing,
-        }
+    /// One step that shows later: a delivery whose time is over, or the end.
+    fn work(&mut self) -> bool {
         if self.expire() {
-            return Step::Worked;
+            return true;
         }
+        let finished = self.is_finished();
+        if finished {
+            self.life = Life::Closed;
+        }
+        finished
+    }
+
+    /// The most urgent effect: what frees connections, then what is told, then what starts.
+    fn effect(&mut self) -> Option<RecvOutput> {
         if let Some((_, response)) = self.answers.pop_first() {
             self.exchanges.remove(&response.exchange);
-            return Step::Effect(RecvOutput::Respond(response));
+            return Some(RecvOutput::Respond(response));
         }
         if let Some(notice) = self.next_notice() {
-            return Step::Effect(RecvOutput::Notice(notice));
+            return Some(RecvOutput::Notice(notice));
         }
         if self.can_deliver() {
-            let (_, delivery) = self.ready.pop_first().expect("there is one to deliver");
-            return Step::Effect(RecvOutput::Deliver(delivery));
+            return self.ready.pop_first().map(|(_, delivery)| RecvOutput::Deliver(delivery));
         }
-        if let Some((_, exchange)) = self.reads.pop_first() {
-            let stage = self.exchanges.get_mut(&exchange).expect("an exchange that ends takes its read along");
-            if let Stage::Reading { asking, .. } = stage {
-                *asking = None;
-            }
-            return Step::Effect(RecvOutput::ReadBody { exchange, cap: self.limits.body });
+        let (_, exchange) = self.reads.pop_first()?;
+        match self.exchanges.get_mut(&exchange).expect("an exchange that ends takes its read along") {
+            Stage::Reading { asking, .. } => *asking = None,
+            Stage::Waiting(_) | Stage::Answered(_) => {}
         }
-        if self.is_finished() {
-            self.life = Life::Closed;
-            return Step::Worked;
-        }
-        Step::Nothing
+        Some(RecvOutput::ReadBody { exchange, cap: self.limits.body })
     }
 
     /// Whether another step would do something.
     fn has_work(&self) -> bool {
-        match self.life {
-            Life::Running | Life::Closing => {}
-            Life::Closed => return false,
-        }
         self.claims.wake().is_some_and(|at| at <= self.now.mono)
             || !self.answers.is_empty()
-            || !self.notices.queue.is_empty()
-            || self.notices.folded > 0
+            || !self.notices.is_empty()
             || self.can_deliver()
             || !self.reads.is_empty()
             || self.is_finished()
@@ -128,7 +111,8 @@ impl Receiver {
 
     /// Whether it was told to close and owes nothing more.
     fn is_finished(&self) -> bool {
-        self.life == Life::Closing && self.exchanges.is_empty() && self.claims.in_progress() == 0
+        let owes_nothing = self.exchanges.is_empty() && self.claims.in_progress() == 0 && self.notices.is_empty();
+        self.life == Life::Closing && owes_nothing
     }
 
     fn next_notice(&mut self) -> Option<RecvNotice> {

@@ -2,7 +2,7 @@
 //!
 //! The same three verbs and the same laws as the sender's. The adapter says what arrived and asks what to do; the
 //! application takes deliveries and says what came of them. Whoever wants no more than to check a signature needs no
-//! machine: [`Verifier`](crate::signing::standard::Verifier).
+//! machine: [`Verifier`].
 //!
 //! ```text
 //!   Head ──405, 413, 503──> Respond
@@ -77,7 +77,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::Method;
 
 pub use crate::wake::Wake;
 pub use config::{ReceiverConfig, ReceiverLimits, Success};
@@ -265,7 +265,7 @@ impl Receiver {
         } else if !self.has_credit() {
             self.answer(exchange, Reason::NoCredit);
         } else {
-            let asking = self.effect();
+            let asking = self.next_number();
             self.reads.insert(asking, exchange);
             self.exchanges.insert(exchange, Stage::Reading { head, asking: Some(asking) });
         }
@@ -280,7 +280,7 @@ impl Receiver {
             Ok(verified) => verified,
             Err(why) => {
                 self.tell(RecvNotice::Unverified { exchange, why });
-                let malformed = why.status_hint() == StatusCode::BAD_REQUEST;
+                let malformed = why.status_hint() == 400;
                 return self.answer(exchange, if malformed { Reason::Malformed } else { Reason::Unverified });
             }
         };
@@ -383,13 +383,13 @@ impl Receiver {
 
     fn answer(&mut self, exchange: ExchangeId, reason: Reason) {
         self.stats.refused.count(reason);
-        let answer = self.effect();
+        let answer = self.next_number();
         self.answers.insert(answer, Response { exchange, reason, success: self.success });
         self.exchanges.insert(exchange, Stage::Answered(answer));
     }
 
-    /// The number of the next effect.
-    fn effect(&mut self) -> u64 {
+    /// The number of the next effect of an exchange.
+    fn next_number(&mut self) -> u64 {
         self.effects += 1;
         self.effects
     }
@@ -420,6 +420,12 @@ impl Receiver {
         } else {
             self.notices.folded += 1;
         }
+    }
+}
+
+impl Notices {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.folded == 0
     }
 }
 

@@ -511,7 +511,6 @@ struct World {
     /// When a delivery of an id ended for good, and whether it was done.
     over: BTreeMap<String, (Instant, bool)>,
     fulfilled: BTreeSet<String>,
-    closed: bool,
     turn: u32,
 }
 
@@ -532,7 +531,6 @@ impl World {
             in_progress: BTreeMap::new(),
             over: BTreeMap::new(),
             fulfilled: BTreeSet::new(),
-            closed: false,
             turn: 0,
         }
     }
@@ -587,7 +585,7 @@ impl World {
         };
         // One that is signed now may be too old when its body comes; then it may only be refused.
         let signed = (kind < 20).then(|| id.into());
-        if !self.closed {
+        if self.machine.life() != Life::Closed {
             self.open.entry(exchange).or_insert(Seen::Head(signed));
         }
         self.feed(RecvInput::Head { exchange: ExchangeId::new(exchange), head });
@@ -606,10 +604,11 @@ impl World {
 
     fn processed(&mut self, nth: usize, result: Processed) {
         let Some((delivery, id)) = self.made.iter().rev().nth(nth).cloned() else { return };
-        // Facts settle what they are about before anything else, so a deadline that has passed unseen is no matter.
-        let late = self.machine.stats().late;
+        // Whether it had timed out is not seen from here before the notice has been polled.
+        let stale = self.machine.stats().stale;
         self.feed(RecvInput::Processed { delivery, result });
-        let counts = self.in_progress.remove(&delivery).is_some() || self.machine.stats().late > late;
+        self.in_progress.remove(&delivery);
+        let counts = self.machine.stats().stale == stale && self.machine.life() != Life::Closed;
         match result {
             Processed::Later { .. } => {}
             Processed::Done | Processed::Refuse if !counts => {}
@@ -692,7 +691,6 @@ impl World {
             Wake::Input => assert!(self.in_progress.is_empty(), "a delivery in progress has a deadline"),
             Wake::Closed => {
                 assert!(self.open.is_empty() && self.in_progress.is_empty(), "all is answered");
-                self.closed = true;
             }
         }
         assert!(
