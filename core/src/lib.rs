@@ -97,6 +97,7 @@ pub mod response;
 pub mod retry;
 pub mod signing;
 
-// The machines.
+// The machines, and why they are so.
+pub mod manual;
 pub mod receiver;
 pub mod sender;

@@ -4,6 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use postrider_core::event::Event;
 use postrider_core::registration::{Endpoint, Policy};
 use postrider_core::secret::Secret;
@@ -13,6 +18,7 @@ use postrider_driver::Clock;
 use postrider_driver::tls::Roots;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 /// A whole response.
@@ -144,4 +150,24 @@ pub(crate) fn attempts(clock: Clock, endpoint: Endpoint, count: usize) -> Vec<Tr
             Output::Load(_) | Output::Snapshot(_) | Output::Reclaim(_) | Output::Abort(_) | Output::Notice(_) => {}
         }
     }
+}
+
+/// A server that speaks HTTP/2 over TLS and answers 200 with the version and authority that it saw.
+pub(crate) async fn h2_server(mut config: ServerConfig) -> Server {
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    Server::start(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+                assert!(!request.headers().contains_key("host") && !request.headers().contains_key("connection"));
+                let line = format!("{:?} {}", request.version(), request.uri());
+                Ok::<_, std::convert::Infallible>(hyper::Response::new(Full::new(Bytes::from(line))))
+            });
+            // Ends when the client hangs up.
+            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        }
+    })
+    .await
 }

@@ -1,6 +1,7 @@
 //! The sender as applications use it, against receivers on the loopback interface.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,22 +15,25 @@ use hyper_util::rt::TokioIo;
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, TenantId};
 use postrider_core::registration::{Endpoint, Policy};
-use postrider_core::response::{Outcome, TransportError};
+use postrider_core::response::{Denial, Outcome, TransportError};
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Close, Config, Input, Life, Notice, Refused, Sender as Machine};
 use postrider_core::signing::standard::Verifier;
-use postrider_driver::{Carry as _, Clock, Error, PublishError, SettledError};
+use postrider_driver::{Carry as _, Clock, Error, PublishError, Resolver, SettledError};
 use postrider_journal::MemoryLog;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use crate::fixture::{OK, Server, read_request, secret};
+use crate::fixture::{OK, Server, certificate, h2_server, read_request, secret};
 use crate::{MachineCommand, Notices, Sender, run_machine};
 
 /// Nothing here takes this long unless it hangs.
 const LONG: Duration = Duration::from_secs(20);
+
+/// A socket is freed within 100 ms; a busy machine gets some more.
+const SOON: Duration = Duration::from_millis(500);
 
 fn sender() -> Sender {
     Sender::builder().policy(Policy::development()).volatile().unwrap()
@@ -111,6 +115,38 @@ async fn a_failure_says_why() {
 }
 
 #[tokio::test]
+async fn a_receiver_is_found_and_trusted_as_the_builder_says() {
+    let (config, roots) = certificate("receiver.example");
+    let server = h2_server(config).await;
+    let resolver = Resolver::by(|host, _| {
+        assert_eq!(host, "receiver.example");
+        Ok(vec![Ipv4Addr::LOCALHOST.into()])
+    });
+    let builder = Sender::builder().policy(Policy::development()).roots(roots).resolver(resolver);
+    let sender = builder.volatile().unwrap();
+    sender.put(once(&format!("https://receiver.example:{}/", server.addr.port()))).await.unwrap();
+    for id in ["first", "second"] {
+        let receipt = sender.publish(event(id)).await.unwrap();
+        let report = timeout(LONG, sender.settled(receipt.event())).await.unwrap().unwrap();
+        assert_eq!(report.tally.delivered, 1, "{report}");
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_public_name_that_leads_inside_is_not_dialled() {
+    let (config, roots) = certificate("receiver.net");
+    let server = h2_server(config).await;
+    let resolver = Resolver::by(|_, _| Ok(vec![Ipv4Addr::new(10, 0, 0, 1).into(), Ipv4Addr::LOCALHOST.into()]));
+    let sender = Sender::builder().roots(roots).resolver(resolver).volatile().unwrap();
+    sender.put(once(&format!("https://receiver.net:{}/", server.addr.port()))).await.unwrap();
+    let receipt = sender.publish(event("order")).await.unwrap();
+    let report = timeout(LONG, sender.settled(receipt.event())).await.unwrap().unwrap();
+    assert_eq!(report.deliveries[0].failure, Some(TransportError::Denied(Denial::Address)), "{report}");
+    assert_eq!(server.accepted(), 0);
+}
+
+#[tokio::test]
 async fn an_unknown_event_settles_at_once() {
     let unknown = EventId::new("unknown").unwrap();
     assert_eq!(sender().settled(&unknown).await, Err(SettledError::Unknown(unknown)));
@@ -165,7 +201,7 @@ async fn removing_an_endpoint_frees_its_sockets() {
     let receipt = sender.publish(event("order")).await.unwrap();
     assert_eq!(timeout(LONG, told.recv()).await, Ok(Some("read")));
     sender.remove(&EndpointKey::new("acme").unwrap()).await.unwrap();
-    assert_eq!(timeout(Duration::from_millis(100), told.recv()).await, Ok(Some("closed")));
+    assert_eq!(timeout(SOON, told.recv()).await, Ok(Some("closed")));
     let report = timeout(LONG, sender.settled(receipt.event())).await.unwrap().unwrap();
     assert_eq!(report.tally.discarded, 1, "{report}");
 }
@@ -220,7 +256,7 @@ async fn the_last_handle_closes() {
     assert_eq!(timeout(LONG, told.recv()).await, Ok(Some("read")));
     assert!(timeout(Duration::from_millis(50), told.recv()).await.is_err(), "there was another handle");
     drop(other);
-    assert_eq!(timeout(Duration::from_millis(100), told.recv()).await, Ok(Some("closed")));
+    assert_eq!(timeout(SOON, told.recv()).await, Ok(Some("closed")));
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ impl Sender {
                     return self.wait(Wake::Ready);
                 }
             }
+            self.stats.steps += 1;
             match self.step() {
                 Step::Effect(output) => {
                     self.budget -= 1;

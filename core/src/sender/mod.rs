@@ -107,6 +107,8 @@ pub struct Sender {
     policy: Arc<Policy>,
     seed: Seed,
     incarnation: u32,
+    /// The record that says so.
+    opened: JournalSeq,
     now: Now,
     phase: Stage,
     /// It is being folded from its records: nothing is indexed, timed or issued yet.
@@ -194,6 +196,8 @@ pub struct Stats {
     pub waits: u64,
     /// Payloads read back.
     pub loaded: u64,
+    /// Steps that drains took: the work of the machine, counted. An idle poll takes one.
+    pub steps: u64,
 }
 
 /// Notices on their way out, each behind the record that makes it true.
@@ -220,6 +224,7 @@ impl Sender {
             policy: Arc::new(config.policy),
             seed,
             incarnation: 0,
+            opened: JournalSeq::ZERO,
             now,
             phase: Stage::Running,
             restoring: false,
@@ -248,7 +253,7 @@ impl Sender {
     fn open(&mut self, incarnation: u32) {
         self.incarnation = incarnation;
         let at = self.now.wall;
-        self.record(&Record::Opened { incarnation, at });
+        self.opened = self.record(&Record::Opened { incarnation, at });
     }
 
     /// Takes note of something that has happened. Never refused: what is stale is counted and dropped, and after the

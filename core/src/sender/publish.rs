@@ -307,7 +307,7 @@ impl Sender {
             cursor: Some(cursor),
             through: 0,
             unmarked: 0,
-            skip: None,
+            skip: alloc::collections::BTreeSet::new(),
             deliveries: List::new(),
             stalled: List::new(),
             in_flight: 0,

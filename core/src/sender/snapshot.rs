@@ -125,7 +125,7 @@ impl Sender {
         self.snapshots.since = 0;
         self.snapshots.number += 1;
         let begin = self.outbox.last();
-        let oldest = self.jobs.by_seq.first_key_value().map_or(begin.next(), |(seq, _)| *seq);
+        let oldest = self.jobs.by_seq.first_key_value().map_or_else(|| begin.next(), |(seq, _)| *seq);
         let mut current = Current {
             begin,
             oldest,
@@ -214,7 +214,7 @@ impl Sender {
             cancelled: job.cancelled,
             accepted: Accepted { payload: Bytes::new(), ..(*job.rest).clone() },
             payload_len: job.payload_len,
-            done: job.skip.as_ref().map(|skip| skip.range(job.through + 1..).copied().collect()).unwrap_or_default(),
+            done: job.skip.range(job.through + 1..).copied().collect(),
         }));
         self.add(current, &record);
     }

@@ -42,7 +42,8 @@ fn events() -> Vec<Event> {
 /// An event with what is known to break signatures: escapes, other alphabets, numbers of every form, deep and empty.
 fn generated(n: usize) -> Event {
     let text = "\u{e9}\u{4f60}\u{1f4ee} \" \\ / \u{7f}\u{2028}".repeat(n % 7);
-    let data = serde_json::json!({ "n": n, "text": text, "big": u64::MAX, "small": 1e-9, "none": null, "deep": [[[{}]]] });
+    let data =
+        serde_json::json!({ "n": n, "text": text, "big": u64::MAX, "small": 1e-9, "none": null, "deep": [[[{}]]] });
     Event::json(format!("generated.kind{}.made", n % 5), &data).expect("a good event").id(format!("generated-{n}"))
 }
 
@@ -123,7 +124,8 @@ fn what_the_blocking_driver_signs_is_accepted_by_independent_libraries() {
     for n in 0..ENDPOINTS {
         sender.put(endpoint(&capture, n)).expect("a good endpoint");
     }
-    let receipts: Vec<_> = sender.publish_all(events()).into_iter().map(|receipt| receipt.expect("it is accepted")).collect();
+    let receipts: Vec<_> =
+        sender.publish_all(events()).into_iter().map(|receipt| receipt.expect("it is accepted")).collect();
     let reports: Vec<_> = receipts
         .iter()
         .map(|receipt| sender.settled_within(receipt.event(), Duration::from_secs(60)).expect("it ends"))

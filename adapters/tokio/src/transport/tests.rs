@@ -19,10 +19,9 @@ use postrider_driver::{Clock, Resolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 
 use super::Transport;
-use crate::fixture::{OK, Server, attempts, certificate, read_request, secret};
+use crate::fixture::{OK, Server, attempts, certificate, h2_server, read_request, secret};
 
 /// A transport with its clock, and a machine's worth of attempts.
 struct Bench {
@@ -352,28 +351,8 @@ async fn a_dropped_attempt_frees_its_socket_at_once() {
     });
     assert_eq!(hung_up.recv().await, Some("read"));
     task.abort();
-    let closed = tokio::time::timeout(Duration::from_millis(100), hung_up.recv()).await;
+    let closed = tokio::time::timeout(Duration::from_millis(500), hung_up.recv()).await;
     assert_eq!(closed, Ok(Some("closed")));
-}
-
-/// A server that speaks HTTP/2 over TLS and answers 200 with the version and authority that it saw.
-async fn h2_server(mut config: ServerConfig) -> Server {
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    Server::start(move |stream, _| {
-        let acceptor = acceptor.clone();
-        async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
-                assert!(!request.headers().contains_key("host") && !request.headers().contains_key("connection"));
-                let line = format!("{:?} {}", request.version(), request.uri());
-                Ok::<_, std::convert::Infallible>(hyper::Response::new(Full::new(Bytes::from(line))))
-            });
-            // Ends when the client hangs up.
-            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-        }
-    })
-    .await
 }
 
 #[tokio::test]
