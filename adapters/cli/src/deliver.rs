@@ -16,7 +16,7 @@ use crate::driver::{self, Driver, Kind};
 use crate::dry_run;
 use crate::endpoints::{self, Entry};
 use crate::events::Lines;
-use crate::exit::{Exit, Fault, Refusal};
+use crate::exit::{Exit, Fault, Refusal, complain};
 use crate::summary::Summary;
 use crate::target::Allowed;
 use crate::tracker::{self, Tracker};
@@ -24,8 +24,8 @@ use crate::tracker::{self, Tracker};
 /// Deliver events, one JSON object a line, to endpoints; exit 0 all delivered, 1 some not (listed), 2 bad input
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The endpoints: [[endpoint]] tables with id, url, secret or secrets, events; optionally headers, schedule,
-    /// timeout, concurrency, tenant, encoding
+    /// The endpoints: a list of TOML tables named endpoint, with id, url, secret or secrets, events; optionally
+    /// headers, schedule, timeout, concurrency, tenant, encoding
     #[arg(long, value_name = "FILE.toml")]
     endpoints: PathBuf,
     /// The events: type, and optionally id, timestamp, data, tenant, key; or CloudEvents; - is stdin
@@ -225,6 +225,6 @@ impl Notes {
     }
 
     fn say(&self, text: &str) {
-        self.progress.suspend(|| eprintln!("{text}"));
+        self.progress.suspend(|| complain!("{text}"));
     }
 }

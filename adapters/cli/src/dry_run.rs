@@ -11,7 +11,7 @@ use postrider_core::time::{Instant, Now};
 
 use crate::endpoints::Entry;
 use crate::events::Lines;
-use crate::exit::{Exit, Refusal};
+use crate::exit::{Exit, Refusal, complain};
 use crate::sign::now;
 
 /// Entries asked for at once.
@@ -37,7 +37,7 @@ pub(crate) fn run(
         match next {
             Ok((line, event)) => show(&machine, &event, line, json, &mut out)?,
             Err(fault) => {
-                eprintln!("error: {fault}");
+                complain!("error: {fault}");
                 exit = Exit::Failed;
             }
         }

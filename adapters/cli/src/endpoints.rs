@@ -102,8 +102,8 @@ impl Reader<'_> {
         let faults = self.faults.len();
         let id = self.required(value, table, "id");
         let url = self.required(value, table, "url");
-        for key in ["events", "secret"] {
-            if !table.contains_key(key) && !(key == "secret" && table.contains_key("secrets")) {
+        for (key, instead) in [("events", "events"), ("secret", "secrets")] {
+            if !table.contains_key(key) && !table.contains_key(instead) {
                 self.fault(value.span(), Some(key), missing(key));
             }
         }
@@ -283,7 +283,7 @@ impl Reader<'_> {
 /// The text of an error without the key that it begins with, because ours is more exact.
 fn reason(error: &EndpointError) -> String {
     let text = error.to_string();
-    text.split_once(": ").map_or(text.clone(), |(_, why)| why.to_string())
+    text.split_once(": ").map_or_else(|| text.clone(), |(_, why)| why.to_string())
 }
 
 fn missing(key: &str) -> String {

@@ -241,6 +241,7 @@ fn is_json(content_type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn read(text: &str) -> Vec<Result<(u64, Event), Fault>> {
         let mut lines = Lines::new("e.ndjson", text.as_bytes());
@@ -258,6 +259,18 @@ mod tests {
         let (line, event) = events[0].as_ref().unwrap();
         assert_eq!((*line, event.payload().body().as_ref()), (2, data.as_bytes()));
         assert_eq!(event.event_id().unwrap().as_str(), "x");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics_and_none_swallows_the_next(line in "[ -~é]{0,80}", cut in any::<prop::sample::Index>()) {
+            let whole = r#"{"type":"a","id":"x","timestamp":"2026-11-21T07:26:00Z","data":[1,"\u00e9"],"key":"k"}"#;
+            for first in [line.as_str(), &whole[..cut.index(whole.len())]] {
+                let events = read(&format!("{first}\n{whole}\n"));
+                let (line, event) = events.last().unwrap().as_ref().unwrap();
+                prop_assert_eq!((*line, event.payload().body().as_ref()), (2, &br#"[1,"\u00e9"]"#[..]));
+            }
+        }
     }
 
     #[test]

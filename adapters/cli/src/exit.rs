@@ -4,6 +4,14 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+/// Says something on stderr. Where nobody listens there, it is not said.
+macro_rules! complain {
+    ($($text:tt)*) => {
+        _ = std::io::Write::write_fmt(&mut std::io::stderr().lock(), format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+pub(crate) use complain;
+
 /// How a command ended, when its arguments and its input were right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -80,7 +88,7 @@ pub(crate) fn code(result: Result<Exit, Refusal>) -> ExitCode {
         Err(refusal) if refusal.is_broken_pipe() => ExitCode::from(1),
         Err(refusal) => {
             for fault in &refusal.0 {
-                eprintln!("error: {fault}");
+                complain!("error: {fault}");
             }
             ExitCode::from(2)
         }

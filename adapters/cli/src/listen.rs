@@ -11,7 +11,7 @@ use postrider_core::secret::Secret;
 use postrider_core::signing::standard::{ID, TIMESTAMP, Verifier};
 use serde::Deserialize;
 
-use crate::exit::{Exit, Refusal};
+use crate::exit::{Exit, Refusal, complain};
 use crate::http::server::{Fault, Handler, serve};
 use crate::http::{Headers, Request, Response, header};
 use crate::sign::now;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     let listener = TcpListener::bind(args.addr).map_err(|why| Refusal::new(format!("--addr: {}: {why}", args.addr)))?;
     let url = format!("http://{}/", listener.local_addr()?);
     if verifier.is_none() {
-        eprintln!("warning: no --secret is given, so nothing is verified: anybody may have sent what is printed");
+        complain!("warning: no --secret is given, so nothing is verified: anybody may have sent what is printed");
     }
     let mut out = io::stdout().lock();
     if args.json {
@@ -79,13 +79,13 @@ struct Printer {
 impl Handler for Printer {
     fn answer(&self, request: Request, peer: SocketAddr) -> Response {
         if request.method != "POST" {
-            eprintln!("refused: {peer}: 405, {} is not POST", request.method);
+            complain!("refused: {peer}: 405, {} is not POST", request.method);
             return Response::new(405).header("allow", "POST").text("webhooks are sent with POST");
         }
         if let Some(verifier) = &self.verifier
             && let Err(why) = verifier.verify(&request.headers, &request.body, now())
         {
-            eprintln!("refused: {peer}: {}, {why}", why.status_hint());
+            complain!("refused: {peer}: {}, {why}", why.status_hint());
             return Response::new(why.status_hint()).text(why.wire_text());
         }
         // Held while printing, so that lines do not mix and exactly as many are printed as were asked for.
@@ -116,7 +116,7 @@ impl Handler for Printer {
     }
 
     fn refused(&self, peer: SocketAddr, why: Fault) {
-        eprintln!("refused: {peer}: {}, {}", why.status().unwrap_or_default(), why.text());
+        complain!("refused: {peer}: {}, {}", why.status().unwrap_or_default(), why.text());
     }
 }
 

@@ -9,7 +9,7 @@ use postrider_core::signing::standard::{TOLERANCE, Verifier};
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
 
-use crate::exit::{Exit, Refusal};
+use crate::exit::{Exit, Refusal, complain};
 use crate::sign::{now, time};
 
 /// Verify a body from stdin against its headers (Standard Webhooks v1); exit 0 valid, 1 invalid, 2 usage
@@ -59,17 +59,17 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         (Err(error), _) => error,
     };
     match &complaint {
-        Some(complaint) => eprintln!("invalid: {complaint}"),
-        None => eprintln!("invalid: {error}"),
+        Some(complaint) => complain!("invalid: {complaint}"),
+        None => complain!("invalid: {error}"),
     }
     if args.explain {
         let secrets: Vec<&str> = args.secret.iter().chain(&args.also).map(String::as_str).collect();
         let causes = diagnose(&verifier, &secrets, &args.headers, &body, now, &error);
         for cause in &causes {
-            eprintln!("cause: {cause}");
+            complain!("cause: {cause}");
         }
         if causes.is_empty() {
-            eprintln!("cause: none of the usual ones fits; another secret, or a body that was changed on the way");
+            complain!("cause: none of the usual ones fits; another secret, or a body that was changed on the way");
         }
     }
     Ok(Exit::Failed)

@@ -1,4 +1,5 @@
 //! `deliver` and `listen` together, over loopback, with both drivers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -65,6 +66,19 @@ fn many_events_reach_many_endpoints() {
 }
 
 #[test]
+fn more_endpoints_than_a_report_names_are_counted_right() {
+    let events = "{\"type\":\"a\"}\n".repeat(3);
+    for driver in DRIVERS {
+        let listener = Listener::start(&["--secret", SECRET, "--once", "240"]);
+        let endpoints: String = (0..80).map(|n| endpoint(&format!("e{n}"), &listener.url, ALL)).collect();
+        let ran = deliver(driver, &endpoints, &events, &["--concurrency", "8"]);
+        assert_eq!(ran.code, Some(0), "{driver}: {ran:?}");
+        assert_eq!(ran.out.matches(": 3 delivered; 3 attempts\n").count(), 80, "{driver}: {ran:?}");
+        assert_eq!(listener.finish().code, Some(0));
+    }
+}
+
+#[test]
 fn what_is_not_delivered_is_listed_and_ends_in_1() {
     for driver in DRIVERS {
         let failing = Listener::start(&["--secret", SECRET, "--status", "500"]);
@@ -88,6 +102,7 @@ fn what_is_not_delivered_is_listed_and_ends_in_1() {
         }
         assert!(ran.out.contains("\"delivered\":0,\"deliveries\":3"), "{ran:?}");
         assert!(ran.out.contains("\"attempts\":7,"), "three, three and one: {ran:?}");
+        assert!(ran.out.contains("\"failing\":{\"attempts\":3,"), "those before a retry count too: {ran:?}");
         let complaint = wrong.stop();
         assert!(complaint.contains("401, none of 1 signatures fits"), "{driver}: {complaint}");
         let lines = failing.stop();

@@ -1,4 +1,5 @@
 //! Bad input: refused before anything is sent, or named while everything else is delivered.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

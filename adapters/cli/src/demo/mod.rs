@@ -58,7 +58,7 @@ const SHOP: usize = 0;
 const PAYMENTS: usize = 1;
 const INVENTORY: usize = 2;
 
-/// After how long the failing receiver recovers.
+/// After how long the failing receiver recovers, from its first request on.
 const RECOVERY: Duration = Duration::from_millis(1500);
 /// How long it may go on without anything happening.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -137,7 +137,7 @@ impl<'d> Demo<'d> {
         demo.cast("inventory", "steady", SHOP, "order.placed", Mood::Steady, || Books::stock(orders))?;
         demo.cast("shop", "steady", PAYMENTS, "payment.completed", Mood::Steady, Books::payments)?;
         demo.cast("alerts", "steady", INVENTORY, "stock.*", Mood::Steady, Books::log)?;
-        demo.cast("analytics", "503 at first", SHOP, "order.**", Mood::FailsUntil(RECOVERY), Books::log)?;
+        demo.cast("analytics", "503 at first", SHOP, "order.**", Mood::FailsFor(RECOVERY), Books::log)?;
         demo.cast("archive", "slow", SHOP, "**", Mood::Slow(slowness(orders)), Books::log)?;
         demo.cast("partner", "new key", SHOP, "order.*", Mood::Steady, Books::log)?;
         demo.cast("old-crm", "410", SHOP, "order.**", Mood::Gone, Books::log)?;
@@ -166,7 +166,7 @@ impl<'d> Demo<'d> {
         receiver.trust(&[&secret]);
         let poller = match mood {
             Mood::Gone => None,
-            Mood::Steady | Mood::FailsUntil(_) | Mood::Slow(_) => {
+            Mood::Steady | Mood::FailsFor(_) | Mood::Slow(_) => {
                 // Pollers do not all begin at the same moment, as they would not.
                 let offset = polled::EVERY * u32::try_from(place).unwrap_or(0) / 7;
                 let (_, addr) = self.sources[source];

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postrider_core::secret::Secret;
 use postrider_core::signing::standard::Verifier;
@@ -21,8 +21,8 @@ use crate::sign::now;
 pub(crate) enum Mood {
     /// It takes what comes.
     Steady,
-    /// It answers 503 with `Retry-After: 1` until this long after the beginning.
-    FailsUntil(Duration),
+    /// It answers 503 with `Retry-After: 1` for this long, from the first request on.
+    FailsFor(Duration),
     /// It takes its time.
     Slow(Duration),
     /// It answers 410.
@@ -33,6 +33,7 @@ pub(crate) enum Mood {
 pub(crate) struct Receiver {
     mood: Mood,
     clock: Clock,
+    first: OnceLock<Instant>,
     state: Mutex<State>,
 }
 
@@ -74,7 +75,7 @@ impl Receiver {
             refused: 0,
             latencies: Vec::new(),
         };
-        let receiver = Arc::new(Self { mood, clock, state: Mutex::new(state) });
+        let receiver = Arc::new(Self { mood, clock, first: OnceLock::new(), state: Mutex::new(state) });
         let handler = receiver.clone();
         thread::Builder::new().name("receiver".into()).spawn(move || serve(listener, handler))?;
         Ok((receiver, addr))
@@ -127,10 +128,11 @@ impl Handler for Receiver {
     fn answer(&self, request: Request, _peer: SocketAddr) -> Response {
         match self.mood {
             Mood::Steady => {}
-            Mood::FailsUntil(end) if self.clock.elapsed() < end => {
-                return Response::new(503).header("retry-after", "1");
+            Mood::FailsFor(time) => {
+                if self.first.get_or_init(Instant::now).elapsed() < time {
+                    return Response::new(503).header("retry-after", "1");
+                }
             }
-            Mood::FailsUntil(_) => {}
             Mood::Slow(by) => thread::sleep(by),
             Mood::Gone => return Response::new(410),
         }

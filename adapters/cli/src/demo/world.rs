@@ -193,6 +193,26 @@ impl Sequencer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_the_network_does_each_fact_is_applied_once_and_in_order(
+            (count, copies) in (1u64..40).prop_flat_map(|n| (Just(n), proptest::collection::vec(1..=n, 0..60))),
+            keys in proptest::collection::vec(any::<u32>(), 100),
+        ) {
+            let mut arrivals: Vec<(u32, u64)> = (1..=count).chain(copies.iter().copied()).zip(keys).map(|(n, k)| (k, n)).collect();
+            arrivals.sort_unstable();
+            let mut sequencer = Sequencer::default();
+            let mut out = Vec::new();
+            for (_, n) in arrivals {
+                let report = Report { n, at: 0, fact: Fact::Paid { order: n } };
+                out.extend(sequencer.take(&n.to_string(), report).unwrap_or_default());
+            }
+            prop_assert_eq!(out, (1..=count).map(|order| Fact::Paid { order }).collect::<Vec<_>>());
+            prop_assert_eq!(sequencer.duplicates, copies.len() as u64);
+        }
+    }
 
     #[test]
     fn facts_come_out_once_and_in_order() {

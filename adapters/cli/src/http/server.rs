@@ -27,13 +27,10 @@ pub(crate) trait Handler: Send + Sync + 'static {
 pub(crate) fn serve(listener: TcpListener, handler: Arc<impl Handler>) {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
-        let (stream, peer) = match listener.accept() {
-            Ok(accepted) => accepted,
+        let Ok((stream, peer)) = listener.accept() else {
             // A connection that was gone already, or no descriptor left: others may come.
-            Err(_) => {
-                thread::sleep(Duration::from_millis(20));
-                continue;
-            }
+            thread::sleep(Duration::from_millis(20));
+            continue;
         };
         if open.load(Ordering::Acquire) >= CONNECTIONS {
             _ = write(&stream, &Response::new(503).header("retry-after", "1"), false);
