@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -24,44 +23,86 @@ pub(crate) trait Handler: Send + Sync + 'static {
 }
 
 /// Answers the requests that come to `listener` until the process ends.
+///
+/// At most 64 connections are open; others wait to be accepted. With more than half of them open, each is closed after
+/// its answer, so that those who keep theirs for later do not shut out others.
 pub(crate) fn serve(listener: TcpListener, handler: Arc<impl Handler>) {
-    let open = Arc::new(AtomicUsize::new(0));
+    let open = Arc::new(Open::default());
     loop {
-        let Ok((stream, peer)) = listener.accept() else {
+        open.enter();
+        let accepted = listener.accept();
+        let Ok((stream, peer)) = accepted else {
             // A connection that was gone already, or no descriptor left: others may come.
+            open.leave();
             thread::sleep(Duration::from_millis(20));
             continue;
         };
-        if open.load(Ordering::Acquire) >= CONNECTIONS {
-            _ = write(&stream, &Response::new(503).header("retry-after", "1"), false);
-            continue;
-        }
-        open.fetch_add(1, Ordering::AcqRel);
-        let (handler, count) = (handler.clone(), open.clone());
+        let (handler, within) = (handler.clone(), open.clone());
         let thread = thread::Builder::new().name("http".into()).stack_size(256 * 1024).spawn(move || {
-            converse(stream, peer, &*handler);
-            count.fetch_sub(1, Ordering::AcqRel);
+            // The handler may panic, and then another connection may still come.
+            let _place = Place(&within);
+            converse(stream, peer, &*handler, &within);
         });
         if thread.is_err() {
-            open.fetch_sub(1, Ordering::AcqRel);
+            open.leave();
         }
     }
 }
 
+/// How many connections are open.
+#[derive(Default)]
+struct Open {
+    count: Mutex<usize>,
+    left: Condvar,
+}
+
+impl Open {
+    /// Takes a place, as soon as there is one.
+    fn enter(&self) {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |count: &mut usize| *count >= CONNECTIONS;
+        *self.left.wait_while(count, full).unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    /// Gives a place back.
+    fn leave(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.left.notify_one();
+    }
+
+    /// Whether there is room for connections that only wait for a further request. The place that waits to be taken by
+    /// the next connection counts too.
+    fn has_room(&self) -> bool {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) <= CONNECTIONS / 2
+    }
+}
+
+/// A place that is given back when this is dropped.
+struct Place<'o>(&'o Open);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// The requests of one connection, one after the other.
-fn converse(stream: TcpStream, peer: SocketAddr, handler: &impl Handler) {
+fn converse(stream: TcpStream, peer: SocketAddr, handler: &impl Handler, open: &Open) {
     _ = stream.set_nodelay(true);
     _ = stream.set_write_timeout(Some(PATIENCE));
     let mut conn = Conn::new(stream);
+    let mut idle = PATIENCE;
     loop {
-        match request(&mut conn) {
+        match request(&mut conn, idle) {
             Ok((request, keep)) => {
                 let response = handler.answer(request, peer);
+                let keep = keep && open.has_room();
                 let written = write(&conn.stream, &response, keep);
                 handler.answered(&response);
                 if !keep || written.is_err() {
                     return;
                 }
+                idle = IDLE;
             }
             Err(fault) => {
                 let Some(status) = fault.status() else { return };
@@ -74,9 +115,9 @@ fn converse(stream: TcpStream, peer: SocketAddr, handler: &impl Handler) {
     }
 }
 
-/// A request, and whether the connection goes on after it.
-fn request(conn: &mut Conn) -> Result<(Request, bool), Fault> {
-    let head = conn.head(IDLE, PATIENCE)?;
+/// A request that begins within `idle`, and whether the connection goes on after it.
+fn request(conn: &mut Conn, idle: Duration) -> Result<(Request, bool), Fault> {
+    let head = conn.head(idle, PATIENCE)?;
     let mut fields = room();
     let mut parsed = httparse::Request::new(&mut fields);
     match parsed.parse(&head) {
