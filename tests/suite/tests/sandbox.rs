@@ -1,4 +1,5 @@
 //! The sandbox does what its page says.
+#![expect(clippy::unwrap_used, reason = "what helpers of a test unwrap is part of the test")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Sizes at which what is only sometimes so in small runs is always so.
+#![expect(clippy::unwrap_used, reason = "what helpers of a test unwrap is part of the test")]
 
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use postrider_core::registration::Endpoint;
 use postrider_core::response::Reply;
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
-use postrider_core::sender::{Close, Config, Input, Notice, Output, Put, Sender, Transmit, Wake};
+use postrider_core::sender::{
+    Close, Config, Input, LoadError, LoadRequest, Notice, Output, Put, Sender, Transmit, Wake,
+};
 use postrider_core::time::{Instant, Now, UnixTime};
 use postrider_testkit::MemoryLog;
 
@@ -153,6 +156,47 @@ fn payloads_without_room_come_back_from_the_log() {
     assert!(big.loads >= 2000, "each payload came back for those that took it at once, and for the one that waited");
     // 256 asked for, the credit, and 100 of the last publishes that were not durable.
     assert!(big.most_resident <= (256 + 64 + 100) * 100, "{} bytes at once", big.most_resident);
+}
+
+/// More payloads are wanted than may be under way at once: when there is room, everybody goes on who waits for that,
+/// though those before them have ended.
+#[test]
+fn whoever_waits_for_a_payload_goes_on_when_there_is_room() {
+    let mut limits = Limits::default();
+    limits.resident = 0;
+    let mut big = Big::new(limits);
+    big.sender.put(big.now, endpoint(0, "**").concurrency(1024)).unwrap();
+    big.sender.handle(big.now, Input::Credit(1024));
+    big.drain();
+    (0..600).for_each(|n| big.publish(n));
+    let mut asked = Vec::new();
+    // The log has nothing to say yet, and no time passes.
+    let drain = |big: &mut Big, asked: &mut Vec<_>| loop {
+        match big.sender.poll_output() {
+            Output::Persist(batch) => {
+                big.log.append(batch);
+                let (last, _) = big.log.sync_one().unwrap();
+                big.sender.handle(big.now, Input::Persisted(last));
+            }
+            Output::Load(request) => asked.push(request),
+            Output::Wait(Wake::Ready) | Output::Notice(_) => {}
+            Output::Wait(_) => break,
+            output => panic!("{output:?}"),
+        }
+    };
+    drain(&mut big, &mut asked);
+    let records = |asked: &[LoadRequest]| asked.iter().map(|request| request.records().len()).sum::<usize>();
+    assert_eq!(records(&asked), 256);
+    for n in 256..500 {
+        big.sender.cancel(big.now, &TenantId::default(), &EventId::new(format!("ev{n}")).unwrap()).unwrap();
+    }
+    drain(&mut big, &mut asked);
+    for request in std::mem::take(&mut asked) {
+        let result = Err(LoadError::Unavailable);
+        big.sender.handle(big.now, Input::Loaded { request: request.id(), result });
+    }
+    drain(&mut big, &mut asked);
+    assert_eq!(records(&asked), 100);
 }
 
 /// One event to 100,000 endpoints: as many attempts as the credit at once, nobody waits, and a restart in the middle

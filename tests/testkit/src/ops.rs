@@ -10,7 +10,6 @@ use proptest::prelude::*;
 
 /// One thing done to a sender. Numbers name things modulo how many there are, so that every value means something.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "they are few and short-lived")]
 #[non_exhaustive]
 pub enum Op {
     /// Publish the event of this number; another variant has other content under the same id.

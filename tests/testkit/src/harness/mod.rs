@@ -303,7 +303,11 @@ impl Harness {
                 self.credit = credit.into();
                 self.fact(Input::Credit(self.credit));
             }
-            Op::Drain(polls) => (0..polls).for_each(|_| drop(self.poll())),
+            Op::Drain(polls) => {
+                for _ in 0..polls {
+                    let _ = self.poll();
+                }
+            }
             Op::DrainAll => self.drain(),
             Op::Settle => self.settle(),
             Op::Close(how) => self.sender.close(self.now, how),
