@@ -101,7 +101,7 @@ pub struct Limits {
     pub idempotency_window: Duration,
     /// Events remembered for that, at most; the oldest are forgotten first, with a notice.
     pub idempotency_entries: usize,
-    /// Records between two snapshots, at least; at least as many as the last snapshot has, too.
+    /// Bytes of records between two snapshots, at least; at least four times as many as the last snapshot has, too.
     pub snapshot_every: u64,
     /// Bytes of a response body that are kept.
     pub response_kept: usize,
@@ -122,7 +122,7 @@ impl Default for Limits {
             reports: 4096,
             idempotency_window: Duration::from_secs(24 * 3600),
             idempotency_entries: 1_000_000,
-            snapshot_every: 100_000,
+            snapshot_every: 64 * 1024 * 1024,
             response_kept: 16 * 1024,
             response_read: 64 * 1024,
             response_head: 32 * 1024,

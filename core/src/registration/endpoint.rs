@@ -26,7 +26,7 @@ const CONCURRENCY: u16 = 8;
 ///
 /// ```
 /// use postrider_core::registration::Endpoint;
-/// let acme = Endpoint::new("acme", "https://acme.example/hooks").events(["order.**"]).concurrency(4);
+/// let acme = Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.**"]).concurrency(4);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Endpoint {

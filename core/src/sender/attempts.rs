@@ -160,7 +160,7 @@ impl Sender {
         let floor = match ruling.verdict {
             Verdict::Delivered => return Then::Delivered,
             Verdict::Gone => return Then::Discarded,
-            _ if job.cancelled || slot.is_over() => return Then::Discarded,
+            _ if job.cancelled || slot.is_discarding() => return Then::Discarded,
             Verdict::Refused(_) => return Then::Refused,
             Verdict::Retry { not_before } | Verdict::Throttled { not_before } => not_before,
         };
@@ -330,20 +330,31 @@ impl Sender {
     }
 
     fn tell_outcome(&mut self, seq: JournalSeq, ended: Ended, ruling: &Ruling, then: Then) {
-        let (job, slot) = (&self.jobs.slab[ended.event], &self.endpoints.slab[ended.endpoint]);
-        let (endpoint, event) = (slot.key.clone(), job.id.clone());
-        if let Some(asked) = ruling.above_cap() {
-            self.tell(JournalSeq::ZERO, Notice::HintAboveCap { endpoint: endpoint.clone(), asked });
-        }
         let (attempt, ruling) = (ended.number, *ruling);
-        match then {
-            Then::Retry(Due { delay, .. }) => {
-                self.tell(seq, Notice::Retrying { endpoint, event, attempt, ruling, delay });
-            }
-            Then::Exhausted => self.tell(seq, Notice::Exhausted { endpoint, event, attempts: attempt, ruling }),
-            Then::Refused => self.tell(seq, Notice::Refused { endpoint, event, ruling }),
-            Then::Delivered | Then::Discarded | Then::Expired | Then::Lost => {}
+        if let Some(asked) = ruling.above_cap() {
+            let endpoint = self.endpoints.slab[ended.endpoint].key.clone();
+            self.tell(JournalSeq::ZERO, Notice::HintAboveCap { endpoint, asked });
         }
+        // Names are only copied when there is something to tell.
+        let name = |sender: &Self| {
+            (sender.endpoints.slab[ended.endpoint].key.clone(), sender.jobs.slab[ended.event].id.clone())
+        };
+        let notice = match then {
+            Then::Retry(Due { delay, .. }) => {
+                let (endpoint, event) = name(self);
+                Notice::Retrying { endpoint, event, attempt, ruling, delay }
+            }
+            Then::Exhausted => {
+                let (endpoint, event) = name(self);
+                Notice::Exhausted { endpoint, event, attempts: attempt, ruling }
+            }
+            Then::Refused => {
+                let (endpoint, event) = name(self);
+                Notice::Refused { endpoint, event, ruling }
+            }
+            Then::Delivered | Then::Discarded | Then::Expired | Then::Lost => return,
+        };
+        self.tell(seq, notice);
     }
 
     /// Takes a delivery out of whatever it waits in.

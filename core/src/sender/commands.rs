@@ -575,11 +575,11 @@ impl Sender {
     /// Forgets earlier subscriptions of an endpoint that nothing can refer to any more: no fan-out sees them, and no
     /// delivery from their time waits, which the journal would name by them.
     pub(super) fn tidy_retired(&mut self, at: u32) {
-        let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
         let Some(slot) = self.endpoints.slab.get_mut(at) else { return };
         if slot.retired.is_empty() || !slot.deliveries.is_empty() || slot.in_flight > 0 {
             return;
         }
+        let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
         let subscriptions = &mut self.subscriptions;
         slot.retired.retain(|retired| {
             let seen = oldest.is_some_and(|high_water| high_water <= retired.at);

@@ -8,7 +8,7 @@ use super::transmit::Transmit;
 use crate::id::{AttemptId, JournalSeq, LoadId};
 use crate::journal::{self, Record, RecordKey};
 use crate::response::Outcome;
-use crate::time::Instant;
+pub use crate::wake::Wake;
 
 /// A fact: something that has happened already and cannot be refused. A stale one is counted and dropped.
 #[derive(Clone, Debug)]
@@ -87,21 +87,6 @@ pub enum Output {
     Notice(Notice),
     /// Nothing more for now; ends the drain.
     Wait(Wake),
-}
-
-/// When to come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a driver that does not wake loses time"]
-#[expect(clippy::exhaustive_enums, reason = "a driver must know each")]
-pub enum Wake {
-    /// At once: there is more to do, and this is the driver's turn to look at its sockets.
-    Ready,
-    /// At this time, which is later than every time the machine has been told, or when there is a fact or a command.
-    At(Instant),
-    /// When there is a fact or a command.
-    Input,
-    /// Never: the machine is closed or fenced.
-    Closed,
 }
 
 /// Records to append, at once or not at all.

@@ -181,8 +181,8 @@ impl Sender {
             }
             Gate::Endpoint(at) => self.endpoint_durable(at, seq),
             Gate::Cancel(job, event) => {
+                // Discards what waits when all is aborted.
                 self.chore(Chore::AbortOf(job, event, 0));
-                self.chore(Chore::Cancel(job, event));
             }
         }
         true
@@ -192,8 +192,8 @@ impl Sender {
         let Some(slot) = self.endpoints.slab.get(at).filter(|slot| slot.gate == seq) else { return };
         slot.wire.ring.publish(&slot.draft);
         if slot.is_over() {
+            // Discards what waits when all is aborted.
             self.chore(Chore::AbortTo(at, 0));
-            self.chore(Chore::Discard(at));
         }
         self.wake_endpoint(at);
     }

@@ -1,6 +1,6 @@
 //! From an event to its attempts: one cursor for each event, and a ring of endpoints with something that waits.
 
-use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 
 use super::Sender;
 use super::contract::Output;
@@ -100,7 +100,7 @@ impl Sender {
             let Some(number) = tenant.index.next(&mut cursor) else {
                 return self.fanned_out(at);
             };
-            if job.skip.as_ref().is_some_and(|skip| skip.contains(&number)) {
+            if job.skip.contains(&number) {
                 job.cursor = Some(cursor);
                 job.through = number;
                 continue;
@@ -180,7 +180,7 @@ impl Sender {
     fn fanned_out(&mut self, at: u32) -> Step {
         let job = &mut self.jobs.slab[at];
         job.cursor = None;
-        job.skip = None;
+        job.skip = BTreeSet::new();
         let seq = job.seq;
         self.jobs.unfinished.remove(&seq);
         self.purge_retired();
@@ -305,13 +305,6 @@ impl Sender {
         self.jobs.by_seq.remove(&seq);
         self.jobs.by_id.remove(&(tenant, id));
         self.jobs.unfinished.remove(&seq);
-    }
-
-    /// Skips what a restored journal accounts for already.
-    pub(super) fn skip(&mut self, at: u32, numbers: alloc::collections::BTreeSet<u32>) {
-        if !numbers.is_empty() {
-            self.jobs.slab[at].skip = Some(Box::new(numbers));
-        }
     }
 
     pub(super) fn retry_load(&mut self) -> bool {

@@ -383,8 +383,10 @@ impl Sender {
 
     /// Appends a record to the journal and says where it stands.
     fn record(&mut self, record: &Record) -> JournalSeq {
-        self.snapshots.note_record();
-        self.outbox.push(self.now.mono, record)
+        let before = self.outbox.held();
+        let seq = self.outbox.push(self.now.mono, record);
+        self.snapshots.note_record(self.outbox.held() - before);
+        seq
     }
 
     /// Queues a notice behind the record that makes it true.

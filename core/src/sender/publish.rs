@@ -154,6 +154,26 @@ const OUTCOME_ROOM: u64 = 96;
 /// Bytes kept free for commands on endpoints.
 const COMMAND_ROOM: u64 = 64 * 1024;
 
+/// What a repeat of an event is recognised by; three short digests, taken once.
+struct Names {
+    id: Name,
+    key: Option<Name>,
+    digest: [u8; 16],
+    expires: Option<UnixTime>,
+}
+
+impl Names {
+    fn of(event: &Event, id: &EventId) -> Self {
+        let parts = event.parts();
+        Self {
+            id: Name::id(event.tenant_id(), id),
+            key: parts.idempotency.map(|key| Name::key(event.tenant_id(), key)),
+            digest: event.digest(),
+            expires: parts.expires,
+        }
+    }
+}
+
 impl Sender {
     /// Accepts an event for every endpoint of its tenant that wants it at this moment.
     ///
@@ -175,8 +195,8 @@ impl Sender {
             return Err(Refused::Invalid(event, mistake));
         }
         let Some(id) = event.event_id().cloned() else { return Err(Refused::NoId(event)) };
-        let tenant = self.tenant(event.tenant_id());
-        match self.repeat(tenant, &id, &event) {
+        let names = Names::of(&event, &id);
+        match self.repeat(&names, &id, &event) {
             Some(Ok(receipt)) => return Ok(receipt),
             Some(Err(true)) => return Err(Refused::Conflict(event)),
             Some(Err(false)) => return Err(Refused::Unsettled(event)),
@@ -186,9 +206,10 @@ impl Sender {
             let limit = self.limits.payload;
             return Err(Refused::TooLarge(event, limit));
         }
-        if event.parts().expires.is_some_and(|at| self.now.wall >= at) {
+        if names.expires.is_some_and(|at| self.now.wall >= at) {
             return Err(Refused::Expired(event));
         }
+        let tenant = self.tenant(event.tenant_id());
         let reach = self.tenants[tenant as usize].index.count(event.event_type().as_str());
         if self.jobs.slab.len() >= self.limits.events || self.outbox.held() >= HELD {
             return Err(Refused::Overloaded(event));
@@ -201,26 +222,21 @@ impl Sender {
         } else {
             Told::Endpoints(reach)
         };
-        let seq = self.accept(&event, id.clone());
+        let seq = self.accept(&event, id.clone(), &names);
         Ok(Receipt { event: id, seq, fresh: true, told })
     }
 
     /// Whether an event was accepted before: its receipt, or `Err(durable)` when the other one's content is different.
-    fn repeat(&mut self, tenant: u32, id: &EventId, event: &Event) -> Option<Result<Receipt, bool>> {
-        let parts = event.parts();
-        let by_id = self.repeats.find(Name::id(event.tenant_id(), id));
-        let by_key = || parts.idempotency.and_then(|key| self.repeats.find(Name::key(event.tenant_id(), key)));
+    fn repeat(&mut self, names: &Names, id: &EventId, event: &Event) -> Option<Result<Receipt, bool>> {
+        let by_id = self.repeats.find(names.id);
+        let by_key = || names.key.and_then(|key| self.repeats.find(key));
         let known = by_id.or_else(by_key).cloned().or_else(|| {
             // An event that has not ended is known however long ago it was accepted.
+            let tenant = *self.tenant_by_id.get(event.tenant_id())?;
             let job = &self.jobs.slab[*self.jobs.by_id.get(&(tenant, id.clone()))?];
-            Some(Known {
-                name: Name::id(event.tenant_id(), id),
-                event: id.clone(),
-                seq: job.seq,
-                digest: job.rest.digest,
-            })
+            Some(Known { name: names.id, event: id.clone(), seq: job.seq, digest: job.rest.digest })
         })?;
-        if known.digest != parts.digest {
+        if known.digest != names.digest {
             return Some(Err(known.seq <= self.outbox.durable()));
         }
         self.stats.repeats += 1;
@@ -233,7 +249,7 @@ impl Sender {
         event.payload().body().len() as u64 + 1024 + owed * OUTCOME_ROOM + COMMAND_ROOM
     }
 
-    fn accept(&mut self, event: &Event, id: EventId) -> JournalSeq {
+    fn accept(&mut self, event: &Event, id: EventId, names: &Names) -> JournalSeq {
         let parts = event.parts();
         let payload = event.payload();
         let content_type = payload.content_type();
@@ -248,7 +264,7 @@ impl Sender {
             key: parts.key.cloned(),
             idempotency: parts.idempotency.cloned(),
             expires: parts.expires,
-            digest: parts.digest,
+            digest: names.digest,
             high_water: self.next_subscription,
             at: self.now.wall,
         };
@@ -258,7 +274,7 @@ impl Sender {
         let prepared = Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, payload.clone());
         self.stats.accepted += 1;
         let job = self.apply_accepted(seq, accepted, event.event_type(), Some(Arc::new(prepared)));
-        self.remember(seq, job);
+        self.remember(seq, job, names);
         self.hold(seq, Gate::Event(job));
         seq
     }
@@ -291,7 +307,7 @@ impl Sender {
             cursor: Some(cursor),
             through: 0,
             unmarked: 0,
-            skip: None,
+            skip: alloc::collections::BTreeSet::new(),
             deliveries: List::new(),
             stalled: List::new(),
             in_flight: 0,
@@ -308,16 +324,14 @@ impl Sender {
     }
 
     /// Lets repeats of an event be recognised from now on.
-    fn remember(&mut self, seq: JournalSeq, job: u32) {
-        let Job { rest, .. } = &self.jobs.slab[job];
-        let id = Name::id(&rest.tenant, &rest.id);
-        let key = rest.idempotency.as_ref().map(|key| Name::key(&rest.tenant, key));
-        let known = Known { name: id, event: rest.id.clone(), seq, digest: rest.digest };
+    fn remember(&mut self, seq: JournalSeq, job: u32, names: &Names) {
+        let event = self.jobs.slab[job].id.clone();
+        let known = Known { name: names.id, event, seq, digest: names.digest };
         let now = self.mono();
-        if let Some(key) = key {
+        if let Some(key) = names.key {
             self.repeats.insert(key, now, Known { name: key, ..known.clone() });
         }
-        self.repeats.insert(id, now, known);
+        self.repeats.insert(names.id, now, known);
         let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);
         if let Some(age) = self.repeats.forget(now, window, most) {
             self.tell(JournalSeq::ZERO, Notice::WindowShrunk { age });

@@ -456,7 +456,7 @@ impl Restore {
                 sender.chore(Chore::Cancel(at, seq));
             }
             if let Some(skip) = self.skips.remove(&at) {
-                sender.skip(at, skip);
+                sender.jobs.slab[at].skip = skip;
             }
         }
     }

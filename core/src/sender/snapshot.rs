@@ -24,9 +24,9 @@ const PIECE: u32 = 1024;
 /// When snapshots are taken, and the one that is being taken.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
-    /// Records since the last one began.
+    /// Bytes of records since the last one began.
     since: u64,
-    /// Records in the last one.
+    /// Bytes of the last one.
     size: u64,
     number: u64,
     current: Option<Current>,
@@ -39,7 +39,7 @@ struct Current {
     /// The oldest event that had not ended when it began: its payload is still needed.
     oldest: JournalSeq,
     part: u32,
-    records: u64,
+    size: u64,
     phase: Phase,
     bytes: BytesMut,
     /// The last record whose effects it may show; set when everything has been looked at.
@@ -58,8 +58,8 @@ enum Phase {
 }
 
 impl Snapshots {
-    pub(crate) fn note_record(&mut self) {
-        self.since += 1;
+    pub(crate) fn note_record(&mut self, bytes: u64) {
+        self.since += bytes;
     }
 
     pub(crate) fn note_durable(&mut self, durable: JournalSeq) {
@@ -68,13 +68,13 @@ impl Snapshots {
         }
     }
 
-    /// There are at least as many records between two snapshots as a snapshot has, so that the work stays proportional
-    /// to what is recorded.
+    /// There are at least four times as many bytes of records between two snapshots as a snapshot has, so that the work stays
+    /// proportional to what is recorded.
     fn is_due(&self, every: u64) -> bool {
-        self.since >= every.max(self.size)
+        self.since >= every.max(self.size.saturating_mul(4))
     }
 
-    /// Whether a step would do something, when snapshots are to be `every` so many records apart.
+    /// Whether a step would do something, when snapshots are to be `every` so many bytes of records apart.
     pub(crate) fn is_ready(&self, every: u64) -> bool {
         match &self.current {
             Some(current) => current.through.is_none() || current.durable,
@@ -115,7 +115,7 @@ impl Sender {
         };
         self.add(&mut current, &Record::SnapshotEnd { through });
         let part = self.take_part(&mut current, true);
-        self.snapshots.size = current.records;
+        self.snapshots.size = current.size;
         let needed_from = current.begin.next().min(current.oldest);
         self.snapshots.watermark = Some(Watermark { snapshot: part.number, needed_from });
         Step::Effect(Output::Snapshot(part))
@@ -125,12 +125,12 @@ impl Sender {
         self.snapshots.since = 0;
         self.snapshots.number += 1;
         let begin = self.outbox.last();
-        let oldest = self.jobs.by_seq.first_key_value().map_or(begin.next(), |(seq, _)| *seq);
+        let oldest = self.jobs.by_seq.first_key_value().map_or_else(|| begin.next(), |(seq, _)| *seq);
         let mut current = Current {
             begin,
             oldest,
             part: 0,
-            records: 0,
+            size: 0,
             phase: Phase::Endpoints(0),
             bytes: BytesMut::new(),
             through: None,
@@ -147,8 +147,9 @@ impl Sender {
     }
 
     fn add(&self, current: &mut Current, record: &Record) {
-        current.records += 1;
+        let before = current.bytes.len();
         journal::encode(JournalSeq::ZERO, record, &mut current.bytes);
+        current.size += (current.bytes.len() - before) as u64;
     }
 
     fn take_part(&self, current: &mut Current, last: bool) -> SnapshotPart {
@@ -213,7 +214,7 @@ impl Sender {
             cancelled: job.cancelled,
             accepted: Accepted { payload: Bytes::new(), ..(*job.rest).clone() },
             payload_len: job.payload_len,
-            done: job.skip.as_ref().map(|skip| skip.range(job.through + 1..).copied().collect()).unwrap_or_default(),
+            done: job.skip.range(job.through + 1..).copied().collect(),
         }));
         self.add(current, &record);
     }

@@ -44,7 +44,7 @@ pub(crate) struct Job {
     /// Subscriptions passed since the last mark.
     pub(crate) unmarked: u32,
     /// After a restore: subscriptions beyond the mark that are accounted for already.
-    pub(crate) skip: Option<Box<BTreeSet<u32>>>,
+    pub(crate) skip: BTreeSet<u32>,
     pub(crate) deliveries: List<ByEvent>,
     pub(crate) stalled: List<Queue>,
     pub(crate) in_flight: u32,

@@ -77,6 +77,20 @@ impl Caps {
 /// that it is about to dial to [`clear`](Self::clear), sends what that returns, and reports the attempt exactly once
 /// with [`Input::Completed`]: with the reply, or with a [`TransportError`] at the latest when [`deadline`](Self::deadline)
 /// passes.
+///
+/// There is no way around the check: nothing here can be sent, and what can be sent has no other source.
+///
+/// ```compile_fail,E0599
+/// # fn carry(transmit: postrider_core::sender::Transmit) {
+/// transmit.request(); // only `Cleared` has it
+/// # }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # fn carry(transmit: postrider_core::sender::Transmit, peer: ()) {
+/// postrider_core::sender::Cleared { transmit, peer }; // its fields are private
+/// # }
+/// ```
 #[must_use = "an attempt holds a slot until it is reported"]
 #[derive(Clone)]
 pub struct Transmit {
@@ -265,6 +279,14 @@ impl Cleared {
         match self.peer {
             Peer::Address(addr) => Some(addr),
             Peer::Other(_) => None,
+        }
+    }
+
+    /// Who answers for the address, after [`Transmit::clear_by`].
+    pub fn resolver(&self) -> Option<Resolver> {
+        match self.peer {
+            Peer::Address(_) => None,
+            Peer::Other(resolver) => Some(resolver),
         }
     }
 

@@ -1,1 +1,3 @@
 //! Postrider's laws as properties, and its tests over real sockets.
+
+pub mod capture;

@@ -1,5 +1,6 @@
 //! Tests of your own with Postrider: a [`Sandbox`] in which time is virtual, proptest strategies ([`ops`]), and the laws
-//! of the sending machine as functions ([`laws`]), for those who drive it by an adapter of their own.
+//! of the sending machine as functions ([`laws`]), for those who drive it by an adapter of their own, and a suite that
+//! judges such adapters ([`driver_suite()`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -14,6 +15,7 @@
 //! sandbox.assert_delivered("acme", &order).attempts(4).signed().json("/data/id", 1001);
 //! ```
 
+pub mod driver_suite;
 pub mod harness;
 pub mod laws;
 pub mod ledger;
@@ -21,5 +23,6 @@ mod log;
 pub mod ops;
 mod sandbox;
 
+pub use driver_suite::driver_suite;
 pub use log::MemoryLog;
 pub use sandbox::{Answer, Attempt, Delivered, ReceiverSetup, Sandbox};

@@ -229,7 +229,8 @@ pub fn setup() -> impl Strategy<Value = Setup> {
     let pending = prop_oneof![3 => Just(1000), 1 => 1..6_usize];
     let resident = prop_oneof![3 => Just(1 << 20), 1 => Just(60), 1 => Just(0)];
     let entries = prop_oneof![3 => Just(1000), 1 => 0..4_usize];
-    let every = prop_oneof![2 => Just(100_000), 1 => 3..40_u64];
+    // Bytes; a record has some 50, that of an endpoint 150.
+    let every = prop_oneof![1 => Just(1 << 26), 1 => 100..3000_u64];
     let endpoints = prop_oneof![3 => Just(1000), 1 => Just(3)];
     let credit = prop_oneof![Just(64), 1..4_u8];
     (events, pending, resident, entries, every, endpoints, credit).prop_map(

@@ -1,0 +1,416 @@
+//! The handle that applications hold.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use postrider_core::event::Event;
+use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
+use postrider_core::registration::{Endpoint, EndpointView};
+use postrider_core::secret::{KeyId, Secret};
+use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats};
+use postrider_core::time::UnixTime;
+use postrider_driver::{
+    Command, CommandError, Desk, Error, PublishError, PutError, Receipt, Registered, Reply, SettledError, Waiting, mint,
+};
+use postrider_journal::Log;
+
+use crate::builder::Builder;
+use crate::drive::Word;
+use crate::notices::Notices;
+
+/// Delivers webhooks from a thread of its own, and one more for each attempt in flight.
+///
+/// A clone is the same sender; any number of threads may use it at once. Its methods block the calling thread, the
+/// network never does: [`publish`](Self::publish) returns when the event is safe in the log, and delivering goes on
+/// behind. When the last clone is dropped, the sender is closed as by [`close`](Self::close) with no time.
+///
+/// ```no_run
+/// use postrider_blocking::{Endpoint, Error, Event, Sender};
+/// use std::time::Duration;
+///
+/// fn main() -> Result<(), Error> {
+///     let sender = Sender::volatile()?;
+///     let acme = sender.put(Endpoint::new("acme", "https://acme.example/hooks").events(["order.**"]))?;
+///     if let Some(secret) = acme.created() { println!("show this to the customer once: {}", secret.reveal()); }
+///     let receipt = sender.publish(Event::json_bytes("order.paid", r#"{"id":1001}"#.into())?)?;
+///     println!("{}", sender.settled_within(receipt.event(), Duration::from_secs(30))?);
+///     sender.close(Duration::from_secs(20))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sender(pub(crate) Arc<Handle>);
+
+/// What the clones of a sender share.
+pub(crate) struct Handle {
+    pub(crate) words: mpsc::Sender<Word<Desk>>,
+    pub(crate) ended: Arc<Ended>,
+}
+
+impl Sender {
+    /// A sender whose events die with the process, with the defaults of [`builder`](Self::builder).
+    pub fn volatile() -> Result<Self, Error> {
+        Self::builder().volatile()
+    }
+
+    /// A sender that writes to `log` and goes on with what is in it, with the defaults of [`builder`](Self::builder).
+    pub fn with_log(log: impl Log) -> Result<Self, Error> {
+        Self::builder().with_log(log)
+    }
+
+    /// What a sender is made with, to be changed: public https targets only, the authorities of the Mozilla programme,
+    /// the default limits, 64 attempts in flight.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Registers an endpoint, or makes the one of that name as described; returns when that is durable. A new endpoint
+    /// that brings no secret gets one, which is shown in the answer and never again.
+    pub fn put(&self, endpoint: Endpoint) -> Result<Registered, PutError> {
+        let asked = self.ask(endpoint, |desk, endpoint, reply| desk.put(endpoint, reply));
+        asked.wait().unwrap_or_else(|endpoint| {
+            let Some(endpoint) = endpoint.map(Box::new) else { return Err(PutError::NotDurable) };
+            Err(PutError::Refused(match self.0.ended.is_fenced() {
+                true => sender::PutError::Fenced(endpoint),
+                false => sender::PutError::Closed(endpoint),
+            }))
+        })
+    }
+
+    /// Publishes an event; returns when it is as safe as the log makes it. An event without an id gets one.
+    pub fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
+        self.begin(event)?.finish()
+    }
+
+    /// Publishes many events, which then share the log's syncs; returns when the fate of each is known, in their order.
+    pub fn publish_all(&self, events: impl IntoIterator<Item = Event>) -> Vec<Result<Receipt, PublishError>> {
+        let finish = |begun: Result<Publishing, PublishError>| begun.and_then(Publishing::finish);
+        let (mut begun, mut answers) = (VecDeque::new(), Vec::new());
+        for event in events {
+            if begun.len() == UNANSWERED {
+                answers.extend(begun.pop_front().map(finish));
+            }
+            begun.push_back(self.begin(event));
+        }
+        answers.extend(begun.into_iter().map(finish));
+        answers
+    }
+
+    /// Waits until all deliveries of an event of the tenant `default` have ended, however long that takes, and tells
+    /// how.
+    pub fn settled(&self, event: &EventId) -> Result<EventReport, SettledError> {
+        self.settled_of(&TenantId::default(), event)
+    }
+
+    /// The same for an event of any tenant.
+    pub fn settled_of(&self, tenant: &TenantId, event: &EventId) -> Result<EventReport, SettledError> {
+        let (asked, _) = self.ask_settled(tenant, event);
+        asked.wait().unwrap_or_else(|_| Err(SettledError::Closed(event.clone())))
+    }
+
+    /// Waits until all deliveries of an event of the tenant `default` have ended, at most `time`; then tells how they
+    /// stand. [`EventReport::settled`] says whether all have ended.
+    pub fn settled_within(&self, event: &EventId, time: Duration) -> Result<EventReport, SettledError> {
+        self.settled_of_within(&TenantId::default(), event, time)
+    }
+
+    /// The same for an event of any tenant.
+    pub fn settled_of_within(
+        &self,
+        tenant: &TenantId,
+        event: &EventId,
+        time: Duration,
+    ) -> Result<EventReport, SettledError> {
+        let (asked, waiting) = self.ask_settled(tenant, event);
+        if let Some(answer) = asked.wait_within(time) {
+            return answer.unwrap_or_else(|_| Err(SettledError::Closed(event.clone())));
+        }
+        let (owner, name) = (tenant.clone(), event.clone());
+        let looked = self.ask((), move |desk, (), reply: Reply<Option<EventReport>>| {
+            if let Some(waiting) = lock(&waiting).take() {
+                desk.give_up(waiting);
+            }
+            reply(desk.read(|machine| machine.report(&owner, &name)));
+        });
+        match looked.wait() {
+            Ok(Some(report)) => Ok(report),
+            Ok(None) => Err(SettledError::Forgotten(event.clone())),
+            Err(_) => Err(SettledError::Closed(event.clone())),
+        }
+    }
+
+    /// Holds deliveries to an endpoint back; new events join them.
+    pub fn pause(&self, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.command(Command::Pause(endpoint.clone()))
+    }
+
+    /// Lets deliveries to an endpoint go on, whatever stopped them.
+    pub fn resume(&self, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.command(Command::Resume(endpoint.clone()))
+    }
+
+    /// Takes an endpoint out of service: what waits for it is held for 72 h, new events do not match it.
+    pub fn disable(&self, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.command(Command::Disable(endpoint.clone()))
+    }
+
+    /// Forgets an endpoint; what waits for it is discarded.
+    pub fn remove(&self, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.command(Command::Remove(endpoint.clone()))
+    }
+
+    /// Lets a further key sign what goes to an endpoint.
+    pub fn add_key(&self, endpoint: &EndpointKey, secret: Secret) -> Result<Change, CommandError> {
+        self.command(Command::AddKey(endpoint.clone(), secret))
+    }
+
+    /// Lets a key sign until `at` and no longer.
+    pub fn expire_key(&self, endpoint: &EndpointKey, key: KeyId, at: UnixTime) -> Result<Change, CommandError> {
+        self.command(Command::ExpireKey(endpoint.clone(), key, at))
+    }
+
+    /// Lets a key sign nothing more, from now on.
+    pub fn revoke_key(&self, endpoint: &EndpointKey, key: KeyId) -> Result<Change, CommandError> {
+        self.command(Command::RevokeKey(endpoint.clone(), key))
+    }
+
+    /// Sends nothing more for an event, and discards what waits.
+    pub fn cancel(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.command(Command::Cancel(tenant.clone(), event.clone()))
+    }
+
+    /// One endpoint.
+    pub fn endpoint(&self, key: &EndpointKey) -> Result<Option<EndpointView>, Error> {
+        let key = key.clone();
+        self.look(move |machine| machine.endpoint(&key))
+    }
+
+    /// The endpoints of a tenant in the order of their ids, from behind `after` on: at most `most`, and 1,000.
+    pub fn endpoints(
+        &self,
+        tenant: &TenantId,
+        after: Option<&EndpointId>,
+        most: usize,
+    ) -> Result<Page<EndpointView>, Error> {
+        let (tenant, after) = (tenant.clone(), after.cloned());
+        self.look(move |machine| machine.endpoints(&tenant, after.as_ref(), most))
+    }
+
+    /// Who of a tenant's endpoints would be told of an event, and why the others would not; paged like
+    /// [`endpoints`](Self::endpoints).
+    pub fn explain(&self, event: &Event, after: Option<&EndpointId>, most: usize) -> Result<Page<Explanation>, Error> {
+        let (event, after) = (event.clone(), after.cloned());
+        self.look(move |machine| machine.explain(&event, after.as_ref(), most))
+    }
+
+    /// What has become of an event; `None` when it is not known, or was so long ago that its report is gone.
+    pub fn report(&self, tenant: &TenantId, event: &EventId) -> Result<Option<EventReport>, Error> {
+        let (tenant, event) = (tenant.clone(), event.clone());
+        self.look(move |machine| machine.report(&tenant, &event))
+    }
+
+    /// Counters since the sender was made.
+    pub fn stats(&self) -> Result<Stats, Error> {
+        self.look(sender::Sender::stats)
+    }
+
+    /// Begins to listen: every notice from now on. Of those that are not read in time, all but 1,024 are counted only.
+    pub fn notices(&self) -> Result<Notices, Error> {
+        let asked = self.ask((), |desk, (), reply| reply(desk.notices()));
+        asked.wait().map(Notices::new).map_err(|_| Error::Stopped)
+    }
+
+    /// Closes the sender: nothing more is accepted and no attempt is begun; attempts in flight may end for `time` and
+    /// are then stopped. Returns when everything is in the log, and at the latest 10 s after `time`. What is pending
+    /// stays in the log. All clones are closed, and closing again waits for the same end.
+    ///
+    /// Fails with [`Error::Stopped`] if the log had failed for good, and with [`Error::Io`] (timed out) if it took nothing
+    /// for those 10 s.
+    pub fn close(&self, time: Duration) -> Result<(), Error> {
+        self.act(|desk| desk.close(Close::Drain));
+        if !self.0.ended.wait(time) {
+            self.act(|desk| desk.close(Close::Now));
+            if !self.0.ended.wait(FLUSH) {
+                return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+            }
+        }
+        if self.0.ended.is_fenced() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    fn command(&self, command: Command) -> Result<Change, CommandError> {
+        let asked = self.ask(command, |desk, command, reply| desk.command(command, reply));
+        asked.wait().unwrap_or_else(|command| {
+            Err(match (command, self.0.ended.is_fenced()) {
+                (None, _) => CommandError::NotDurable,
+                (Some(_), true) => CommandError::Refused(sender::CommandError::Fenced),
+                (Some(_), false) => CommandError::Refused(sender::CommandError::Closed),
+            })
+        })
+    }
+
+    /// Hands an event to the drive thread, with an id. One is minted here, so that it is known whatever happens.
+    fn begin(&self, mut event: Event) -> Result<Publishing, PublishError> {
+        let id = match event.event_id() {
+            Some(id) => id.clone(),
+            None => match mint::event_id() {
+                Ok(id) => {
+                    event = event.id(id.as_str());
+                    id
+                }
+                Err(_) => return Err(PublishError::Entropy(Box::new(event))),
+            },
+        };
+        let asked = self.ask(event, |desk, event, reply| desk.publish(event, reply));
+        Ok(Publishing { id, asked, ended: Arc::clone(&self.0.ended) })
+    }
+
+    /// Asks for an event's end. What is asked can be given up by whoever has the second value, on the drive thread.
+    fn ask_settled(&self, tenant: &TenantId, event: &EventId) -> (Asked<(), Settled>, Arc<Mutex<Option<Waiting>>>) {
+        let (tenant, event, waiting) = (tenant.clone(), event.clone(), Arc::new(Mutex::new(None)));
+        let kept = Arc::clone(&waiting);
+        let asked = self.ask((), move |desk, (), reply| *lock(&kept) = desk.settled(&tenant, &event, reply));
+        (asked, waiting)
+    }
+
+    fn look<T: Send + 'static>(&self, look: impl FnOnce(&sender::Sender) -> T + Send + 'static) -> Result<T, Error> {
+        self.ask((), move |desk, (), reply: Reply<T>| reply(desk.read(look))).wait().map_err(|_| Error::Stopped)
+    }
+
+    /// Has something done on the drive thread with `value`, and gives a way to wait for the answer.
+    fn ask<V: Send + 'static, T: Send + 'static>(
+        &self,
+        value: V,
+        act: impl FnOnce(&mut Desk, V, Reply<T>) + Send + 'static,
+    ) -> Asked<V, T> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let parcel = Arc::new(Mutex::new(Some(value)));
+        let taken = Arc::clone(&parcel);
+        self.act(move |desk| {
+            let value = lock(&taken).take().expect("nobody else takes it before this is dropped");
+            // Whoever asked may have stopped waiting.
+            act(desk, value, Box::new(move |answer| drop(tell.try_send(answer))));
+        });
+        Asked { told, parcel }
+    }
+
+    /// Has something done on the drive thread. After the sender's end it is dropped undone.
+    fn act(&self, act: impl FnOnce(&mut Desk) + Send + 'static) {
+        let _ = self.0.words.send(Word::Do(Box::new(act)));
+    }
+}
+
+/// Events of one [`Sender::publish_all`] whose fate is not known yet, at most.
+const UNANSWERED: usize = 1024;
+
+/// Time for the log to take what is left, once everything else has been stopped.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// How an event stands when all its deliveries have ended.
+type Settled = Result<EventReport, SettledError>;
+
+/// A question on its way to the drive thread, and its answer on its way back.
+struct Asked<V, T> {
+    told: Receiver<T>,
+    /// What was asked with, until the drive thread takes it.
+    parcel: Arc<Mutex<Option<V>>>,
+}
+
+impl<V, T> Asked<V, T> {
+    /// The answer; or, if the sender has ended, what was asked with, unless it was taken.
+    fn wait(self) -> Result<T, Option<V>> {
+        self.told.recv().map_err(|_| lock(&self.parcel).take())
+    }
+
+    /// The same, but `None` if there is no answer in this time.
+    fn wait_within(&self, time: Duration) -> Option<Result<T, Option<V>>> {
+        match self.told.recv_timeout(time) {
+            Ok(answer) => Some(Ok(answer)),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(lock(&self.parcel).take())),
+        }
+    }
+}
+
+/// An event on its way into the log.
+struct Publishing {
+    id: EventId,
+    asked: Asked<Event, Result<Receipt, PublishError>>,
+    ended: Arc<Ended>,
+}
+
+impl Publishing {
+    fn finish(self) -> Result<Receipt, PublishError> {
+        self.asked.wait().unwrap_or_else(|event| {
+            let Some(event) = event.map(Box::new) else { return Err(PublishError::NotDurable(self.id)) };
+            let refused = if self.ended.is_fenced() { Refused::Fenced(event) } else { Refused::Closed(event) };
+            Err(PublishError::Refused(refused))
+        })
+    }
+}
+
+/// Whether and how the drive thread has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    state: Mutex<End>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct End {
+    over: bool,
+    fenced: bool,
+}
+
+impl Ended {
+    /// Waits for the end, at most this long; whether it has come.
+    fn wait(&self, time: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(lock(&self.state), time, |end| !end.over);
+        waited.unwrap_or_else(PoisonError::into_inner).0.over
+    }
+
+    fn is_fenced(&self) -> bool {
+        lock(&self.state).fenced
+    }
+}
+
+/// Tells of the end when it is dropped.
+pub(crate) struct AtEnd(pub(crate) Arc<Ended>);
+
+impl AtEnd {
+    /// The machine has come to its end in this way. To be said before words are refused.
+    pub(crate) fn note(&self, life: Life) {
+        lock(&self.0.state).fenced = life == Life::Fenced;
+    }
+}
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        lock(&self.0.state).over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for Handle {
+    /// The last handle is gone: nobody can close the sender any more.
+    fn drop(&mut self) {
+        let _ = self.words.send(Word::Do(Box::new(|desk| desk.close(Close::Now))));
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("ended", &*lock(&self.ended.state)).finish_non_exhaustive()
+    }
+}
+
+/// Nothing under these locks can panic half-way through a change, so a poisoned one is sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const _: () = {
+    const fn is_shared<T: Clone + Send + Sync>() {}
+    is_shared::<Sender>();
+};

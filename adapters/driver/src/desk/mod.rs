@@ -1,0 +1,379 @@
+//! The half of a driver that needs no runtime: the machine, its log, its clock, and everybody who waits.
+
+mod answer;
+mod notices;
+#[cfg(test)]
+mod tests;
+mod waiters;
+
+use std::fmt;
+use std::sync::Arc;
+
+use postrider_core::event::Event;
+use postrider_core::id::{AttemptId, EndpointKey, EventId, TenantId};
+use postrider_core::registration::Endpoint;
+use postrider_core::secret::{KeyId, Secret};
+use postrider_core::sender::Life;
+use postrider_core::sender::{
+    Change, Close, Config, EventReport, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut,
+    Restore, Sender, Transmit, Wake,
+};
+use postrider_core::time::UnixTime;
+use postrider_journal::{Durability, Log};
+
+use crate::error::{CommandError, Error, PublishError, PutError, SettledError};
+use crate::{Clock, Facts, mint};
+pub use answer::{Receipt, Registered};
+use notices::Audience;
+pub use notices::{Heard, NOTICES, Notices};
+pub use waiters::Waiting;
+use waiters::{Due, Waiters};
+
+/// How somebody who waits is answered: called exactly once, when the answer is known or can no longer come.
+///
+/// It is called from within the desk's methods, on the thread that called them. The desk holds no lock of its own at
+/// that moment, but a runtime that shares its desk holds that one: a reply hands the answer over and returns.
+pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
+/// Rounds of one turn in which facts came back at once, such as those of a log in memory. After them the runtime gets
+/// its chance to look at its sockets, as after [`Wake::Ready`].
+const ROUNDS: u32 = 64;
+
+/// Whoever has sockets: carries attempts and frees them.
+pub trait Carry {
+    /// Takes an attempt, and reports it exactly once with [`Input::Completed`], through [`Facts`]. Returns at once.
+    fn transmit(&mut self, transmit: Transmit);
+
+    /// The attempt is over for the machine: its socket is to be closed soon. It is reported as any other, with
+    /// `Err(Aborted)` unless it had ended; one that has been reported already is ignored.
+    fn abort(&mut self, attempt: AttemptId);
+}
+
+/// A wish about an endpoint or an event, [`publish`](Desk::publish) and [`put`](Desk::put) aside. See the method of
+/// [`Sender`] that bears its name.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Command {
+    /// Hold deliveries back.
+    Pause(EndpointKey),
+    /// Let deliveries go on.
+    Resume(EndpointKey),
+    /// Take the endpoint out of service.
+    Disable(EndpointKey),
+    /// Forget the endpoint.
+    Remove(EndpointKey),
+    /// Sign with this key too.
+    AddKey(EndpointKey, Secret),
+    /// Let a key expire.
+    ExpireKey(EndpointKey, KeyId, UnixTime),
+    /// Never sign with a key again.
+    RevokeKey(EndpointKey, KeyId),
+    /// Send nothing more for an event.
+    Cancel(TenantId, EventId),
+}
+
+/// A sending machine with its clock, its log, and everybody who waits for it.
+///
+/// A runtime calls [`turn`](Self::turn) again and again; between turns, anybody may give commands. Every reply is
+/// called exactly once, whatever happens: with the answer, or with an error when the log has failed for good, when the
+/// machine is closed, or when the desk is dropped.
+pub struct Desk {
+    machine: Sender,
+    clock: Clock,
+    log: Box<dyn Log>,
+    durability: Durability,
+    facts: Facts,
+    waiters: Waiters,
+    audience: Audience,
+}
+
+impl Desk {
+    /// A desk for the store behind `log`: a new machine with a minted seed if it has no records, else the machine that
+    /// they tell of.
+    pub fn open(log: impl Log, config: Config) -> Result<Self, Error> {
+        let mut log: Box<dyn Log> = Box::new(log);
+        let clock = Clock::start();
+        let mut records = log.records().peekable();
+        let machine = if records.peek().is_none() {
+            Sender::new(config, mint::seed()?, clock.now())
+        } else {
+            let mut restore = Restore::new(config);
+            for record in &mut records {
+                restore = restore.record(record?);
+            }
+            restore.finish(clock.now())?
+        };
+        drop(records);
+        Ok(Self::assemble(machine, log, clock))
+    }
+
+    /// A desk for this very machine, whose records `log` has and whose time `clock` tells.
+    pub fn for_machine(machine: Sender, log: impl Log, clock: Clock) -> Self {
+        Self::assemble(machine, Box::new(log), clock)
+    }
+
+    fn assemble(machine: Sender, mut log: Box<dyn Log>, clock: Clock) -> Self {
+        let facts = Facts::new();
+        let told = facts.clone();
+        log.attach(Arc::new(move |input| told.put(input)));
+        Self {
+            durability: log.durability(),
+            machine,
+            clock,
+            log,
+            facts,
+            waiters: Waiters::default(),
+            audience: Audience::default(),
+        }
+    }
+
+    /// Where facts for the machine are put, from any thread.
+    pub fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    /// The clock that the machine is told.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// What an acknowledgement of the log is worth.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Looks at the machine.
+    pub fn read<T>(&self, look: impl FnOnce(&Sender) -> T) -> T {
+        look(&self.machine)
+    }
+
+    /// Publishes an event, with a minted id if it has none. Replies when it is durable, at once for a repeat of an event
+    /// that is; or with why not.
+    ///
+    /// An event that comes back in an error keeps the id that was minted for it, so that publishing it again is a
+    /// repeat.
+    pub fn publish(&mut self, mut event: Event, reply: Reply<Result<Receipt, PublishError>>) {
+        if event.event_id().is_none() {
+            event = match mint::event_id() {
+                Ok(id) => event.id(id.as_str()),
+                Err(_) => return reply(Err(PublishError::Entropy(Box::new(event)))),
+            };
+        }
+        match self.machine.publish(self.clock.now(), event) {
+            Ok(receipt) => self.waiters.publish(receipt, reply),
+            Err(refused) => return reply(Err(PublishError::Refused(refused))),
+        }
+        self.answer_durable();
+    }
+
+    /// Registers an endpoint or makes it as described, with a minted secret if it is new and brings none. Replies when
+    /// that is durable, or with why not. The minted secret is in the answer and nowhere else.
+    pub fn put(&mut self, endpoint: Endpoint, reply: Reply<Result<Registered, PutError>>) {
+        match self.put_or_mint(endpoint) {
+            Ok((put, minted)) => self.waiters.put(put, minted, reply),
+            Err(error) => return reply(Err(error)),
+        }
+        self.answer_durable();
+    }
+
+    /// Carries a command out. Replies when it is durable, or with why not.
+    pub fn command(&mut self, command: Command, reply: Reply<Result<Change, CommandError>>) {
+        let (machine, now) = (&mut self.machine, self.clock.now());
+        let change = match command {
+            Command::Pause(endpoint) => machine.pause(now, &endpoint),
+            Command::Resume(endpoint) => machine.resume(now, &endpoint),
+            Command::Disable(endpoint) => machine.disable(now, &endpoint),
+            Command::Remove(endpoint) => machine.remove(now, &endpoint),
+            Command::AddKey(endpoint, secret) => machine.add_key(now, &endpoint, &secret),
+            Command::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
+            Command::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
+            Command::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
+        };
+        match change {
+            Ok(change) => self.waiters.command(change, reply),
+            Err(refused) => return reply(Err(CommandError::Refused(refused))),
+        }
+        self.answer_durable();
+    }
+
+    /// Waits until all deliveries of an event have ended, durably. Replies at once if they have, or if the event is not
+    /// known.
+    ///
+    /// Whoever waits no longer says so with [`give_up`](Self::give_up), since an event may take days; `None` when the
+    /// reply has been called already.
+    pub fn settled(
+        &mut self,
+        tenant: &TenantId,
+        event: &EventId,
+        reply: Reply<Result<EventReport, SettledError>>,
+    ) -> Option<Waiting> {
+        match self.machine.report(tenant, event) {
+            None => reply(Err(SettledError::Unknown(event.clone()))),
+            Some(report) if report.settled => reply(Ok(report)),
+            Some(_) if self.is_over() => reply(Err(SettledError::Closed(event.clone()))),
+            Some(_) => return Some(self.waiters.settled(tenant, event, reply)),
+        }
+        None
+    }
+
+    /// Forgets somebody who waits for an event to settle; the reply is dropped without being called.
+    pub fn give_up(&mut self, waiting: Waiting) {
+        self.waiters.give_up(&waiting);
+    }
+
+    /// Begins to listen: every notice from now on, at most [`NOTICES`] that have not been read.
+    pub fn notices(&mut self) -> Notices {
+        let notices = self.audience.join(NOTICES);
+        if self.is_over() {
+            self.audience.end();
+        }
+        notices
+    }
+
+    /// Tells the machine to close; what is left to do for that is done by further turns, until one says
+    /// [`Wake::Closed`].
+    pub fn close(&mut self, how: Close) {
+        self.machine.close(self.clock.now(), how);
+    }
+
+    /// Tells the machine a fact directly, behind those that wait. Its effects come with the next turn.
+    pub fn handle(&mut self, input: Input) {
+        self.hear();
+        self.machine.handle(self.clock.now(), input);
+    }
+
+    /// Tells the machine what has happened and what time it is, carries out what it wants, and answers everybody whose
+    /// answer is known. Says when to come back: [`Clock::until`] says how long that is.
+    ///
+    /// Returns [`Wake::Ready`] when there is more to do and it is the runtime's turn to look at its sockets; the turn
+    /// itself does a bounded amount of work. After [`Wake::Closed`] everybody has been answered, and further turns do
+    /// nothing.
+    pub fn turn(&mut self, carrier: &mut impl Carry) -> Wake {
+        if !self.hear() {
+            self.machine.handle(self.clock.now(), Input::Tick);
+        }
+        for _ in 0..ROUNDS {
+            let wake = self.drain(carrier);
+            // A log that answers within the call has put its facts here.
+            let heard = wake != Wake::Ready && self.hear();
+            self.answer();
+            if !heard {
+                return wake;
+            }
+        }
+        Wake::Ready
+    }
+
+    /// Tells the machine the facts that wait; whether there were any.
+    fn hear(&mut self) -> bool {
+        let facts = self.facts.take();
+        if facts.is_empty() {
+            return false;
+        }
+        let now = self.clock.now();
+        for fact in facts {
+            self.machine.handle(now, fact);
+        }
+        true
+    }
+
+    fn drain(&mut self, carrier: &mut impl Carry) -> Wake {
+        loop {
+            match self.machine.poll_output() {
+                Output::Persist(batch) => {
+                    let lost = Input::PersistFailed { from: batch.first(), why: PersistFailure::Broken };
+                    self.log.append(batch, self.facts.answer(lost));
+                }
+                Output::Load(request) => {
+                    let lost = Input::Loaded { request: request.id(), result: Err(LoadError::Unavailable) };
+                    self.log.load(request, self.facts.answer(lost));
+                }
+                Output::Snapshot(part) => self.log.snapshot(part),
+                Output::Reclaim(mark) => self.log.reclaim(mark),
+                Output::Transmit(transmit) => carrier.transmit(transmit),
+                Output::Abort(attempt) => carrier.abort(attempt),
+                Output::Notice(notice) => self.told(notice),
+                Output::Wait(wake) => return wake,
+            }
+        }
+    }
+
+    fn told(&mut self, notice: Notice) {
+        if let Notice::Settled { tenant, event } = &notice {
+            let machine = &self.machine;
+            self.waiters.answer_settled(tenant, event, || machine.report(tenant, event));
+        }
+        if let Notice::Folded(_) = &notice {
+            self.waiters.check_until(self.machine.last_record());
+        }
+        self.audience.tell(&notice);
+    }
+
+    fn answer(&mut self) {
+        self.answer_durable();
+        if self.waiters.take_check(self.machine.durable()) {
+            let machine = &self.machine;
+            self.waiters.check_all(|tenant, event| machine.report(tenant, event));
+        }
+        if self.is_over() {
+            self.waiters.fail();
+            self.audience.end();
+        }
+    }
+
+    fn answer_durable(&mut self) {
+        let durable = self.machine.durable();
+        while let Some(due) = self.waiters.next_durable(durable) {
+            match due {
+                Due::Publish(receipt, reply) => reply(Ok(Receipt::new(receipt, self.durability))),
+                Due::Put(put, minted, reply) => reply(Ok(Registered::new(put, minted))),
+                Due::Command(change, reply) => reply(Ok(change)),
+            }
+        }
+    }
+
+    fn put_or_mint(&mut self, endpoint: Endpoint) -> Result<(Put, Option<Secret>), PutError> {
+        let now = self.clock.now();
+        let bare = match self.machine.put(now, endpoint) {
+            Ok(put) => return Ok((put, None)),
+            Err(NotPut::NoSecret(bare)) => bare,
+            Err(refused) => return Err(PutError::Refused(refused)),
+        };
+        let Ok(secret) = mint::secret() else { return Err(PutError::Entropy(bare)) };
+        match self.machine.put(now, bare.clone().signing_key(secret.clone())) {
+            Ok(put) => Ok((put, Some(secret))),
+            // What comes back is what was given: with the minted secret in it, nobody would ever be shown that.
+            Err(NotPut::TooMany(_)) => Err(PutError::Refused(NotPut::TooMany(bare))),
+            Err(refused) => Err(PutError::Refused(refused)),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.machine.life(), Life::Closed | Life::Fenced)
+    }
+}
+
+impl Drop for Desk {
+    /// Answers everybody who still waits.
+    fn drop(&mut self) {
+        self.waiters.fail();
+        self.audience.end();
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk")
+            .field("life", &self.machine.life())
+            .field("durable", &self.machine.durable())
+            .field("durability", &self.durability)
+            .field("facts", &self.facts)
+            .field("waiters", &self.waiters)
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Desk>();
+};

@@ -1,0 +1,65 @@
+//! One event, many endpoints.
+//!
+//! The plain design makes a row for each delivery when an event is published. An event that a million endpoints want
+//! then costs a million rows before the first request is sent, the memory for all of them until the last is done, and
+//! a publish that takes seconds. Nearly all of those rows say the same: *not yet*.
+//!
+//! # A job and a cursor
+//!
+//! Here an event is one job, and its deliveries are a stream. Every subscription has a number, given in ascending
+//! order and never twice. The index of a tenant ([`Index`](crate::matching::Index)) yields the numbers that want a type
+//! in that order, and the job remembers how far it has come. *Not yet* is everything beyond that number; it takes no
+//! memory. *Done* is everything before it that is not written down elsewhere; it takes none either. What is in flight
+//! is bounded by the credit.
+//!
+//! Only what fell out of this order has an entry: a delivery whose attempt failed and is due again, and one whose turn
+//! came while its endpoint could not take it. Such an entry has 48 bytes (a test holds this) and is a link in three
+//! lists at once: those of its endpoint, of its event, and of what it waits for. So it can be found from either side
+//! and taken out in O(1), and no list has memory of its own. Entries are bounded by
+//! [`Limits::pending`](crate::limits::Limits::pending); at the bound cursors stop, and what was accepted loses nothing
+//! by it.
+//!
+//! # Who was subscribed
+//!
+//! An event goes to those who wanted it when it was published, and a fan-out may take hours. So publishing notes the
+//! *high-water mark*, the next number that will be given: whoever subscribes later has a number at or above it and is
+//! not seen.
+//!
+//! An endpoint that changes what it wants takes a new number, above all those marks, so that older events do not see
+//! the new wish. They must still see the old one. The old number is *retired*, not deleted: it stays in the index with
+//! what was wanted under it, and with the mark that stood when it was retired. A fan-out sees it if its own mark is
+//! not later. Disabling an endpoint retires its number too, and making it active again gives it a new one: what
+//! happened in between is not delivered afterwards.
+//!
+//! A retired number leaves the index when the oldest unfinished fan-out has a later mark than it, so that the index
+//! grows with changes during a fan-out and not with the changes of a lifetime. The endpoint keeps it a little longer,
+//! as long as a delivery waits that the journal names by it. An endpoint with
+//! [`RETIRED`](crate::limits::RETIRED) numbers of that kind cannot be changed again until some of those are done.
+//!
+//! # Marks
+//!
+//! The position of a fan-out is written every [`MARK_EVERY`](crate::limits::MARK_EVERY) subscriptions. A mark names the
+//! number reached and the subscriptions whose first attempts are in flight at that moment. Everything else before the
+//! number is done or has a record of its own. So a restored fan-out goes on behind the mark, and skips what later
+//! records account for. See [`durability`](super::durability) for what a crash repeats.
+//!
+//! # Fairness
+//!
+//! Two rings share the credit in turns: events whose fan-out can go on, and endpoints for which something waits. So a
+//! great fan-out does not hold up retries, nor a mass of retries new events. Within each ring everybody gets one
+//! attempt and goes to the end: a small event published after a great one waits for one attempt of it, not for all.
+//! A fan-out passes at most 32 subscriptions in one step without starting something, and does not overtake what waits
+//! for an endpoint already: with deliveries waiting there, its own goes behind them.
+//!
+//! An endpoint carries at most its own concurrency ([`Window`](crate::retry::Window)): halved when it throttles, grown
+//! by one with each success. An endpoint that never answers therefore holds so many slots of the credit and no more,
+//! and each for at most its time-out and twice the grace of
+//! [`time`](super::time). Its other deliveries wait in 48 bytes each, outside the ring, and cost
+//! no step until it can take one.
+//!
+//! # Payloads
+//!
+//! A payload is shared by all attempts of its event and encoded once for each encoding. Beyond
+//! [`Limits::resident`](crate::limits::Limits::resident) bytes, payloads that nobody is using leave memory.
+//! They are read back when there is somebody to send them to: not when a delivery is due but when its endpoint can take
+//! it, and at most 256 at once. Otherwise a thousand slow endpoints would have their payloads read again and again.

@@ -1,0 +1,103 @@
+//! What a receiver is made with.
+
+use core::time::Duration;
+
+use http::StatusCode;
+
+use crate::signing::standard::Verifier;
+
+/// What a 503 tells the sender to wait when nothing better is known. Short, because a busy moment is.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Deliveries that the application can take at once, until [`RecvInput::Credit`](super::RecvInput::Credit) says
+/// otherwise.
+pub(super) const CREDIT: u32 = 64;
+
+/// What a receiver is made with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReceiverConfig {
+    /// Whose requests are accepted.
+    pub verifier: Verifier,
+    /// What the machine may hold, and for how long.
+    pub limits: ReceiverLimits,
+    /// What a sender is answered when its event has been processed.
+    pub success: Success,
+}
+
+impl ReceiverConfig {
+    /// The defaults, for what this verifier accepts.
+    pub fn new(verifier: Verifier) -> Self {
+        Self { verifier, limits: ReceiverLimits::default(), success: Success::default() }
+    }
+
+    /// With these limits.
+    #[must_use]
+    pub fn limits(self, limits: ReceiverLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// With this answer to what has been processed.
+    #[must_use]
+    pub fn success(self, success: Success) -> Self {
+        Self { success, ..self }
+    }
+}
+
+/// What a receiver may hold, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiverLimits {
+    /// Bytes of one body. A longer one is answered 413: before a byte is read, where its length is declared.
+    pub body: usize,
+    /// Exchanges that have no answer yet. One more is answered 503.
+    pub exchanges: usize,
+    /// Exchanges that wait for the same delivery, the one that brought it among them. One more is answered 503.
+    pub waiters: usize,
+    /// How long an id is remembered after its delivery has ended.
+    pub window: Duration,
+    /// Ids remembered at once; the oldest are forgotten first, with a notice where their window has not passed.
+    pub ids: usize,
+    /// How long the application may take for a delivery before whoever waits for it is answered 503.
+    pub processing: Duration,
+}
+
+impl Default for ReceiverLimits {
+    fn default() -> Self {
+        Self {
+            body: 1024 * 1024,
+            exchanges: 1024,
+            waiters: 8,
+            window: Duration::from_secs(24 * 3600),
+            ids: 100_000,
+            processing: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The status that says that an event has been processed. To a conforming sender they are all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the statuses of success that suit an answer without content")]
+pub enum Success {
+    /// 200.
+    Ok,
+    /// 201.
+    Created,
+    /// 202.
+    Accepted,
+    /// 204.
+    #[default]
+    NoContent,
+}
+
+impl Success {
+    /// The status.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Ok => StatusCode::OK,
+            Self::Created => StatusCode::CREATED,
+            Self::Accepted => StatusCode::ACCEPTED,
+            Self::NoContent => StatusCode::NO_CONTENT,
+        }
+    }
+}

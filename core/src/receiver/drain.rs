@@ -1,0 +1,124 @@
+//! Effects, pulled: what a drain does, in which order, and how it ends.
+
+use super::contract::{Reason, RecvOutput};
+use super::notice::RecvNotice;
+use super::{Life, Receiver, Stage};
+use crate::limits;
+use crate::wake::Wake;
+
+impl Receiver {
+    /// The next effect. Call it until it says [`RecvOutput::Wait`]; any number of facts and commands may come in
+    /// between.
+    ///
+    /// At most [`limits::DRAIN_BUDGET`] effects and inner steps, taken together, come between two waits.
+    pub fn poll_output(&mut self) -> RecvOutput {
+        loop {
+            if self.budget == 0 {
+                self.budget = limits::DRAIN_BUDGET;
+                if self.has_work() {
+                    return self.wait(Wake::Ready);
+                }
+            }
+            if self.work() {
+                self.budget -= 1;
+            } else if let Some(output) = self.effect() {
+                self.budget -= 1;
+                return output;
+            } else {
+                self.budget = limits::DRAIN_BUDGET;
+                let wake = self.wake();
+                return self.wait(wake);
+            }
+        }
+    }
+
+    /// One step that shows later: a delivery whose time is over, or the end.
+    fn work(&mut self) -> bool {
+        if self.expire() {
+            return true;
+        }
+        let finished = self.is_finished();
+        if finished {
+            self.life = Life::Closed;
+        }
+        finished
+    }
+
+    /// The most urgent effect: what frees connections, then what is told, then what starts.
+    fn effect(&mut self) -> Option<RecvOutput> {
+        if let Some((_, response)) = self.answers.pop_first() {
+            self.exchanges.remove(&response.exchange);
+            return Some(RecvOutput::Respond(response));
+        }
+        if let Some(notice) = self.next_notice() {
+            return Some(RecvOutput::Notice(notice));
+        }
+        if self.can_deliver() {
+            return self.ready.pop_first().map(|(_, delivery)| RecvOutput::Deliver(delivery));
+        }
+        let (_, exchange) = self.reads.pop_first()?;
+        match self.exchanges.get_mut(&exchange).expect("an exchange that ends takes its read along") {
+            Stage::Reading { asking, .. } => *asking = None,
+            Stage::Waiting(_) | Stage::Answered(_) => {}
+        }
+        Some(RecvOutput::ReadBody { exchange, cap: self.limits.body })
+    }
+
+    /// Whether another step would do something.
+    fn has_work(&self) -> bool {
+        self.claims.wake().is_some_and(|at| at <= self.now.mono)
+            || !self.answers.is_empty()
+            || !self.notices.is_empty()
+            || self.can_deliver()
+            || !self.reads.is_empty()
+            || self.is_finished()
+    }
+
+    /// When to come back, after a step that found nothing to do.
+    fn wake(&self) -> Wake {
+        match (self.life, self.claims.wake()) {
+            (Life::Closed, _) => Wake::Closed,
+            (Life::Running | Life::Closing, None) => Wake::Input,
+            (Life::Running | Life::Closing, Some(at)) => {
+                assert!(at > self.now.mono, "a wake must lie ahead: {at:?} is not after {:?}", self.now.mono);
+                Wake::At(at)
+            }
+        }
+    }
+
+    fn wait(&mut self, wake: Wake) -> RecvOutput {
+        self.stats.waits += 1;
+        RecvOutput::Wait(wake)
+    }
+
+    /// Gives up one delivery that has taken too long. What the application never got cannot end late.
+    fn expire(&mut self) -> bool {
+        let Some((delivery, webhook_id, waiters)) = self.claims.expire(self.now.mono) else { return false };
+        if self.ready.remove(&delivery).is_some() {
+            self.claims.abort(delivery);
+        }
+        self.stats.timed_out += 1;
+        self.tell(RecvNotice::TimedOut { delivery, webhook_id });
+        self.answer_all(waiters, Reason::TimedOut);
+        self.forget();
+        true
+    }
+
+    /// Whether a delivery waits that the application can take: of those in progress it has all but the waiting ones.
+    fn can_deliver(&self) -> bool {
+        !self.ready.is_empty() && self.claims.in_progress() - self.ready.len() < self.credit as usize
+    }
+
+    /// Whether it was told to close and owes nothing more.
+    fn is_finished(&self) -> bool {
+        let owes_nothing = self.exchanges.is_empty() && self.claims.in_progress() == 0 && self.notices.is_empty();
+        self.life == Life::Closing && owes_nothing
+    }
+
+    fn next_notice(&mut self) -> Option<RecvNotice> {
+        self.notices.queue.pop_front().or_else(|| {
+            let folded = core::mem::take(&mut self.notices.folded);
+            (folded > 0).then_some(RecvNotice::Folded(folded))
+        })
+    }
+}

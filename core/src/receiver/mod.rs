@@ -1,0 +1,439 @@
+//! The receiving machine: who signed it, has it been seen, what to answer.
+//!
+//! The same three verbs and the same laws as the sender's. The adapter says what arrived and asks what to do; the
+//! application takes deliveries and says what came of them. Whoever wants no more than to check a signature needs no
+//! machine: [`Verifier`].
+//!
+//! ```text
+//!   Head ──405, 413, 503──> Respond
+//!    └─> ReadBody ─> Body ──400, 401──> Respond
+//!                     └─ verified ──over before──> Respond (as before)
+//!                          ├─ in progress ──> waits for that delivery, or 503
+//!                          └─ unseen ─> Deliver ─> Processed ──> Respond to everybody who waits
+//! ```
+//!
+//! **At most one delivery of an id at a time, and none after one that was done.** The id is claimed before the
+//! application gets the event and committed when it says [`Processed::Done`], never before: an event whose processing
+//! fails or is lost comes again. A success is answered only after that, so the sender keeps what has had no effect.
+//! What the machine remembers is lost with it, so an application whose effect must happen once deduplicates by
+//! [`Delivery::webhook_id`] in the transaction of that effect.
+//!
+//! **Nobody is heard before he has signed.** Until a body is verified its exchange costs its head and at most
+//! [`ReceiverLimits::body`] bytes, takes none of the application's credit, and learns from the answer no more than
+//! that it was not accepted.
+//!
+//! **Memory** is at most [`ReceiverLimits::exchanges`] heads, one body for each delivery that waits for credit, and an
+//! id of at most 256 bytes and about 200 more for each of [`ReceiverLimits::ids`] and of the deliveries in progress,
+//! of which there are at most as many as the largest credit given; and what the driver has not drained.
+//! **Cost**: verifying hashes the body once for each key, on the thread that calls; all else is O(log n).
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{HeaderMap, HeaderValue, Method};
+//! use postrider_core::receiver::{ExchangeId, Processed, Receiver, ReceiverConfig, RecvInput, RecvOutput, RequestHead};
+//! use postrider_core::secret::Secret;
+//! use postrider_core::signing::{SigningKey, standard};
+//! use postrider_core::time::{Instant, Now, UnixTime};
+//!
+//! let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+//! let now = Now { mono: Instant::ORIGIN, wall: UnixTime::from_secs(1_700_000_000) };
+//! let mut receiver = Receiver::new(ReceiverConfig::new(standard::Verifier::new([&secret])?), now);
+//!
+//! // A request arrives.
+//! let mut headers = HeaderMap::new();
+//! headers.insert(standard::ID, HeaderValue::from_static("msg_1"));
+//! headers.insert(standard::TIMESTAMP, HeaderValue::from(1_700_000_000));
+//! let signature = standard::sign([&SigningKey::from(&secret)], "msg_1", 1_700_000_000, b"{}");
+//! headers.insert(standard::SIGNATURE, HeaderValue::try_from(signature)?);
+//! let exchange = ExchangeId::new(1);
+//! receiver.handle(now, RecvInput::Head { exchange, head: RequestHead::new(Method::POST, headers) });
+//!
+//! // The loop, here with a network and an application that never wait.
+//! loop {
+//!     match receiver.poll_output() {
+//!         RecvOutput::ReadBody { exchange, .. } => {
+//!             receiver.handle(now, RecvInput::Body { exchange, body: Bytes::from_static(b"{}") });
+//!         }
+//!         RecvOutput::Deliver(delivery) => {
+//!             assert_eq!((delivery.webhook_id(), &delivery.body()[..]), ("msg_1", &b"{}"[..]));
+//!             receiver.handle(now, RecvInput::Processed { delivery: delivery.id(), result: Processed::Done });
+//!         }
+//!         RecvOutput::Respond(response) => assert_eq!(response.status(), 204),
+//!         RecvOutput::Notice(notice) => println!("{notice}"),
+//!         RecvOutput::Wait(_) => break,
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod claims;
+mod config;
+mod contract;
+mod drain;
+mod notice;
+mod stats;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use http::Method;
+
+pub use crate::wake::Wake;
+pub use config::{ReceiverConfig, ReceiverLimits, Success};
+pub use contract::{Delivery, DeliveryId, ExchangeId, Processed, Reason, RecvInput, RecvOutput, RequestHead, Response};
+pub use notice::RecvNotice;
+pub use stats::{ReceiverStats, Refusals};
+
+use crate::limits;
+use crate::signing::standard::Verifier;
+use crate::time::Now;
+use claims::{Claims, Ended, Fate, Known};
+
+/// The receiving machine.
+///
+/// # Commands
+/// [`close`](Self::close): a wish.
+/// # Facts
+/// [`handle`](Self::handle): what has happened.
+/// # Effects
+/// [`poll_output`](Self::poll_output): what is to be done.
+/// # Getters
+/// Everything else; none of them changes anything.
+///
+/// It is `Send` and has no thread of its own: one thread at a time drives it.
+#[derive(Debug)]
+pub struct Receiver {
+    verifier: Verifier,
+    limits: ReceiverLimits,
+    success: Success,
+    now: Now,
+    life: Life,
+    credit: u32,
+    exchanges: BTreeMap<ExchangeId, Stage>,
+    claims: Claims,
+    /// Deliveries that the application has not got yet: a part of those in progress.
+    ready: BTreeMap<DeliveryId, Delivery>,
+    /// Effects of exchanges on their way out, in order. Each is named by its exchange's stage.
+    reads: BTreeMap<u64, ExchangeId>,
+    answers: BTreeMap<u64, Response>,
+    effects: u64,
+    notices: Notices,
+    budget: u32,
+    stats: ReceiverStats,
+}
+
+/// Where a machine is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Life {
+    /// It works.
+    Running,
+    /// It was told to close and has not finished.
+    Closing,
+    /// It is closed.
+    Closed,
+}
+
+/// How far an exchange is.
+#[derive(Debug)]
+enum Stage {
+    /// Its body is awaited; `asking` names the effect that asks for it, while it has not left.
+    Reading { head: RequestHead, asking: Option<u64> },
+    /// It waits for a delivery.
+    Waiting(DeliveryId),
+    /// Its answer has not left; this names it.
+    Answered(u64),
+}
+
+/// Notices on their way out.
+#[derive(Debug, Default)]
+struct Notices {
+    queue: VecDeque<RecvNotice>,
+    folded: u64,
+}
+
+impl Receiver {
+    /// A machine that has seen nothing.
+    pub fn new(config: ReceiverConfig, now: Now) -> Self {
+        Self {
+            verifier: config.verifier,
+            limits: config.limits,
+            success: config.success,
+            now,
+            life: Life::Running,
+            credit: config::CREDIT,
+            exchanges: BTreeMap::new(),
+            claims: Claims::default(),
+            ready: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            effects: 0,
+            notices: Notices::default(),
+            budget: limits::DRAIN_BUDGET,
+            stats: ReceiverStats::default(),
+        }
+    }
+
+    /// Takes note of something that has happened. Never refused: what is stale is counted and dropped, and after the
+    /// machine's end nothing has an effect.
+    ///
+    /// A head is answered 503 while the machine closes, 405 when its method is not POST, 413 when its body is declared
+    /// longer than the cap, and 503 when there are too many exchanges or the application can take nothing; else its
+    /// body is asked for.
+    ///
+    /// A delivery that ends late, after its time has passed, still counts as done or refused if its event has not been
+    /// delivered again since, for as long as its id would be remembered: then a repeat is not delivered a second time.
+    pub fn handle(&mut self, now: Now, input: RecvInput) {
+        if self.life == Life::Closed {
+            return;
+        }
+        self.clock(now);
+        match input {
+            RecvInput::Tick => {}
+            RecvInput::Head { exchange, head } => self.head(exchange, head),
+            RecvInput::Body { exchange, body } => self.body(exchange, body),
+            RecvInput::BodyTooLarge { exchange } => {
+                if self.stop_reading(exchange).is_some() {
+                    self.answer(exchange, Reason::TooLarge);
+                }
+            }
+            RecvInput::Processed { delivery, result } => self.processed(delivery, result),
+            RecvInput::Dropped(exchange) => self.dropped(exchange),
+            RecvInput::Credit(deliveries) => self.credit = deliveries,
+        }
+    }
+
+    /// Stops: new exchanges are answered 503, those that there are go their way. When the last is answered and no
+    /// delivery is in progress, [`Wake::Closed`] says so; then nothing is answered any more, and the adapter has to
+    /// refuse connections itself. Closing again changes nothing.
+    pub fn close(&mut self, now: Now) {
+        match self.life {
+            Life::Running => {
+                self.clock(now);
+                self.life = Life::Closing;
+            }
+            Life::Closing => self.clock(now),
+            Life::Closed => {}
+        }
+    }
+
+    /// Where the machine is in its life.
+    pub fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> ReceiverStats {
+        self.stats
+    }
+
+    /// The time that it was last told, with the monotonic clock held where it went back.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Exchanges that have no answer yet.
+    pub fn exchanges(&self) -> usize {
+        self.exchanges.len() - self.answers.len()
+    }
+
+    /// Deliveries in progress, those included that wait for credit.
+    pub fn in_progress(&self) -> usize {
+        self.claims.in_progress()
+    }
+
+    /// Ids remembered of deliveries that have ended.
+    pub fn remembered(&self) -> usize {
+        self.claims.remembered()
+    }
+
+    fn head(&mut self, exchange: ExchangeId, head: RequestHead) {
+        if self.exchanges.contains_key(&exchange) {
+            self.stats.stale += 1;
+            return;
+        }
+        let too_large = |bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > self.limits.body);
+        if self.life == Life::Closing {
+            self.answer(exchange, Reason::Closing);
+        } else if head.method != Method::POST {
+            self.answer(exchange, Reason::Method);
+        } else if head.declared_length.is_some_and(too_large) {
+            self.answer(exchange, Reason::TooLarge);
+        } else if self.exchanges() >= self.limits.exchanges {
+            self.answer(exchange, Reason::TooManyExchanges);
+        } else if !self.has_credit() {
+            self.answer(exchange, Reason::NoCredit);
+        } else {
+            let asking = self.next_number();
+            self.reads.insert(asking, exchange);
+            self.exchanges.insert(exchange, Stage::Reading { head, asking: Some(asking) });
+        }
+    }
+
+    fn body(&mut self, exchange: ExchangeId, body: Bytes) {
+        let Some(head) = self.stop_reading(exchange) else { return };
+        if body.len() > self.limits.body {
+            return self.answer(exchange, Reason::TooLarge);
+        }
+        let verified = match self.verifier.verify(&head.headers, &body, self.now.wall) {
+            Ok(verified) => verified,
+            Err(why) => {
+                self.tell(RecvNotice::Unverified { exchange, why });
+                let malformed = why.status_hint() == 400;
+                return self.answer(exchange, if malformed { Reason::Malformed } else { Reason::Unverified });
+            }
+        };
+        match self.claims.find(verified.id(), self.now.mono, self.limits.window) {
+            Known::Over(fate) => {
+                self.stats.duplicates += 1;
+                self.answer(exchange, if fate == Fate::Done { Reason::Repeat } else { Reason::Refused });
+            }
+            Known::InProgress(delivery) => {
+                self.stats.duplicates += 1;
+                if self.claims.join(delivery, exchange, self.limits.waiters) {
+                    self.exchanges.insert(exchange, Stage::Waiting(delivery));
+                } else {
+                    self.answer(exchange, Reason::TooManyWaiters);
+                }
+            }
+            Known::Free if !self.has_credit() => self.answer(exchange, Reason::NoCredit),
+            Known::Free => {
+                self.stats.accepted += 1;
+                let deadline = self.now.mono.saturating_add(self.limits.processing);
+                let (delivery, webhook_id) = self.claims.claim(verified.id(), deadline, exchange);
+                let whole = Delivery::new(delivery, webhook_id, &verified, body.clone(), head);
+                self.ready.insert(delivery, whole);
+                self.exchanges.insert(exchange, Stage::Waiting(delivery));
+            }
+        }
+    }
+
+    fn processed(&mut self, delivery: DeliveryId, result: Processed) {
+        if self.ready.contains_key(&delivery) {
+            // One that has not left cannot have been processed: this is of another machine.
+            self.stats.stale += 1;
+            return;
+        }
+        let (ended, reason) = match result {
+            Processed::Done => (self.claims.commit(delivery, Fate::Done, self.now.mono), Reason::Processed),
+            Processed::Refuse => (self.claims.commit(delivery, Fate::Refused, self.now.mono), Reason::Refused),
+            Processed::Later { after } => {
+                (self.claims.abort(delivery), Reason::Later { after: after.unwrap_or(config::RETRY_AFTER) })
+            }
+        };
+        match ended {
+            Ended::InTime(waiters) => self.answer_all(waiters, reason),
+            Ended::Late(webhook_id) => {
+                self.stats.late += 1;
+                self.tell(RecvNotice::Late { delivery, webhook_id });
+            }
+            Ended::Freed => {}
+            Ended::Stale => self.stats.stale += 1,
+        }
+        self.forget();
+    }
+
+    fn dropped(&mut self, exchange: ExchangeId) {
+        let Some(stage) = self.exchanges.remove(&exchange) else {
+            self.stats.stale += 1;
+            return;
+        };
+        self.stats.dropped += 1;
+        match stage {
+            Stage::Reading { asking, .. } => {
+                asking.map(|asking| self.reads.remove(&asking));
+            }
+            Stage::Waiting(delivery) => self.claims.leave(delivery, exchange),
+            Stage::Answered(answer) => {
+                self.answers.remove(&answer);
+            }
+        }
+    }
+
+    /// Takes the head of an exchange whose body is awaited. For any other the fact is stale.
+    fn stop_reading(&mut self, exchange: ExchangeId) -> Option<RequestHead> {
+        match self.exchanges.remove(&exchange) {
+            Some(Stage::Reading { head, asking }) => {
+                asking.map(|asking| self.reads.remove(&asking));
+                Some(head)
+            }
+            other => {
+                other.map(|stage| self.exchanges.insert(exchange, stage));
+                self.stats.stale += 1;
+                None
+            }
+        }
+    }
+}
+
+/// Helpers of the above: answers, notices, time.
+impl Receiver {
+    /// Whether the application can take another delivery.
+    fn has_credit(&self) -> bool {
+        self.claims.in_progress() < self.credit as usize
+    }
+
+    /// Answers everybody who waited for a delivery: at most [`ReceiverLimits::waiters`].
+    fn answer_all(&mut self, waiters: Vec<ExchangeId>, reason: Reason) {
+        for exchange in waiters {
+            self.answer(exchange, reason);
+        }
+    }
+
+    fn answer(&mut self, exchange: ExchangeId, reason: Reason) {
+        self.stats.refused.count(reason);
+        let answer = self.next_number();
+        self.answers.insert(answer, Response { exchange, reason, success: self.success });
+        self.exchanges.insert(exchange, Stage::Answered(answer));
+    }
+
+    /// The number of the next effect of an exchange.
+    fn next_number(&mut self) -> u64 {
+        self.effects += 1;
+        self.effects
+    }
+
+    fn forget(&mut self) {
+        let (window, ids) = (self.limits.window, self.limits.ids);
+        for age in self.claims.forget(self.now.mono, window, ids) {
+            self.stats.forgotten_early += 1;
+            self.tell(RecvNotice::WindowShrunk { age });
+        }
+    }
+
+    /// Lets time pass. The monotonic clock is held where it goes back.
+    fn clock(&mut self, now: Now) {
+        if now.mono < self.now.mono {
+            self.stats.clock_regressions += 1;
+            let by = self.now.mono.saturating_since(now.mono);
+            self.now.wall = now.wall;
+            self.tell(RecvNotice::ClockWentBack { by });
+        } else {
+            self.now = now;
+        }
+    }
+
+    fn tell(&mut self, notice: RecvNotice) {
+        if self.notices.queue.len() < limits::NOTICES {
+            self.notices.queue.push_back(notice);
+        } else {
+            self.notices.folded += 1;
+        }
+    }
+}
+
+impl Notices {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.folded == 0
+    }
+}
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Receiver>();
+    is_send::<RecvOutput>();
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! What is worth telling a person or a metric.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use super::contract::{DeliveryId, ExchangeId};
+use crate::signing::standard::VerifyError;
+
+/// Something worth telling. Losing one never hangs or lies to anyone: each is counted in
+/// [`ReceiverStats`](super::ReceiverStats) too.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RecvNotice {
+    /// A request was not accepted. Its sender is not told why, you are.
+    Unverified {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// What was wrong.
+        why: VerifyError,
+    },
+    /// The application did not end a delivery in its time. Whoever waited was answered 503, and the event may be
+    /// delivered again.
+    TimedOut {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The event's id.
+        webhook_id: Arc<str>,
+    },
+    /// A delivery that had timed out has ended after all, before its event came again: repeats are now answered
+    /// without a delivery.
+    Late {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The event's id.
+        webhook_id: Arc<str>,
+    },
+    /// Repeats of an event are no longer recognised, though its window has not passed: there are too many events.
+    WindowShrunk {
+        /// How long ago its delivery ended.
+        age: Duration,
+    },
+    /// The monotonic clock went back, and was held.
+    ClockWentBack {
+        /// By how much.
+        by: Duration,
+    },
+    /// This many notices were not kept, because nobody read them.
+    Folded(u64),
+}
+
+impl fmt::Display for RecvNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unverified { exchange, why } => write!(f, "{exchange} was not accepted: {why}"),
+            Self::TimedOut { delivery, webhook_id } => {
+                write!(f, "{webhook_id}: {delivery} was not ended in time, and may come again")
+            }
+            Self::Late { delivery, webhook_id } => write!(f, "{webhook_id}: {delivery} ended late, and counts"),
+            Self::WindowShrunk { age } => {
+                write!(f, "repeats of an event from {age:.0?} ago are no longer recognised: there are too many events")
+            }
+            Self::ClockWentBack { by } => write!(f, "the monotonic clock went back by {by:?} and was held"),
+            Self::Folded(count) => write!(f, "{count} notices were not kept"),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Every interleaving of facts and partial drains, seen from outside.
+
+mod rules;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use proptest::prelude::*;
+
+use super::*;
+use crate::secret::Secret;
+use crate::signing::{SigningKey, standard};
+use crate::time::{Instant, UnixTime};
+
+const SECRET: [u8; 32] = [7; 32];
+const BODY: &[u8] = b"{\"canary\":\"9d1c\"}";
+
+fn verifier() -> Verifier {
+    Verifier::new([Secret::from_bytes(SECRET).unwrap()]).unwrap()
+}
+
+fn signed(id: &str, wall: UnixTime) -> RequestHead {
+    let key = SigningKey::from(&Secret::from_bytes(SECRET).unwrap());
+    let mut headers = HeaderMap::new();
+    headers.insert(standard::ID, HeaderValue::try_from(id).unwrap());
+    headers.insert(standard::TIMESTAMP, HeaderValue::from(wall.as_secs()));
+    let signature = standard::sign([&key], id, wall.as_secs(), BODY);
+    headers.insert(standard::SIGNATURE, HeaderValue::try_from(signature).unwrap());
+    RequestHead::new(Method::POST, headers).path("/hooks")
+}
+
+/// What may happen, in any order.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Head { exchange: u64, kind: u8 },
+    Body { exchange: u64, kind: u8 },
+    TooLarge { exchange: u64 },
+    Dropped { exchange: u64 },
+    Processed { nth: usize, result: Processed },
+    Credit(u32),
+    Pass { mono: i64, wall: i64 },
+    Drain(usize),
+    Close,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let exchange = 0..12_u64;
+    let result = prop_oneof![
+        4 => Just(Processed::Done),
+        2 => Just(Processed::Later { after: None }),
+        1 => Just(Processed::Refuse),
+    ];
+    let millis = prop_oneof![4 => 0..40_000_i64, 1 => 0..4_000_000_i64, 1 => -60_000..0_i64];
+    prop_oneof![
+        8 => (exchange.clone(), 0..24_u8).prop_map(|(exchange, kind)| Op::Head { exchange, kind }),
+        8 => (exchange.clone(), 0..8_u8).prop_map(|(exchange, kind)| Op::Body { exchange, kind }),
+        1 => exchange.clone().prop_map(|exchange| Op::TooLarge { exchange }),
+        2 => exchange.prop_map(|exchange| Op::Dropped { exchange }),
+        5 => (0..6_usize, result).prop_map(|(nth, result)| Op::Processed { nth, result }),
+        1 => (0..4_u32).prop_map(Op::Credit),
+        2 => (millis.clone(), millis).prop_map(|(mono, wall)| Op::Pass { mono, wall }),
+        6 => (0..8_usize).prop_map(Op::Drain),
+        1 => prop::bool::weighted(0.1).prop_map(|close| if close { Op::Close } else { Op::Drain(300) }),
+    ]
+}
+
+/// What the outside knows of an exchange.
+#[derive(Clone, Debug, PartialEq)]
+enum Seen {
+    Head(Option<String>),
+    /// Of the event with this id, if it was signed.
+    Body(Option<String>),
+}
+
+/// The machine, seen from outside, and everything that must be true of it.
+struct World {
+    machine: Receiver,
+    now: Now,
+    latest: Instant,
+    credit: u32,
+    open: BTreeMap<u64, Seen>,
+    /// Deliveries made, the newest last, each with the id of its event.
+    made: Vec<(DeliveryId, String)>,
+    in_progress: BTreeMap<DeliveryId, String>,
+    /// When a delivery of an id ended for good, and whether it was done.
+    over: BTreeMap<String, (Instant, bool)>,
+    fulfilled: BTreeSet<String>,
+    turn: u32,
+}
+
+const IDS: [&str; 4] = ["a", "b", "c", "d"];
+const WINDOW: Duration = Duration::from_secs(3600);
+
+impl World {
+    fn new() -> Self {
+        let now = Now { mono: Instant::from_millis(100_000), wall: UnixTime::from_secs(1_700_000_000) };
+        let limits = ReceiverLimits { exchanges: 8, waiters: 3, window: WINDOW, ..ReceiverLimits::default() };
+        Self {
+            machine: Receiver::new(ReceiverConfig::new(verifier()).limits(limits), now),
+            now,
+            latest: now.mono,
+            credit: 64,
+            open: BTreeMap::new(),
+            made: Vec::new(),
+            in_progress: BTreeMap::new(),
+            over: BTreeMap::new(),
+            fulfilled: BTreeSet::new(),
+            turn: 0,
+        }
+    }
+
+    fn feed(&mut self, input: RecvInput) {
+        self.latest = self.latest.max(self.now.mono);
+        self.machine.handle(self.now, input);
+    }
+
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Head { exchange, kind } => self.head(exchange, kind),
+            Op::Body { exchange, kind } => self.body(exchange, kind),
+            Op::TooLarge { exchange } => {
+                if let Some(seen @ Seen::Head(_)) = self.open.get_mut(&exchange) {
+                    *seen = Seen::Body(None);
+                }
+                self.feed(RecvInput::BodyTooLarge { exchange: ExchangeId::new(exchange) });
+            }
+            Op::Dropped { exchange } => {
+                self.open.remove(&exchange);
+                self.feed(RecvInput::Dropped(ExchangeId::new(exchange)));
+            }
+            Op::Processed { nth, result } => self.processed(nth, result),
+            Op::Credit(credit) => {
+                self.credit = credit;
+                self.feed(RecvInput::Credit(credit));
+            }
+            Op::Pass { mono, wall } => self.pass(mono, wall),
+            Op::Drain(outputs) => {
+                for _ in 0..outputs {
+                    if self.poll().is_some() {
+                        break;
+                    }
+                }
+            }
+            Op::Close => {
+                self.latest = self.latest.max(self.now.mono);
+                self.machine.close(self.now);
+            }
+        }
+    }
+
+    fn head(&mut self, exchange: u64, kind: u8) {
+        let id = IDS[usize::from(kind % 4)];
+        let head = match kind {
+            0..20 => signed(id, self.now.wall),
+            20 => signed(id, self.now.wall.saturating_sub(Duration::from_secs(400))),
+            21 => signed(id, self.now.wall).declared_length(u64::MAX),
+            22 => RequestHead::new(Method::GET, HeaderMap::new()),
+            _ => RequestHead::new(Method::POST, HeaderMap::new()),
+        };
+        // One that is signed now may be too old when its body comes; then it may only be refused.
+        let signed = (kind < 20).then(|| id.into());
+        if self.machine.life() != Life::Closed {
+            self.open.entry(exchange).or_insert(Seen::Head(signed));
+        }
+        self.feed(RecvInput::Head { exchange: ExchangeId::new(exchange), head });
+    }
+
+    fn body(&mut self, exchange: u64, kind: u8) {
+        let forged = kind == 0;
+        if let Some(seen) = self.open.get_mut(&exchange)
+            && let Seen::Head(signed) = seen
+        {
+            *seen = Seen::Body(signed.take().filter(|_| !forged));
+        }
+        let body = if forged { Bytes::from_static(b"forged") } else { Bytes::from_static(BODY) };
+        self.feed(RecvInput::Body { exchange: ExchangeId::new(exchange), body });
+    }
+
+    fn processed(&mut self, nth: usize, result: Processed) {
+        let Some((delivery, id)) = self.made.iter().rev().nth(nth).cloned() else { return };
+        // Whether it had timed out is not seen from here before the notice has been polled.
+        let stale = self.machine.stats().stale;
+        self.feed(RecvInput::Processed { delivery, result });
+        self.in_progress.remove(&delivery);
+        let counts = self.machine.stats().stale == stale && self.machine.life() != Life::Closed;
+        match result {
+            Processed::Later { .. } => {}
+            Processed::Done | Processed::Refuse if !counts => {}
+            Processed::Done | Processed::Refuse => {
+                let before = self.over.insert(id.clone(), (self.latest, result == Processed::Done));
+                assert!(before.is_none_or(|(at, _)| self.latest.saturating_since(at) >= WINDOW), "{id} ended twice");
+                if result == Processed::Done {
+                    self.fulfilled.insert(id);
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, mono: i64, wall: i64) {
+        let by = |millis: i64| Duration::from_millis(millis.unsigned_abs());
+        let Now { mono: m, wall: w } = self.now;
+        self.now = Now {
+            mono: if mono < 0 { m.saturating_sub(by(mono)) } else { m.saturating_add(by(mono)) },
+            wall: if wall < 0 { w.saturating_sub(by(wall)) } else { w.saturating_add(by(wall)) },
+        };
+        self.feed(RecvInput::Tick);
+    }
+
+    /// Takes one output and checks it; the wake when it ends the drain.
+    fn poll(&mut self) -> Option<Wake> {
+        self.turn += 1;
+        assert!(self.turn <= limits::DRAIN_BUDGET + 1, "a drain must end");
+        match self.machine.poll_output() {
+            RecvOutput::ReadBody { exchange, .. } => {
+                let seen = self.open.get(&exchange.get());
+                assert!(matches!(seen, Some(Seen::Head(_))), "only a body that has not come is read: {seen:?}");
+            }
+            RecvOutput::Respond(response) => self.check_answer(&response),
+            RecvOutput::Deliver(delivery) => self.check_delivery(&delivery),
+            RecvOutput::Notice(RecvNotice::TimedOut { delivery, .. }) => {
+                self.in_progress.remove(&delivery);
+            }
+            RecvOutput::Notice(notice) => assert!(!matches!(notice, RecvNotice::WindowShrunk { .. })),
+            RecvOutput::Wait(wake) => {
+                self.turn = 0;
+                self.check_wake(wake);
+                return Some(wake);
+            }
+        }
+        None
+    }
+
+    fn check_answer(&mut self, response: &Response) {
+        let seen = self.open.remove(&response.exchange().get()).expect("each exchange is answered once");
+        let id = match seen {
+            Seen::Head(_) => None,
+            Seen::Body(id) => id,
+        };
+        if response.status().is_success() {
+            let id = id.as_ref().expect("only what is signed succeeds");
+            assert!(self.fulfilled.contains(id), "{id} is answered before it is done");
+        }
+        if response.reason() == Reason::Refused {
+            assert!(id.is_some(), "only what is signed reaches the application");
+        }
+        assert_eq!(response.status() == 503, response.retry_after().is_some());
+    }
+
+    fn check_delivery(&mut self, delivery: &Delivery) {
+        let id = String::from(delivery.webhook_id());
+        assert_eq!(&delivery.body()[..], BODY);
+        assert!(self.in_progress.values().all(|other| *other != id), "{id} is in progress already");
+        assert!(self.in_progress.len() < self.credit as usize, "no more than the application can take");
+        if let Some((at, _)) = self.over.get(&id) {
+            assert!(self.latest.saturating_since(*at) >= WINDOW, "{id} was over and came again");
+        }
+        self.in_progress.insert(delivery.id(), id.clone());
+        self.made.push((delivery.id(), id));
+    }
+
+    fn check_wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::Ready => return,
+            Wake::At(at) => assert!(at > self.latest, "a wake lies ahead"),
+            Wake::Input => assert!(self.in_progress.is_empty(), "a delivery in progress has a deadline"),
+            Wake::Closed => {
+                assert!(self.open.is_empty() && self.in_progress.is_empty(), "all is answered");
+            }
+        }
+        assert!(
+            matches!(self.machine.poll_output(), RecvOutput::Wait(again) if again == wake),
+            "polling is idempotent"
+        );
+    }
+
+    fn drain(&mut self) -> Wake {
+        loop {
+            match self.poll() {
+                Some(Wake::Ready) | None => {}
+                Some(wake) => return wake,
+            }
+        }
+    }
+
+    /// Lets everything come to its end.
+    fn finish(mut self) {
+        let _ = self.drain();
+        for (exchange, seen) in self.open.clone() {
+            if matches!(seen, Seen::Head(_)) {
+                self.step(Op::TooLarge { exchange });
+            }
+        }
+        self.now.mono = self.latest.saturating_add(Duration::from_secs(30));
+        self.feed(RecvInput::Tick);
+        assert!(matches!(self.drain(), Wake::Input | Wake::Closed));
+        assert_eq!((self.open.len(), self.in_progress.len()), (0, 0), "everybody has an answer");
+        assert_eq!((self.machine.exchanges(), self.machine.in_progress()), (0, 0));
+        self.machine.close(self.now);
+        assert_eq!(self.drain(), Wake::Closed);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_interleaving_keeps_the_rules(ops in prop::collection::vec(op(), 0..160)) {
+        let mut world = World::new();
+        ops.into_iter().for_each(|op| world.step(op));
+        world.finish();
+    }
+
+    #[test]
+    fn the_same_calls_give_the_same_outputs(ops in prop::collection::vec(op(), 0..80)) {
+        let run = || {
+            let mut world = World::new();
+            let mut log = String::new();
+            for op in &ops {
+                world.step(*op);
+                log += &format!("{:?}\n", world.machine);
+            }
+            log
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
