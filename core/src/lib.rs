@@ -101,3 +101,7 @@ pub mod signing;
 pub mod manual;
 pub mod receiver;
 pub mod sender;
+
+// Breaks of the laws, for the proof that the tests find them; in no build but the one that makes it.
+#[cfg(postrider_planted)]
+pub mod planted;

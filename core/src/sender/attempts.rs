@@ -134,6 +134,10 @@ impl Sender {
 
     fn after_landing(&mut self, endpoint: u32) {
         self.discard_rest(endpoint);
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(9) {
+            return;
+        }
         self.wake_endpoint(endpoint);
         self.tidy_retired(endpoint);
         self.maybe_free(endpoint);
@@ -162,6 +166,12 @@ impl Sender {
         };
         let schedule = &slot.wire.config.schedule;
         let plan = Plan::new(schedule, &self.seed, job.id.as_str(), &slot.key);
+        #[cfg(postrider_planted)]
+        let floor = if crate::planted::breaks(6) {
+            floor.max(plan.delay(ended.number).map(|delay| delay + Duration::from_nanos(crate::planted::noise())))
+        } else {
+            floor
+        };
         match plan.delay(ended.number) {
             Some(delay) => Then::Retry(Due { written: self.now.wall, delay: delay.max(floor.unwrap_or_default()) }),
             None => Then::Exhausted,
@@ -229,6 +239,8 @@ impl Sender {
         }
         let delivery = self.apply_conclusion(ended.event, ended.endpoint, ended.delivery, &record);
         if let (Then::Retry(due), Some(handle)) = (then, delivery) {
+            #[cfg(postrider_planted)]
+            let due = if crate::planted::breaks(5) { Due { delay: due.delay * 3 / 4, ..due } } else { due };
             self.deliveries.arm(handle, self.now.mono.saturating_add(due.delay));
         }
         self.maybe_evict(ended.event);

@@ -20,15 +20,11 @@ impl Sender {
                     return;
                 }
                 let next = self.abort_some(from, |attempt| attempt.endpoint == at);
-                if let Some(next) = next {
-                    self.chore(Chore::AbortTo(at, next));
-                }
+                self.chore(next.map_or(Chore::Discard(at), |next| Chore::AbortTo(at, next)));
             }
             Chore::AbortOf(job, seq, from) => {
                 let next = self.abort_some(from, |attempt| attempt.event == job && attempt.seq == seq);
-                if let Some(next) = next {
-                    self.chore(Chore::AbortOf(job, seq, next));
-                }
+                self.chore(next.map_or(Chore::Cancel(job, seq), |next| Chore::AbortOf(job, seq, next)));
             }
             Chore::Cancel(job, seq) => self.discard_of_event(job, seq),
             Chore::Unstall(job, seq) => self.unstall(job, seq),
@@ -58,10 +54,7 @@ impl Sender {
                 self.maybe_settle(at);
                 return;
             };
-            // One whose retry is in flight is being aborted: the chore that does so stands in the same queue.
-            if self.deliveries[handle].place == Place::InFlight {
-                break;
-            }
+            debug_assert_ne!(self.deliveries[handle].place, Place::InFlight, "everything in flight is aborted first");
             self.discard(handle);
         }
         self.chore(Chore::Cancel(at, seq));

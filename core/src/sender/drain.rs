@@ -39,6 +39,10 @@ impl Sender {
                 }
                 Step::Worked => self.budget -= 1,
                 Step::Nothing => {
+                    #[cfg(postrider_planted)]
+                    if crate::planted::breaks(8) {
+                        self.stats.steps += self.endpoints.slab.iter().count() as u64;
+                    }
                     self.budget = limits::DRAIN_BUDGET;
                     let wake = self.wake();
                     return self.wait(wake);
@@ -144,6 +148,8 @@ impl Sender {
         let timers = [self.attempts.wake(), self.endpoints.wake(), self.deliveries.wake(), self.loads.wake()];
         let timers = timers.into_iter().chain([self.outbox.wake()]).flatten();
         match timers.min() {
+            #[cfg(postrider_planted)]
+            Some(_) if crate::planted::breaks(2) => Wake::At(self.now.mono),
             Some(at) => {
                 assert!(at > self.now.mono, "a wake must lie ahead: {at:?} is not after {:?}", self.now.mono);
                 Wake::At(at)
@@ -160,6 +166,8 @@ impl Sender {
     /// Lets happen what waited for a record that is durable now; one at a time.
     fn release_gates(&mut self) -> bool {
         let durable = self.outbox.durable();
+        #[cfg(postrider_planted)]
+        let durable = if crate::planted::breaks(3) { self.outbox.last() } else { durable };
         let Some((seq, gate)) = self.queues.gates.front().copied().filter(|(seq, _)| *seq <= durable) else {
             return false;
         };

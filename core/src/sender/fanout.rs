@@ -26,11 +26,19 @@ impl Sender {
     }
 
     fn has_slot(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(4) {
+            return self.attempts.len() <= self.credit as usize;
+        }
         self.attempts.len() < self.credit as usize
     }
 
     /// Whether one more delivery may wait.
     fn has_place(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(7) {
+            return true;
+        }
         self.deliveries.len() + self.attempts.len() < self.limits.pending
     }
 
@@ -129,6 +137,10 @@ impl Sender {
                 return step;
             }
             self.pass(at, cursor, number);
+            #[cfg(postrider_planted)]
+            if crate::planted::breaks(1) {
+                continue;
+            }
             self.queue(at, endpoint, number);
             self.mark_now_and_then(at);
         }

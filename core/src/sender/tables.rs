@@ -171,11 +171,12 @@ pub(crate) struct Attempts {
 pub(crate) enum Chore {
     /// Discard everything that waits for an endpoint that is gone or removed, or whose hold has ended.
     Discard(u32),
-    /// Abort what is in flight to an endpoint that is gone or removed; the place to go on at among the attempts.
+    /// Abort what is in flight to an endpoint that is gone or removed, then discard what waits for it; the place to go
+    /// on at among the attempts.
     AbortTo(u32, u32),
     /// Discard everything that waits for a cancelled event.
     Cancel(u32, JournalSeq),
-    /// Abort what is in flight for a cancelled event.
+    /// Abort what is in flight for a cancelled event, then discard what waits for it.
     AbortOf(u32, JournalSeq, u32),
     /// Let the deliveries of an event go on, whose payload has come.
     Unstall(u32, JournalSeq),

@@ -1,4 +1,5 @@
 //! The machine's first steps, one by one: what is said here in plain calls is what the laws say in general.
+#![expect(clippy::unwrap_used, reason = "what helpers of a test unwrap is part of the test")]
 
 use std::time::Duration;
 

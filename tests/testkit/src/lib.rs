@@ -1,5 +1,28 @@
-//! Tests of your own with Postrider: strategies, laws, a sandbox, and a suite that judges drivers.
+//! Tests of your own with Postrider: a [`Sandbox`] in which time is virtual, proptest strategies ([`ops`]), and the laws
+//! of the sending machine as functions ([`laws`]), for those who drive it by an adapter of their own, and a suite that
+//! judges such adapters ([`driver_suite()`]).
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use postrider_testkit::{Answer, Sandbox};
+//! use serde_json::json;
+//!
+//! let mut sandbox = Sandbox::new();
+//! sandbox.receiver("acme").events(["order.**"]).answers([500.into(), 500.into(), Answer::Timeout, 204.into()]);
+//! let order = sandbox.publish("order.paid", json!({ "id": 1001 }));
+//! sandbox.advance(Duration::from_secs(3 * 3600));
+//! sandbox.assert_delivered("acme", &order).attempts(4).signed().json("/data/id", 1001);
+//! ```
 
 pub mod driver_suite;
+pub mod harness;
+pub mod laws;
+pub mod ledger;
+mod log;
+pub mod ops;
+mod sandbox;
 
 pub use driver_suite::driver_suite;
+pub use log::MemoryLog;
+pub use sandbox::{Answer, Attempt, Delivered, ReceiverSetup, Sandbox};

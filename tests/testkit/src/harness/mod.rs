@@ -1,0 +1,512 @@
+//! A sender under test: ops in, a log in memory below, and every law watched while it runs.
+
+mod check;
+mod fixture;
+mod recover;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq};
+use postrider_core::secret::KeyId;
+use postrider_core::seed::Seed;
+use postrider_core::sender::{
+    Change, CommandError, Config, Input, Life, LoadError, LoadRequest, Output, PersistFailure, Put, Sender, Stats,
+    Transmit, Wake,
+};
+use postrider_core::time::{Instant, Now, UnixTime};
+
+use crate::MemoryLog;
+use crate::ledger::{Incarnate, Ledger};
+use crate::ops::{End, Loads, Op, Setup};
+
+/// The laws that a run is judged by; see the first page of `postrider-core`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "there are ten laws, and what a crash must not break")]
+pub enum Law {
+    /// Nothing is lost or stuck.
+    Drain,
+    /// Wakes lie ahead, and polling at rest changes nothing.
+    Progress,
+    /// Nothing shows before its record is durable.
+    Durability,
+    /// No more attempts than the credit.
+    Credit,
+    /// Nothing is early.
+    Time,
+    /// The same calls have the same outputs.
+    Determinism,
+    /// Queues have the sizes that the limits say.
+    Bounds,
+    /// Work is paid for by calls, outputs and records.
+    Cost,
+    /// What consumed facts imply comes in the same drain.
+    Fixpoint,
+    /// After the end every call is inert.
+    Terminal,
+    /// What was acknowledged survives.
+    Crash,
+}
+
+impl Law {
+    /// All of them, L1 to L10 and then that of crashes.
+    pub const ALL: [Self; 11] = [
+        Self::Drain,
+        Self::Progress,
+        Self::Durability,
+        Self::Credit,
+        Self::Time,
+        Self::Determinism,
+        Self::Bounds,
+        Self::Cost,
+        Self::Fixpoint,
+        Self::Terminal,
+        Self::Crash,
+    ];
+}
+
+/// A law was broken.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// Which.
+    pub law: Law,
+    /// How.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.law, self.what)
+    }
+}
+
+/// An attempt that the sender waits for.
+#[derive(Debug)]
+struct Open {
+    transmit: Transmit,
+    /// The endpoint as it was registered when the attempt began.
+    to: Incarnate,
+    aborted: bool,
+}
+
+/// What the model knows of an event that was accepted.
+#[derive(Clone, Debug)]
+struct Event {
+    id: EventId,
+    /// Who wanted it when it was accepted.
+    matched: BTreeSet<Incarnate>,
+    accepted: Now,
+    /// Seconds after which it expires.
+    expires: Option<u16>,
+}
+
+/// What the model knows of an endpoint.
+#[derive(Clone, Debug)]
+struct Endpoint {
+    number: u32,
+    wants: u8,
+    /// 0 active, 1 paused, 2 disabled.
+    state: u8,
+    /// The last record about it that a command made.
+    last: JournalSeq,
+    revoked: BTreeSet<u8>,
+}
+
+/// A sender, the log that it writes to, and a model of what it owes.
+#[derive(Debug)]
+pub struct Harness {
+    sender: Sender,
+    config: Config,
+    log: MemoryLog,
+    ledger: Ledger,
+    now: Now,
+    /// The latest monotonic time that the sender was told.
+    latest: Instant,
+    credit: u32,
+    open: VecDeque<Open>,
+    reported: Vec<AttemptId>,
+    loads: VecDeque<LoadRequest>,
+    events: BTreeMap<JournalSeq, Event>,
+    latest_of: BTreeMap<EventId, JournalSeq>,
+    endpoints: BTreeMap<u8, Endpoint>,
+    registered: BTreeMap<u8, u32>,
+    /// Deliveries that a receiver has taken.
+    taken: BTreeSet<(JournalSeq, Incarnate)>,
+    due: BTreeMap<(JournalSeq, EndpointKey), (u16, Instant)>,
+    rest: BTreeMap<EndpointKey, Instant>,
+    first_after_restore: BTreeMap<(JournalSeq, Incarnate), u16>,
+    /// Requests for records failed: deliveries may wait for reasons that the model does not know.
+    loads_failed: bool,
+    loads_corrupt: bool,
+    /// Events whose cancelling was accepted.
+    cancelled: BTreeSet<JournalSeq>,
+    restarted: bool,
+    /// The record of the sender's opening.
+    opened: JournalSeq,
+    since_wait: u32,
+    waits: Option<Wake>,
+    outputs: u64,
+    calls: u64,
+    violations: Vec<Violation>,
+    trace: Option<String>,
+    thorough: bool,
+}
+
+impl Harness {
+    /// A sender with two endpoints, of which one wants everything and one wants orders.
+    pub fn new(setup: &Setup) -> Self {
+        let now = Now { mono: Instant::from_millis(1_000_000_000), wall: UnixTime::from_secs(1_800_000_000) };
+        let config = Config::new().limits(setup.limits.clone());
+        let mut harness = Self {
+            sender: Sender::new(config.clone(), Seed::from_bytes([9; 32]), now),
+            config,
+            log: MemoryLog::new(),
+            ledger: Ledger::default(),
+            now,
+            latest: now.mono,
+            credit: 64,
+            open: VecDeque::new(),
+            reported: Vec::new(),
+            loads: VecDeque::new(),
+            events: BTreeMap::new(),
+            latest_of: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            registered: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            due: BTreeMap::new(),
+            rest: BTreeMap::new(),
+            first_after_restore: BTreeMap::new(),
+            loads_failed: false,
+            loads_corrupt: false,
+            cancelled: BTreeSet::new(),
+            restarted: false,
+            opened: JournalSeq::ZERO,
+            since_wait: 0,
+            waits: None,
+            outputs: 0,
+            calls: 0,
+            violations: Vec::new(),
+            trace: None,
+            thorough: false,
+        };
+        harness.apply(&Op::Credit(setup.credit));
+        harness.apply(&Op::Put { endpoint: 0, wants: 0, concurrency: 3, schedule: 0 });
+        harness.apply(&Op::Put { endpoint: 1, wants: 1, concurrency: 2, schedule: 1 });
+        harness.apply(&Op::Settle);
+        harness
+    }
+
+    /// Compares whole states at rest too, which takes longer.
+    pub fn thorough(mut self) -> Self {
+        self.thorough = true;
+        self
+    }
+
+    /// Writes every output down.
+    pub fn traced(mut self) -> Self {
+        self.trace = Some(String::new());
+        self
+    }
+
+    /// Everything that was written down: outputs, the bytes of batches, and the heads and bodies of requests.
+    pub fn trace(&self) -> &str {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
+    /// What was broken so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// The sender.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// Does one thing.
+    pub fn apply(&mut self, op: &Op) {
+        let before = self.before();
+        if !matches!(op, Op::Drain(_) | Op::DrainAll | Op::Settle) {
+            self.waits = None;
+        }
+        match *op {
+            Op::Publish { id, kind, variant, expires, key } => self.publish(id, kind, variant, expires, key),
+            Op::Put { endpoint, wants, concurrency, schedule } => self.put(endpoint, wants, concurrency, schedule),
+            Op::Pause(at) => {
+                let change = self.sender.pause(self.now, &fixture::key(at));
+                self.state(at, change, 1);
+            }
+            Op::Resume(at) => {
+                let change = self.sender.resume(self.now, &fixture::key(at));
+                self.state(at, change, 0);
+            }
+            Op::Disable(at) => {
+                let was = self.endpoints.get(&at).map_or(2, |known| known.state);
+                let change = self.sender.disable(self.now, &fixture::key(at));
+                let changed = change.as_ref().is_ok_and(|change| change.changed);
+                self.state(at, change, if changed { 2 } else { was });
+            }
+            Op::Remove(at) => {
+                if self.sender.remove(self.now, &fixture::key(at)).is_ok() {
+                    self.endpoints.remove(&at);
+                    self.rest.remove(&fixture::key(at));
+                }
+            }
+            Op::AddKey(at, key) => {
+                let change = self.sender.add_key(self.now, &fixture::key(at), &fixture::secret(at, key));
+                self.rekeyed(at, change);
+            }
+            Op::ExpireKey(at, key, secs) => {
+                let expires = self.now.wall.saturating_add(Duration::from_secs(secs.into()));
+                let change = self.sender.expire_key(self.now, &fixture::key(at), self.key_id(at, key), expires);
+                self.rekeyed(at, change);
+            }
+            Op::RevokeKey(at, key) => {
+                let change = self.sender.revoke_key(self.now, &fixture::key(at), self.key_id(at, key));
+                let done = change.is_ok();
+                self.rekeyed(at, change);
+                if done && let Some(known) = self.endpoints.get_mut(&at) {
+                    known.revoked.insert(key);
+                }
+            }
+            Op::Cancel(id) => {
+                let id = fixture::event_id(id);
+                if self.sender.cancel(self.now, &fixture::tenant_of(&id), &id).is_ok() {
+                    self.cancelled.extend(self.latest_of.get(&id));
+                }
+            }
+            Op::Tick(millis) => {
+                self.now = self.now.advanced(Duration::from_millis(millis.into()));
+                self.fact(Input::Tick);
+            }
+            Op::Jump(mono, wall) => {
+                let moved = |at: u64, by: i32, unit: u64| at.saturating_add_signed(i64::from(by) * unit as i64);
+                self.now.mono = Instant::from_nanos(moved(self.now.mono.as_nanos(), mono, 1_000_000));
+                self.now.wall = UnixTime::from_millis(moved(self.now.wall.as_millis(), wall, 1));
+                self.fact(Input::Tick);
+            }
+            Op::Complete(nth, end) => self.complete(nth, end),
+            Op::CompleteTwice(nth, end) => {
+                if !self.reported.is_empty() {
+                    let attempt = self.reported[usize::from(nth) % self.reported.len()];
+                    self.stale(attempt, end);
+                }
+            }
+            Op::CompleteUnknown(end) => self.stale(fixture::foreign_attempt(), end),
+            Op::Ack(batches) => (0..batches).for_each(|_| self.acknowledge()),
+            Op::Fail(why) => self.fail(why),
+            Op::Room(bytes) => self.fact(Input::Room(bytes.into())),
+            Op::AnswerLoad(how) => self.answer_load(how),
+            Op::Credit(credit) => {
+                self.credit = credit.into();
+                self.fact(Input::Credit(self.credit));
+            }
+            Op::Drain(polls) => {
+                for _ in 0..polls {
+                    let _ = self.poll();
+                }
+            }
+            Op::DrainAll => self.drain(),
+            Op::Settle => self.settle(),
+            Op::Close(how) => self.sender.close(self.now, how),
+        }
+        self.latest = self.latest.max(self.now.mono);
+        self.calls += 1;
+        self.after(op, &before);
+    }
+
+    /// Takes outputs until the sender waits for something.
+    pub fn drain(&mut self) {
+        while !matches!(self.poll(), Some(Wake::At(_) | Wake::Input | Wake::Closed)) {}
+    }
+
+    /// Drains and acknowledges until there is nothing left to acknowledge.
+    fn settle(&mut self) {
+        loop {
+            self.drain();
+            if self.log.waiting() == 0 {
+                return;
+            }
+            self.acknowledge();
+        }
+    }
+
+    fn fact(&mut self, input: Input) {
+        self.waits = None;
+        self.sender.handle(self.now, input);
+    }
+
+    fn violate(&mut self, law: Law, what: impl Into<String>) {
+        if self.violations.len() < 100 {
+            self.violations.push(Violation { law, what: what.into() });
+        }
+    }
+
+    /// Takes one output and carries it out.
+    fn poll(&mut self) -> Option<Wake> {
+        let steps = self.sender.stats().steps;
+        let idle = self.waits.take();
+        let output = self.sender.poll_output();
+        self.outputs += 1;
+        let steps = self.sender.stats().steps - steps;
+        if steps > 257 {
+            self.violate(Law::Cost, format!("one poll took {steps} steps"));
+        }
+        self.write_down(&output);
+        if !matches!(output, Output::Wait(_)) {
+            self.since_wait += 1;
+        }
+        if self.since_wait > 256 {
+            self.violate(Law::Progress, "more than 256 outputs without a wait");
+            self.since_wait = 0;
+        }
+        if let Some(before) = idle
+            && !matches!(&output, Output::Wait(wake) if *wake == before)
+        {
+            self.violate(Law::Progress, format!("at rest with {before:?}, polling again gave {output:?}"));
+        }
+        match output {
+            Output::Persist(batch) => {
+                self.log.append(batch);
+                if self.log.waiting() > postrider_core::limits::UNACKED_BATCHES {
+                    self.violate(Law::Bounds, format!("{} batches wait for the log", self.log.waiting()));
+                }
+            }
+            Output::Load(request) => self.loads.push_back(request),
+            Output::Snapshot(part) => self.log.snapshot(&part),
+            Output::Reclaim(watermark) => self.log.reclaim(watermark),
+            Output::Transmit(transmit) => self.transmitted(transmit),
+            Output::Abort(attempt) => {
+                for open in self.open.iter_mut().filter(|open| open.transmit.attempt() == attempt) {
+                    open.aborted = true;
+                }
+            }
+            Output::Notice(notice) => self.noticed(&notice),
+            Output::Wait(wake) => {
+                self.since_wait = 0;
+                self.at_rest(wake);
+                return Some(wake);
+            }
+        }
+        None
+    }
+
+    fn acknowledge(&mut self) {
+        if let Some((last, records)) = self.log.sync_one() {
+            for (seq, record) in &records {
+                self.ledger.note(*seq, record);
+            }
+            self.fact(Input::Persisted(last));
+        }
+    }
+
+    fn fail(&mut self, why: PersistFailure) {
+        if let Some(from) = self.log.fail() {
+            self.fact(Input::PersistFailed { from, why });
+        }
+    }
+
+    fn answer_load(&mut self, how: Loads) {
+        let Some(request) = self.loads.pop_front() else { return };
+        let result = match how {
+            Loads::Ok => self.log.load(&request),
+            Loads::Unavailable => Err(LoadError::Unavailable),
+            Loads::Corrupt => Err(LoadError::Corrupt),
+        };
+        self.loads_failed |= result.is_err();
+        self.loads_corrupt |= how == Loads::Corrupt;
+        self.fact(Input::Loaded { request: request.id(), result });
+    }
+
+    fn stale(&mut self, attempt: AttemptId, end: End) {
+        let before = self.sender.stats();
+        self.fact(Input::Completed { attempt, outcome: end.outcome() });
+        let stats = self.sender.stats();
+        let counted = self.sender.life() != Life::Running || stats.stale == before.stale + 1;
+        if !counted || stats.tally != before.tally {
+            self.violate(Law::Credit, "an attempt that is not open was taken for one");
+        }
+    }
+
+    fn complete(&mut self, nth: u8, end: End) {
+        if self.open.is_empty() {
+            return;
+        }
+        let at = usize::from(nth) % self.open.len();
+        let open = self.open.remove(at).expect("it is within the length");
+        self.expect_due(&open, end);
+        let attempt = open.transmit.attempt();
+        if end.is_success() {
+            let event = self.latest_of[open.transmit.event()];
+            self.taken.insert((event, open.to.clone()));
+        }
+        self.reported.push(attempt);
+        let stale = self.sender.stats().stale;
+        self.fact(Input::Completed { attempt, outcome: end.outcome() });
+        if self.sender.stats().stale == stale {
+            self.expect_rest(&open, end);
+        }
+    }
+
+    fn state(&mut self, at: u8, change: Result<Change, CommandError>, state: u8) {
+        if let (Ok(change), Some(known)) = (change, self.endpoints.get_mut(&at)) {
+            known.state = state;
+            known.last = known.last.max(change.seq);
+            self.rest.remove(&fixture::key(at));
+        }
+    }
+
+    fn rekeyed(&mut self, at: u8, change: Result<Change, CommandError>) {
+        if let (Ok(change), Some(known)) = (change, self.endpoints.get_mut(&at)) {
+            known.last = known.last.max(change.seq);
+        }
+    }
+
+    fn key_id(&self, at: u8, key: u8) -> KeyId {
+        fixture::secret(at, key).id()
+    }
+
+    fn put(&mut self, at: u8, wants: u8, concurrency: u8, schedule: u8) {
+        let known = self.endpoints.contains_key(&at);
+        let endpoint = fixture::endpoint(at, wants, concurrency, schedule, !known);
+        let Ok(put) = self.sender.put(self.now, endpoint) else { return };
+        if known == matches!(put, Put::Created(_)) {
+            self.violate(Law::Drain, "an endpoint was created that was there, or updated that was not");
+        }
+        let registered = self.registered.entry(at).or_default();
+        *registered += u32::from(!known);
+        let last = put.change().seq;
+        let fresh = Endpoint { number: *registered, wants, state: 0, last, revoked: BTreeSet::new() };
+        let endpoint = self.endpoints.entry(at).or_insert(fresh);
+        (endpoint.wants, endpoint.last) = (wants, last);
+    }
+
+    fn incarnate(&self, key: &EndpointKey) -> Incarnate {
+        let at = fixture::place(key);
+        (key.clone(), self.registered.get(&at).copied().unwrap_or(0))
+    }
+
+    fn before(&self) -> Before {
+        Before {
+            life: self.sender.life(),
+            stats: self.sender.stats(),
+            sizes: self.sizes(),
+            mono: self.sender.now().mono,
+        }
+    }
+
+    fn sizes(&self) -> (JournalSeq, JournalSeq, usize, usize, usize) {
+        let sender = &self.sender;
+        (sender.last_record(), sender.durable(), sender.in_flight(), sender.pending(), sender.events())
+    }
+}
+
+/// What was so before an op.
+struct Before {
+    life: Life,
+    stats: Stats,
+    sizes: (JournalSeq, JournalSeq, usize, usize, usize),
+    mono: Instant,
+}
