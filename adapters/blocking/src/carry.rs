@@ -32,11 +32,8 @@ impl Carriage {
     /// pulled.
     pub(crate) fn carry(&self, transmit: &Transmit, deadline: Instant, leash: &Arc<Leash>) -> Outcome {
         let outcome = self.attempt(transmit, deadline, leash);
-        // A socket that was shut down looks like a peer that hung up.
-        match outcome {
-            Err(_) if leash.is_stopped() => Err(TransportError::Aborted),
-            outcome => outcome,
-        }
+        // A socket that was shut down looks like a peer that hung up, and a reply comes too late to matter.
+        if leash.is_stopped() { Err(TransportError::Aborted) } else { outcome }
     }
 
     /// Closes the connections that have been idle for too long, and says when the next one will have been.

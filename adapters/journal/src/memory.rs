@@ -157,6 +157,7 @@ mod tests {
 
     use postrider_core::event::Event;
     use postrider_core::journal::Record;
+    use postrider_core::limits::Limits;
     use postrider_core::registration::Endpoint;
     use postrider_core::secret::Secret;
     use postrider_core::seed::Seed;
@@ -256,18 +257,22 @@ mod tests {
 
     #[test]
     fn a_snapshot_frees_what_it_stands_for() {
-        let (mut machine, mut log) = (machine(), MemoryLog::keeping());
+        let mut limits = Limits::default();
+        limits.snapshot_every = 64 * 1024;
+        let config = Config::new().policy(Policy::development()).limits(limits);
+        let (mut machine, mut log) =
+            (Sender::new(config, Seed::from_bytes([7; 32]), Now::default()), MemoryLog::keeping());
         put(&mut machine);
         let owed = publish(&mut machine, "order.paid", 1);
         run(&mut machine, &mut log);
         let mut said = Vec::new();
-        for id in 0..51_000 {
+        for id in 0..2000 {
             publish(&mut machine, "nobody.cares", 10 + id);
-            if id % 1000 == 999 {
+            if id % 100 == 99 {
                 said.extend(run(&mut machine, &mut log));
             }
         }
-        assert!(said.ends_with(&["snapshot", "reclaim"]), "{said:?}");
+        assert!(said.windows(2).any(|two| two == ["snapshot", "reclaim"]), "{said:?}");
         // The event that is owed needs its record, so nothing behind it could go.
         assert_eq!(log.kept().frames.keys().next(), Some(&owed));
         let frames: usize = log.kept().frames.values().map(Bytes::len).sum();

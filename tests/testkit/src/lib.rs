@@ -15,6 +15,7 @@
 //! sandbox.assert_delivered("acme", &order).attempts(4).signed().json("/data/id", 1001);
 //! ```
 
+pub mod bytes;
 pub mod driver_suite;
 pub mod harness;
 pub mod laws;

@@ -1,0 +1,55 @@
+//! What the fuzzers have found worth keeping, as plain tests: their invariants over the files of their corpora.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use postrider_core::secret::Secret;
+use postrider_core::signing::{SigningKey, standard};
+use postrider_core::time::UnixTime;
+use postrider_testkit::{bytes, laws};
+
+/// The files of a corpus, in the order of their names.
+fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).expect("every target has a corpus");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
+    files.sort();
+    assert!(files.len() >= 10, "{} has {} files", folder.display(), files.len());
+    files.into_iter().map(|path| (path.clone(), fs::read(path).expect("it can be read"))).collect()
+}
+
+#[test]
+fn sender_operations() {
+    for (path, data) in corpus("sender_operations") {
+        let (setup, ops) = bytes::run(&data);
+        laws::all(&setup, &ops).unwrap_or_else(|violation| panic!("{}: {violation:?}", path.display()));
+        let half = ops.len() / 2;
+        let runs = [(ops[..half].to_vec(), 1, 0), (ops[half..].to_vec(), 0, 60_000)];
+        laws::crash(&setup, &runs).unwrap_or_else(|violation| panic!("{}: {violation:?}", path.display()));
+    }
+}
+
+/// The same bytes as id, timestamp, signature and body, whole and in parts: nothing of it is ever accepted.
+#[test]
+fn signature_header() {
+    let secret = Secret::from_bytes([7; 24]).expect("24 bytes");
+    let verifier = standard::Verifier::new([&secret]).expect("one key");
+    let key = SigningKey::new(&secret);
+    let now = UnixTime::from_secs(1_795_246_000);
+    for (path, data) in corpus("signature_header") {
+        let timestamp = b"1795246000".as_slice();
+        for at in 0..data.len() {
+            let (one, other) = data.split_at(at);
+            for (id, timestamp, signature) in [(one, timestamp, other), (b"msg_1", one, other), (other, timestamp, one)]
+            {
+                let headers = [(standard::ID, id), (standard::TIMESTAMP, timestamp), (standard::SIGNATURE, signature)];
+                let verdict = verifier.verify(&headers[..], &data, now);
+                assert!(verdict.is_err(), "{} split at {at}", path.display());
+            }
+        }
+        let right = standard::sign([&key], "msg_1", now.as_secs(), &data).into_bytes();
+        let headers =
+            [(standard::ID, &b"msg_1"[..]), (standard::TIMESTAMP, timestamp), (standard::SIGNATURE, &right[..])];
+        assert!(verifier.verify(&headers[..], &data, now).is_ok(), "{}", path.display());
+    }
+}
