@@ -259,7 +259,7 @@ mod tests {
     fn a_snapshot_frees_what_it_stands_for() {
         let mut limits = Limits::default();
         limits.snapshot_every = 64 * 1024;
-        let config = Config::new().policy(Policy::development()).limits(limits);
+        let config = Config::new().limits(limits);
         let (mut machine, mut log) =
             (Sender::new(config, Seed::from_bytes([7; 32]), Now::default()), MemoryLog::keeping());
         put(&mut machine);
