@@ -7,7 +7,7 @@
 //! ```no_run
 //! use postrider_testkit::driver_suite::{Session, driver_suite};
 //! # use postrider_core::sender::Sender;
-//! # mod mine { pub fn drive(session: super::Session) -> super::Sender { session.machine } }
+//! # mod mine { pub fn drive(session: postrider_testkit::driver_suite::Session) -> postrider_core::sender::Sender { session.machine } }
 //!
 //! driver_suite(|session: Session| mine::drive(session));
 //! ```
