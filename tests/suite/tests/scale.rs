@@ -343,3 +343,48 @@ fn a_reused_place_does_not_skip_the_log() {
     assert_eq!(big.flying.len(), 1);
     big.sender.close(big.now, Close::Now);
 }
+
+/// A snapshot is taken in parts, and an endpoint is removed and made anew between two of them.
+#[test]
+fn an_endpoint_made_anew_during_a_snapshot_keeps_what_waits_for_it() {
+    const ENDPOINTS: usize = 6000;
+    let mut limits = Limits::default();
+    limits.snapshot_every = 1_000_000;
+    let mut big = Big::new(limits);
+    (0..ENDPOINTS).for_each(|n| {
+        big.sender.put(big.now, endpoint(n, "other")).unwrap();
+    });
+    // All is durable, and the first part of a snapshot is out.
+    let part = loop {
+        match big.sender.poll_output() {
+            Output::Persist(batch) => {
+                big.log.append(batch);
+                let (last, _) = big.log.sync_one().unwrap();
+                big.sender.handle(big.now, Input::Persisted(last));
+            }
+            Output::Snapshot(part) => break part,
+            Output::Wait(wake) => assert_eq!(wake, Wake::Ready),
+            output => panic!("{output:?}"),
+        }
+    };
+    assert!(part.part() == 0 && !part.is_last());
+    big.log.snapshot(&part);
+    let last = ENDPOINTS - 1;
+    big.sender.remove(big.now, &key(last)).unwrap();
+    big.sender.put(big.now, endpoint(last, "order.**")).unwrap();
+    big.sender.pause(big.now, &key(last)).unwrap();
+    big.publish(0);
+    big.drain();
+    big.now = big.now.advanced(Duration::from_secs(1));
+    big.sender.handle(big.now, Input::Tick);
+    big.drain();
+    assert_eq!(big.sender.pending(), 1);
+    let kept = big.log.len();
+    assert!(kept < 100, "the snapshot is complete, and {kept} records are left");
+    big.restart();
+    big.drain();
+    assert_eq!((big.sender.pending(), big.sender.events()), (1, 1));
+    big.sender.resume(big.now, &key(last)).unwrap();
+    let delivered = big.deliver(10);
+    assert_eq!(delivered, [(EventId::new("ev0").unwrap(), key(last))]);
+}
