@@ -33,7 +33,7 @@ use crate::notices::Notices;
 ///
 /// fn main() -> Result<(), Error> {
 ///     let sender = Sender::volatile()?;
-///     let acme = sender.put(Endpoint::new("acme", "https://acme.example/hooks").events(["order.**"]))?;
+///     let acme = sender.put(Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.**"]))?;
 ///     if let Some(secret) = acme.created() { println!("show this to the customer once: {}", secret.reveal()); }
 ///     let receipt = sender.publish(Event::json_bytes("order.paid", r#"{"id":1001}"#.into())?)?;
 ///     println!("{}", sender.settled_within(receipt.event(), Duration::from_secs(30))?);

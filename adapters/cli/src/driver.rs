@@ -120,7 +120,7 @@ impl Driver for Tokio {
     }
 
     fn close(&self, patience: Duration) {
-        self.runtime.block_on(self.sender.close(patience));
+        _ = self.runtime.block_on(self.sender.close(patience));
     }
 }
 

@@ -19,7 +19,7 @@
 //! let receipt = sender.publish(event).await?;
 //! println!("{receipt}");
 //! println!("{}", sender.settled(receipt.event()).await?);
-//! sender.close(Duration::from_secs(20)).await;
+//! sender.close(Duration::from_secs(20)).await?;
 //! # Ok(())
 //! # }
 //! ```

@@ -8,7 +8,7 @@
 //!
 //! # async fn run() -> Result<(), Error> {
 //! let sender = Sender::volatile()?;
-//! let acme = sender.put(Endpoint::new("acme", "https://acme.example/hooks").events(["order.*"])).await?;
+//! let acme = sender.put(Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.*"])).await?;
 //! if let Some(secret) = acme.created() {
 //!     println!("give this to acme: {}", secret.reveal());
 //! }
@@ -16,7 +16,7 @@
 //! let receipt = sender.publish(event).await?;
 //! println!("{receipt}");
 //! println!("{}", sender.settled(receipt.event()).await?);
-//! sender.close(Duration::from_secs(10)).await;
+//! sender.close(Duration::from_secs(10)).await?;
 //! # Ok(())
 //! # }
 //! ```

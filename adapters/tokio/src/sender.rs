@@ -21,6 +21,9 @@ use crate::builder::Builder;
 use crate::drive::Command;
 use crate::notices::Notices;
 
+/// What is left in memory may take this long to reach the log when the sender closes.
+const FLUSH: Duration = Duration::from_secs(10);
+
 /// A handle on a sender that runs as a task. A clone is another handle on the same sender.
 ///
 /// Every method hands its wish to the task and waits for the answer; it waits for room too when 1,024 wishes are on
@@ -216,16 +219,24 @@ impl Sender {
         self.ask(Desk::notices).await.map(Notices::new)
     }
 
-    /// Closes: publishes are refused at once, nothing new is started, and attempts in flight have `within` to end before
-    /// they are aborted. What is pending stays in the log. Returns when the log has everything and the sender's sockets
-    /// and its log are let go of.
-    pub async fn close(&self, within: Duration) {
+    /// Closes the sender: nothing more is accepted and no attempt is begun; attempts in flight have `within` to end and
+    /// are then aborted. What is pending stays in the log. Returns when everything is in the log and the sender's sockets
+    /// and its log are let go of, and at the latest 10 s after `within`. Closing again waits for the same end.
+    ///
+    /// Fails with [`Error::Stopped`] if the log had failed for good, and with [`Error::Io`] (timed out) if it took nothing
+    /// for those 10 s.
+    pub async fn close(&self, within: Duration) -> Result<(), Error> {
         // Where the sender does not listen any more, it has closed already.
         let _ = self.commands.send(Box::new(|desk| desk.close(Close::Drain))).await;
-        if tokio::time::timeout(within, self.end()).await.is_err() {
-            let _ = self.commands.send(Box::new(|desk| desk.close(Close::Now))).await;
-            self.end().await;
-        }
+        let end = match tokio::time::timeout(within, self.end()).await {
+            Ok(end) => end,
+            Err(_) => {
+                let _ = self.commands.send(Box::new(|desk| desk.close(Close::Now))).await;
+                let flushed = tokio::time::timeout(FLUSH, self.end()).await;
+                flushed.map_err(|_| Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))?
+            }
+        };
+        if matches!(end, End::Fenced) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     async fn hand_over(&self, mut event: Event) -> Result<Published, PublishError> {

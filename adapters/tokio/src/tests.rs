@@ -218,7 +218,7 @@ async fn closing_waits_for_what_is_in_flight_and_not_for_ever() {
     sender.put(once(&server.url())).await.unwrap();
     let mut notices = sender.notices().await.unwrap();
     sender.publish(event("order")).await.unwrap();
-    timeout(LONG, sender.close(LONG)).await.unwrap();
+    timeout(LONG, sender.close(LONG)).await.unwrap().unwrap();
     assert!(matches!(notices.next().await, Some(Ok(Notice::Settled { .. }))), "it was delivered");
     assert_eq!(notices.next().await, None);
 
@@ -227,7 +227,8 @@ async fn closing_waits_for_what_is_in_flight_and_not_for_ever() {
     sender.put(once(&server.url())).await.unwrap();
     let receipt = sender.publish(event("order")).await.unwrap();
     let (begun, waiting) = (Instant::now(), sender.settled(receipt.event()));
-    let (settled, ()) = tokio::join!(waiting, sender.close(Duration::from_millis(100)));
+    let (settled, closed) = tokio::join!(waiting, sender.close(Duration::from_millis(100)));
+    closed.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(settled, Err(SettledError::Closed(receipt.event().clone())));
 }
@@ -235,8 +236,8 @@ async fn closing_waits_for_what_is_in_flight_and_not_for_ever() {
 #[tokio::test]
 async fn a_closed_sender_gives_back_what_it_is_given() {
     let sender = sender();
-    timeout(LONG, sender.close(Duration::ZERO)).await.unwrap();
-    timeout(LONG, sender.close(LONG)).await.unwrap();
+    timeout(LONG, sender.close(Duration::ZERO)).await.unwrap().unwrap();
+    timeout(LONG, sender.close(LONG)).await.unwrap().unwrap();
     let Err(PublishError::Refused(Refused::Closed(back))) = sender.publish(event("order")).await else {
         panic!("it was published");
     };
@@ -308,7 +309,7 @@ async fn notices_are_a_stream() {
     });
     let receipt = sender.publish(event("order")).await.unwrap();
     timeout(LONG, sender.settled(receipt.event())).await.unwrap().unwrap();
-    sender.close(LONG).await;
+    sender.close(LONG).await.unwrap();
     let heard = timeout(LONG, listener).await.unwrap().unwrap();
     assert!(matches!(heard[..], [Notice::Exhausted { .. }, Notice::Settled { .. }]), "{heard:?}");
 }

@@ -113,7 +113,7 @@ async fn what_the_tokio_driver_signs_is_accepted_by_independent_libraries() {
     for receipt in &receipts {
         reports.push(sender.settled(receipt.event()).await.expect("it ends"));
     }
-    sender.close(Duration::from_secs(5)).await;
+    sender.close(Duration::from_secs(5)).await.expect("it closes");
     check("tokio", receipts.len(), &reports, &capture.heard());
 }
 
@@ -130,6 +130,6 @@ fn what_the_blocking_driver_signs_is_accepted_by_independent_libraries() {
         .iter()
         .map(|receipt| sender.settled_within(receipt.event(), Duration::from_secs(60)).expect("it ends"))
         .collect();
-    sender.close(Duration::from_secs(5));
+    sender.close(Duration::from_secs(5)).expect("it closes");
     check("blocking", receipts.len(), &reports, &capture.heard());
 }
