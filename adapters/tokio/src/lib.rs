@@ -1,1 +1,3 @@
 //! Postrider on tokio: sender and receiver over hyper and rustls.
+
+pub mod receiver;
