@@ -66,13 +66,12 @@ impl<'a> Connection<'a> {
         let _ = self.wire.stream.set_nodelay(true);
         let _ = self.wire.stream.set_write_timeout(Some(WRITE_TIME));
         let times = self.house.times;
-        let (mut first, mut begin) = (true, Instant::now() + times.head);
+        let mut begin = Instant::now() + times.head;
         while self.begins(begin) {
-            let deadline = if first { begin } else { Instant::now() + times.head };
-            if !self.answer_next(deadline) {
+            if !self.answer_next(Instant::now() + times.head) {
                 return;
             }
-            (first, begin) = (false, Instant::now() + times.idle);
+            begin = Instant::now() + times.idle;
         }
     }
 

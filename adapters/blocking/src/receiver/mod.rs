@@ -182,8 +182,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long the head of a request may take from its first byte, and that of a connection's first request from
-    /// its beginning: 10 s without it. Then the answer is 408, or nothing where nothing has come.
+    /// Sets how long the head of a request may take from its first byte, and how long a new connection may take to begin
+    /// one: 10 s without it. Then the answer is 408, or nothing where nothing has come.
     pub fn head_time(mut self, time: Duration) -> Self {
         self.times.head = time;
         self

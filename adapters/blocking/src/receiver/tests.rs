@@ -241,6 +241,7 @@ fn a_refusal_reaches_a_sender_that_does_not_stop_sending() {
     // More than the receiver reads: it may break off at any place.
     let _ = stream.write_all(&request.as_bytes()[..512 * 1024]);
     assert_eq!(status(&answer(&mut stream)), 413);
+    assert!(is_over(&mut stream), "it ends, and is not reset");
 }
 
 #[test]
@@ -308,6 +309,7 @@ fn slow_heads_and_bodies_are_cut_and_their_exchanges_given_up() {
     let builder = Receiver::builder(config().limits(limits)).head_time(SHORT).body_time(SHORT).idle_time(SHORT);
     let (builder, seen) = watched(builder);
     let (receiver, count) = counting(builder);
+    let start = Instant::now();
     // Dripping does not help: the time is for the whole.
     let mut stream = connect(&receiver);
     for byte in signed("msg_1", "{}").as_bytes()[..40].iter() {
@@ -334,6 +336,7 @@ fn slow_heads_and_bodies_are_cut_and_their_exchanges_given_up() {
     assert_eq!(status(&answer(&mut stream)), 204);
     assert!(is_over(&mut stream));
     assert!(is_over(&mut connect(&receiver)));
+    assert!(start.elapsed() < PATIENCE / 2, "each in its time");
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 

@@ -371,4 +371,9 @@ async fn the_last_handle_closes_it_and_requests_still_end() {
     assert_eq!(response.status(), 204);
     assert_eq!(response.extensions().get(), Some(&postrider_core::receiver::Reason::Processed));
     assert_eq!(count.load(Ordering::SeqCst), 1);
+    let start = StdInstant::now();
+    while Arc::strong_count(&count) > 1 {
+        assert!(start.elapsed() < PATIENCE, "its task still has the handler");
+        sleep(Duration::from_millis(5)).await;
+    }
 }
