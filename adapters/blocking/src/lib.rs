@@ -43,6 +43,7 @@ mod exchange;
 mod leash;
 mod machine;
 mod notices;
+pub mod receiver;
 mod sender;
 
 pub use builder::Builder;

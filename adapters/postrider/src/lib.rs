@@ -51,3 +51,8 @@ pub mod receiver {
     pub use postrider_core::receiver::*;
     pub use postrider_core::signing::standard;
 }
+
+/// The examples of the README, compiled.
+#[cfg(all(doctest, feature = "tokio", feature = "blocking"))]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

@@ -59,6 +59,7 @@ mod drive;
 mod fixture;
 mod machine;
 mod notices;
+pub mod receiver;
 mod sender;
 mod tasks;
 #[cfg(test)]

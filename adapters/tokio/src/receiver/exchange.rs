@@ -1,0 +1,121 @@
+//! One request, from its head to its answer.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use postrider_core::receiver::{self as core, ExchangeId, RecvInput, RequestHead};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::drive::{ASKS, Ask, Fact};
+
+/// What a sender is asked to wait, in seconds, when the receiver is closed.
+const RETRY_SECS: u64 = 5;
+
+/// One request. Dropped without an answer it is given up, and the machine is told.
+pub(super) struct Exchange {
+    id: ExchangeId,
+    facts: mpsc::UnboundedSender<Fact>,
+    body_time: Duration,
+    answered: bool,
+}
+
+/// Why there is no body.
+enum Unread {
+    TooLarge,
+    TimedOut,
+    Broken,
+}
+
+impl Exchange {
+    pub(super) fn new(id: ExchangeId, facts: mpsc::UnboundedSender<Fact>, body_time: Duration) -> Self {
+        Self { id, facts, body_time, answered: false }
+    }
+
+    /// Does what it is asked to until there is an answer.
+    pub(super) async fn answer<B>(mut self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body,
+    {
+        let (head, body) = request.into_parts();
+        let head =
+            RequestHead::new(head.method, head.headers).path(head.uri.path()).declared_length(body.size_hint().lower());
+        let (asks, mut asked) = mpsc::channel(ASKS);
+        self.tell(Fact::Head { exchange: self.id, head, asks });
+        let mut body = Some(body);
+        loop {
+            let cap = match asked.recv().await {
+                Some(Ask::Body { cap }) => cap,
+                Some(Ask::Answer(answer)) => {
+                    self.answered = true;
+                    return response(&answer);
+                }
+                None => {
+                    self.answered = true;
+                    return closed();
+                }
+            };
+            let body = body.take().expect("a body is asked for once");
+            let read = timeout(self.body_time, read(body, cap)).await.unwrap_or(Err(Unread::TimedOut));
+            match read {
+                Ok(body) => self.tell(Fact::Read(RecvInput::Body { exchange: self.id, body })),
+                Err(Unread::TooLarge) => self.tell(Fact::Read(RecvInput::BodyTooLarge { exchange: self.id })),
+                Err(Unread::TimedOut) => return text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+                Err(Unread::Broken) => return text(StatusCode::BAD_REQUEST, "the body broke off"),
+            }
+        }
+    }
+
+    /// It fails when the loop has ended, and then `asked` has too.
+    fn tell(&self, fact: Fact) {
+        let _ = self.facts.send(fact);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.tell(Fact::Dropped(self.id));
+        }
+    }
+}
+
+/// The bytes of a body, trailers left out, as long as there are no more than `cap`.
+async fn read<B: Body>(body: B, cap: usize) -> Result<Bytes, Unread> {
+    let mut body = pin!(body);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        if data.remaining() > cap - bytes.len() {
+            return Err(Unread::TooLarge);
+        }
+        bytes.put(data);
+    }
+    Ok(bytes.freeze())
+}
+
+fn response(answer: &core::Response) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(answer.body()));
+    *response.status_mut() = answer.status();
+    response.headers_mut().extend(answer.headers());
+    response.extensions_mut().insert(answer.reason());
+    response
+}
+
+fn closed() -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "not now, try again later");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECS));
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}

@@ -1,0 +1,248 @@
+//! Receiving: a tower service that verifies, drops copies, and answers once the application is done.
+//!
+//! ```no_run
+//! use postrider_core::receiver::{Delivery, Processed, ReceiverConfig};
+//! use postrider_core::secret::Secret;
+//! use postrider_core::signing::standard::Verifier;
+//! use postrider_tokio::receiver::Receiver;
+//!
+//! # async fn store(body: &[u8]) -> std::io::Result<()> { Ok(()) }
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+//! let hooks = Receiver::new(ReceiverConfig::new(Verifier::new([&secret])?), async |delivery: Delivery| {
+//!     match store(delivery.body()).await {
+//!         Ok(()) => Processed::Done,
+//!         Err(_) => Processed::Later { after: None },
+//!     }
+//! });
+//! // axum: Router::new().route_service("/hooks", hooks.clone())
+//! // hyper: TowerToHyperService::new(hooks.clone()), or service_fn(|request| hooks.answer(request))
+//! hooks.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it runs
+//! One task owns the machine of [`postrider_core::receiver`], which decides everything; signatures are checked there too.
+//! Its loop, whole:
+//!
+//! ```text
+//! loop {
+//!     let wake = self.turn();                         // 1. effects are carried out
+//!     if wake == Wake::Closed {
+//!         return;
+//!     }
+//!     match until(self.clock, wake, facts).await {    // 2. something happens, or it is time
+//!         Some(fact) => self.take(fact),
+//!         None => self.feed(RecvInput::Tick),
+//!     }
+//! }
+//! ```
+//!
+//! A request is a future on the task of its connection: it tells its head, reads its body when it is asked to, and waits
+//! for its answer. Each delivery runs in a task of its own, so it goes on when the sender hangs up, and one that panics
+//! is [`Later`]. One that outlives [`processing`] goes on as well, and keeps its place: never do more than
+//! [`Builder::concurrency`] run at once.
+//!
+//! **The server's part.** Slow heads, idle connections and the number of connections are bounded by whoever accepts
+//! them (hyper's `header_read_timeout`, for one). The body's time is bounded here.
+//!
+//! [`Later`]: postrider_core::receiver::Processed::Later
+//! [`processing`]: postrider_core::receiver::ReceiverLimits::processing
+
+mod drive;
+mod exchange;
+mod handled;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use postrider_core::receiver::{Delivery, ExchangeId, ReceiverConfig, RecvNotice};
+use tokio::sync::{mpsc, oneshot};
+use tower_service::Service;
+
+pub use handled::Handled;
+
+use drive::{Drive, Fact, Tell};
+use exchange::Exchange;
+
+/// How long the body of a request may take, when nothing else is said.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Deliveries that run at once, at most, when nothing else is said.
+const CONCURRENCY: u32 = 64;
+
+/// Receives webhooks: a [`Service`] from requests to answers.
+///
+/// A handle: clones are the same receiver. When the last one is gone it closes, and answers what is in progress.
+#[derive(Clone)]
+pub struct Receiver(Arc<Handle>);
+
+/// What a [`Receiver`] is made with; see [`Receiver::builder`].
+#[must_use = "a builder makes a receiver only when it is told to"]
+pub struct Builder {
+    config: ReceiverConfig,
+    concurrency: u32,
+    body_time: Duration,
+    tell: Tell,
+}
+
+/// The answer to one request, on its way. Dropping it gives the request up; a delivery that it began goes on.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Answering(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>);
+
+struct Handle {
+    facts: mpsc::UnboundedSender<Fact>,
+    exchanges: AtomicU64,
+    body_time: Duration,
+}
+
+impl Receiver {
+    /// A receiver that hands what it has verified to `handler`. Like [`builder`](Self::builder) with its defaults.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, as [`tokio::spawn`] does. The runtime needs its timers.
+    pub fn new<H, F>(config: ReceiverConfig, handler: H) -> Self
+    where
+        H: Fn(Delivery) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        Self::builder(config).handler(handler)
+    }
+
+    /// A receiver with more to say about it.
+    pub fn builder(config: ReceiverConfig) -> Builder {
+        Builder { config, concurrency: CONCURRENCY, body_time: BODY_TIME, tell: Box::new(drop) }
+    }
+
+    /// The answer to a request; what [`Service::call`] does, for frameworks without tower.
+    ///
+    /// The response's extensions hold the [`Reason`](postrider_core::receiver::Reason) for it, where the machine gave
+    /// the answer. What the adapter says by itself is 408 to a body that does not come in its time, 400 to one that
+    /// breaks off, and 503 once the receiver is closed.
+    pub fn answer<B>(&self, request: Request<B>) -> Answering
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+    {
+        let number = self.0.exchanges.fetch_add(1, Ordering::Relaxed);
+        let exchange = Exchange::new(ExchangeId::new(number), self.0.facts.clone(), self.0.body_time);
+        Answering(Box::pin(exchange.answer(request)))
+    }
+
+    /// Closes: new requests are answered 503 with `Retry-After`, those in progress as ever. Returns when the last
+    /// delivery in progress has ended or timed out and every answer is with its request. Closing again waits for the
+    /// same end; dropping the future does not stop the closing.
+    pub async fn close(&self) {
+        let (closed, end) = oneshot::channel();
+        // Either fails when the loop has ended: it drops what it holds, and says so by that alone.
+        let _ = self.0.facts.send(Fact::Close(Some(closed)));
+        let _ = end.await;
+    }
+}
+
+impl Builder {
+    /// Sets how many deliveries may run at once: at least 1, 64 without it. What comes beyond is answered 503.
+    pub fn concurrency(mut self, deliveries: u32) -> Self {
+        self.concurrency = deliveries.max(1);
+        self
+    }
+
+    /// Sets how long the body of a request may take from the moment when it is asked for, 30 s without it; then the
+    /// answer is 408.
+    pub fn body_time(mut self, time: Duration) -> Self {
+        self.body_time = time;
+        self
+    }
+
+    /// Sets who is told what is worth telling, such as why a request was not accepted. It is called on the receiver's
+    /// loop, so it must not wait. A panic in it is passed over.
+    pub fn on_notice(mut self, tell: impl Fn(RecvNotice) + Send + 'static) -> Self {
+        self.tell = Box::new(tell);
+        self
+    }
+
+    /// Makes the receiver. For `handler`, its answer and panics see [`Receiver::new`] and [`Handled`].
+    pub fn handler<H, F>(self, handler: H) -> Receiver
+    where
+        H: Fn(Delivery) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        let (facts, heard) = mpsc::unbounded_channel();
+        let drive = Drive::new(self.config, handler, self.concurrency, self.tell, facts.clone());
+        tokio::spawn(drive.run(heard));
+        Receiver(Arc::new(Handle { facts, exchanges: AtomicU64::new(1), body_time: self.body_time }))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let _ = self.facts.send(Fact::Close(None));
+    }
+}
+
+impl<B> Service<Request<B>> for Receiver
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    /// Always ready: what is too much is answered 503.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        self.answer(request)
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("concurrency", &self.concurrency)
+            .field("body_time", &self.body_time)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering").finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    is_shared::<Receiver>();
+};
