@@ -48,7 +48,8 @@ mod sender;
 
 pub use builder::Builder;
 pub use machine::{MachineCommand, run_machine};
-pub use notices::{Missed, Notices};
+pub use notices::Notices;
+pub use postrider_driver::Missed;
 pub use sender::Sender;
 
 // The words that a sender is used with.

@@ -1,10 +1,9 @@
 //! Notices as an iterator.
 
-use std::fmt;
 use std::time::Duration;
 
 use postrider_core::sender::Notice;
-use postrider_driver::Heard;
+use postrider_driver::{Heard, Missed};
 
 /// What is worth telling, in order: an iterator that blocks until there is something, and ends when the sender has.
 ///
@@ -12,22 +11,6 @@ use postrider_driver::Heard;
 /// as [`Missed`]. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct Notices(postrider_driver::Notices);
-
-/// So many notices were not kept at this place, because they were not read in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a count and nothing else")]
-pub struct Missed(
-    /// How many.
-    pub u64,
-);
-
-impl fmt::Display for Missed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} notices were not read in time", self.0)
-    }
-}
-
-impl std::error::Error for Missed {}
 
 /// How long one wait for a notice lasts before the next begins.
 const WAIT: Duration = Duration::from_secs(3600);

@@ -69,5 +69,6 @@ mod wire;
 
 pub use builder::Builder;
 pub use machine::{MachineCommand, run_machine};
-pub use notices::{Missed, Notices};
+pub use notices::Notices;
+pub use postrider_driver::Missed;
 pub use sender::Sender;

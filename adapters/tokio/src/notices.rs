@@ -1,6 +1,5 @@
 //! Notices as a stream.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use postrider_core::sender::Notice;
-use postrider_driver::Heard;
+use postrider_driver::{Heard, Missed};
 
 /// What is worth telling, in order: a [`Stream`], or [`next`](Self::next) by hand. It ends when the sender has stopped.
 ///
@@ -19,22 +18,6 @@ pub struct Notices {
     inner: postrider_driver::Notices,
     waker: Arc<Mutex<Option<Waker>>>,
 }
-
-/// So many notices were not kept at this place, because they were not read in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a count and nothing else")]
-pub struct Missed(
-    /// How many.
-    pub u64,
-);
-
-impl fmt::Display for Missed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} notices were not read in time", self.0)
-    }
-}
-
-impl std::error::Error for Missed {}
 
 impl Notices {
     pub(crate) fn new(inner: postrider_driver::Notices) -> Self {

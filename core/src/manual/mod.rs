@@ -6,6 +6,7 @@
 //! | [`durability`] | What waits for the disk, what a crash can repeat, and why a snapshot may be blurred |
 //! | [`time`] | Why there are two clocks, what a deadline is, and why everything timed lies in a wheel |
 //! | [`fanout`] | How one event reaches a million endpoints without a million entries |
+//! | [`house`] | Why the rooms stand as they do |
 //! | [`threat_model`] | Who may be hostile, and which module stands against it |
 //!
 //! What a thing does is said where it stands; these pages say why it does not do something else. Where one of them and
@@ -14,5 +15,6 @@
 pub mod contract;
 pub mod durability;
 pub mod fanout;
+pub mod house;
 pub mod threat_model;
 pub mod time;

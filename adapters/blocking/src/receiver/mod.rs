@@ -44,7 +44,6 @@
 mod connection;
 mod door;
 mod drive;
-mod handled;
 mod hands;
 mod http;
 mod seen;
@@ -62,7 +61,7 @@ use std::time::Duration;
 
 use postrider_core::receiver::{Delivery, ReceiverConfig};
 
-pub use handled::Handled;
+pub use postrider_driver::Handled;
 pub use seen::{Fault, Seen};
 
 use connection::Connection;

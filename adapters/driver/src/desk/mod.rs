@@ -25,7 +25,7 @@ use crate::error::{CommandError, Error, PublishError, PutError, SettledError};
 use crate::{Clock, Facts, mint};
 pub use answer::{Receipt, Registered};
 use notices::Audience;
-pub use notices::{Heard, NOTICES, Notices};
+pub use notices::{Heard, Missed, NOTICES, Notices};
 pub use waiters::Waiting;
 use waiters::{Due, Waiters};
 

@@ -25,6 +25,23 @@ pub enum Heard {
     Over,
 }
 
+/// So many notices were not kept at this place, because they were not read in time. What a driver's own form of
+/// [`Notices`] gives instead of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a count and nothing else")]
+pub struct Missed(
+    /// How many.
+    pub u64,
+);
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} notices were not read in time", self.0)
+    }
+}
+
+impl std::error::Error for Missed {}
+
 /// One listener's notices, in order. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct Notices(Arc<Line>);

@@ -14,7 +14,7 @@ use postrider_driver::Clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::handled::Handled;
+use postrider_driver::Handled;
 
 /// Who is told what is worth telling.
 pub(super) type Tell = Box<dyn Fn(RecvNotice) + Send>;

@@ -52,7 +52,6 @@
 
 mod drive;
 mod exchange;
-mod handled;
 #[cfg(test)]
 mod tests;
 
@@ -73,7 +72,7 @@ use postrider_core::receiver::{Delivery, ExchangeId, ReceiverConfig, RecvNotice}
 use tokio::sync::{mpsc, oneshot};
 use tower_service::Service;
 
-pub use handled::Handled;
+pub use postrider_driver::Handled;
 
 use drive::{Drive, Fact, Tell};
 use exchange::Exchange;

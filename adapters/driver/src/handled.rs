@@ -1,4 +1,4 @@
-//! What a handler may return.
+//! What the handler of a receiver may return.
 
 use postrider_core::receiver::Processed;
 
