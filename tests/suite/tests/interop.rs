@@ -130,6 +130,6 @@ fn what_the_blocking_driver_signs_is_accepted_by_independent_libraries() {
         .iter()
         .map(|receipt| sender.settled_within(receipt.event(), Duration::from_secs(60)).expect("it ends"))
         .collect();
-    sender.close(Duration::from_secs(5));
+    sender.close(Duration::from_secs(5)).expect("nothing is in flight any more");
     check("blocking", receipts.len(), &reports, &capture.heard());
 }
