@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 /// Says something on stderr. Where nobody listens there, it is not said.
 macro_rules! complain {
     ($($text:tt)*) => {
@@ -77,6 +79,38 @@ impl fmt::Display for Fault {
             write!(f, "{key}: ")?;
         }
         f.write_str(&self.what)
+    }
+}
+
+/// What stands for an argument that may be a secret in the wrong place.
+const HIDDEN: &str = "(not shown)";
+/// No command is longer.
+const LONGEST_WORD: usize = 16;
+
+/// Prints what is wrong with the arguments, or the help that they ask for, and ends the process. A word that may be a
+/// secret in the wrong place is not repeated: the value of a header, anything that begins like a secret, and a long word
+/// that stands where none is expected.
+pub(crate) fn usage(mut error: clap::Error) -> ! {
+    let of_header = text(&error, ContextKind::InvalidArg).is_some_and(|argument| argument.starts_with("--header"));
+    let stray = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+        let hide = text(&error, kind).is_some_and(|word| {
+            let long = stray && !word.starts_with("--") && word.len() > LONGEST_WORD;
+            long || word.contains("whsec_") || of_header && kind == ContextKind::InvalidValue
+        });
+        if hide {
+            error.insert(kind, ContextValue::String(HIDDEN.into()));
+            // It may say how to pass the word otherwise.
+            error.remove(ContextKind::Suggested);
+        }
+    }
+    error.exit()
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        Some(_) | None => None,
     }
 }
 

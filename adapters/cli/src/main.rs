@@ -43,7 +43,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command {
+    let args = Args::try_parse().unwrap_or_else(|error| exit::usage(error));
+    let result = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Deliver(args) => deliver::run(&args),
         Command::Listen(args) => listen::run(&args),

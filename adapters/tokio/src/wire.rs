@@ -43,7 +43,6 @@ impl Progress {
 }
 
 /// The body of one request, given to hyper in one piece.
-#[derive(Debug)]
 pub(crate) struct RequestBody {
     bytes: Bytes,
     progress: Arc<Progress>,

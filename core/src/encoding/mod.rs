@@ -20,6 +20,7 @@
 mod payload;
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -41,13 +42,20 @@ pub enum Encoding {
 }
 
 /// What is sent: the bytes that are signed, and what they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Encoded {
     /// The value of `content-type`.
     pub content_type: HeaderValue,
     /// The body.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Encoded {
+    /// Shows the body's length, not the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoded({:?}, {} bytes)", self.content_type, self.body.len())
+    }
 }
 
 /// Writes `payload` as `encoding` says.

@@ -127,7 +127,7 @@ pub struct Accepted {
     pub at: UnixTime,
 }
 
-/// An endpoint, whole. `Debug` shows neither its keys nor the values of its secret headers.
+/// An endpoint, whole. `Debug` shows neither its keys nor the values of its headers nor the query of its URL.
 #[derive(Clone)]
 #[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
 pub struct EndpointRecord {
@@ -181,13 +181,13 @@ impl fmt::Debug for EndpointRecord {
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
-            .field("url", url)
+            .field("url", &without_query(url))
             .field("patterns", patterns)
             .field("encoding", encoding)
             .field("schedule", schedule)
             .field("timeout", timeout)
             .field("concurrency", concurrency)
-            .field("headers", &Headers(headers))
+            .field("headers", &headers.iter().map(|(name, ..)| name).collect::<Vec<_>>())
             .field("keys", keys)
             .field("revoked", revoked)
             .field("state", state)
@@ -198,20 +198,10 @@ impl fmt::Debug for EndpointRecord {
     }
 }
 
-/// Custom headers without the values that are secret.
-struct Headers<'a>(&'a [(String, Bytes, bool)]);
-
-impl fmt::Debug for Headers<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut map = f.debug_map();
-        for (name, value, secret) in self.0 {
-            match secret {
-                true => map.entry(name, &format_args!("(secret)")),
-                false => map.entry(name, value),
-            };
-        }
-        map.finish()
-    }
+/// A URL as it may be shown: tokens stand in queries.
+fn without_query(url: &str) -> impl fmt::Debug {
+    let (shown, rest) = url.split_once('?').map_or((url, ""), |(front, _)| (front, "?.."));
+    fmt::from_fn(move |f| write!(f, "\"{}{rest}\"", shown.escape_debug()))
 }
 
 /// A subscription that was replaced.

@@ -28,7 +28,7 @@ const CONCURRENCY: u16 = 8;
 /// use postrider_core::registration::Endpoint;
 /// let acme = Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.**"]).concurrency(4);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
     id: String,
     tenant: TenantId,
@@ -198,6 +198,28 @@ impl Endpoint {
 
     fn note(&mut self, mistake: EndpointError) {
         self.mistake.get_or_insert(mistake);
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    /// Without secrets: of the URL, which nobody has checked yet, neither query nor fragment nor user information.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let front = self.url.split(['?', '#']).next().unwrap_or_default();
+        let rest = if front.len() < self.url.len() { ".." } else { "" };
+        let (user, place) = front.rsplit_once('@').map_or(("", front), |(_, place)| ("..@", place));
+        f.debug_struct("Endpoint")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("url", &format_args!("\"{user}{}{rest}\"", place.escape_debug()))
+            .field("secrets", &self.secrets.iter().map(Secret::id).collect::<Vec<_>>())
+            .field("patterns", &self.patterns)
+            .field("encoding", &self.encoding)
+            .field("schedule", &self.schedule)
+            .field("timeout", &self.timeout)
+            .field("concurrency", &self.concurrency)
+            .field("headers", &self.headers)
+            .field("mistake", &self.mistake)
+            .finish()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
 
 use super::notice::Notice;
 use super::transmit::Transmit;
@@ -90,7 +91,7 @@ pub enum Output {
 }
 
 /// Records to append, at once or not at all.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "records that are not written are lost"]
 pub struct PersistBatch {
     pub(crate) first: JournalSeq,
@@ -127,6 +128,18 @@ impl PersistBatch {
     }
 }
 
+impl fmt::Debug for PersistBatch {
+    /// Without the records: they hold secrets and payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PersistBatch")
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .field("gating", &self.gating)
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
 /// Records to read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "deliveries wait for it"]
@@ -148,7 +161,7 @@ impl LoadRequest {
 }
 
 /// A part of a snapshot: encoded records.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a snapshot with a hole is none"]
 pub struct SnapshotPart {
     pub(crate) number: u64,
@@ -176,6 +189,18 @@ impl SnapshotPart {
     /// Encoded records, at most [`SNAPSHOT_PART`](crate::limits::SNAPSHOT_PART) bytes, or one record that is larger.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+}
+
+impl fmt::Debug for SnapshotPart {
+    /// Without the records: they hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotPart")
+            .field("number", &self.number)
+            .field("part", &self.part)
+            .field("last", &self.last)
+            .field("bytes", &self.bytes.len())
+            .finish()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use bytes::BytesMut;
+use core::fmt;
 
 use super::contract::{PersistBatch, PersistFailure};
 use crate::id::JournalSeq;
@@ -32,13 +33,20 @@ pub(crate) struct Outbox {
 }
 
 /// The batch that is being filled.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Open {
     bytes: BytesMut,
     first: JournalSeq,
     count: usize,
     gating: bool,
     since: Instant,
+}
+
+impl fmt::Debug for Open {
+    /// Without the records: they hold secrets and payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("first", &self.first).field("count", &self.count).finish_non_exhaustive()
+    }
 }
 
 /// What a failure of the log leads to.

@@ -296,16 +296,19 @@ impl Cleared {
     }
 
     /// The request for an HTTP client: `POST` with an absolute URI; `host` and `content-length` are left to the client.
+    /// The values of secret headers are marked as sensitive, so that no `Debug` shows them and HTTP/2 never indexes them.
     pub fn request(&self) -> Request<Bytes> {
         let mut request = Request::new(self.body().clone());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.transmit.target().uri().clone();
         let headers = request.headers_mut();
         headers.reserve(8 + self.transmit.wire.config.headers.len());
-        self.each_header(|name, value| {
+        self.each_header(|name, value, secret| {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("our own names and checked custom names");
             let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value));
-            headers.append(name, value.expect("every value is visible ASCII or was checked when it was registered"));
+            let mut value = value.expect("every value is visible ASCII or was checked when it was registered");
+            value.set_sensitive(secret);
+            headers.append(name, value);
         });
         request
     }
@@ -320,7 +323,7 @@ impl Cleared {
         out.put_slice(b"content-length: ");
         out.put_slice(length.format(self.body().len() as u64));
         out.put_slice(b"\r\n");
-        self.each_header(|name, value| {
+        self.each_header(|name, value, _| {
             out.put_slice(name.as_bytes());
             out.put_slice(b": ");
             out.put_slice(value);
@@ -329,12 +332,13 @@ impl Cleared {
         out.put_slice(b"\r\n");
     }
 
-    /// The one source of headers, `host` and `content-length` aside.
-    fn each_header(&self, mut put: impl FnMut(&str, &[u8])) {
+    /// The one source of headers, `host` and `content-length` aside: name, value, and whether the value is secret.
+    fn each_header(&self, mut each: impl FnMut(&str, &[u8], bool)) {
         let Transmit { wire, event, number, started, .. } = &self.transmit;
         let encoded = self.encoded();
         let timestamp = started.wall.as_secs();
         let mut decimal = Decimal::default();
+        let mut put = |name: &str, value: &[u8]| each(name, value, false);
         put("content-type", encoded.content_type.as_bytes());
         put("user-agent", USER_AGENT.as_bytes());
         put("accept-encoding", b"identity");
@@ -352,7 +356,7 @@ impl Cleared {
         }
         put("postrider-attempt", decimal.format(u64::from(*number)));
         for (name, value) in wire.config.headers.iter() {
-            put(name.as_str(), value.as_bytes());
+            each(name.as_str(), value.as_bytes(), value.is_sensitive());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tests of your own with Postrider: a [`Sandbox`] in which time is virtual, proptest strategies ([`ops`]), and the laws
-//! of the sending machine as functions ([`laws`]), for those who drive it by an adapter of their own, and a suite that
-//! judges such adapters ([`driver_suite()`]).
+//! of the sending machine as functions ([`laws`]), for those who drive it by an adapter of their own, a suite that judges
+//! such adapters ([`driver_suite()`]), and a search for secrets in what is printed ([`Canaries`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -16,6 +16,7 @@
 //! ```
 
 pub mod bytes;
+mod canary;
 pub mod driver_suite;
 pub mod harness;
 pub mod laws;
@@ -24,6 +25,7 @@ mod log;
 pub mod ops;
 mod sandbox;
 
+pub use canary::Canaries;
 pub use driver_suite::driver_suite;
 pub use log::MemoryLog;
 pub use sandbox::{Answer, Attempt, Delivered, ReceiverSetup, Sandbox};

@@ -1,6 +1,7 @@
 //! A log in memory, which forgets what was not acknowledged when it is cut.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
@@ -12,7 +13,7 @@ use postrider_core::time::Now;
 
 /// Records that a sender has written, its newest complete snapshot, and the batches that wait for their
 /// acknowledgement. A crash may keep any prefix of those.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct MemoryLog {
     records: BTreeMap<JournalSeq, Bytes>,
     waiting: VecDeque<PersistBatch>,
@@ -20,6 +21,18 @@ pub struct MemoryLog {
     parts: Vec<Bytes>,
     snapshot: Option<(u64, Vec<Bytes>)>,
     durable: JournalSeq,
+}
+
+impl fmt::Debug for MemoryLog {
+    /// Without the records: they hold secrets and payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLog")
+            .field("records", &self.records.len())
+            .field("waiting", &self.waiting)
+            .field("snapshot", &self.snapshot.as_ref().map(|(number, _)| number))
+            .field("durable", &self.durable)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MemoryLog {
