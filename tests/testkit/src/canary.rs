@@ -115,7 +115,7 @@ mod tests {
         }
         let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(canaries.find(&hex), Some("it in hex"));
-        for shown in [format!("{bytes:?}"), format!("{:?}", ::bytes::Bytes::from(bytes.clone()))] {
+        for shown in [format!("{bytes:?}"), format!("{:?}", ::bytes::Bytes::from(bytes))] {
             assert!(canaries.find(&shown).is_some(), "{shown}");
         }
         assert_eq!(canaries.find("open sesame-open-now!"), Some("word as text"));
