@@ -300,13 +300,14 @@ impl core::error::Error for EndpointError {}
 
 /// The administrative state of an endpoint.
 ///
-/// ```text
-///            pause            disable, 410
-///   active <------> paused  ----------------+
-///     |  ^  resume     |                    v
-///     |  +-------------|------------- disabled, gone
-///     +----------------+------------------> (resume, put)
-/// ```
+/// | is \ happens | pause | resume | disable | answers 410 |
+/// | --- | --- | --- | --- | --- |
+/// | active | paused | - | disabled | gone |
+/// | paused | - | active | disabled | gone |
+/// | disabled | refused | active | - | gone |
+/// | gone | refused | active | - | - |
+///
+/// Putting an endpoint again does not change its state.
 ///
 /// Paused: deliveries wait, new events join them. Disabled: deliveries are held for 72 h and then discarded, new events
 /// do not match. Gone: deliveries are discarded at once, new events do not match.
