@@ -40,7 +40,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         "adapters/postrider",
         &["postrider-core", "postrider-driver", "postrider-journal", "postrider-tokio", "postrider-blocking"],
     ),
-    ("adapters/cli", &["postrider", "postrider-core"]),
+    ("adapters/cli", &["postrider", "postrider-core", "postrider-driver"]),
     ("tests/testkit", &["postrider-core"]),
 ];
 
