@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Instant;
 
 use mio::{Poll, Token, Waker};
 use postrider_core::sender::Sender;
+use postrider_driver::Clock;
 use postrider_testkit::driver_suite::{Session, Suite};
 
 #[path = "../examples/custom_runtime.rs"]
 #[expect(dead_code, reason = "its `main` is for those who run it")]
 mod custom_runtime;
 
-use custom_runtime::{Clock, drive};
+use custom_runtime::drive;
 
 fn run(session: Session) -> Sender {
-    let clock = Clock(Instant::now());
+    let clock = Clock::start();
     let poll = Poll::new().expect("there is a descriptor left");
     let waker = Arc::new(Waker::new(poll.registry(), Token(usize::MAX)).expect("there is a descriptor left"));
     let (sender, commands) = channel();
