@@ -90,7 +90,7 @@ impl Sender {
 
     /// What has become of an event; `None` when it is not known, or was so long ago that its report is gone.
     pub fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport> {
-        let tenant = *self.tenant_by_id.get(tenant)?;
+        let tenant = self.tenants.find(tenant)?;
         match self.jobs.by_id.get(&(tenant, event.clone())) {
             Some(at) => Some(self.report_of(*at, false)),
             None => self.shelf.find(tenant, event, self.outbox.durable()),
