@@ -6,11 +6,13 @@
 //! | [`durability`] | What waits for the disk, what a crash can repeat, and why a snapshot may be blurred |
 //! | [`time`] | Why there are two clocks, what a deadline is, and why everything timed lies in a wheel |
 //! | [`fanout`] | How one event reaches a million endpoints without a million entries |
+//! | [`bounds`] | What each container holds at most, and what bounds it |
 //! | [`threat_model`] | Who may be hostile, and which module stands against it |
 //!
 //! What a thing does is said where it stands; these pages say why it does not do something else. Where one of them and
 //! the code disagree, that is a bug of the page.
 
+pub mod bounds;
 pub mod contract;
 pub mod durability;
 pub mod fanout;
