@@ -279,7 +279,7 @@ impl Sender {
         }
         let (event, tenant) = (job.seq, job.tenant);
         let ended = self.record(&Record::Ended { event, at: self.now.wall });
-        let report = self.report_of(at, true);
+        let report = self.last_report_of(at);
         let notice = super::Notice::Settled { tenant: self.tenants[tenant].id.clone(), event: report.event.clone() };
         self.tenants.retain_known(tenant);
         if let Some(tenant) = self.shelf.put(tenant, ended, report, self.limits.reports) {

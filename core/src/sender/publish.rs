@@ -328,9 +328,9 @@ impl Sender {
         let known = Known { name: names.id, event, seq, digest: names.digest };
         let now = self.mono();
         if let Some(key) = names.key {
-            self.repeats.insert(key, now, Known { name: key, ..known.clone() });
+            self.repeats.insert(now, Known { name: key, ..known.clone() });
         }
-        self.repeats.insert(names.id, now, known);
+        self.repeats.insert(now, known);
         let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);
         if let Some(age) = self.repeats.forget(now, window, most) {
             self.tell(JournalSeq::ZERO, Notice::WindowShrunk { age });

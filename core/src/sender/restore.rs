@@ -46,7 +46,7 @@ pub struct Restore {
     waiting: BTreeMap<(u32, u32), Waiting>,
     /// Subscriptions beyond the marks of their events that are accounted for.
     skips: BTreeMap<u32, BTreeSet<u32>>,
-    remembered: Vec<(UnixTime, Name, Known)>,
+    remembered: Vec<(UnixTime, Known)>,
     error: Option<RestoreError>,
 }
 
@@ -220,7 +220,7 @@ impl Restore {
                     seq: known.event,
                     digest: known.digest,
                 };
-                self.remembered.push((known.at, entry.name, entry));
+                self.remembered.push((known.at, entry));
             }
             Record::SnapshotEnd { through } => self.through = through,
         }
@@ -246,10 +246,10 @@ impl Restore {
     fn accepted(&mut self, seq: JournalSeq, accepted: Box<Accepted>) -> Result<(), RestoreError> {
         let known = |name| Known { name, event: accepted.id.clone(), seq, digest: accepted.digest };
         let id = Name::id(&accepted.tenant, &accepted.id);
-        self.remembered.push((accepted.at, id, known(id)));
+        self.remembered.push((accepted.at, known(id)));
         if let Some(key) = &accepted.idempotency {
             let key = Name::key(&accepted.tenant, key);
-            self.remembered.push((accepted.at, key, known(key)));
+            self.remembered.push((accepted.at, known(key)));
         }
         if self.job(seq).is_some() {
             self.attach(seq, &accepted);
@@ -495,12 +495,12 @@ impl Restore {
 
     fn remember(&mut self) {
         let now = self.sender.now;
-        self.remembered.sort_by_key(|(at, _, known)| (*at, known.seq));
+        self.remembered.sort_by_key(|(at, known)| (*at, known.seq));
         let extra = self.remembered.len().saturating_sub(self.sender.limits.idempotency_entries);
-        for (at, name, known) in core::mem::take(&mut self.remembered).into_iter().skip(extra) {
+        for (at, known) in core::mem::take(&mut self.remembered).into_iter().skip(extra) {
             let age = now.wall.saturating_since(at);
             if age < self.sender.limits.idempotency_window {
-                self.sender.repeats.insert(name, now.mono.saturating_sub(age), known);
+                self.sender.repeats.insert(now.mono.saturating_sub(age), known);
             }
         }
     }
