@@ -95,6 +95,9 @@ pub struct Limits {
     pub pending: usize,
     /// Endpoints, over all tenants.
     pub endpoints: usize,
+    /// Bytes of records that may wait for the log before events are refused. At twice as many commands on endpoints and
+    /// events are refused too, and nothing starts: what was started still ends, so a little more comes.
+    pub unwritten: u64,
     /// Events whose reports stay readable after they ended.
     pub reports: usize,
     /// How long a repeat of an event is recognised.
@@ -119,6 +122,7 @@ impl Default for Limits {
             resident: 256 * 1024 * 1024,
             pending: 10_000_000,
             endpoints: 10_000_000,
+            unwritten: 64 * 1024 * 1024,
             reports: 4096,
             idempotency_window: Duration::from_secs(24 * 3600),
             idempotency_entries: 1_000_000,

@@ -19,6 +19,9 @@ impl Instant {
     /// The origin of the adapter's clock.
     pub const ORIGIN: Self = Self(0);
 
+    /// The last there is, 584 years after the origin.
+    pub const LAST: Self = Self(u64::MAX);
+
     /// The instant `nanos` nanoseconds after the origin.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)

@@ -47,9 +47,9 @@
 //! * **Determinism (L6).** The same calls give the same bytes on every platform: there is no map with random state, no
 //!   clock and no random source, and jitter is computed in integers. A failure found in a simulation is therefore a
 //!   seed and a list of calls, and happens again.
-//! * **Bounds (L7)** and **cost (L8).** Every queue names a limit. Where a command touches many deliveries (discarding
-//!   what waits for a removed endpoint, say) it leaves a *chore*, of which a step does at most 32 entries. Otherwise
-//!   one removal would hold up everybody's deliveries.
+//! * **Bounds (L7)** and **cost (L8).** Every queue names a limit, see [`bounds`](super::bounds). Where a command touches many deliveries (discarding
+//!   what waits for a removed endpoint, say) it leaves a *chore*, of which a step does at most 32 entries, in
+//!   turns with what can start. Otherwise one removal would hold up everybody's deliveries.
 //! * **Fixpoint (L9).** What a fact implies appears in the drain after it, not in some later one: a driver that sleeps
 //!   after a drain has lost nothing.
 //! * **Terminal (L10).** After the end every call is inert, so that a driver's threads may stop in any order.

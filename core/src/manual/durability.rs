@@ -69,8 +69,8 @@
 //! Payloads are not in snapshots: they would be copied again and again while a slow endpoint is waited for. They stay
 //! in the accepted records, and [`Watermark::needed_from`](crate::sender::Watermark::needed_from) is therefore the
 //! oldest event that had not ended when the snapshot began, or its beginning if that is earlier. A snapshot is due
-//! after 100,000 records, or after as many as the last one had, whichever is more, so that the work of snapshots stays
-//! in proportion to what is recorded.
+//! after [`snapshot_every`](crate::limits::Limits::snapshot_every) bytes of records, or four times as many as the last
+//! one has, whichever is more, so that the work of snapshots stays in proportion to what is recorded.
 //!
 //! # When the log fails
 //!

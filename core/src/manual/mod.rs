@@ -7,11 +7,13 @@
 //! | [`time`] | Why there are two clocks, what a deadline is, and why everything timed lies in a wheel |
 //! | [`fanout`] | How one event reaches a million endpoints without a million entries |
 //! | [`house`] | Why the rooms stand as they do |
+//! | [`bounds`] | What each container holds at most, and what bounds it |
 //! | [`threat_model`] | Who may be hostile, and which module stands against it |
 //!
 //! What a thing does is said where it stands; these pages say why it does not do something else. Where one of them and
 //! the code disagree, that is a bug of the page.
 
+pub mod bounds;
 pub mod contract;
 pub mod durability;
 pub mod fanout;

@@ -6,7 +6,7 @@ use super::Sender;
 use super::deliveries::Place;
 use super::notice::Notice;
 use super::report::{DeliveryReport, Fate};
-use super::tables::{Attempt, Body, Chore, Slot, Stage};
+use super::tables::{Attempt, Body, Slot, Stage};
 use crate::id::{AttemptId, JournalSeq};
 use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
@@ -90,7 +90,10 @@ impl Sender {
                 self.jobs.slab[event].in_flight -= 1;
                 let delivery = self.conclude(ended, &Err(TransportError::TimedOut(Phase::Head)));
                 self.attempts.linger(at, Stage::Overdue, now.saturating_add(limits::OVERDUE_GRACE), delivery);
-                self.queues.aborts.push_back(id);
+                // Closing has aborted everything already.
+                if self.phase != super::Stage::Closing {
+                    self.queues.aborts.push_back(id);
+                }
                 self.tell(JournalSeq::ZERO, Notice::Overdue { attempt: id });
             }
             Stage::Overdue | Stage::Aborted => {
@@ -121,7 +124,7 @@ impl Sender {
         let waits =
             |slot: &Slot| slot.is_discarding() && slot.gate <= self.outbox.durable() && !slot.deliveries.is_empty();
         if self.endpoints.slab.get(endpoint).is_some_and(waits) {
-            self.chore(Chore::Discard(endpoint));
+            self.discard_soon(endpoint);
         }
     }
 
@@ -199,11 +202,8 @@ impl Sender {
                 let gone = State::Gone { since: self.now.wall };
                 if !slot.is_over() {
                     let endpoint = slot.key.clone();
-                    // An endpoint whose subscriptions have been changed a thousand times is gone all the same: it
-                    // matches nothing, because gone endpoints are passed over.
-                    if let Ok(change) = self.transition(ended.endpoint, gone) {
-                        self.tell(change.seq, Notice::Gone { endpoint });
-                    }
+                    let seq = self.transition(ended.endpoint, gone);
+                    self.tell(seq, Notice::Gone { endpoint });
                 }
             }
         }
@@ -363,10 +363,14 @@ impl Sender {
     /// Takes a delivery out of whatever it waits in.
     pub(super) fn unqueue(&mut self, handle: u32) {
         let delivery = &self.deliveries[handle];
-        let slot = &mut self.endpoints.slab[delivery.endpoint];
-        slot.fetching -= u16::from(delivery.place == Place::Stalled);
+        let (endpoint, was_stalled) = (delivery.endpoint, delivery.place == Place::Stalled);
+        let slot = &mut self.endpoints.slab[endpoint];
+        slot.fetching -= u16::from(was_stalled);
         let stalled = &mut self.jobs.slab[delivery.event].stalled;
         self.deliveries.unqueue(handle, &mut slot.ready, stalled);
+        if was_stalled {
+            self.wake_endpoint(endpoint);
+        }
     }
 
     /// Lets the payload of an event go from memory when there is too much and nobody is using it.
@@ -377,7 +381,7 @@ impl Sender {
         let durable = self.outbox.durable();
         let Some(job) = self.jobs.slab.get_mut(at) else { return };
         // One that is being fanned out is needed again in a moment.
-        let in_use = job.in_flight > 0 || (job.scanning && job.through > 0);
+        let in_use = job.in_flight > 0 || (job.turn.is_in_ring() && job.through > 0);
         if !in_use && job.seq <= durable && matches!(job.body, Body::Here(_)) {
             job.body = Body::Away;
             self.jobs.resident -= job.payload_len as usize;

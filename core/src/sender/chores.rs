@@ -15,12 +15,18 @@ impl Sender {
         match chore {
             Chore::Discard(at) => self.discard_of_endpoint(at),
             Chore::AbortTo(at, from) => {
-                // It may have been resumed, or have gone and given its place to another.
-                if !self.endpoints.slab.get(at).is_some_and(Slot::is_over) {
+                // It may have been resumed, or have gone and given its place to another, whose own end may not be
+                // durable yet.
+                let durable = self.outbox.durable();
+                let over = |slot: &Slot| slot.is_over() && slot.gate <= durable;
+                if !self.endpoints.slab.get(at).is_some_and(over) {
                     return;
                 }
                 let next = self.abort_some(from, |attempt| attempt.endpoint == at);
-                self.chore(next.map_or(Chore::Discard(at), |next| Chore::AbortTo(at, next)));
+                match next {
+                    Some(next) => self.chore(Chore::AbortTo(at, next)),
+                    None => self.discard_soon(at),
+                }
             }
             Chore::AbortOf(job, seq, from) => {
                 let next = self.abort_some(from, |attempt| attempt.event == job && attempt.seq == seq);
@@ -32,8 +38,18 @@ impl Sender {
         }
     }
 
+    /// Leaves a chore to discard what waits for an endpoint, if there is none already.
+    pub(super) fn discard_soon(&mut self, at: u32) {
+        if !core::mem::replace(&mut self.endpoints.slab[at].discard_queued, true) {
+            self.chore(Chore::Discard(at));
+        }
+    }
+
     /// Discards what waits for an endpoint that is over, or whose hold has ended.
     fn discard_of_endpoint(&mut self, at: u32) {
+        if let Some(slot) = self.endpoints.slab.get_mut(at) {
+            slot.discard_queued = false;
+        }
         for _ in 0..PIECE {
             let Some(slot) = self.endpoints.slab.get(at) else { return };
             // One whose retry is in flight stands in the list too; the chore comes back when that has landed.
@@ -44,7 +60,7 @@ impl Sender {
             };
             self.discard(handle);
         }
-        self.chore(Chore::Discard(at));
+        self.discard_soon(at);
     }
 
     fn discard_of_event(&mut self, at: u32, seq: JournalSeq) {

@@ -10,12 +10,12 @@ use core::fmt;
 use super::report::Tally;
 use super::tables::{Gate, Retired, Slot};
 use super::transmit::{Caps, Wire};
+use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::encoding::Encoding;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::{EndpointRecord, KeyRecord, Record, RetiredRecord, StateRecord};
 use crate::limits;
-use crate::matching::Subscription;
 use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
 use crate::retry::{Link, List, Window};
 use crate::secret::{KeyId, Secret};
@@ -67,6 +67,8 @@ pub enum PutError {
     TooMany(Box<Endpoint>),
     /// What it wants was changed too often while deliveries from before wait.
     TooManyChanges(Box<Endpoint>),
+    /// The log is far behind. Try again later.
+    Overloaded(Box<Endpoint>),
     /// The sender is closing or closed.
     Closed(Box<Endpoint>),
     /// The sender's log has failed.
@@ -82,6 +84,7 @@ impl PutError {
             | Self::Ring(endpoint, _)
             | Self::TooMany(endpoint)
             | Self::TooManyChanges(endpoint)
+            | Self::Overloaded(endpoint)
             | Self::Closed(endpoint)
             | Self::Fenced(endpoint) => *endpoint,
         }
@@ -109,6 +112,9 @@ impl fmt::Display for PutError {
                     limits::RETIRED
                 )
             }
+            Self::Overloaded(endpoint) => {
+                write!(f, "endpoint {:?}: too much waits for the log; try again later", endpoint.name())
+            }
             Self::Closed(endpoint) => write!(f, "endpoint {:?}: the sender is closed", endpoint.name()),
             Self::Fenced(endpoint) => {
                 write!(f, "endpoint {:?}: the sender has stopped, because its log failed", endpoint.name())
@@ -133,6 +139,8 @@ pub enum CommandError {
     NotActive(State),
     /// What the endpoint wants was changed too often while deliveries from before wait.
     TooManyChanges,
+    /// The log is far behind. Try again later.
+    Overloaded,
     /// The sender is closing or closed.
     Closed,
     /// The sender's log has failed.
@@ -149,6 +157,7 @@ impl fmt::Display for CommandError {
             Self::TooManyChanges => {
                 write!(f, "the endpoint was changed {} times while deliveries wait", limits::RETIRED)
             }
+            Self::Overloaded => f.write_str("too much waits for the log; try again later"),
             Self::Closed => f.write_str("the sender is closed"),
             Self::Fenced => f.write_str("the sender has stopped, because its log failed"),
         }
@@ -168,6 +177,7 @@ impl Sender {
         match self.running(now) {
             Ok(()) => {}
             Err(CommandError::Fenced) => return Err(PutError::Fenced(endpoint)),
+            Err(CommandError::Overloaded) => return Err(PutError::Overloaded(endpoint)),
             Err(_) => return Err(PutError::Closed(endpoint)),
         }
         let config = match endpoint.config(&self.policy) {
@@ -184,7 +194,7 @@ impl Sender {
         if endpoint.secrets().is_empty() {
             return Err(PutError::NoSecret(endpoint));
         }
-        if self.endpoints.slab.len() >= self.limits.endpoints {
+        if self.endpoints.slab.len() >= self.limits.endpoints || !self.has_numbers() {
             return Err(PutError::TooMany(endpoint));
         }
         let mut draft = Draft::default();
@@ -213,7 +223,7 @@ impl Sender {
         draft.prune(self.now.wall);
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
         if slot.wire.config.subscription != config.subscription && subscription.is_some() {
-            if retired.len() >= limits::RETIRED {
+            if retired.len() >= limits::RETIRED || !self.has_numbers() {
                 return Err(PutError::TooManyChanges(endpoint));
             }
             let wanted = slot.wire.config.subscription.clone();
@@ -230,7 +240,7 @@ impl Sender {
         let at = self.command(now, endpoint)?;
         let since = self.now.wall;
         match self.endpoints.slab[at].state {
-            State::Active => self.transition(at, State::Paused { since }),
+            State::Active => self.change_state(at, State::Paused { since }),
             State::Paused { .. } => Ok(self.unchanged(at)),
             state @ (State::Disabled { .. } | State::Gone { .. }) => Err(CommandError::NotActive(state)),
         }
@@ -241,7 +251,7 @@ impl Sender {
         let at = self.command(now, endpoint)?;
         match self.endpoints.slab[at].state {
             State::Active => Ok(self.unchanged(at)),
-            State::Paused { .. } | State::Disabled { .. } | State::Gone { .. } => self.transition(at, State::Active),
+            State::Paused { .. } | State::Disabled { .. } | State::Gone { .. } => self.change_state(at, State::Active),
         }
     }
 
@@ -250,7 +260,7 @@ impl Sender {
         let at = self.command(now, endpoint)?;
         let since = self.now.wall;
         match self.endpoints.slab[at].state {
-            State::Active | State::Paused { .. } => self.transition(at, State::Disabled { since }),
+            State::Active | State::Paused { .. } => self.change_state(at, State::Disabled { since }),
             State::Disabled { .. } | State::Gone { .. } => Ok(self.unchanged(at)),
         }
     }
@@ -291,7 +301,7 @@ impl Sender {
     /// Cancels an event: nothing more is sent for it, what waits is discarded, what is in flight is aborted.
     pub fn cancel(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.running(now)?;
-        let tenant = self.tenant_by_id.get(tenant).copied();
+        let tenant = self.tenants.find(tenant);
         let job = tenant.and_then(|tenant| self.jobs.by_id.get(&(tenant, event.clone())).copied());
         let Some(job) = job else { return Err(CommandError::UnknownEvent(event.clone())) };
         let named = self.jobs.slab[job].seq;
@@ -321,25 +331,38 @@ impl Sender {
         Ok(Change { seq, changed: true })
     }
 
-    /// Moves an endpoint to another administrative state.
-    pub(super) fn transition(&mut self, at: u32, to: State) -> Result<Change, CommandError> {
+    /// Moves an endpoint to another administrative state, if its subscriptions can follow.
+    fn change_state(&mut self, at: u32, to: State) -> Result<Change, CommandError> {
+        self.tidy_retired(at);
+        let slot = &self.endpoints.slab[at];
+        let possible = match (slot.subscription, to.matches()) {
+            (None, true) => self.has_numbers(),
+            (Some(_), false) => slot.retired.len() < limits::RETIRED,
+            (None, false) | (Some(_), true) => true,
+        };
+        if !possible {
+            return Err(CommandError::TooManyChanges);
+        }
+        Ok(Change { seq: self.transition(at, to), changed: true })
+    }
+
+    /// Moves an endpoint to another administrative state, whatever its subscriptions. One that has been changed a
+    /// thousand times keeps its last subscription when it goes: it matches nothing, because gone endpoints are passed
+    /// over.
+    pub(super) fn transition(&mut self, at: u32, to: State) -> JournalSeq {
         self.tidy_retired(at);
         let slot = &self.endpoints.slab[at];
         let (config, draft) = (slot.wire.config.clone(), slot.draft.clone());
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
         match (subscription, to.matches()) {
             (None, true) => subscription = Some(self.next_subscription),
-            (Some(number), false) => {
-                if retired.len() >= limits::RETIRED {
-                    return Err(CommandError::TooManyChanges);
-                }
+            (Some(number), false) if retired.len() < limits::RETIRED => {
                 retired.push(Retired { number, at: self.next_subscription, wanted: config.subscription.clone() });
                 subscription = None;
             }
-            (None, false) | (Some(_), true) => {}
+            (None | Some(_), false) | (Some(_), true) => {}
         }
-        let seq = self.set_endpoint(Some(at), config, draft, to, subscription, retired);
-        Ok(Change { seq, changed: true })
+        self.set_endpoint(Some(at), config, draft, to, subscription, retired)
     }
 
     fn unchanged(&self, at: u32) -> Change {
@@ -350,7 +373,7 @@ impl Sender {
         match self.phase {
             Stage::Running => {
                 self.clock(now);
-                Ok(())
+                if self.is_far_behind() { Err(CommandError::Overloaded) } else { Ok(()) }
             }
             Stage::Draining | Stage::Closing => {
                 self.clock(now);
@@ -443,9 +466,8 @@ impl Sender {
         let ring = at.map_or_else(KeyRing::default, |at| self.endpoints.slab[at].wire.ring.clone());
         ring.silence_all_but(&draft);
         let key = config.key.clone();
-        let tenant = self.tenant(&key.tenant);
         let highest = subscription.into_iter().chain(retired.iter().map(|retired| retired.at)).max().unwrap_or(0);
-        self.next_subscription = self.next_subscription.max(highest + 1);
+        self.next_subscription = self.next_subscription.max(highest.saturating_add(1));
         let old = at.and_then(|at| self.endpoints.slab[at].subscription);
         let concurrency = config.concurrency;
         let wants = config.subscription.clone();
@@ -465,10 +487,11 @@ impl Sender {
             None => {
                 let at = self.endpoints.slab.insert(Slot {
                     key: key.clone(),
-                    tenant,
+                    tenant: self.tenants.retain(&key.tenant),
                     wire,
                     draft,
                     state: State::Active,
+                    discard_queued: false,
                     removed: false,
                     subscription,
                     retired,
@@ -478,7 +501,7 @@ impl Sender {
                     fetching: 0,
                     deliveries: List::new(),
                     ready: List::new(),
-                    in_ring: false,
+                    turn: Turn::default(),
                     until: None,
                     timer: Link::default(),
                     tally: Tally::default(),
@@ -487,26 +510,9 @@ impl Sender {
                 at
             }
         };
-        self.resubscribe(at, tenant, old, subscription, &wants);
+        self.resubscribe(at, old, subscription, &wants);
         self.set_state(at, state);
         at
-    }
-
-    /// Brings the index in line with an endpoint's subscription number.
-    fn resubscribe(&mut self, at: u32, tenant: u32, old: Option<u32>, new: Option<u32>, wants: &Subscription) {
-        if old == new || self.restoring {
-            return;
-        }
-        if let Some(number) = old {
-            // Older fan-outs may still see it, with what was wanted then.
-            let slot = &self.endpoints.slab[at];
-            let retired = slot.retired.iter().find(|retired| retired.number == number);
-            self.retired.extend(retired.map(|retired| (tenant, retired.clone())));
-        }
-        if let Some(number) = new {
-            self.tenants[tenant as usize].index.insert(number, wants);
-            self.subscriptions.insert(number, at);
-        }
     }
 
     fn set_state(&mut self, at: u32, state: State) {
@@ -547,47 +553,10 @@ impl Sender {
         if let Some(number) = live {
             self.subscriptions.remove(&number);
             if !self.restoring {
-                self.tenants[tenant as usize].index.remove(number, &wanted);
+                self.tenants[tenant].index.remove(number, &wanted);
             }
         }
-        for retired in retired {
-            // The index forgets it in its turn; a fan-out that meets it there finds nobody.
-            self.subscriptions.remove(&retired.number);
-        }
-    }
-
-    /// Takes retired subscriptions out of the index that no fan-out can see any more; a few at a time.
-    pub(super) fn purge_retired(&mut self) {
-        for _ in 0..4 {
-            let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
-            let Some((_, retired)) = self.retired.front() else { return };
-            if oldest.is_some_and(|high_water| high_water <= retired.at) {
-                return;
-            }
-            let (tenant, retired) = self.retired.pop_front().expect("it was just looked at");
-            self.tenants[tenant as usize].index.remove(retired.number, &retired.wanted);
-            if let Some(at) = self.subscriptions.get(&retired.number).copied() {
-                self.tidy_retired(at);
-            }
-        }
-    }
-
-    /// Forgets earlier subscriptions of an endpoint that nothing can refer to any more: no fan-out sees them, and no
-    /// delivery from their time waits, which the journal would name by them.
-    pub(super) fn tidy_retired(&mut self, at: u32) {
-        let Some(slot) = self.endpoints.slab.get_mut(at) else { return };
-        if slot.retired.is_empty() || !slot.deliveries.is_empty() || slot.in_flight > 0 {
-            return;
-        }
-        let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
-        let subscriptions = &mut self.subscriptions;
-        slot.retired.retain(|retired| {
-            let seen = oldest.is_some_and(|high_water| high_water <= retired.at);
-            if !seen {
-                subscriptions.remove(&retired.number);
-            }
-            seen
-        });
+        retired.iter().for_each(|retired| self.forget_retired(retired));
     }
 
     /// Frees the slot of a removed endpoint to which nothing refers any more.
@@ -597,7 +566,10 @@ impl Sender {
         });
         if free {
             self.endpoints.wake_at(at, None);
+            self.queues.ready.leave(&mut self.endpoints.slab, at);
+            let tenant = self.endpoints.slab[at].tenant;
             self.endpoints.slab.remove(at);
+            self.tenants.release(tenant);
         }
     }
 }

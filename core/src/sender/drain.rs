@@ -84,10 +84,14 @@ impl Sender {
         if let Some(request) = self.next_load() {
             return Step::Effect(Output::Load(request));
         }
-        if let Some(chore) = self.queues.chores.pop_front() {
-            self.work_on(chore);
+        // Chores and what can start take turns: discarding a million deliveries must not hold up the others.
+        if self.has_chore() && !(self.queues.chored && self.has_more_to_send()) {
+            self.queues.chored = true;
+            let chore = self.queues.chores.pop_front();
+            chore.into_iter().for_each(|chore| self.work_on(chore));
             return Step::Worked;
         }
+        self.queues.chored = false;
         match self.next_transmit() {
             Step::Nothing => {}
             found => return found,
@@ -134,10 +138,15 @@ impl Sender {
             || (self.phase == Stage::Draining && self.attempts.len() == 0 && self.queues.chores.is_empty())
             || (closing && self.outbox.is_empty() && self.notices.queue.is_empty())
             || (!closing
-                && (!self.queues.chores.is_empty()
-                    || self.loads.is_ready()
+                && (self.has_chore()
+                    || self.has_to_load()
                     || self.has_more_to_send()
                     || self.snapshots.is_ready(self.limits.snapshot_every)))
+    }
+
+    /// Whether there is a chore, and room for the records that it makes.
+    fn has_chore(&self) -> bool {
+        !self.queues.chores.is_empty() && !self.is_far_behind()
     }
 
     /// When to come back, after a step that found nothing to do.
@@ -146,7 +155,8 @@ impl Sender {
             return Wake::Closed;
         }
         let timers = [self.attempts.wake(), self.endpoints.wake(), self.deliveries.wake(), self.loads.wake()];
-        let timers = timers.into_iter().chain([self.outbox.wake()]).flatten();
+        // What is due at the clock's very end, or beyond, never comes.
+        let timers = timers.into_iter().chain([self.outbox.wake()]).flatten().filter(|at| *at < Instant::LAST);
         match timers.min() {
             #[cfg(postrider_planted)]
             Some(_) if crate::planted::breaks(2) => Wake::At(self.now.mono),
@@ -235,7 +245,7 @@ impl Sender {
             State::Disabled { .. } => {
                 let endpoint = slot.key.clone();
                 self.tell(JournalSeq::ZERO, Notice::HoldEnded { endpoint });
-                self.chore(Chore::Discard(at));
+                self.discard_soon(at);
             }
             State::Active | State::Paused { .. } | State::Gone { .. } => self.wake_endpoint(at),
         }
@@ -257,7 +267,10 @@ impl Sender {
             Failure::WaitForRoom => self.tell(JournalSeq::ZERO, Notice::JournalFull),
             Failure::Stale => self.stats.stale += 1,
             Failure::Fence => {
-                self.abort_everything();
+                // Closing has aborted everything already.
+                if self.phase != Stage::Closing {
+                    self.abort_everything();
+                }
                 self.phase = Stage::Fencing;
             }
         }

@@ -90,9 +90,9 @@ impl Sender {
 
     /// What has become of an event; `None` when it is not known, or was so long ago that its report is gone.
     pub fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport> {
-        let tenant = *self.tenant_by_id.get(tenant)?;
+        let tenant = self.tenants.find(tenant)?;
         match self.jobs.by_id.get(&(tenant, event.clone())) {
-            Some(at) => Some(self.report_of(*at, false)),
+            Some(at) => Some(self.report_of(*at)),
             None => self.shelf.find(tenant, event, self.outbox.durable()),
         }
     }
@@ -105,13 +105,17 @@ impl Sender {
         Some(Plan::new(schedule, &self.seed, event.as_str(), &slot.key).preview().collect())
     }
 
-    pub(super) fn report_of(&self, at: u32, ended: bool) -> EventReport {
+    fn report_of(&self, at: u32) -> EventReport {
         let job = &self.jobs.slab[at];
         let mut deliveries = job.ended.clone();
-        if !ended {
-            let open = self.waiting_of(at).chain(self.flying_of(at)).take(limits::REPORT_ENTRIES);
-            deliveries.extend(open);
-        }
+        deliveries.extend(self.waiting_of(at).chain(self.flying_of(at)).take(limits::REPORT_ENTRIES));
+        EventReport { event: job.id.clone(), accepted: job.rest.at, settled: false, tally: job.tally, deliveries }
+    }
+
+    /// The report of an event that is about to be forgotten.
+    pub(super) fn last_report_of(&mut self, at: u32) -> EventReport {
+        let job = &mut self.jobs.slab[at];
+        let deliveries = core::mem::take(&mut job.ended);
         EventReport { event: job.id.clone(), accepted: job.rest.at, settled: false, tally: job.tally, deliveries }
     }
 

@@ -8,7 +8,6 @@ use super::deliveries::Place;
 use super::drain::Step;
 use super::tables::{Body, Chore, Flight, Job};
 use super::transmit::Transmit;
-use crate::id::JournalSeq;
 use crate::journal::{Mark, Record, Then};
 use crate::limits;
 
@@ -22,7 +21,8 @@ impl Sender {
         self.phase == super::Stage::Running
             && self.opened <= self.outbox.durable()
             && self.has_slot()
-            && (!self.queues.ready.is_empty() || (!self.queues.scan.is_empty() && self.has_place()))
+            && !self.is_far_behind()
+            && (self.queues.ready.is_ready() || (self.queues.scan.is_ready() && self.has_place()))
     }
 
     fn has_slot(&self) -> bool {
@@ -49,14 +49,14 @@ impl Sender {
             return Step::Nothing;
         }
         self.queues.turn = !self.queues.turn;
-        let scan_first = !self.queues.turn || self.queues.ready.is_empty();
+        let scan_first = !self.queues.turn || !self.queues.ready.is_ready();
         if scan_first
             && self.has_place()
-            && let Some(job) = self.queues.scan.pop_front()
+            && let Some(job) = self.queues.scan.next(&mut self.jobs.slab)
         {
             return self.fan_out(job);
         }
-        match self.queues.ready.pop_front() {
+        match self.queues.ready.next(&mut self.endpoints.slab) {
             Some(at) => self.start_waiting(at),
             None => Step::Worked,
         }
@@ -64,30 +64,22 @@ impl Sender {
 
     /// Puts an event into the ring of fan-outs, when it has subscriptions to pass.
     pub(super) fn start_scan(&mut self, job: u32) {
-        let known = &mut self.jobs.slab[job];
-        if known.cursor.is_some() && !known.scanning {
-            known.scanning = true;
-            self.queues.scan.push_back(job);
+        if self.jobs.slab[job].cursor.is_some() {
+            self.queues.scan.join(&mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
     }
 
     /// The same, before the others: its payload was read for this and must not wait in memory.
     pub(super) fn scan_next(&mut self, job: u32) {
-        let known = &mut self.jobs.slab[job];
-        if known.cursor.is_some() && !known.scanning {
-            known.scanning = true;
-            self.queues.scan.push_front(job);
+        if self.jobs.slab[job].cursor.is_some() {
+            self.queues.scan.join_first(&mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
     }
 
     /// Passes subscriptions of an event until one gives an attempt.
     fn fan_out(&mut self, at: u32) -> Step {
-        // The ring may still name an event that was cancelled and has ended. Its place may have been taken by another,
-        // which is in the ring in its own right once it is durable.
-        let Some(job) = self.jobs.slab.get_mut(at).filter(|job| job.scanning) else { return Step::Worked };
-        job.scanning = false;
         for _ in 0..PASSED_AT_ONCE {
             if !self.has_place() {
                 break;
@@ -96,7 +88,7 @@ impl Sender {
             // A payload is only asked for when there is somebody to send it to, so without one look before passing.
             let here = matches!(job.body, Body::Here(_));
             let Some(mut cursor) = (if here { job.cursor.take() } else { job.cursor.clone() }) else { break };
-            let tenant = &self.tenants[job.tenant as usize];
+            let tenant = &self.tenants[job.tenant];
             let Some(number) = tenant.index.next(&mut cursor) else {
                 return self.fanned_out(at);
             };
@@ -214,18 +206,16 @@ impl Sender {
     /// Puts an endpoint into the ring, when it can start something.
     pub(super) fn wake_endpoint(&mut self, at: u32) {
         let durable = self.outbox.durable();
-        let slot = &mut self.endpoints.slab[at];
-        if !slot.in_ring && !slot.ready.is_empty() && slot.can_start(durable) {
-            slot.in_ring = true;
-            self.queues.ready.push_back(at);
+        let slot = &self.endpoints.slab[at];
+        if !slot.ready.is_empty() && slot.can_start(durable) {
+            self.queues.ready.join(&mut self.endpoints.slab, at);
         }
     }
 
     /// Starts the first delivery that waits for an endpoint.
     fn start_waiting(&mut self, at: u32) -> Step {
         let durable = self.outbox.durable();
-        let Some(slot) = self.endpoints.slab.get_mut(at) else { return Step::Worked };
-        slot.in_ring = false;
+        let slot = &mut self.endpoints.slab[at];
         if !slot.can_start(durable) {
             let first = slot.ready.front().map(|handle| self.deliveries[handle].event);
             first.into_iter().for_each(|event| self.maybe_evict(event));
@@ -236,8 +226,10 @@ impl Sender {
         let (event, subscription, number) =
             (delivery.event, delivery.subscription, delivery.attempts.saturating_add(1));
         let job = &self.jobs.slab[event];
-        if job.lost {
-            self.end_unsent(event, at, subscription, Some(handle), Then::Lost);
+        // A cancelled event's deliveries are discarded by a chore, which others need not wait for.
+        let ends = if job.cancelled { Some(Then::Discarded) } else { job.lost.then_some(Then::Lost) };
+        if let Some(then) = ends {
+            self.end_unsent(event, at, subscription, Some(handle), then);
             self.wake_endpoint(at);
             return Step::Worked;
         }
@@ -287,36 +279,36 @@ impl Sender {
         }
         let (event, tenant) = (job.seq, job.tenant);
         let ended = self.record(&Record::Ended { event, at: self.now.wall });
-        let report = self.report_of(at, true);
-        let notice =
-            super::Notice::Settled { tenant: self.tenants[tenant as usize].id.clone(), event: report.event.clone() };
-        self.shelf.put(tenant, ended, report, self.limits.reports);
+        let report = self.last_report_of(at);
+        let notice = super::Notice::Settled { tenant: self.tenants[tenant].id.clone(), event: report.event.clone() };
+        self.tenants.retain_known(tenant);
+        if let Some(tenant) = self.shelf.put(tenant, ended, report, self.limits.reports) {
+            self.tenants.release(tenant);
+        }
         self.tell(ended, notice);
         self.apply_ended(at);
     }
 
     /// Forgets an event; the same when it happens and when it is read back.
     pub(super) fn apply_ended(&mut self, at: u32) {
-        let Some(job) = self.jobs.slab.remove(at) else { return };
+        self.queues.scan.leave(&mut self.jobs.slab, at);
+        let job = self.jobs.slab.remove(at).expect("an event ends once");
         let Job { seq, tenant, id, body, payload_len, .. } = job;
-        if matches!(body, Body::Here(_)) {
-            self.jobs.resident -= payload_len as usize;
+        match body {
+            Body::Here(_) => self.jobs.resident -= payload_len as usize,
+            Body::Later(again) => self.loads.forget(again, seq),
+            Body::Away | Body::Coming => {}
         }
         self.jobs.by_seq.remove(&seq);
         self.jobs.by_id.remove(&(tenant, id));
         self.jobs.unfinished.remove(&seq);
+        self.tenants.release(tenant);
     }
 
     pub(super) fn retry_load(&mut self) -> bool {
         let Some((job, seq)) = self.loads.retry(self.now.mono) else { return false };
-        self.still(job, seq);
+        self.jobs.slab[job].body = Body::Away;
+        self.chore(Chore::Unstall(job, seq));
         true
-    }
-
-    fn still(&mut self, job: u32, seq: JournalSeq) {
-        if self.jobs.slab.get(job).is_some_and(|known| known.seq == seq) {
-            self.jobs.slab[job].body = Body::Away;
-            self.chore(Chore::Unstall(job, seq));
-        }
     }
 }

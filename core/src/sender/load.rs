@@ -31,40 +31,36 @@ pub(crate) struct Loads {
     /// Events whose payloads are to be asked for.
     wanted: VecDeque<(u32, JournalSeq)>,
     asked: BTreeMap<LoadId, Vec<(u32, JournalSeq)>>,
-    /// Events whose payloads could not be had, and when to ask again; in the order of time.
-    later: VecDeque<(Instant, u32, JournalSeq)>,
+    /// Events whose payloads could not be had, by when to ask again.
+    later: BTreeMap<(Instant, JournalSeq), u32>,
     /// Payloads asked for and not answered.
     open: usize,
-    /// Endpoints and events that wait for `open` to fall.
-    crowd: VecDeque<Crowd>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Crowd {
-    Endpoint(u32),
-    Event(u32, JournalSeq),
+    /// Which of those that wait for `open` to fall goes first: false for events, true for endpoints.
+    turn: bool,
 }
 
 impl Loads {
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.wanted.is_empty() || (self.open < AT_ONCE && !self.crowd.is_empty())
-    }
-
     pub(crate) fn wake(&self) -> Option<Instant> {
-        self.later.front().map(|(at, _, _)| *at)
+        self.later.first_key_value().map(|((at, _), _)| *at)
     }
 
     pub(crate) fn retry(&mut self, now: Instant) -> Option<(u32, JournalSeq)> {
-        self.later.pop_front_if(|(at, _, _)| *at <= now).map(|(_, job, seq)| (job, seq))
+        let first = self.later.first_entry().filter(|first| first.key().0 <= now)?;
+        let ((_, seq), job) = first.remove_entry();
+        Some((job, seq))
+    }
+
+    /// An event has ended that would have been asked for again.
+    pub(crate) fn forget(&mut self, again: Instant, seq: JournalSeq) {
+        self.later.remove(&(again, seq));
     }
 }
 
 impl Sender {
     /// A fan-out has somebody to send to and needs its payload first.
     pub(super) fn fetch_for_scan(&mut self, at: u32) -> Step {
-        let seq = self.jobs.slab[at].seq;
         if !self.fetch(at) {
-            self.loads.crowd.push_back(Crowd::Event(at, seq));
+            self.queues.scan.wait(&mut self.jobs.slab, at);
         }
         Step::Worked
     }
@@ -79,9 +75,7 @@ impl Sender {
         } else {
             let slot = &mut self.endpoints.slab[endpoint];
             self.deliveries.push_front(&mut slot.ready, handle, Place::Ready);
-            // It stays out of the ring, though it could start, until there is room for its payload.
-            slot.in_ring = true;
-            self.loads.crowd.push_back(Crowd::Endpoint(endpoint));
+            self.queues.ready.wait(&mut self.endpoints.slab, endpoint);
         }
         Step::Worked
     }
@@ -90,7 +84,7 @@ impl Sender {
     fn fetch(&mut self, at: u32) -> bool {
         let job = &mut self.jobs.slab[at];
         match job.body {
-            Body::Here(_) | Body::Coming => true,
+            Body::Here(_) | Body::Coming | Body::Later(_) => true,
             Body::Away if self.loads.open >= AT_ONCE => false,
             Body::Away => {
                 job.body = Body::Coming;
@@ -115,27 +109,27 @@ impl Sender {
         Some(LoadRequest { id, records })
     }
 
-    /// Lets the first of those go on that wait until fewer payloads are under way; says whether there was one.
-    pub(super) fn admit_from_crowd(&mut self) -> bool {
-        let free = self.loads.open < AT_ONCE;
-        let waiting = if free { self.loads.crowd.pop_front() } else { None };
-        waiting.inspect(|waiting| self.leave_crowd(*waiting)).is_some()
+    /// Whether a payload can be asked for, or somebody go on who waits for that.
+    pub(super) fn has_to_load(&self) -> bool {
+        let crowded = self.queues.scan.is_crowded() || self.queues.ready.is_crowded();
+        !self.loads.wanted.is_empty() || (self.loads.open < AT_ONCE && crowded)
     }
 
-    fn leave_crowd(&mut self, waiting: Crowd) {
-        match waiting {
-            Crowd::Endpoint(at) => {
-                if let Some(slot) = self.endpoints.slab.get_mut(at) {
-                    slot.in_ring = false;
-                    self.wake_endpoint(at);
-                }
-            }
-            Crowd::Event(at, seq) => {
-                if self.jobs.slab.get(at).is_some_and(|job| job.seq == seq) {
-                    self.scan_next(at);
-                }
-            }
+    /// Lets one of those go on that wait until fewer payloads are under way; says whether there was one.
+    pub(super) fn admit_from_crowd(&mut self) -> bool {
+        if self.loads.open >= AT_ONCE {
+            return false;
         }
+        let endpoints_first = self.loads.turn && self.queues.ready.is_crowded();
+        if !endpoints_first && let Some(job) = self.queues.scan.admit(&mut self.jobs.slab) {
+            self.loads.turn = true;
+            self.scan_next(job);
+            return true;
+        }
+        let Some(endpoint) = self.queues.ready.admit(&mut self.endpoints.slab) else { return false };
+        self.loads.turn = false;
+        self.wake_endpoint(endpoint);
+        true
     }
 
     /// The log answers a request.
@@ -166,7 +160,9 @@ impl Sender {
                 (false, _) => {}
                 (true, Some(accepted)) => self.payload_came(at, &accepted),
                 (true, None) if failed == Some(LoadError::Unavailable) => {
-                    self.loads.later.push_back((self.now.mono.saturating_add(RETRY), at, seq));
+                    let again = self.now.mono.saturating_add(RETRY);
+                    self.jobs.slab[at].body = Body::Later(again);
+                    self.loads.later.insert((again, seq), at);
                 }
                 (true, None) => self.payload_lost(at),
             }
@@ -214,6 +210,7 @@ impl Sender {
             let (endpoint, subscription) = (delivery.endpoint, delivery.subscription);
             self.endpoints.slab[endpoint].fetching -= 1;
             self.end_unsent(at, endpoint, subscription, Some(handle), Then::Lost);
+            self.wake_endpoint(endpoint);
         }
         self.chore(Chore::Lose(at, seq));
     }

@@ -26,12 +26,14 @@ mod report;
 mod restore;
 mod slab;
 mod snapshot;
+mod subscriptions;
 mod tables;
+mod tenants;
 mod transmit;
+mod turns;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 pub use commands::{Change, CommandError, Put, PutError};
 pub use contract::{
@@ -44,9 +46,10 @@ pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
 pub use transmit::{Caps, Cleared, Denied, Resolver, Transmit, USER_AGENT};
 
-use crate::id::{JournalSeq, TenantId};
+use crate::id::JournalSeq;
 use crate::journal::Record;
 use crate::limits::{self, Limits};
+use crate::matching::Subscription;
 use crate::registration::Policy;
 use crate::seed::Seed;
 use crate::time::{Instant, Now};
@@ -56,7 +59,8 @@ use persist::Outbox;
 use repeats::Repeats;
 use report::Shelf;
 use snapshot::Snapshots;
-use tables::{Attempts, Chore, Endpoints, Gate, Jobs, Queues, Retired, Tenant};
+use tables::{Attempts, Chore, Endpoints, Gate, Jobs, Queues};
+use tenants::Tenants;
 
 /// What a sender is made with.
 #[derive(Clone, Debug, Default)]
@@ -115,14 +119,14 @@ pub struct Sender {
     restoring: bool,
     credit: u32,
     outbox: Outbox,
-    tenants: Vec<Tenant>,
-    tenant_by_id: BTreeMap<TenantId, u32>,
+    tenants: Tenants,
     endpoints: Endpoints,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
     next_subscription: u32,
-    /// Retired subscriptions that are still in the index of their tenant, in the order of their retirement.
-    retired: VecDeque<(u32, Retired)>,
+    /// Retired subscriptions that are still in the index of their tenant, by the mark at which they were retired and
+    /// their number: the tenant, and what was wanted.
+    retired: BTreeMap<(u32, u32), (u32, Subscription)>,
     jobs: Jobs,
     deliveries: Deliveries,
     attempts: Attempts,
@@ -230,12 +234,11 @@ impl Sender {
             restoring: false,
             credit: 64,
             outbox: Outbox::new(last),
-            tenants: Vec::new(),
-            tenant_by_id: BTreeMap::new(),
+            tenants: Tenants::default(),
             endpoints: Endpoints::default(),
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
-            retired: VecDeque::new(),
+            retired: BTreeMap::new(),
             jobs: Jobs::default(),
             deliveries: Deliveries::default(),
             attempts: Attempts::default(),
@@ -407,15 +410,9 @@ impl Sender {
         self.queues.chores.push_back(chore);
     }
 
-    /// Which tenant this is; made when it is new.
-    fn tenant(&mut self, id: &TenantId) -> u32 {
-        if let Some(at) = self.tenant_by_id.get(id) {
-            return *at;
-        }
-        let at = u32::try_from(self.tenants.len()).expect("there are at most as many tenants as endpoints and events");
-        self.tenants.push(Tenant { id: id.clone(), index: crate::matching::Index::new() });
-        self.tenant_by_id.insert(id.clone(), at);
-        at
+    /// Whether so much waits for the log that nothing may begin that would add to it.
+    fn is_far_behind(&self) -> bool {
+        self.outbox.held() >= self.limits.unwritten.saturating_mul(2)
     }
 }
 

@@ -98,13 +98,11 @@ impl Outbox {
             return None;
         }
         if self.issued == self.unacked.len() && self.may_close(now, flush) {
-            let open = core::mem::take(&mut self.open);
-            self.unacked.push_back(PersistBatch {
-                first: open.first,
-                last: self.last,
-                gating: open.gating,
-                bytes: open.bytes.freeze(),
-            });
+            // What is left of the buffer takes the next records.
+            let bytes = self.open.bytes.split().freeze();
+            let Open { first, gating, .. } = self.open;
+            self.open = Open { bytes: core::mem::take(&mut self.open.bytes), ..Open::default() };
+            self.unacked.push_back(PersistBatch { first, last: self.last, gating, bytes });
         }
         let batch = self.unacked.get(self.issued)?.clone();
         self.issued += 1;

@@ -12,6 +12,7 @@ use super::repeats::{Known, Name};
 use super::report::Tally;
 use super::tables::{Body, Gate, Job};
 use super::transmit::Prepared;
+use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::event::{Event, EventError};
 use crate::id::{EventId, JournalSeq};
@@ -145,9 +146,6 @@ impl fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
-/// Bytes of records that may wait for the log before events are refused.
-const HELD: u64 = 64 * 1024 * 1024;
-
 /// Bytes in the log that the outcome of one delivery needs, at most, with something to spare.
 const OUTCOME_ROOM: u64 = 96;
 
@@ -209,16 +207,17 @@ impl Sender {
         if names.expires.is_some_and(|at| self.now.wall >= at) {
             return Err(Refused::Expired(event));
         }
-        let tenant = self.tenant(event.tenant_id());
-        let reach = self.tenants[tenant as usize].index.count(event.event_type().as_str());
-        if self.jobs.slab.len() >= self.limits.events || self.outbox.held() >= HELD {
+        let index = self.tenants.find(event.tenant_id()).map(|tenant| &self.tenants[tenant].index);
+        let nobody = Reach { at_least: 0, at_most: 0 };
+        let reach = index.map_or(nobody, |index| index.count(event.event_type().as_str()));
+        if self.jobs.slab.len() >= self.limits.events || self.outbox.held() >= self.limits.unwritten {
             return Err(Refused::Overloaded(event));
         }
         if self.outbox.room().is_some_and(|room| room < self.room_needed(&event, reach.at_most as u64)) {
             return Err(Refused::Full(event));
         }
         let told = if reach.at_most == 0 {
-            Told::Nobody(self.tenants[tenant as usize].index.near_miss(event.event_type().as_str()))
+            Told::Nobody(index.and_then(|index| index.near_miss(event.event_type().as_str())))
         } else {
             Told::Endpoints(reach)
         };
@@ -232,7 +231,7 @@ impl Sender {
         let by_key = || names.key.and_then(|key| self.repeats.find(key));
         let known = by_id.or_else(by_key).cloned().or_else(|| {
             // An event that has not ended is known however long ago it was accepted.
-            let tenant = *self.tenant_by_id.get(event.tenant_id())?;
+            let tenant = self.tenants.find(event.tenant_id())?;
             let job = &self.jobs.slab[*self.jobs.by_id.get(&(tenant, id.clone()))?];
             Some(Known { name: names.id, event: id.clone(), seq: job.seq, digest: job.rest.digest })
         })?;
@@ -287,8 +286,8 @@ impl Sender {
         event_type: &crate::matching::EventType,
         body: Option<Arc<Prepared>>,
     ) -> u32 {
-        let tenant = self.tenant(&accepted.tenant);
-        let cursor = self.tenants[tenant as usize].index.cursor(event_type.as_str(), accepted.high_water);
+        let tenant = self.tenants.retain(&accepted.tenant);
+        let cursor = self.tenants[tenant].index.cursor(event_type.as_str(), accepted.high_water);
         let payload_len = u32::try_from(accepted.payload.len()).unwrap_or(u32::MAX);
         // The payload lives in the prepared event, or in the log; not twice.
         accepted.payload = Bytes::new();
@@ -312,7 +311,7 @@ impl Sender {
             stalled: List::new(),
             in_flight: 0,
             cancelled: false,
-            scanning: false,
+            turn: Turn::default(),
             lost: false,
             tally: Tally::default(),
             ended: Vec::new(),
@@ -329,9 +328,9 @@ impl Sender {
         let known = Known { name: names.id, event, seq, digest: names.digest };
         let now = self.mono();
         if let Some(key) = names.key {
-            self.repeats.insert(key, now, Known { name: key, ..known.clone() });
+            self.repeats.insert(now, Known { name: key, ..known.clone() });
         }
-        self.repeats.insert(names.id, now, known);
+        self.repeats.insert(now, known);
         let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);
         if let Some(age) = self.repeats.forget(now, window, most) {
             self.tell(JournalSeq::ZERO, Notice::WindowShrunk { age });

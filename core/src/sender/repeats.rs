@@ -13,10 +13,12 @@ const FORGET_AT_ONCE: usize = 4;
 /// Events by which repeats are recognised, for a time and up to a number.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
-    entries: BTreeMap<Name, Known>,
-    order: VecDeque<(Instant, Name, JournalSeq)>,
-    /// How many have left `order`, so that a place in it can be named while others leave.
+    /// In the order in which they were accepted; a later one may have the same name.
+    order: VecDeque<(Instant, Known)>,
+    /// How many have left `order`: places in it count all that there ever were.
     left: u64,
+    /// The place of the newest of each name.
+    places: BTreeMap<Name, u64>,
 }
 
 /// A digest of a tenant and an id or idempotency key.
@@ -62,13 +64,15 @@ pub(crate) struct Known {
 
 impl Repeats {
     pub(crate) fn find(&self, name: Name) -> Option<&Known> {
-        self.entries.get(&name)
+        let place = self.places.get(&name)? - self.left;
+        let (_, known) = self.order.get(usize::try_from(place).ok()?)?;
+        Some(known)
     }
 
     /// Remembers an event from `at` on.
-    pub(crate) fn insert(&mut self, name: Name, at: Instant, known: Known) {
-        self.order.push_back((at, name, known.seq));
-        self.entries.insert(name, known);
+    pub(crate) fn insert(&mut self, at: Instant, known: Known) {
+        self.places.insert(known.name, self.left + self.order.len() as u64);
+        self.order.push_back((at, known));
     }
 
     /// Forgets what is older than the window, and the oldest while there are more than `most`. Returns the age of the
@@ -76,7 +80,7 @@ impl Repeats {
     pub(crate) fn forget(&mut self, now: Instant, window: Duration, most: usize) -> Option<Duration> {
         let mut shrunk = None;
         for _ in 0..FORGET_AT_ONCE {
-            let Some((at, name, seq)) = self.order.front() else { break };
+            let Some((at, known)) = self.order.front() else { break };
             let age = now.saturating_since(*at);
             if age < window && self.order.len() <= most {
                 break;
@@ -84,8 +88,8 @@ impl Repeats {
             if age < window {
                 shrunk = Some(age);
             }
-            if self.entries.get(name).is_some_and(|known| known.seq == *seq) {
-                self.entries.remove(name);
+            if self.places.get(&known.name) == Some(&self.left) {
+                self.places.remove(&known.name);
             }
             self.order.pop_front();
             self.left += 1;
@@ -98,10 +102,7 @@ impl Repeats {
     pub(crate) fn from(&self, from: u64) -> impl Iterator<Item = (u64, Instant, &Known)> {
         let skip = usize::try_from(from.saturating_sub(self.left)).unwrap_or(usize::MAX);
         let places = self.left.max(from) + 1..;
-        places.zip(self.order.iter().skip(skip)).filter_map(|(next, (at, name, seq))| {
-            let known = self.entries.get(name)?;
-            (known.seq == *seq).then_some((next, *at, known))
-        })
+        places.zip(self.order.iter().skip(skip)).map(|(next, (at, known))| (next, *at, known))
     }
 }
 
@@ -109,8 +110,8 @@ impl Repeats {
 mod tests {
     use super::*;
 
-    fn known(seq: u64) -> Known {
-        Known { name: Name([0; 16]), event: EventId::new("e").unwrap(), seq: JournalSeq::new(seq), digest: [0; 16] }
+    fn known(name: Name, seq: u64) -> Known {
+        Known { name, event: EventId::new("e").unwrap(), seq: JournalSeq::new(seq), digest: [0; 16] }
     }
 
     #[test]
@@ -127,7 +128,7 @@ mod tests {
         let name = |i: u64| Name::key(&tenant, &alloc::format!("{i}"));
         let mut repeats = Repeats::default();
         for i in 0..3 {
-            repeats.insert(name(i), Instant::from_millis(i * 1000), known(i));
+            repeats.insert(Instant::from_millis(i * 1000), known(name(i), i));
         }
         let window = Duration::from_secs(10);
         assert_eq!(repeats.forget(Instant::from_millis(9_999), window, 3), None);
@@ -135,5 +136,18 @@ mod tests {
         assert!(repeats.find(name(0)).is_none() && repeats.find(name(1)).is_some());
         assert_eq!(repeats.forget(Instant::from_millis(10_000), window, 1), Some(Duration::from_secs(9)));
         assert!(repeats.find(name(1)).is_none() && repeats.find(name(2)).is_some());
+    }
+
+    #[test]
+    fn an_older_one_of_the_same_name_goes_without_the_newer() {
+        let name = Name([1; 16]);
+        let mut repeats = Repeats::default();
+        repeats.insert(Instant::ORIGIN, known(name, 1));
+        repeats.insert(Instant::from_millis(5), known(name, 2));
+        let seq = |repeats: &Repeats| repeats.find(name).map(|known| known.seq.get());
+        assert_eq!(seq(&repeats), Some(2));
+        assert_eq!(repeats.forget(Instant::from_millis(10), Duration::from_millis(10), 9), None);
+        assert_eq!(seq(&repeats), Some(2));
+        assert_eq!(repeats.from(0).map(|(next, _, known)| (next, known.seq.get())).next(), Some((2, 2)));
     }
 }

@@ -166,18 +166,21 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// Keeps a report; `ended` is the record that makes it true.
-    pub(crate) fn put(&mut self, tenant: u32, ended: JournalSeq, report: EventReport, keep: usize) {
+    /// Keeps a report; `ended` is the record that makes it true. Gives the tenant of the one that goes for it, which may
+    /// be the same.
+    pub(crate) fn put(&mut self, tenant: u32, ended: JournalSeq, report: EventReport, keep: usize) -> Option<u32> {
         let event = report.event.clone();
         self.order.push_back((tenant, event.clone(), ended));
         self.by_event.insert((tenant, event), (ended, report));
-        while self.order.len() > keep {
-            let (tenant, event, ended) = self.order.pop_front().expect("it is longer than `keep`");
-            let key = (tenant, event);
-            if self.by_event.get(&key).is_some_and(|(seq, _)| *seq == ended) {
-                self.by_event.remove(&key);
-            }
+        if self.order.len() <= keep {
+            return None;
         }
+        let (tenant, event, ended) = self.order.pop_front()?;
+        let key = (tenant, event);
+        if self.by_event.get(&key).is_some_and(|(seq, _)| *seq == ended) {
+            self.by_event.remove(&key);
+        }
+        Some(tenant)
     }
 
     /// The report of an ended event, marked settled once its end is durable.

@@ -46,7 +46,7 @@ pub struct Restore {
     waiting: BTreeMap<(u32, u32), Waiting>,
     /// Subscriptions beyond the marks of their events that are accounted for.
     skips: BTreeMap<u32, BTreeSet<u32>>,
-    remembered: Vec<(UnixTime, Name, Known)>,
+    remembered: Vec<(UnixTime, Known)>,
     error: Option<RestoreError>,
 }
 
@@ -220,7 +220,7 @@ impl Restore {
                     seq: known.event,
                     digest: known.digest,
                 };
-                self.remembered.push((known.at, entry.name, entry));
+                self.remembered.push((known.at, entry));
             }
             Record::SnapshotEnd { through } => self.through = through,
         }
@@ -246,10 +246,10 @@ impl Restore {
     fn accepted(&mut self, seq: JournalSeq, accepted: Box<Accepted>) -> Result<(), RestoreError> {
         let known = |name| Known { name, event: accepted.id.clone(), seq, digest: accepted.digest };
         let id = Name::id(&accepted.tenant, &accepted.id);
-        self.remembered.push((accepted.at, id, known(id)));
+        self.remembered.push((accepted.at, known(id)));
         if let Some(key) = &accepted.idempotency {
             let key = Name::key(&accepted.tenant, key);
-            self.remembered.push((accepted.at, key, known(key)));
+            self.remembered.push((accepted.at, known(key)));
         }
         if self.job(seq).is_some() {
             self.attach(seq, &accepted);
@@ -426,15 +426,14 @@ impl Restore {
                 sender.subscriptions.insert(old.number, at);
                 if oldest.is_some_and(|high_water| high_water <= old.at) {
                     numbers.push((old.number, slot.tenant, old.wanted.clone()));
-                    retired.push((slot.tenant, old.clone()));
+                    retired.push(((old.at, old.number), (slot.tenant, old.wanted.clone())));
                 }
             }
             sender.subscriptions.extend(slot.subscription.map(|number| (number, at)));
         }
         numbers.sort_unstable_by_key(|(number, _, _)| *number);
-        retired.sort_unstable_by_key(|(_, old)| old.at);
         for (number, tenant, wanted) in numbers {
-            sender.tenants[tenant as usize].index.insert(number, &wanted);
+            sender.tenants[tenant].index.insert(number, &wanted);
         }
         sender.retired.extend(retired);
     }
@@ -446,7 +445,7 @@ impl Restore {
         for at in jobs {
             let job = &mut sender.jobs.slab[at];
             if job.cursor.is_some() {
-                let index = &sender.tenants[job.tenant as usize].index;
+                let index = &sender.tenants[job.tenant].index;
                 let mut cursor = index.cursor(job.event_type.as_str(), job.rest.high_water);
                 cursor.seek_after(job.through);
                 job.cursor = Some(cursor);
@@ -487,7 +486,7 @@ impl Restore {
             slot.wire.ring.publish(&slot.draft);
             let (state, over) = (slot.state, slot.is_over());
             if over {
-                sender.chore(Chore::Discard(at));
+                sender.discard_soon(at);
             } else {
                 sender.rest_of_hold(at, state);
             }
@@ -496,11 +495,12 @@ impl Restore {
 
     fn remember(&mut self) {
         let now = self.sender.now;
-        self.remembered.sort_by_key(|(at, _, known)| (*at, known.seq));
-        for (at, name, known) in core::mem::take(&mut self.remembered) {
+        self.remembered.sort_by_key(|(at, known)| (*at, known.seq));
+        let extra = self.remembered.len().saturating_sub(self.sender.limits.idempotency_entries);
+        for (at, known) in core::mem::take(&mut self.remembered).into_iter().skip(extra) {
             let age = now.wall.saturating_since(at);
             if age < self.sender.limits.idempotency_window {
-                self.sender.repeats.insert(name, now.mono.saturating_sub(age), known);
+                self.sender.repeats.insert(now.mono.saturating_sub(age), known);
             }
         }
     }

@@ -9,22 +9,16 @@ use super::deliveries::{ByEndpoint, ByEvent, Queue};
 use super::report::{DeliveryReport, Tally};
 use super::slab::Slab;
 use super::transmit::{Prepared, Wire};
-use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
+use super::turns::{TakesTurns, Turn, Turns};
+use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq};
 use crate::journal::Accepted;
-use crate::matching::{Cursor, EventType, Index, Subscription};
+use crate::matching::{Cursor, EventType, Subscription};
 use crate::registration::{Draft, State};
 use crate::retry::{Due, Link, Links, List, Timed, Wheel, Window};
 use crate::time::{Instant, UnixTime};
 
 /// Entries that one call moves between levels of a wheel, at most.
 const MOVES: u32 = 64;
-
-/// A tenant: what its endpoints want.
-#[derive(Debug)]
-pub(crate) struct Tenant {
-    pub(crate) id: TenantId,
-    pub(crate) index: Index,
-}
 
 /// An accepted event that has not ended: one job with a cursor over its subscriptions.
 #[derive(Debug)]
@@ -49,8 +43,8 @@ pub(crate) struct Job {
     pub(crate) stalled: List<Queue>,
     pub(crate) in_flight: u32,
     pub(crate) cancelled: bool,
-    /// It waits for credit in the ring of fan-outs.
-    pub(crate) scanning: bool,
+    /// Where its fan-out stands.
+    pub(crate) turn: Turn,
     /// Its payload cannot be read any more.
     pub(crate) lost: bool,
     pub(crate) tally: Tally,
@@ -66,6 +60,8 @@ pub(crate) enum Body {
     Away,
     /// Asked for.
     Coming,
+    /// It could not be read; asked for again at this time.
+    Later(Instant),
 }
 
 /// Events that have not ended.
@@ -88,6 +84,8 @@ pub(crate) struct Slot {
     pub(crate) wire: Arc<Wire>,
     pub(crate) draft: Draft,
     pub(crate) state: State,
+    /// A chore will discard what waits for it.
+    pub(crate) discard_queued: bool,
     /// It was removed; the slot goes when nothing refers to it any more.
     pub(crate) removed: bool,
     /// The number of its live subscription.
@@ -104,8 +102,8 @@ pub(crate) struct Slot {
     pub(crate) deliveries: List<ByEndpoint>,
     /// Those that wait for nothing but the endpoint.
     pub(crate) ready: List<Queue>,
-    /// It is in the ring of endpoints that can start something.
-    pub(crate) in_ring: bool,
+    /// Where it stands among the endpoints for which something waits.
+    pub(crate) turn: Turn,
     /// When it may start again after being throttled, or when its hold ends.
     pub(crate) until: Option<Instant>,
     pub(crate) timer: Link,
@@ -199,14 +197,36 @@ pub(crate) enum Gate {
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     /// Events whose fan-out can go on.
-    pub(crate) scan: VecDeque<u32>,
+    pub(crate) scan: Turns,
     /// Endpoints that can start something that waits.
-    pub(crate) ready: VecDeque<u32>,
+    pub(crate) ready: Turns,
     /// Whose turn it is: false for fan-outs, true for what waits.
     pub(crate) turn: bool,
+    /// Whether the last step was a chore, so that what can start has the next one.
+    pub(crate) chored: bool,
     pub(crate) gates: VecDeque<(JournalSeq, Gate)>,
     pub(crate) aborts: VecDeque<AttemptId>,
     pub(crate) chores: VecDeque<Chore>,
+}
+
+impl TakesTurns for Job {
+    fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    fn turn_mut(&mut self) -> &mut Turn {
+        &mut self.turn
+    }
+}
+
+impl TakesTurns for Slot {
+    fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    fn turn_mut(&mut self) -> &mut Turn {
+        &mut self.turn
+    }
 }
 
 impl Links for Slab<Slot> {

@@ -1,0 +1,53 @@
+//! What each container holds at most (law L7).
+//!
+//! Memory is a function of [`Limits`](crate::limits::Limits) and of the number of endpoints. *E*, *D*, *N* and *R* stand
+//! for its `events`, `pending`, `endpoints` and `reports`, *I* for its `idempotency_entries`, *C* for the largest credit
+//! given. Everything else is a constant of [`limits`](crate::limits). Nothing on this page depends on how long a machine
+//! runs, on how many names an application passes, or on how long its log or its receivers are silent.
+//!
+//! # The sender
+//!
+//! | container | at most | what bounds it |
+//! | --- | --- | --- |
+//! | endpoints | N | [`put`](crate::sender::Sender::put) refuses beyond it; a removed one counts until its last attempt has landed |
+//! | their names | N | one for each that is not removed |
+//! | keys of an endpoint | 10, and 64 revoked | [`RING_KEYS`](crate::limits::RING_KEYS) |
+//! | earlier subscriptions of an endpoint | 1,024 | [`RETIRED`](crate::limits::RETIRED): a change is refused; gone with the endpoint |
+//! | subscription numbers, and retired ones in an index | 1,025 N | one for each subscription, live or earlier, of an endpoint that is not removed |
+//! | index of a tenant | 4 to 8 bytes a pattern of each such subscription | its slots stay as many as they were at the peak, until the tenant goes |
+//! | tenants | N + E + R | counted by their endpoints, events and reports; the last takes the tenant along; a refusal makes none |
+//! | events, by id, by place, unfinished | E | [`publish`](crate::sender::Sender::publish) refuses beyond it |
+//! | ended deliveries told one by one, of an event | 64 | [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES); the others are counted |
+//! | subscriptions to skip, of an event | 4,096 + C | what one mark and the next have between them, after a restart |
+//! | deliveries that wait, with attempts in flight | D | fan-outs stop at it |
+//! | attempts | C | the credit |
+//! | timers | none of their own | links in attempts, deliveries and endpoints |
+//! | rings of what can go on, crowds that wait for payloads | none of their own | links in events and endpoints, which leave them when they end |
+//! | payloads in memory | `resident` bytes | beyond it, those not durable yet, in flight, or just read back (256 at most) |
+//! | encoded bodies | twice the payloads in memory | one for each encoding that is used |
+//! | payloads asked for | 256 | the others wait in the crowd |
+//! | payloads that could not be read, for a minute | E | one for each event, which takes it along when it ends |
+//! | records not acknowledged | 2 `unwritten` bytes, and what was begun | see below |
+//! | effects that wait for a record | one for each gating record among those | [`Record::is_gating`](crate::journal::Record::is_gating) |
+//! | batches handed to the log | 8 | [`UNACKED_BATCHES`](crate::limits::UNACKED_BATCHES) |
+//! | aborts to hand out | C | one for each attempt in flight |
+//! | chores | 2 N + 2 E | one for each endpoint that ends, for what waits for it, for each cancelled event, and for each payload that came or is lost |
+//! | notices | 1,024 | [`NOTICES`](crate::limits::NOTICES); the others are counted |
+//! | repeats | I, and one publish more | the oldest are forgotten first, four with each publish |
+//! | reports | R | the oldest go first |
+//! | snapshot being written | 1 MiB | [`SNAPSHOT_PART`](crate::limits::SNAPSHOT_PART); one record may be larger |
+//!
+//! Tables whose entries are named by numbers (endpoints, events, deliveries, attempts, tenants) keep the memory of their
+//! peak: a place is used again and not given back. A [`Restore`](crate::sender::Restore) holds besides what the records
+//! behind the snapshot name, until it is finished.
+//!
+//! # When the log is silent
+//!
+//! Every record is held until the log acknowledges it, so a log that is full or slow would let them pile up. Three rules
+//! stop that. At [`unwritten`](crate::limits::Limits::unwritten) bytes events are refused
+//! ([`Overloaded`](crate::sender::Refused::Overloaded)). At twice as many, commands on endpoints and events are refused
+//! too, nothing starts, and chores rest. What comes after that was begun before: the outcomes of attempts in flight, and
+//! the ends of events. [`close`](crate::sender::Sender::close) is never refused.
+//!
+//! Between the two bounds deliveries go on, because a full log is no reason not to deliver, and operators may still
+//! remove what they want to be rid of.

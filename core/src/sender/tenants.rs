@@ -1,0 +1,72 @@
+//! Tenants, which live as long as anything of theirs does.
+
+use alloc::collections::BTreeMap;
+
+use super::slab::Slab;
+use crate::id::TenantId;
+use crate::matching::Index;
+
+/// A tenant: what its endpoints want.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) id: TenantId,
+    pub(crate) index: Index,
+    /// Its endpoints, its events that have not ended, and its reports on the shelf, counted together.
+    uses: u32,
+}
+
+/// All tenants that have an endpoint, an event or a report.
+#[derive(Debug, Default)]
+pub(crate) struct Tenants {
+    slab: Slab<Tenant>,
+    by_id: BTreeMap<TenantId, u32>,
+}
+
+impl Tenants {
+    /// Which one this is, if it has anything.
+    pub(crate) fn find(&self, id: &TenantId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Which one this is, for something new of its own: it stays until that is given back by
+    /// [`release`](Self::release).
+    pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
+        let at = self.find(id).unwrap_or_else(|| {
+            let at = self.slab.insert(Tenant { id: id.clone(), index: Index::new(), uses: 0 });
+            self.by_id.insert(id.clone(), at);
+            at
+        });
+        self.retain_known(at);
+        at
+    }
+
+    /// The same for one that has something already.
+    pub(crate) fn retain_known(&mut self, at: u32) {
+        self.slab[at].uses += 1;
+    }
+
+    /// One of its things is no more; with the last of them it goes.
+    pub(crate) fn release(&mut self, at: u32) {
+        let tenant = &mut self.slab[at];
+        tenant.uses -= 1;
+        if tenant.uses == 0 {
+            debug_assert!(tenant.index.is_empty(), "a subscription belongs to an endpoint");
+            self.by_id.remove(&tenant.id);
+            self.slab.remove(at);
+        }
+    }
+}
+
+impl core::ops::Index<u32> for Tenants {
+    type Output = Tenant;
+
+    fn index(&self, at: u32) -> &Tenant {
+        &self.slab[at]
+    }
+}
+
+impl core::ops::IndexMut<u32> for Tenants {
+    fn index_mut(&mut self, at: u32) -> &mut Tenant {
+        &mut self.slab[at]
+    }
+}
