@@ -82,16 +82,21 @@ impl Summary {
         let deliveries = self.tally.ended();
         writeln!(
             out,
-            "{} events, {deliveries} deliveries in {:.1?}: {}",
-            self.events,
+            "{}, {} in {:.1?}: {}",
+            counted(self.events, "event", "events"),
+            counted(deliveries, "delivery", "deliveries"),
             self.elapsed,
             words(&self.tally)
         )?;
         if self.repeats > 0 {
-            writeln!(out, "{} lines repeat an event and changed nothing", self.repeats)?;
+            writeln!(
+                out,
+                "{}, changing nothing",
+                counted(self.repeats, "line repeats an event", "lines repeat an event")
+            )?;
         }
         if self.bad_lines > 0 {
-            writeln!(out, "{} lines were not published, see above", self.bad_lines)?;
+            writeln!(out, "{} not published, see above", counted(self.bad_lines, "line was", "lines were"))?;
         }
         for (key, (tally, _)) in &self.endpoints {
             writeln!(out, "  {key}: {}", words(tally))?;
@@ -123,6 +128,11 @@ fn counts(events: u64, tally: &Tally, elapsed: Duration) -> Value {
     })
 }
 
+/// A number with the word for one or for many.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn words(tally: &Tally) -> String {
     let mut text = format!("{} delivered", tally.delivered);
     let others = [
@@ -135,7 +145,6 @@ fn words(tally: &Tally) -> String {
     for (count, word) in others.into_iter().filter(|(count, _)| *count > 0) {
         text.push_str(&format!(", {count} {word}"));
     }
-    let plural = if tally.attempts == 1 { "" } else { "s" };
-    text.push_str(&format!("; {} attempt{plural}", tally.attempts));
+    text.push_str(&format!("; {}", counted(tally.attempts, "attempt", "attempts")));
     text
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{DRIVERS, Files, Listener, SECRET, endpoint, run};
+use support::{DRIVERS, Files, Listener, OTHER, SECRET, endpoint, run};
 
 const ALL: &str = "events = [\"**\"]";
 const EVENT: &str = "{\"type\":\"order.paid\",\"id\":\"o1\",\"data\":{\"n\":1}}\n";
@@ -123,4 +123,34 @@ fn a_dry_run_says_who_would_get_what_and_why_not() {
     let ran = run(&["deliver", "--endpoints", &endpoints, "--dry-run", "--json"], events.as_bytes());
     let first = ran.out.lines().next().unwrap();
     assert!(first.contains("\"told\":2") && first.contains("\"line\":1"), "{first}");
+}
+
+/// The endpoints that a bad input would reach get nothing: the whole file is refused, with every fault it has.
+#[test]
+fn every_fault_of_a_file_is_told_at_once_and_nothing_is_sent() {
+    // Under this secret it would complain of whatever came.
+    let listener = Listener::start(&["--secret", OTHER]);
+    let files = Files::new();
+    let tables = [
+        endpoint("good", &listener.url, ALL),
+        endpoint("private", "https://192.168.0.1/", ALL),
+        endpoint("typed", "https://hooks.example.com/", "events = [\"a..b\"]\ntimout = \"5s\""),
+    ];
+    let endpoints = files.put("endpoints.toml", &tables.concat());
+    let args = ["deliver", "--endpoints", &endpoints, "--allow", "127.0.0.0/8", "--allow-http"];
+    let ran = run(&args, EVENT.as_bytes());
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+    for expected in
+        [":8: url: 192.168.0.1 is ", ":15: events[0]: ", ":16: timout: there is no such key; did you mean `timeout`?"]
+    {
+        assert!(ran.err.contains(expected), "{expected}: {ran:?}");
+    }
+    assert_eq!(listener.stop(), "");
+}
+
+#[test]
+fn an_address_that_is_taken_is_2() {
+    let listener = Listener::start(&["--secret", SECRET]);
+    let ran = run(&["listen", "--secret", SECRET, "--addr", listener.addr()], b"");
+    assert!(ran.code == Some(2) && ran.err.starts_with("error: --addr: "), "{ran:?}");
 }

@@ -40,6 +40,35 @@ fn a_fresh_id_and_the_present_time_are_the_defaults() {
 }
 
 #[test]
+fn the_tolerance_is_as_asked_for_and_300_s_by_default() {
+    let headers = sign(SECRET, b"{}");
+    for (options, now, code) in [
+        (&[][..], "1700000300", 0),
+        (&[], "1700000301", 1),
+        (&[], "1699999699", 1),
+        (&["--tolerance", "10"], "1700000010", 0),
+        (&["--tolerance", "10"], "1700000011", 1),
+        (&["--tolerance", "4000"], "1700004000", 0),
+        (&["--tolerance", "ten"], NOW, 2),
+    ] {
+        let ran = verify(&[&["--secret", SECRET, "--now", now], options].concat(), &headers, b"{}");
+        assert_eq!(ran.code, Some(code), "{options:?} at {now}: {ran:?}");
+    }
+}
+
+#[test]
+fn other_sizes_and_other_names_are_taken_only_when_asked_for() {
+    let headers = sign(SECRET, b"{}");
+    let short = verify(&["--secret", "whsec_AAAA", "--now", NOW], &headers, b"{}");
+    assert_eq!(short.code, Some(2), "{short:?}");
+    let short = verify(&["--secret", "whsec_AAAA", "--any-size", "--now", NOW], &headers, b"{}");
+    assert_eq!(short.code, Some(1), "{short:?}");
+    let svix: Vec<String> = headers.iter().map(|line| line.replace("webhook-", "svix-")).collect();
+    assert_eq!(verify(&["--secret", SECRET, "--now", NOW], &svix, b"{}").code, Some(1));
+    assert_eq!(verify(&["--secret", SECRET, "--now", NOW, "--svix"], &svix, b"{}").code, Some(0));
+}
+
+#[test]
 fn a_body_that_was_changed_is_invalid() {
     let headers = sign(SECRET, b"{}");
     let ran = verify(&["--secret", SECRET, "--now", NOW], &headers, b"{ }");
