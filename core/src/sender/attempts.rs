@@ -194,7 +194,9 @@ impl Sender {
                 let schedule = &slot.wire.config.schedule;
                 let rest = Plan::new(schedule, &self.seed, job.id.as_str(), &slot.key).rest(ended.number, not_before);
                 let until = now.saturating_add(rest);
-                if slot.state == State::Active && slot.until.is_none_or(|at| at < until) {
+                let until = slot.throttled.map_or(until, |at| at.max(until));
+                slot.throttled = Some(until);
+                if slot.state == State::Active {
                     self.endpoints.wake_at(ended.endpoint, Some(until));
                 }
             }

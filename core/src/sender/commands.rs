@@ -503,6 +503,7 @@ impl Sender {
                     ready: List::new(),
                     turn: Turn::default(),
                     until: None,
+                    throttled: None,
                     timer: Link::default(),
                     tally: Tally::default(),
                 });
@@ -527,14 +528,15 @@ impl Sender {
         self.rest_of_hold(at, state);
     }
 
-    /// Sets the time at which a hold ends, where the state has one.
+    /// Sets the time at which a hold or a throttle ends, where the state has one.
     pub(super) fn rest_of_hold(&mut self, at: u32, state: State) {
         let until = match state {
             State::Disabled { since } => {
                 let held = self.now.wall.saturating_since(since);
                 Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
             }
-            State::Active | State::Paused { .. } | State::Gone { .. } => None,
+            State::Active => self.endpoints.slab[at].throttled.filter(|until| *until > self.now.mono),
+            State::Paused { .. } | State::Gone { .. } => None,
         };
         self.endpoints.wake_at(at, until);
     }

@@ -106,6 +106,8 @@ pub(crate) struct Slot {
     pub(crate) turn: Turn,
     /// When it may start again after being throttled, or when its hold ends.
     pub(crate) until: Option<Instant>,
+    /// When it may start again after being throttled; a pause in between does not shorten it.
+    pub(crate) throttled: Option<Instant>,
     pub(crate) timer: Link,
     pub(crate) tally: Tally,
 }

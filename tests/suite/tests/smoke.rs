@@ -150,6 +150,25 @@ fn a_throttled_endpoint_rests_as_a_whole() {
 }
 
 #[test]
+fn a_pause_does_not_shorten_what_a_receiver_asked_for() {
+    let mut rig = Rig::new();
+    let (first, second) = (rig.publish("a"), rig.publish("b"));
+    assert!(rig.complete(&first[0], Reply::new(429).header("retry-after", b"120")).is_empty());
+    rig.sender.pause(rig.now, &acme()).unwrap();
+    assert!(rig.advance(Duration::from_secs(1)).is_empty());
+    // One that was in flight says so while the endpoint is paused.
+    assert!(rig.complete(&second[0], Reply::new(503).header("retry-after", b"200")).is_empty());
+    rig.sender.resume(rig.now, &acme()).unwrap();
+    assert!(rig.drain().is_empty());
+    assert!(rig.advance(Duration::from_secs(199)).is_empty());
+    let both = rig.advance(Duration::from_secs(1));
+    assert_eq!(both.len(), 1, "one at first, because it was resumed and throttled");
+    let other = rig.complete(&both[0], Reply::new(204));
+    rig.complete(&other[0], Reply::new(204));
+    rig.settle();
+}
+
+#[test]
 fn a_gone_endpoint_gets_nothing_more() {
     let mut rig = Rig::new();
     let (a, b) = (rig.publish("a"), rig.publish("b"));
