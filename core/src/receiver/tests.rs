@@ -157,7 +157,8 @@ impl World {
         let id = IDS[usize::from(kind % 4)];
         let head = match kind {
             0..20 => signed(id, self.now.wall),
-            20 => signed(id, self.now.wall.saturating_sub(Duration::from_secs(400))),
+            // Too old however far the wall clock goes back.
+            20 => signed(id, self.now.wall.saturating_sub(Duration::from_secs(365 * 86_400))),
             21 => signed(id, self.now.wall).declared_length(u64::MAX),
             22 => RequestHead::new(Method::GET, HeaderMap::new()),
             _ => RequestHead::new(Method::POST, HeaderMap::new()),

@@ -48,7 +48,8 @@ impl Harness {
         });
         let matched = endpoints.map(|(at, known)| (fixture::key(*at), known.number)).collect();
         let accepted = self.sender.now();
-        self.events.insert(receipt.seq, Event { id: event_id.clone(), matched, accepted, expires });
+        self.events
+            .insert(receipt.seq, Event { id: event_id.clone(), matched, accepted, lowest: accepted.wall, expires });
         self.latest_of.insert(event_id, receipt.seq);
     }
 

@@ -98,6 +98,8 @@ struct Event {
     /// Who wanted it when it was accepted.
     matched: BTreeSet<Incarnate>,
     accepted: Now,
+    /// The lowest that the wall clock has been since.
+    lowest: UnixTime,
     /// Seconds after which it expires.
     expires: Option<u16>,
 }
@@ -285,6 +287,9 @@ impl Harness {
                 let moved = |at: u64, by: i32, unit: u64| at.saturating_add_signed(i64::from(by) * unit as i64);
                 self.now.mono = Instant::from_nanos(moved(self.now.mono.as_nanos(), mono, 1_000_000));
                 self.now.wall = UnixTime::from_millis(moved(self.now.wall.as_millis(), wall, 1));
+                for event in self.events.values_mut() {
+                    event.lowest = event.lowest.min(self.now.wall);
+                }
                 self.fact(Input::Tick);
             }
             Op::Complete(nth, end) => self.complete(nth, end),

@@ -52,8 +52,9 @@ impl Harness {
         self.first_after_restore.clear();
         let now = self.now;
         for (seq, event) in &mut self.events {
-            // A record says when it was accepted by the wall clock, a snapshot how long before it was taken.
-            let by_wall = now.wall.saturating_since(event.accepted.wall);
+            // A record says when it was accepted by the wall clock, and a snapshot how long before it was taken, so the
+            // wall clock's lowest point in between is the oldest that the event may look.
+            let by_wall = now.wall.saturating_since(event.lowest);
             let lived = died.mono.saturating_since(event.accepted.mono);
             let age = by_wall.max(lived + now.wall.saturating_since(died.wall));
             event.accepted.mono = now.mono.saturating_sub(age);
