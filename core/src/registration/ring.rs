@@ -73,11 +73,11 @@ impl KeyRing {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    /// Stops the keys that a draft no longer has, at once: signing with one key less is never wrong, and a revocation
-    /// must not wait for a disk.
-    pub(crate) fn silence_all_but(&self, draft: &Draft) {
+    /// Stops the keys that a draft has revoked, at once: a revocation must not wait for a disk. Keys that were merely
+    /// replaced go on until the new ones are published, so that no request leaves unsigned in between.
+    pub(crate) fn silence_revoked(&self, draft: &Draft) {
         let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        keys.retain(|key| draft.keys.iter().any(|(secret, _)| secret.id() == key.signing.id()));
+        keys.retain(|key| !draft.revoked.contains(&key.signing.id()));
     }
 }
 

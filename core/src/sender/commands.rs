@@ -464,7 +464,7 @@ impl Sender {
         retired: Vec<Retired>,
     ) -> u32 {
         let ring = at.map_or_else(KeyRing::default, |at| self.endpoints.slab[at].wire.ring.clone());
-        ring.silence_all_but(&draft);
+        ring.silence_revoked(&draft);
         let key = config.key.clone();
         let highest = subscription.into_iter().chain(retired.iter().map(|retired| retired.at)).max().unwrap_or(0);
         self.next_subscription = self.next_subscription.max(highest.saturating_add(1));

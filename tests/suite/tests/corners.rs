@@ -10,11 +10,13 @@ use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, LoadId, Te
 use postrider_core::limits::{self, Limits};
 use postrider_core::registration::{Endpoint, State};
 use postrider_core::response::Reply;
+use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{
     Close, CommandError, Config, Input, Life, LoadError, LoadRequest, Output, PersistFailure, PutError, Refused,
-    Sender, Transmit, Wake,
+    Resolver, Sender, Transmit, Wake,
 };
+use postrider_core::signing::standard;
 use postrider_core::time::{Instant, Now, UnixTime};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -132,6 +134,28 @@ fn event(id: &str) -> Event {
 
 fn key(id: &str) -> EndpointKey {
     EndpointKey::new(id).unwrap()
+}
+
+#[test]
+fn no_request_leaves_unsigned_while_keys_are_replaced() {
+    let signed = |transmit: &Transmit, secret: &str| {
+        let request = transmit.clear_by(Resolver::Simulation).request();
+        let verifier = standard::Verifier::new([&Secret::parse(secret).unwrap()]).unwrap();
+        verifier.verify(request.headers(), request.body(), transmit.started().wall).is_ok()
+    };
+    let other = Secret::from_bytes([8; 32]).unwrap();
+    let mut rig = Rig::new(Limits::default());
+    rig.put(endpoint("acme"));
+    let sent = rig.publish("a");
+    rig.writing = false;
+    let replaced = Endpoint::new("acme", "https://hooks.acme.com/hooks").events(["order.**"]).secret(other.reveal());
+    rig.sender.put(rig.now, replaced).unwrap();
+    rig.drain();
+    assert!(signed(&sent[0], SECRET), "the old key signs until the new one is durable");
+    rig.writing = true;
+    rig.sender.handle(rig.now, Input::Persisted(rig.handed));
+    rig.drain();
+    assert!(signed(&sent[0], &other.reveal()) && !signed(&sent[0], SECRET));
 }
 
 #[test]
