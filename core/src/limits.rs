@@ -75,6 +75,9 @@ pub const MARK_EVERY: u32 = 4096;
 /// Deliveries named one by one in the report of an event; the others are counted.
 pub const REPORT_ENTRIES: usize = 64;
 
+/// Bytes of an answer that an attempt's record keeps, where the endpoint asks for it.
+pub const ANSWER_KEPT: usize = 1024;
+
 /// One part of a snapshot, in bytes, at most.
 pub const SNAPSHOT_PART: usize = 1024 * 1024;
 

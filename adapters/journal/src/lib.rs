@@ -22,6 +22,8 @@
 //! assert_eq!(machine.durable(), machine.last_record());
 //! ```
 
+mod disk;
+pub mod history;
 mod memory;
 
 use std::fmt;
@@ -32,6 +34,9 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::Record;
 use postrider_core::sender::{Input, LoadRequest, PersistBatch, SnapshotPart, Watermark};
 
+use history::{Answer, HistoryError, Query};
+
+pub use disk::{Disk, File};
 pub use memory::MemoryLog;
 
 /// How a log answers a request: called once, from any thread, with the fact that ends the request.
@@ -40,6 +45,9 @@ pub use memory::MemoryLog;
 /// first, for [`Log::load`] it is [`Input::Loaded`]. Dropping it without calling it is a failure of the log; a driver
 /// treats it as one.
 pub type Done = Box<dyn FnOnce(Input) + Send>;
+
+/// How a log answers a question about history: called once, from any thread.
+pub type Answered = Box<dyn FnOnce(Result<Answer, HistoryError>) + Send>;
 
 /// How a log tells a fact that ends no request: [`Input::Room`]. From any thread, any number of times.
 pub type Tell = Arc<dyn Fn(Input) + Send + Sync>;
@@ -83,6 +91,12 @@ pub trait Log: Send + 'static {
 
     /// Frees what is no longer needed.
     fn reclaim(&mut self, mark: Watermark);
+
+    /// Answers a question about what has ended, from any thread. Without history every question fails.
+    fn history(&mut self, query: Query, done: Answered) {
+        let _ = query;
+        done(Err(HistoryError::NotKept));
+    }
 }
 
 impl Log for Box<dyn Log> {
@@ -112,6 +126,10 @@ impl Log for Box<dyn Log> {
 
     fn reclaim(&mut self, mark: Watermark) {
         (**self).reclaim(mark);
+    }
+
+    fn history(&mut self, query: Query, done: Answered) {
+        (**self).history(query, done);
     }
 }
 

@@ -8,8 +8,8 @@ use super::codec::FRAME_HEAD;
 use super::error::{CodecError, Why};
 use super::kind::Kind;
 use super::record::{
-    Accepted, Due, EndpointRecord, EventRecord, KeyRecord, Mark, OutcomeRecord, Record, Remembered, RetiredRecord,
-    SnapshotBegin, StateRecord, Then,
+    Accepted, Due, EndpointRecord, EventRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
+    RetiredRecord, SnapshotBegin, StateRecord, Then,
 };
 use super::wire::{Reader, Writer, nanos};
 use crate::id::{EndpointId, EndpointKey, EventId, IdError, TenantId};
@@ -77,6 +77,19 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
         }
         Record::Remembered(remembered) => write_remembered(remembered, w),
         Record::SnapshotEnd { through } => w.seq(*through),
+        Record::Purged { tenant, at } => {
+            w.text(tenant.as_str());
+            w.time(*at);
+        }
+        Record::Erased { tenant, event, at } => {
+            w.text(tenant.as_str());
+            w.text(event.as_str());
+            w.time(*at);
+        }
+        Record::Kept(kept) => {
+            write_accepted(&kept.accepted, w);
+            w.u32(kept.payload_len);
+        }
     }
 }
 
@@ -108,6 +121,13 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
         },
         Kind::Remembered => Record::Remembered(Box::new(read_remembered(r)?)),
         Kind::SnapshotEnd => Record::SnapshotEnd { through: r.seq("through")? },
+        Kind::Purged => Record::Purged { tenant: name(r, "tenant", TenantId::new)?, at: r.time("at")? },
+        Kind::Erased => Record::Erased {
+            tenant: name(r, "tenant", TenantId::new)?,
+            event: name(r, "event", EventId::new)?,
+            at: r.time("at")?,
+        },
+        Kind::Kept => Record::Kept(Box::new(Kept { accepted: read_accepted(r)?, payload_len: r.u32("payload_len")? })),
     };
     r.end()?;
     Ok(record)
@@ -170,6 +190,7 @@ fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         timeout,
         concurrency,
         headers,
+        keep_answers,
         keys,
         revoked,
         state: StateRecord { code, since },
@@ -189,6 +210,7 @@ fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.short(value);
         w.flag(*secret);
     });
+    w.flag(*keep_answers);
     w.few(keys, KEYS, |w, KeyRecord { secret, expires }| {
         w.u8(PLAIN);
         w.short(secret.expose());
@@ -219,6 +241,7 @@ fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
             // The value is copied: an endpoint lives long, and would keep a whole segment in memory.
             Ok((r.string("headers")?, Bytes::copy_from_slice(r.short("headers")?), r.flag("headers")?))
         })?,
+        keep_answers: r.flag("keep_answers")?,
         keys: r.few("keys", KEYS, 5, |r| {
             Ok(KeyRecord { secret: read_secret(r)?, expires: r.option("expires", |r| r.time("expires"))? })
         })?,
@@ -252,7 +275,7 @@ fn read_endpoint_key(r: &mut Reader<'_>) -> Result<EndpointKey, CodecError> {
 /// The code of what follows shares a byte with the number of bytes that the time taken needs: attempts are short, and
 /// this is the record that is written most.
 fn write_outcome(outcome: &OutcomeRecord, w: &mut Writer<'_>) {
-    let OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then } = outcome;
+    let OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then, signed, answer } = outcome;
     let elapsed = nanos(*elapsed);
     let width = width(elapsed);
     let (code, due) = match then {
@@ -276,13 +299,17 @@ fn write_outcome(outcome: &OutcomeRecord, w: &mut Writer<'_>) {
     if let Some(due) = due {
         write_due(due, w);
     }
+    w.few(signed, KEYS, |w, key| w.raw(&key.to_bytes()));
+    w.option(answer.as_deref(), Writer::short);
 }
 
 fn read_outcome(r: &mut Reader<'_>) -> Result<OutcomeRecord, CodecError> {
     let (event, subscription, attempts) = (r.seq("event")?, r.u32("subscription")?, r.u16("attempts")?);
     let (at, status, failure) = (r.time("at")?, r.u16("status")?, (r.u8("failure")?, r.u8("failure")?));
     let (elapsed, then) = r.checked(read_elapsed_then)?;
-    Ok(OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then })
+    let signed = r.few("signed", KEYS, 8, |r| r.array("signed").map(KeyId::from_bytes))?;
+    let answer = r.option("answer", |r| r.short("answer").map(Bytes::copy_from_slice))?;
+    Ok(OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then, signed, answer })
 }
 
 fn read_elapsed_then(r: &mut Reader<'_>) -> Result<Result<(Duration, Then), Why>, CodecError> {

@@ -40,11 +40,17 @@ pub enum Kind {
     Remembered = 14,
     /// [`Record::SnapshotEnd`].
     SnapshotEnd = 15,
+    /// [`Record::Purged`].
+    Purged = 16,
+    /// [`Record::Erased`].
+    Erased = 17,
+    /// [`Record::Kept`].
+    Kept = 18,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -60,6 +66,9 @@ impl Kind {
         Self::Pending,
         Self::Remembered,
         Self::SnapshotEnd,
+        Self::Purged,
+        Self::Erased,
+        Self::Kept,
     ];
 
     /// The kind with this number; `None` when there is none.
@@ -75,7 +84,14 @@ impl Kind {
     /// Whether something waits until a record of this kind is durable; see [`Record::is_gating`].
     pub const fn is_gating(self) -> bool {
         match self {
-            Self::Genesis | Self::Opened | Self::Accepted | Self::Endpoint | Self::Removed | Self::Cancelled => true,
+            Self::Genesis
+            | Self::Opened
+            | Self::Accepted
+            | Self::Endpoint
+            | Self::Removed
+            | Self::Cancelled
+            | Self::Purged
+            | Self::Erased => true,
             Self::Queued
             | Self::Outcome
             | Self::Mark
@@ -84,19 +100,25 @@ impl Kind {
             | Self::Event
             | Self::Pending
             | Self::Remembered
-            | Self::SnapshotEnd => false,
+            | Self::SnapshotEnd
+            | Self::Kept => false,
         }
     }
 
     /// What a record of this kind is about.
     pub(super) const fn subject(self) -> Subject {
         match self {
-            Self::Accepted => Subject::Itself,
+            Self::Accepted | Self::Kept => Subject::Itself,
             Self::Mark | Self::Ended | Self::Cancelled | Self::Event | Self::Remembered => Subject::Event,
             Self::Queued | Self::Outcome | Self::Pending => Subject::Delivery,
-            Self::Genesis | Self::Opened | Self::Endpoint | Self::Removed | Self::SnapshotBegin | Self::SnapshotEnd => {
-                Subject::Other
-            }
+            Self::Genesis
+            | Self::Opened
+            | Self::Endpoint
+            | Self::Removed
+            | Self::SnapshotBegin
+            | Self::SnapshotEnd
+            | Self::Purged
+            | Self::Erased => Subject::Other,
         }
     }
 }
@@ -132,6 +154,9 @@ impl Record {
             Self::Pending { .. } => Kind::Pending,
             Self::Remembered(_) => Kind::Remembered,
             Self::SnapshotEnd { .. } => Kind::SnapshotEnd,
+            Self::Purged { .. } => Kind::Purged,
+            Self::Erased { .. } => Kind::Erased,
+            Self::Kept(_) => Kind::Kept,
         }
     }
 

@@ -73,6 +73,26 @@ pub enum Record {
         /// When.
         at: UnixTime,
     },
+    /// Everything that an application gave is forgotten of a tenant's events accepted before this record: payloads and
+    /// answers.
+    Purged {
+        /// Whose.
+        tenant: TenantId,
+        /// When.
+        at: UnixTime,
+    },
+    /// The same of one event.
+    Erased {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        event: EventId,
+        /// When.
+        at: UnixTime,
+    },
+    /// In history only: what is left of an accepted event when its payload has gone. It keeps the place of the accepted
+    /// record.
+    Kept(Box<Kept>),
     /// A snapshot begins; it stands for every record up to and including `since`.
     SnapshotBegin(SnapshotBegin),
     /// In a snapshot: an event that has not ended. Its payload stays in its accepted record.
@@ -147,6 +167,8 @@ pub struct EndpointRecord {
     pub concurrency: u16,
     /// Custom headers: name, value, and whether the value is secret.
     pub headers: Vec<(String, Bytes, bool)>,
+    /// Attempts keep the beginning of the answer.
+    pub keep_answers: bool,
     /// Its keys.
     pub keys: Vec<KeyRecord>,
     /// Keys that must never sign again.
@@ -172,6 +194,7 @@ impl fmt::Debug for EndpointRecord {
             timeout,
             concurrency,
             headers,
+            keep_answers,
             keys,
             revoked,
             state,
@@ -188,6 +211,7 @@ impl fmt::Debug for EndpointRecord {
             .field("timeout", timeout)
             .field("concurrency", concurrency)
             .field("headers", &headers.iter().map(|(name, ..)| name).collect::<Vec<_>>())
+            .field("keep_answers", keep_answers)
             .field("keys", keys)
             .field("revoked", revoked)
             .field("state", state)
@@ -256,6 +280,21 @@ pub struct OutcomeRecord {
     pub failure: (u8, u8),
     /// What follows.
     pub then: Then,
+    /// The keys that signed the request; none when no request was made.
+    pub signed: Vec<KeyId>,
+    /// The beginning of the answer, where the endpoint asks for it to be kept; at most
+    /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes.
+    pub answer: Option<Bytes>,
+}
+
+/// What history keeps of an event when its payload has gone.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct Kept {
+    /// The event; the payload is empty.
+    pub accepted: Accepted,
+    /// Bytes that the payload had.
+    pub payload_len: u32,
 }
 
 /// What follows an attempt.

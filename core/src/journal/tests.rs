@@ -158,6 +158,8 @@ fn frequent_frames_are_small() {
             status: u16::MAX,
             failure: (u8::MAX, u8::MAX),
             then,
+            signed: vec![],
+            answer: None,
         }))
     };
     assert_eq!(size(Record::Queued { event, subscription }), 28);
@@ -167,11 +169,11 @@ fn frequent_frames_are_small() {
     assert_eq!(size(Record::Mark(Mark { event, through: subscription, open: vec![1, 2] })), 40);
     assert_eq!(size(Record::Pending { event, subscription, attempts: u16::MAX, due }), 46);
 
-    assert_eq!(outcome(Duration::ZERO, Then::Delivered), 43);
-    assert_eq!(outcome(Duration::from_millis(80), Then::Delivered), 47);
-    assert_eq!(outcome(Duration::from_secs(20), Then::Delivered), 48);
-    assert_eq!(outcome(Duration::from_secs(18 * 60), Then::Retry(due)), 64);
-    assert_eq!(outcome(Duration::MAX, Then::Retry(due)), 67);
+    assert_eq!(outcome(Duration::ZERO, Then::Delivered), 46);
+    assert_eq!(outcome(Duration::from_millis(80), Then::Delivered), 50);
+    assert_eq!(outcome(Duration::from_secs(20), Then::Delivered), 51);
+    assert_eq!(outcome(Duration::from_secs(18 * 60), Then::Retry(due)), 67);
+    assert_eq!(outcome(Duration::MAX, Then::Retry(due)), 70);
 }
 
 #[test]
@@ -351,6 +353,8 @@ fn memory(record: &Record) -> usize {
     };
     match record {
         Record::Accepted(a) => accepted(a),
+        Record::Kept(kept) => size_of::<Kept>() + accepted(&kept.accepted),
+        Record::Outcome(o) => list(&o.signed) + o.answer.as_ref().map_or(0, Bytes::len),
         Record::Event(e) => size_of::<EventRecord>() + list(&e.mark.open) + accepted(&e.accepted),
         Record::Mark(mark) => list(&mark.open),
         Record::Endpoint(e) => {
@@ -372,7 +376,8 @@ fn memory(record: &Record) -> usize {
         | Record::Opened { .. }
         | Record::Removed { .. }
         | Record::Queued { .. }
-        | Record::Outcome(_)
+        | Record::Purged { .. }
+        | Record::Erased { .. }
         | Record::Ended { .. }
         | Record::Cancelled { .. }
         | Record::SnapshotBegin(_)
@@ -384,7 +389,7 @@ fn memory(record: &Record) -> usize {
 /// What a record is about, by its fields.
 fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) {
     match record {
-        Record::Accepted(_) => (Some(seq), None),
+        Record::Accepted(_) | Record::Kept(_) => (Some(seq), None),
         Record::Queued { event, subscription } | Record::Pending { event, subscription, .. } => {
             (Some(*event), Some(*subscription))
         }
@@ -393,7 +398,9 @@ fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) 
         Record::Ended { event, .. } | Record::Cancelled { event, .. } => (Some(*event), None),
         Record::Event(event) => (Some(event.mark.event), None),
         Record::Remembered(remembered) => (Some(remembered.event), None),
-        Record::Genesis { .. }
+        Record::Purged { .. }
+        | Record::Erased { .. }
+        | Record::Genesis { .. }
         | Record::Opened { .. }
         | Record::Endpoint(_)
         | Record::Removed { .. }
@@ -465,6 +472,8 @@ fn outcome_record() -> OutcomeRecord {
         status: 200,
         failure: (0, 0),
         then: Then::Retry(Due::default()),
+        signed: vec![KeyId::from_bytes([1; 8])],
+        answer: None,
     }
 }
 
@@ -481,6 +490,7 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
             ("x-shown".into(), Bytes::from_static(b"visible"), false),
             ("x-hidden".into(), Bytes::from_static(value), true),
         ],
+        keep_answers: true,
         keys: vec![KeyRecord { secret: Secret::from_bytes_any_size(key).unwrap(), expires: None }],
         revoked: vec![],
         state: StateRecord { code: 0, since: UnixTime::EPOCH },
@@ -521,6 +531,10 @@ fn record() -> impl Strategy<Value = Record> {
             Record::Remembered(Box::new(Remembered { event, name, id, digest, at }))
         }),
         seq().prop_map(|through| Record::SnapshotEnd { through }),
+        (tenant(), time()).prop_map(|(tenant, at)| Record::Purged { tenant, at }),
+        (tenant(), event_id(), time()).prop_map(|(tenant, event, at)| Record::Erased { tenant, event, at }),
+        (accepted(), any::<u32>())
+            .prop_map(|(accepted, payload_len)| Record::Kept(Box::new(Kept { accepted, payload_len }))),
     ]
 }
 
@@ -558,12 +572,12 @@ fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
     let retired = (any::<u32>(), any::<u32>(), text());
     let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
-    let rest = (state, option(any::<u32>()), list(retired), time());
+    let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>());
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at),
+            (state, subscription, retired, at, keep_answers),
         )| EndpointRecord {
             key,
             url,
@@ -573,6 +587,7 @@ fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             timeout,
             concurrency,
             headers,
+            keep_answers,
             keys,
             revoked,
             state,
@@ -593,8 +608,9 @@ fn outcome() -> impl Strategy<Value = OutcomeRecord> {
         Just(Then::Expired),
         Just(Then::Lost),
     ];
-    (seq(), any::<u32>(), any::<u16>(), time(), nanos(), any::<u16>(), any::<(u8, u8)>(), then).prop_map(
-        |(event, subscription, attempts, at, elapsed, status, failure, then)| OutcomeRecord {
+    let kept = (list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)), option(bytes(40).prop_map(Bytes::from)));
+    (seq(), any::<u32>(), any::<u16>(), time(), nanos(), any::<u16>(), any::<(u8, u8)>(), (then, kept)).prop_map(
+        |(event, subscription, attempts, at, elapsed, status, failure, (then, (signed, answer)))| OutcomeRecord {
             event,
             subscription,
             attempts,
@@ -603,6 +619,8 @@ fn outcome() -> impl Strategy<Value = OutcomeRecord> {
             status,
             failure,
             then,
+            signed,
+            answer,
         },
     )
 }

@@ -1,5 +1,6 @@
 //! How attempts end, and what follows.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Sender;
@@ -225,6 +226,8 @@ impl Sender {
             status,
             failure,
             then,
+            signed: Vec::new(),
+            answer: None,
         }
     }
 
@@ -323,6 +326,8 @@ impl Sender {
             status: 0,
             failure: (0, 0),
             then,
+            signed: Vec::new(),
+            answer: None,
         };
         let seq = self.record(&Record::Outcome(record.clone()));
         let (endpoint, event) = (self.endpoints.slab[endpoint].key.clone(), self.jobs.slab[event].id.clone());

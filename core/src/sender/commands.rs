@@ -438,6 +438,7 @@ impl Sender {
             timeout: config.timeout,
             concurrency: config.concurrency,
             headers: headers.collect(),
+            keep_answers: false,
             keys: draft
                 .keys
                 .iter()

@@ -223,6 +223,7 @@ impl Restore {
                 self.remembered.push((known.at, entry));
             }
             Record::SnapshotEnd { through } => self.through = through,
+            Record::Purged { .. } | Record::Erased { .. } | Record::Kept(_) => {}
         }
         Ok(())
     }

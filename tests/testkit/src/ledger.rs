@@ -126,7 +126,10 @@ impl Ledger {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
-            | Record::SnapshotEnd { .. } => {}
+            | Record::SnapshotEnd { .. }
+            | Record::Purged { .. }
+            | Record::Erased { .. }
+            | Record::Kept(_) => {}
         }
     }
 

@@ -1,0 +1,283 @@
+//! What a log still knows of deliveries that have ended: questions and answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
+use postrider_core::journal::Then;
+use postrider_core::response::TransportError;
+use postrider_core::secret::KeyId;
+use postrider_core::time::UnixTime;
+
+/// Entries on one page, at most.
+pub const PAGE: usize = 1000;
+
+/// A question about what has ended. What is still pending is the machine's to tell; see
+/// [`Sender::report`](postrider_core::sender::Sender::report) and its neighbours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Query {
+    /// One event, with its deliveries and their attempts, whether it has ended or not: [`Answer::Event`].
+    Event {
+        /// Whose.
+        tenant: TenantId,
+        /// Which; the newest of this id.
+        event: EventId,
+    },
+    /// Ended deliveries of an endpoint, the newest first: [`Answer::Deliveries`].
+    Endpoint {
+        /// Which.
+        endpoint: EndpointKey,
+        /// Only those that ended so; all when it is empty.
+        ends: Vec<End>,
+        /// Only those that ended at or after this time.
+        from: UnixTime,
+        /// Only those that ended before this time.
+        to: UnixTime,
+        /// Where to go on.
+        page: Paging,
+    },
+    /// Ended deliveries of a tenant that were given up (the dead letters), the newest first: [`Answer::Deliveries`].
+    Exhausted {
+        /// Whose.
+        tenant: TenantId,
+        /// Only those that ended at or after this time.
+        from: UnixTime,
+        /// Only those that ended before this time.
+        to: UnixTime,
+        /// Where to go on.
+        page: Paging,
+    },
+    /// How many deliveries are kept that ended in each way: [`Answer::Counts`].
+    Counts,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[expect(clippy::exhaustive_enums, reason = "whoever shows an end must show each")]
+pub enum End {
+    /// The receiver took it.
+    Delivered = 0,
+    /// No attempt was left.
+    Exhausted = 1,
+    /// It must not be tried again.
+    Refused = 2,
+    /// Its endpoint is gone or removed, or the event was cancelled.
+    Discarded = 3,
+    /// The event expired.
+    Expired = 4,
+    /// The payload could not be read back.
+    Lost = 5,
+}
+
+impl End {
+    /// Every end, by number.
+    pub const ALL: [Self; 6] =
+        [Self::Delivered, Self::Exhausted, Self::Refused, Self::Discarded, Self::Expired, Self::Lost];
+
+    /// The end that an outcome is; `None` for one with a retry.
+    pub const fn of(then: Then) -> Option<Self> {
+        match then {
+            Then::Delivered => Some(Self::Delivered),
+            Then::Retry(_) => None,
+            Then::Exhausted => Some(Self::Exhausted),
+            Then::Refused => Some(Self::Refused),
+            Then::Discarded => Some(Self::Discarded),
+            Then::Expired => Some(Self::Expired),
+            Then::Lost => Some(Self::Lost),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Delivered => "delivered",
+            Self::Exhausted => "exhausted",
+            Self::Refused => "refused",
+            Self::Discarded => "discarded",
+            Self::Expired => "expired",
+            Self::Lost => "lost",
+        })
+    }
+}
+
+/// Which page of a long answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "two fields say all there is")]
+pub struct Paging {
+    /// Behind this entry; from the beginning without it.
+    pub after: Option<Place>,
+    /// So many entries, at most [`PAGE`].
+    pub limit: usize,
+}
+
+impl Default for Paging {
+    fn default() -> Self {
+        Self { after: None, limit: 100 }
+    }
+}
+
+/// The place of an ended delivery in every list: the outcome that ended it. Stays valid while the log is open and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a pair")]
+pub struct Place {
+    /// When it ended.
+    pub at: UnixTime,
+    /// The record that says so.
+    pub outcome: JournalSeq,
+}
+
+/// The answer to a [`Query`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To [`Query::Event`]; `None` when nothing is known of it.
+    Event(Option<Box<EventHistory>>),
+    /// To [`Query::Endpoint`] and [`Query::Exhausted`].
+    Deliveries {
+        /// The entries of this page.
+        items: Vec<EndedDelivery>,
+        /// Where the next page begins; `None` at the end.
+        next: Option<Place>,
+    },
+    /// To [`Query::Counts`].
+    Counts(Counts),
+}
+
+/// An event with all its deliveries, as far as they are kept.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EventHistory {
+    /// Its place.
+    pub seq: JournalSeq,
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its id.
+    pub event: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// When it was accepted.
+    pub accepted: UnixTime,
+    /// When its last delivery ended; `None` while one is pending.
+    pub ended: Option<UnixTime>,
+    /// Bytes that the payload has, or had.
+    pub payload_len: u32,
+    /// The payload; `None` when its retention is over, or when it was erased or purged.
+    pub payload: Option<Bytes>,
+    /// Its content type; `None` for JSON.
+    pub content_type: Option<String>,
+    /// Attempts, the oldest first.
+    pub attempts: Vec<AttemptHistory>,
+    /// Attempts that are not in the list, because there are more than [`PAGE`].
+    pub more: u64,
+}
+
+/// One attempt, or the end of a delivery without one.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AttemptHistory {
+    /// The record.
+    pub seq: JournalSeq,
+    /// The endpoint; `None` when its registration is not known any more.
+    pub endpoint: Option<EndpointKey>,
+    /// The how-manieth attempt of its delivery; 0 when the delivery ended without one.
+    pub number: u16,
+    /// When it ended.
+    pub at: UnixTime,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The status of the reply.
+    pub status: Option<u16>,
+    /// The failure, where there was no reply.
+    pub failure: Option<TransportError>,
+    /// What followed.
+    pub then: Then,
+    /// The keys that signed it.
+    pub signed: Vec<KeyId>,
+    /// The beginning of the answer, where it is kept.
+    pub answer: Option<Bytes>,
+}
+
+/// A delivery that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndedDelivery {
+    /// Its place in lists.
+    pub place: Place,
+    /// The event; `None` when it is not kept any more.
+    pub event: Option<EventId>,
+    /// The event's place.
+    pub event_seq: JournalSeq,
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// How it ended.
+    pub end: End,
+    /// Attempts made.
+    pub attempts: u16,
+    /// The last attempt's status.
+    pub status: Option<u16>,
+    /// The last attempt's failure, where there was no reply.
+    pub failure: Option<TransportError>,
+}
+
+/// How many ended deliveries a log keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// By [`End`].
+    pub ended: [u64; 6],
+    /// Events that have ended and are kept.
+    pub events: u64,
+    /// Bytes of payloads of ended events.
+    pub payload_bytes: u64,
+}
+
+/// How long ended events stay readable. Pending ones always do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// Payloads, from the end of the event on; zero forgets at once. 7 days.
+    pub payloads: Duration,
+    /// Attempts and what else is known of an event, from its end on; zero forgets at once. 30 days.
+    pub attempts: Duration,
+    /// Bytes of payloads of ended events on disk, at most; the oldest ended go first. 10 GiB.
+    pub payload_bytes: u64,
+    /// Bytes of everything else of ended events on disk, at most; the oldest ended go first. 10 GiB.
+    pub attempt_bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 3600;
+        Self {
+            payloads: Duration::from_secs(7 * DAY),
+            attempts: Duration::from_secs(30 * DAY),
+            payload_bytes: 10 << 30,
+            attempt_bytes: 10 << 30,
+        }
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// This log keeps no history.
+    NotKept,
+    /// The log could not be read.
+    Failed(crate::LogError),
+}
+
+impl fmt::Display for HistoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotKept => f.write_str("this log keeps no history; open a directory instead"),
+            Self::Failed(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for HistoryError {}
