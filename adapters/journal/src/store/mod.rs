@@ -42,7 +42,7 @@ mod found;
 pub(crate) mod keeper;
 mod look;
 mod lost;
-mod names;
+pub(crate) mod names;
 mod open;
 mod plain;
 mod recover;
