@@ -20,6 +20,9 @@ use crate::seed::Seed;
 use crate::sender::{Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
+/// Bytes of a payload that a replay makes a stand-in for, at most.
+const MOST: usize = 64 * 1024 * 1024;
+
 /// Kinds of entries. Below 16: the beginning; below 64: calls; from 128 on: what came of them.
 pub(super) mod kind {
     pub(crate) const CONFIG: u8 = 1;
@@ -91,22 +94,23 @@ impl Tape {
 
     /// Begins a call.
     pub(super) fn call(&mut self, kind: u8, now: Now) -> Writer<'_> {
-        self.out.put_u8(kind);
-        self.clocks(now);
+        let mut few = Few::new();
+        few.head(kind, self.since(now));
+        self.out.put_slice(few.bytes());
         self.w()
     }
 
-    fn clocks(&mut self, now: Now) {
+    /// The clocks as differences to those of the last call.
+    fn since(&mut self, now: Now) -> (u64, u64) {
         let mono = now.mono.as_nanos().wrapping_sub(self.last.mono.as_nanos());
         let wall = now.wall.as_millis().wrapping_sub(self.last.wall.as_millis());
-        varint(zigzag(mono), &mut self.out);
-        varint(zigzag(wall), &mut self.out);
         self.last = now;
+        (zigzag(mono), zigzag(wall))
     }
 
     pub(super) fn digest(&mut self, kind: u8, digest: u32) {
-        self.out.put_u8(kind);
-        self.out.put_u32_le(digest);
+        let [a, b, c, d] = digest.to_le_bytes();
+        self.out.put_slice(&[kind, a, b, c, d]);
     }
 
     pub(super) fn record(&mut self, seq: JournalSeq, record: &Record) {
@@ -149,25 +153,44 @@ impl Tape {
             return false;
         }
         let parts = event.parts();
-        let flags = u8::from(event.event_id().is_some()) | u8::from(parts.time.is_some()) << 1;
-        self.call(kind::PUBLISH, now).u8(flags);
-        let content_type = event.payload().content_type();
-        let accepted = Accepted {
-            id: event.event_id().cloned().unwrap_or_else(|| EventId::new("none").expect("it is an id")),
-            tenant: event.tenant_id().clone(),
-            event_type: event.event_type().as_str().to_string(),
-            time: parts.time.unwrap_or_default(),
-            content_type: (!event.payload().is_json())
-                .then(|| alloc::string::String::from_utf8_lossy(content_type.as_bytes()).into_owned()),
-            payload: event.payload().body().clone(),
-            key: parts.key.cloned(),
-            idempotency: parts.idempotency.cloned(),
-            expires: parts.expires,
-            digest: event.digest(),
-            high_water: 0,
-            at: UnixTime::EPOCH,
-        };
-        self.record(JournalSeq::ZERO, &mask.accepted(accepted));
+        let flags = [
+            event.event_id().is_some(),
+            parts.time.is_some(),
+            event.payload().is_json(),
+            parts.key.is_some(),
+            parts.idempotency.is_some(),
+            parts.expires.is_some(),
+            !mask.hides(),
+        ];
+        let payload = event.payload().body();
+        let mut few = Few::new();
+        few.head(kind::PUBLISH, self.since(now));
+        few.put([flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag))]);
+        few.put(mask.digest(event.digest()));
+        self.out.put_slice(few.bytes());
+        let mut w = self.w();
+        w.text(event.event_type().as_str());
+        w.text(event.tenant_id().as_str());
+        if let Some(id) = event.event_id() {
+            w.text(id.as_str());
+        }
+        if let Some(time) = parts.time {
+            w.time(time);
+        }
+        if !event.payload().is_json() {
+            w.short(event.payload().content_type().as_bytes());
+        }
+        for key in [parts.key, parts.idempotency].into_iter().flatten() {
+            w.text(key);
+        }
+        if let Some(expires) = parts.expires {
+            w.time(expires);
+        }
+        if mask.hides() {
+            w.u32(u32::try_from(payload.len()).unwrap_or(u32::MAX));
+        } else {
+            w.long(payload);
+        }
         true
     }
 
@@ -211,16 +234,18 @@ impl Tape {
         match input {
             Input::Tick => self.plain(kind::TICK, now),
             Input::Completed { attempt, outcome } => {
-                let mut w = self.call(kind::COMPLETED, now);
-                [attempt.incarnation(), attempt.slot(), attempt.turn()].into_iter().for_each(|part| w.u32(part));
-                w.flag(outcome.is_ok());
-                match outcome {
-                    Ok(reply) => write_reply(reply, mask, &mut w),
-                    Err(error) => {
-                        let (variant, detail) = error.to_wire();
-                        w.u8(variant);
-                        w.u8(detail);
-                    }
+                let mut few = Few::new();
+                few.head(kind::COMPLETED, self.since(now));
+                few.put(attempt.incarnation().to_le_bytes());
+                few.put(attempt.slot().to_le_bytes());
+                few.put(attempt.turn().to_le_bytes());
+                few.put([u8::from(outcome.is_ok())]);
+                let failure =
+                    outcome.as_ref().map_or_else(|error| error.to_wire().into(), |reply| reply.status().to_le_bytes());
+                few.put(failure);
+                self.out.put_slice(few.bytes());
+                if let Ok(reply) = outcome {
+                    write_reply(reply, mask, &mut self.w());
                 }
             }
             Input::Persisted(seq) => self.call(kind::PERSISTED, now).seq(*seq),
@@ -252,12 +277,19 @@ impl Tape {
 }
 
 fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
-    w.u16(reply.status());
     let (date, hints) = reply.lines();
-    w.option(date, Writer::short);
-    w.u16(u16::try_from(hints.len()).unwrap_or(u16::MAX));
-    hints.for_each(|line| w.short(line));
-    w.option(mask.answer(reply), |w, body| w.long(&body));
+    let flags = u8::from(date.is_some()) | u8::from(hints.len() > 0) << 1 | u8::from(reply.body().is_some()) << 2;
+    w.u8(flags);
+    if let Some(date) = date {
+        w.short(date);
+    }
+    if hints.len() > 0 {
+        w.u16(u16::try_from(hints.len()).unwrap_or(u16::MAX));
+        hints.for_each(|line| w.short(line));
+    }
+    if let Some(body) = mask.answer(reply) {
+        w.long(&body);
+    }
 }
 
 /// Everything that a machine may hold, but for the one duration.
@@ -308,12 +340,39 @@ const fn unzigzag(number: u64) -> u64 {
     (number >> 1) ^ (number & 1).wrapping_neg()
 }
 
-fn varint(mut number: u64, out: &mut BytesMut) {
-    while number >= 0x80 {
-        out.put_u8(number as u8 | 0x80);
-        number >>= 7;
+/// A few bytes that are put together before they are appended, which is quicker than appending each.
+struct Few {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Few {
+    const fn new() -> Self {
+        Self { bytes: [0; 48], len: 0 }
     }
-    out.put_u8(number as u8);
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
+        self.len += N;
+    }
+
+    fn head(&mut self, kind: u8, (mono, wall): (u64, u64)) {
+        self.put([kind]);
+        self.varint(mono);
+        self.varint(wall);
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.put([number as u8 | 0x80]);
+            number >>= 7;
+        }
+        self.put([number as u8]);
+    }
 }
 
 /// Reads entries.
@@ -387,6 +446,9 @@ impl Reel {
         let record = match record {
             Record::Kept(kept) => {
                 let len = usize::try_from(kept.payload_len).unwrap_or(usize::MAX);
+                if len > MOST {
+                    return Err(TraceError::Damaged { at: self.at });
+                }
                 let payload = stand_in_payload(len, kept.accepted.content_type.is_none());
                 Record::Accepted(alloc::boxed::Box::new(Accepted { payload, ..kept.accepted }))
             }
@@ -470,30 +532,48 @@ impl Reel {
 
     fn event(&mut self) -> Read<Event> {
         let at = self.at;
-        let flags = self.kind()?;
-        let Record::Accepted(accepted) = self.record()?.1 else { return Err(TraceError::Damaged { at }) };
-        let payload = match &accepted.content_type {
-            None => Payload::json_bytes(accepted.payload.clone()),
-            Some(content_type) => Payload::raw(content_type, accepted.payload.clone()),
+        let described = self.fields(|r| {
+            let flags = r.u8("flags")?;
+            let digest = r.array("digest")?;
+            let (event_type, tenant) = (r.string("type")?, r.string("tenant")?);
+            let set = |bit: u8| flags >> bit & 1 != 0;
+            let id = if set(0) { Some(r.string("id")?) } else { None };
+            let time = if set(1) { Some(r.time("time")?) } else { None };
+            let content_type = if set(2) { None } else { Some(r.string("content_type")?) };
+            let key = if set(3) { Some(r.string("key")?) } else { None };
+            let idempotency = if set(4) { Some(r.string("idempotency")?) } else { None };
+            let expires = if set(5) { Some(r.time("expires")?) } else { None };
+            let size = usize::try_from(r.u32("payload")?).unwrap_or(usize::MAX);
+            let payload = if set(6) { Some(r.raw("payload", size)?.to_vec()) } else { None };
+            Ok((digest, event_type, tenant, id, time, content_type, key, idempotency, expires, size, payload))
+        })?;
+        let (digest, event_type, tenant, id, time, content_type, key, idempotency, expires, size, payload) = described;
+        if size > MOST {
+            return Err(TraceError::Damaged { at });
+        }
+        let payload = payload.map_or_else(|| stand_in_payload(size, content_type.is_none()), Bytes::from);
+        let payload = match content_type {
+            None => Payload::json_bytes(payload),
+            Some(content_type) => Payload::raw(&content_type, payload),
         };
-        let event = payload.ok().and_then(|payload| Event::new(&accepted.event_type, payload).ok());
-        let mut event = event.ok_or(TraceError::Damaged { at })?.tenant(accepted.tenant.as_str());
-        if flags & 1 != 0 {
-            event = event.id(accepted.id.as_str());
+        let event = payload.ok().and_then(|payload| Event::new(&event_type, payload).ok());
+        let mut event = event.ok_or(TraceError::Damaged { at })?.tenant(tenant);
+        if let Some(id) = id {
+            event = event.id(id);
         }
-        if flags & 2 != 0 {
-            event = event.time(accepted.time);
+        if let Some(time) = time {
+            event = event.time(time);
         }
-        if let Some(key) = &accepted.key {
+        if let Some(key) = key {
             event = event.key(key);
         }
-        if let Some(key) = &accepted.idempotency {
+        if let Some(key) = idempotency {
             event = event.idempotency_key(key);
         }
-        if let Some(expires) = accepted.expires {
+        if let Some(expires) = expires {
             event = event.expires(expires);
         }
-        Ok(event.with_digest(accepted.digest))
+        Ok(event.with_digest(digest))
     }
 
     fn input(&mut self, of: u8) -> Read<Input> {
@@ -537,16 +617,15 @@ impl Reel {
         }
         let reply = self.fields(|r| {
             let mut reply = Reply::new(r.u16("status")?);
-            if let Some(date) = r.option("date", |r| r.short("date"))? {
-                reply = reply.header("date", date);
+            let flags = r.u8("flags")?;
+            if flags & 1 != 0 {
+                reply = reply.header("date", r.short("date")?);
             }
-            for _ in 0..r.u16("hints")? {
+            let hints = if flags & 2 != 0 { r.u16("hints")? } else { 0 };
+            for _ in 0..hints {
                 reply = reply.header("retry-after", r.short("hints")?);
             }
-            Ok(match r.option("body", |r| r.long("body"))? {
-                Some(body) => reply.with_body(Bytes::copy_from_slice(body)),
-                None => reply,
-            })
+            Ok(if flags & 4 != 0 { reply.with_body(Bytes::copy_from_slice(r.long("body")?)) } else { reply })
         })?;
         Ok(Input::Completed { attempt, outcome: Ok(reply) })
     }

@@ -10,44 +10,43 @@ use crate::time::Instant;
 pub(super) fn output(output: &Output) -> u32 {
     match output {
         Output::Persist(batch) => {
-            let start =
-                Sum(0).byte(1).u64(batch.first().get()).u64(batch.last().get()).byte(u8::from(batch.is_gating()));
+            let start = Sum::new(1).u64(batch.first().get()).u64(batch.last().get()).u64(batch.is_gating().into());
             frames(start, batch.bytes())
         }
         Output::Load(request) => {
             let records = request.records().iter();
-            records.fold(Sum(0).byte(2).u64(request.id().0), |sum, seq| sum.u64(seq.get())).0
+            records.fold(Sum::new(2).u64(request.id().0), |sum, seq| sum.u64(seq.get())).end()
         }
         Output::Snapshot(part) => {
-            let start = Sum(0).byte(3).u64(part.number()).u64(part.part().into()).byte(u8::from(part.is_last()));
+            let start = Sum::new(3).u64(part.number()).u64(part.part().into()).u64(part.is_last().into());
             frames(start, part.bytes())
         }
-        Output::Reclaim(mark) => Sum(0).byte(4).u64(mark.snapshot()).u64(mark.needed_from().get()).0,
+        Output::Reclaim(mark) => Sum::new(4).u64(mark.snapshot()).u64(mark.needed_from().get()).end(),
         Output::Transmit(transmit) => {
             let id = transmit.attempt();
-            let start = Sum(0).byte(5).u64(id.slot().into()).u64(id.turn().into()).u64(transmit.number().into());
+            let start = Sum::new(5).u64(id.slot().into()).u64(id.turn().into()).u64(transmit.number().into());
             let start = start.instant(transmit.deadline()).u64(transmit.started().wall.as_millis());
-            start.bytes(transmit.event().as_str().as_bytes()).bytes(transmit.endpoint().id.as_str().as_bytes()).0
+            start.bytes(transmit.event().as_str().as_bytes()).bytes(transmit.endpoint().id.as_str().as_bytes()).end()
         }
-        Output::Abort(id) => Sum(0).byte(6).u64(id.slot().into()).u64(id.turn().into()).0,
+        Output::Abort(id) => Sum::new(6).u64(id.slot().into()).u64(id.turn().into()).end(),
         Output::Notice(told) => notice(told),
         Output::Wait(wake) => match wake {
-            Wake::Ready => Sum(0).byte(8).0,
-            Wake::At(at) => Sum(0).byte(9).instant(*at).0,
-            Wake::Input => Sum(0).byte(10).0,
-            Wake::Closed => Sum(0).byte(11).0,
+            Wake::Ready => Sum::new(8).end(),
+            Wake::At(at) => Sum::new(9).instant(*at).end(),
+            Wake::Input => Sum::new(10).end(),
+            Wake::Closed => Sum::new(11).end(),
         },
     }
 }
 
 fn notice(notice: &Notice) -> u32 {
-    let mut sum = Sum(0).byte(7);
+    let mut sum = Sum::new(7);
     if let Notice::Settled { event, .. } = notice {
         // By far the most frequent one.
-        return sum.byte(0).bytes(event.as_str().as_bytes()).0;
+        return sum.u64(0).bytes(event.as_str().as_bytes()).end();
     }
     write!(sum, "{notice}").expect("a sum takes everything");
-    sum.0
+    sum.end()
 }
 
 /// The parts of frames that a trace does not replace.
@@ -74,7 +73,7 @@ fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
         };
         sum = sum.bytes(told);
     }
-    sum.0
+    sum.end()
 }
 
 /// Where the keys and the answer of an outcome begin: behind the byte that tells what followed and how many bytes the
@@ -86,24 +85,37 @@ fn outcome_end(frame: &[u8]) -> usize {
     (TOLD + 1 + usize::from(told >> 4) + due).min(frame.len())
 }
 
-/// A checksum that is being taken.
+/// A checksum that is being taken: multiplied and rotated, eight bytes at a time. It finds mistakes, not forgeries, and
+/// costs a nanosecond a word.
 #[derive(Clone, Copy)]
-pub(super) struct Sum(pub(super) u32);
+pub(super) struct Sum(u64);
 
 impl Sum {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    pub(super) const fn new(kind: u64) -> Self {
+        Self(kind).u64(kind)
+    }
+
+    pub(super) const fn u64(self, number: u64) -> Self {
+        Self((self.0.rotate_left(29) ^ number).wrapping_mul(Self::FACTOR))
+    }
+
     pub(super) fn bytes(self, bytes: &[u8]) -> Self {
-        Self(crc32c::crc32c_append(self.0, bytes))
+        let (words, rest) = bytes.as_chunks::<8>();
+        let sum = words.iter().fold(self.u64(bytes.len() as u64), |sum, word| sum.u64(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        if rest.is_empty() { sum } else { sum.u64(u64::from_le_bytes(last)) }
     }
 
-    pub(super) fn byte(self, byte: u8) -> Self {
-        self.bytes(&[byte])
+    /// What is written.
+    pub(super) const fn end(self) -> u32 {
+        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(Self::FACTOR);
+        (mixed >> 32) as u32
     }
 
-    pub(super) fn u64(self, number: u64) -> Self {
-        self.bytes(&number.to_le_bytes())
-    }
-
-    fn instant(self, at: Instant) -> Self {
+    const fn instant(self, at: Instant) -> Self {
         self.u64(at.as_nanos())
     }
 }
@@ -112,5 +124,24 @@ impl core::fmt::Write for Sum {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         *self = self.bytes(text.as_bytes());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sum;
+
+    #[test]
+    fn every_byte_and_every_length_counts() {
+        let bytes: [u8; 40] = core::array::from_fn(|i| i as u8);
+        let whole = Sum::new(1).bytes(&bytes).end();
+        for at in 0..bytes.len() {
+            let mut other = bytes;
+            other[at] ^= 0x80;
+            assert_ne!(Sum::new(1).bytes(&other).end(), whole);
+            assert_ne!(Sum::new(1).bytes(&bytes[..at]).end(), whole);
+        }
+        assert_ne!(Sum::new(1).bytes(&[0; 3]).end(), Sum::new(1).bytes(&[0; 4]).end());
+        assert_ne!(Sum::new(1).end(), Sum::new(2).end());
     }
 }

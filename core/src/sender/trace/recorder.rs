@@ -242,23 +242,21 @@ fn names(w: &mut Writer<'_>, tenant: &TenantId, event: &EventId) {
 /// Digests of what commands return, without the names of keys.
 pub(super) fn published(result: &Result<Receipt, Refused>) -> u32 {
     match result {
-        Ok(receipt) => Sum(0).byte(u8::from(receipt.fresh)).u64(receipt.seq.get()).0,
-        Err(refused) => {
-            Sum(1)
-                .byte(match refused {
-                    Refused::Invalid(..) => 1,
-                    Refused::NoId(_) => 2,
-                    Refused::TooLarge(..) => 3,
-                    Refused::Expired(_) => 4,
-                    Refused::Conflict(_) => 5,
-                    Refused::Unsettled(_) => 6,
-                    Refused::Overloaded(_) => 7,
-                    Refused::Full(_) => 8,
-                    Refused::Closed(_) => 9,
-                    Refused::Fenced(_) => 10,
-                })
-                .0
-        }
+        Ok(receipt) => Sum::new(16).u64(receipt.fresh.into()).u64(receipt.seq.get()).end(),
+        Err(refused) => Sum::new(17)
+            .u64(match refused {
+                Refused::Invalid(..) => 1,
+                Refused::NoId(_) => 2,
+                Refused::TooLarge(..) => 3,
+                Refused::Expired(_) => 4,
+                Refused::Conflict(_) => 5,
+                Refused::Unsettled(_) => 6,
+                Refused::Overloaded(_) => 7,
+                Refused::Full(_) => 8,
+                Refused::Closed(_) => 9,
+                Refused::Fenced(_) => 10,
+            })
+            .end(),
     }
 }
 
@@ -270,29 +268,27 @@ pub(super) fn was_put(result: &Result<Put, PutError>) -> u32 {
                 Put::Updated(_) => 1,
                 Put::Unchanged(_) => 2,
             };
-            Sum(2).byte(how).u64(put.change().seq.get()).0
+            Sum::new(18).u64(how).u64(put.change().seq.get()).end()
         }
-        Err(error) => {
-            Sum(3)
-                .byte(match error {
-                    PutError::Invalid(..) => 1,
-                    PutError::NoSecret(_) => 2,
-                    PutError::Ring(..) => 3,
-                    PutError::TooMany(_) => 4,
-                    PutError::TooManyChanges(_) => 5,
-                    PutError::Overloaded(_) => 6,
-                    PutError::Closed(_) => 7,
-                    PutError::Fenced(_) => 8,
-                })
-                .0
-        }
+        Err(error) => Sum::new(19)
+            .u64(match error {
+                PutError::Invalid(..) => 1,
+                PutError::NoSecret(_) => 2,
+                PutError::Ring(..) => 3,
+                PutError::TooMany(_) => 4,
+                PutError::TooManyChanges(_) => 5,
+                PutError::Overloaded(_) => 6,
+                PutError::Closed(_) => 7,
+                PutError::Fenced(_) => 8,
+            })
+            .end(),
     }
 }
 
 pub(super) fn changed(result: &Result<Change, CommandError>) -> u32 {
     match result {
-        Ok(change) => Sum(4).byte(u8::from(change.changed)).u64(change.seq.get()).0,
-        Err(_) => Sum(5).0,
+        Ok(change) => Sum::new(20).u64(change.changed.into()).u64(change.seq.get()).end(),
+        Err(_) => Sum::new(21).end(),
     }
 }
 
