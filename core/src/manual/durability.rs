@@ -13,9 +13,11 @@
 //! They ask to be written at once.
 //!
 //! **Lazy** records hold nothing back but the notice that tells of them: outcomes, deliveries that began to wait,
-//! marks, ends. They wait for company, for at most [`LINGER`](crate::limits::LINGER) or until there are
+//! marks, ends. They are handed out when a drain has nothing else to do, and written at once; only their sync waits for
+//! company, for at most [`LINGER`](crate::limits::LINGER) or until there are
 //! [`LINGER_RECORDS`](crate::limits::LINGER_RECORDS). A sync for each outcome would make the disk the limit of
-//! delivery, for no gain in what can be promised.
+//! delivery, for no gain in what can be promised. What is written survives the process: killing it repeats what was in
+//! flight, and only a loss of power forgets what lingered too.
 //!
 //! Both share one sequence, and a gating record takes every lazy one before it along. That one order is what makes the
 //! rest simple: a durable record implies all those before it.
