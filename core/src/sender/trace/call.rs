@@ -11,7 +11,9 @@ use crate::encoding::{Encoding, Payload};
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, LoadId, TenantId};
 use crate::journal::wire::{Reader, Writer};
-use crate::journal::{self, Accepted, EndpointRecord, KeyRecord, Record, StateRecord};
+use crate::journal::{
+    self, Accepted, EndpointRecord, HeaderRecord, KeyRecord, Record, StateRecord, StoredKey, StoredValue,
+};
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
@@ -200,10 +202,14 @@ impl Tape {
             self.plain(kind::TICK, now);
             return false;
         };
-        let headers = config.headers.iter().map(|(name, value)| {
-            (name.as_str().to_string(), Bytes::copy_from_slice(value.as_bytes()), value.is_sensitive())
-        });
-        let keys = endpoint.secrets().iter().map(|secret| KeyRecord { secret: secret.clone(), expires: None });
+        let headers = config
+            .headers
+            .iter()
+            .map(|(name, value)| HeaderRecord { name: name.as_str().to_string(), value: StoredValue::of(value, None) });
+        let keys = endpoint
+            .secrets()
+            .iter()
+            .map(|secret| KeyRecord { secret: StoredKey::Plain(secret.clone()), expires: None });
         let record = EndpointRecord {
             key: config.key.clone(),
             url: config.target.as_str().to_string(),
@@ -641,9 +647,15 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
         .concurrency(record.concurrency);
-    for (name, value, secret) in &record.headers {
-        let value = alloc::string::String::from_utf8_lossy(value);
-        endpoint = if *secret { endpoint.secret_header(name, &value) } else { endpoint.header(name, &value) };
+    for HeaderRecord { name, value } in &record.headers {
+        let text = |bytes: &Bytes| alloc::string::String::from_utf8_lossy(bytes).into_owned();
+        endpoint = match value {
+            StoredValue::Open(value) => endpoint.header(name, text(value)),
+            StoredValue::Secret { value, .. } => endpoint.secret_header(name, text(value)),
+            // None is written.
+            StoredValue::Sealed(_) => endpoint,
+        };
     }
-    record.keys.iter().fold(endpoint, |endpoint, key| endpoint.signing_key(key.secret.clone()))
+    let keys = record.keys.iter().filter_map(|key| key.secret.secret());
+    keys.fold(endpoint, |endpoint, key| endpoint.signing_key(key.clone()))
 }

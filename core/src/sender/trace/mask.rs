@@ -7,7 +7,7 @@ use bytes::Bytes;
 use core::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::journal::{Accepted, EndpointRecord, Kept, KeyRecord, Record};
+use crate::journal::{Accepted, EndpointRecord, Kept, KeyRecord, Record, StoredKey, StoredValue};
 use crate::response::Reply;
 use crate::secret::{KeyId, Secret};
 
@@ -59,7 +59,8 @@ impl Mask {
 
     pub(super) fn key(&mut self, secret: &Secret) -> Secret {
         if !self.hides() {
-            return secret.clone();
+            // Without its sealed form, which nobody could open when the trace is run again.
+            return Secret::from_bytes_any_size(secret.expose()).expect("it is a key");
         }
         let id = secret.id();
         let stand_in = Self::stand_in(id, secret.expose().len());
@@ -108,15 +109,20 @@ impl Mask {
 
     pub(super) fn endpoint(&mut self, mut record: EndpointRecord) -> EndpointRecord {
         record.url = self.url(record.url);
-        if self.hides() {
-            for (_, value, secret) in &mut record.headers {
-                if *secret {
+        for header in &mut record.headers {
+            if let StoredValue::Secret { value, sealed } = &mut header.value {
+                *sealed = None;
+                if self.hides() {
                     *value = self.text(&String::from_utf8_lossy(value)).into();
                 }
             }
         }
         let keys = core::mem::take(&mut record.keys).into_iter();
-        record.keys = keys.map(|key| KeyRecord { secret: self.key(&key.secret), expires: key.expires }).collect();
+        let keys = keys.map(|key| match &key.secret {
+            StoredKey::Plain(secret) => KeyRecord { secret: StoredKey::Plain(self.key(secret)), ..key },
+            StoredKey::Sealed { .. } => key,
+        });
+        record.keys = keys.collect();
         record.revoked.iter_mut().for_each(|id| *id = self.key_id(*id));
         record
     }
