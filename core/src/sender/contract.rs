@@ -111,8 +111,9 @@ impl PersistBatch {
         self.last
     }
 
-    /// Whether effects wait for it. A batch without such records may be synced a little later, up to
-    /// [`LINGER`](crate::limits::LINGER).
+    /// Whether effects wait for it. A batch without such records is written like any other, so that it survives the
+    /// process; its sync may come a little later, up to [`LINGER`](crate::limits::LINGER) or
+    /// [`LINGER_RECORDS`](crate::limits::LINGER_RECORDS) records.
     pub fn is_gating(&self) -> bool {
         self.gating
     }

@@ -115,6 +115,11 @@ impl MemoryLog {
         self.durable
     }
 
+    /// The last record that it was given.
+    pub fn last(&self) -> JournalSeq {
+        self.waiting.back().map_or(self.durable, PersistBatch::last)
+    }
+
     /// Batches that are not acknowledged.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
