@@ -206,7 +206,8 @@ impl fmt::Debug for SnapshotPart {
 }
 
 /// What the log must keep. Beside the newest complete snapshot, restoring needs every record from
-/// [`needed_from`](Self::needed_from) on.
+/// [`needed_from`](Self::needed_from) on. Of earlier ones only the accepted records of events without an
+/// [`Ended`](Record::Ended) are needed, because they can be asked for with [`Output::Load`]: the log knows them by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "space comes back only when it is acted on"]
 pub struct Watermark {
@@ -220,7 +221,7 @@ impl Watermark {
         self.snapshot
     }
 
-    /// Records before this one may go.
+    /// Records before this one may go, but for the accepted records of events that have not ended.
     pub fn needed_from(&self) -> JournalSeq {
         self.needed_from
     }
