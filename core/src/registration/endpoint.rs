@@ -40,6 +40,7 @@ pub struct Endpoint {
     timeout: Duration,
     concurrency: u16,
     headers: CustomHeaders,
+    keep_answers: bool,
     mistake: Option<EndpointError>,
 }
 
@@ -58,6 +59,7 @@ impl Endpoint {
             timeout: TIMEOUT,
             concurrency: CONCURRENCY,
             headers: CustomHeaders::default(),
+            keep_answers: false,
             mistake: None,
         }
     }
@@ -139,6 +141,14 @@ impl Endpoint {
         self
     }
 
+    /// Whether the record of each attempt keeps the beginning of the answer, up to
+    /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes of its body, for whoever looks for the reason of a failure. Not
+    /// kept without it: answers may hold what is not ours to store.
+    pub fn keep_answers(mut self, keep: bool) -> Self {
+        self.keep_answers = keep;
+        self
+    }
+
     /// The caller's name for it, as given.
     pub fn name(&self) -> &str {
         &self.id
@@ -193,6 +203,7 @@ impl Endpoint {
             timeout: self.timeout,
             concurrency: self.concurrency,
             headers: self.headers.clone(),
+            keep_answers: self.keep_answers,
         })
     }
 
@@ -218,6 +229,7 @@ impl fmt::Debug for Endpoint {
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
+            .field("keep_answers", &self.keep_answers)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -241,6 +253,7 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
+    pub(crate) keep_answers: bool,
 }
 
 /// Why something is not an endpoint.
@@ -378,6 +391,8 @@ pub struct EndpointView {
     pub throttled: Option<Duration>,
     /// Time for one attempt.
     pub timeout: Duration,
+    /// Whether attempts keep the beginning of the answer.
+    pub keep_answers: bool,
     /// Delays before the attempts.
     pub schedule: Schedule,
 }
