@@ -31,6 +31,7 @@ mod snapshot;
 mod subscriptions;
 mod tables;
 mod tenants;
+pub mod trace;
 mod transmit;
 mod turns;
 
