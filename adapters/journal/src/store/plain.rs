@@ -18,7 +18,7 @@ const PIECE: u64 = 1 << 20;
 const RUN: u64 = 64 << 20;
 
 /// Rewriting a run must free at least so many bytes.
-const WORTH: u64 = 64 << 10;
+const WORTH: u64 = 2 << 10;
 
 /// Takes back the space of everything but pending events: whole segments at the old end, and elsewhere segments of
 /// which little is needed, by writing that again.

@@ -270,7 +270,8 @@ impl Reading {
             let head = self.head(segments, file, next)?;
             expected = head.number.saturating_add(head.covers.into()).saturating_add(1);
             let stop = next.filter(|next| next.number == expected && !head.compacted);
-            let stop = stop.and_then(|next| next.head.as_ref().ok()).map(|next| next.previous);
+            let stop = stop.and_then(|next| next.head.as_ref().ok()).filter(|next| next.store == self.store);
+            let stop = stop.map(|next| next.previous);
             if let Some(known) = (!self.whole && next.is_some()).then(|| keeper.found(segments.disk(), &head, file.len))
                 && let Some(known) = known.filter(|known| self.needs_no_reading(known, stop))
             {
@@ -393,10 +394,14 @@ impl Reading {
             }
             End::Torn | End::Damaged => {
                 self.release(segments, keeper);
-                self.report(Corrupt::new(number, tail.at, Damage::Records));
+                let before = self.damage.len();
                 let rest = bytes.slice((tail.at - SEGMENT_HEAD as u64) as usize..);
                 let pieces = Salvage::new(seat, &rest, tail.at, self.log.last);
                 pieces.for_each(|piece| self.piece(segments, keeper, piece, &rest, tail.at));
+                // All that is left is sound by itself, and yet not what the file once had.
+                if self.damage.len() == before {
+                    self.report(Corrupt::new(number, tail.at, Damage::Records));
+                }
             }
         }
     }
@@ -427,6 +432,10 @@ impl Reading {
                 self.record(segments, keeper, offset, &frame);
             }
             Piece::Lost { from, to } => {
+                let number = segments.newest().expect("a piece is of a segment").number;
+                if self.log.open.is_none() {
+                    self.report(Corrupt::new(number, from, Damage::Records));
+                }
                 let guess = lost::guess(&bytes.slice((from - base) as usize..(to - base) as usize));
                 if let Some(open) = self.log.open {
                     self.damage[open].ids.extend(guess);

@@ -214,7 +214,7 @@ fn what_has_ended_gives_its_space_back() {
             }
         }
         store.sync().unwrap();
-        super::crash::snapshot_of(&mut store, round, 900);
+        crash::snapshot_of(&mut store, round, 900);
         while store.tidy(UnixTime::EPOCH).unwrap() == Tidied::Worked {}
         most = most.max(used(&disk));
     }
