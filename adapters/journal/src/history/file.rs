@@ -5,6 +5,7 @@
 //! is, then come the tables, each from a page of its own on, then the texts.
 
 use std::io;
+use std::sync::Arc;
 
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{Chain, SegmentHead, StoreId};
@@ -58,6 +59,11 @@ impl Head {
     pub(super) fn is_of(&self, head: &SegmentHead, len: u64) -> bool {
         let sealed = &self.sealed;
         self.store == head.store && sealed.head(self.store).encode() == head.encode() && sealed.len == len
+    }
+
+    /// How many records of erasures the segment has.
+    pub(super) const fn erasures(&self) -> u64 {
+        self.counts[Table::Erasures as usize] as u64
     }
 
     /// How many pages the file has.
@@ -227,8 +233,9 @@ impl Writing {
         Ok(done)
     }
 
-    pub(super) fn head(&self) -> &Head {
-        &self.head
+    /// What the file says of itself.
+    pub(super) fn into_head(self) -> Head {
+        self.head
     }
 }
 
@@ -249,17 +256,16 @@ fn is_sound(chain: &Chain, at: u32, bytes: &[u8; PAGE]) -> bool {
 }
 
 /// An index in a file. The page of each table that was read last is kept.
-pub(super) struct Index<'h, F> {
-    head: &'h Head,
+pub(super) struct Index<F> {
+    head: Arc<Head>,
     file: F,
     cached: [Option<(u32, Box<[u8; PAGE]>)>; Table::ALL.len() + 1],
-    /// Pages read.
-    pub(super) reads: u64,
+    bad: bool,
 }
 
-impl<'h, F: File> Index<'h, F> {
-    pub(super) fn new(head: &'h Head, file: F) -> Self {
-        Self { head, file, cached: [const { None }; Table::ALL.len() + 1], reads: 0 }
+impl<F: File> Index<F> {
+    pub(super) fn new(head: Arc<Head>, file: F) -> Self {
+        Self { head, file, cached: [const { None }; Table::ALL.len() + 1], bad: false }
     }
 
     /// Page `at`, kept as the page of `slot`.
@@ -267,7 +273,6 @@ impl<'h, F: File> Index<'h, F> {
         if self.cached[slot].as_ref().is_none_or(|(cached, _)| *cached != at) {
             let mut bytes = self.cached[slot].take().map_or_else(|| Box::new([0; PAGE]), |(_, bytes)| bytes);
             let read = self.file.read_at(u64::from(at) * PAGE as u64, &mut *bytes).map_err(|error| self.failed(&error))?;
-            self.reads += 1;
             if read < PAGE || !is_sound(&self.head.sealed.chain, at, &bytes) {
                 return Err(self.damaged(at));
             }
@@ -281,7 +286,13 @@ impl<'h, F: File> Index<'h, F> {
         LogError::Io { doing: format!("reading {}", name(self.head.sealed.number)), kind: error.kind() }
     }
 
-    fn damaged(&self, at: u32) -> LogError {
+    /// Whether a page was not what was written.
+    pub(super) const fn is_bad(&self) -> bool {
+        self.bad
+    }
+
+    fn damaged(&mut self, at: u32) -> LogError {
+        self.bad = true;
         LogError::Damaged {
             place: format!("in page {at} of {}", name(self.head.sealed.number)),
             why: "the page is not what was written".to_owned(),
@@ -306,7 +317,7 @@ impl<'h, F: File> Index<'h, F> {
     }
 }
 
-impl<F: File> Rows for Index<'_, F> {
+impl<F: File> Rows for Index<F> {
     fn summary(&self) -> &Summary {
         &self.head.summary
     }
@@ -327,6 +338,7 @@ impl<F: File> Rows for Index<'_, F> {
         let len = self.text_bytes(at, 2)?;
         let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
         let text = self.text_bytes(at.saturating_add(2), len)?;
-        String::from_utf8(text).map_err(|_| self.damaged(self.head.first_of_texts()))
+        let first = self.head.first_of_texts();
+        String::from_utf8(text).map_err(|_| self.damaged(first))
     }
 }

@@ -17,6 +17,10 @@ pub(super) struct Names {
 }
 
 impl Names {
+    pub(super) const fn new() -> Self {
+        Self { endpoints: BTreeMap::new() }
+    }
+
     /// Learns from a record that describes an endpoint.
     pub(super) fn learn(&mut self, record: &Record) {
         let Record::Endpoint(endpoint) = record else { return };
@@ -27,19 +31,8 @@ impl Names {
         }
     }
 
-    /// The endpoint of a subscription; learned for good, so that an outcome that comes after a removal has its name.
-    pub(super) fn endpoint(&self, subscription: u32) -> Option<&EndpointKey> {
-        self.endpoints.get(&subscription).map(|(key, _)| key)
-    }
-
     fn of(&self, subscription: u32) -> Option<&(EndpointKey, u64)> {
         self.endpoints.get(&subscription)
-    }
-
-    /// Learns whose a subscription is from an index.
-    pub(super) fn insert(&mut self, subscription: u32, key: EndpointKey) {
-        let hash = rows::hash_endpoint(&key);
-        self.endpoints.entry(subscription).or_insert((key, hash));
     }
 }
 
@@ -315,6 +308,11 @@ impl Tables {
             Table::Subscriptions => self.subscriptions.as_flattened(),
             Table::Erasures => self.erasures.as_flattened(),
         }
+    }
+
+    /// How many erasures are noted.
+    pub(super) const fn erasures(&self) -> u64 {
+        self.erasures.len() as u64
     }
 
     pub(super) fn texts(&self) -> &[u8] {
