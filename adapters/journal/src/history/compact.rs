@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{self, Kept, Kind, Record, RecordKey};
+use postrider_core::journal::{self, Chain, Kept, Kind, Record, RecordKey};
 
 use super::marks::Cut;
 use super::shelf::Shelf;
@@ -149,6 +149,8 @@ pub(super) struct Compaction<D: Disk> {
     walk: Option<Walk>,
     rewrite: Option<Rewrite<D>>,
     tables: Option<Tables>,
+    /// The chain of the run's first segment.
+    chain: Option<Chain>,
     /// The oldest event of which there was a record when this began.
     oldest: JournalSeq,
     /// Erasures whose records are left out.
@@ -168,6 +170,8 @@ pub(super) struct Done {
     pub(super) sealed: Sealed,
     pub(super) tables: Tables,
     pub(super) dropped: Vec<JournalSeq>,
+    /// It stands in its place, but that may not last.
+    pub(super) failure: Option<StoreError>,
 }
 
 /// Why a compaction cannot go on.
@@ -190,10 +194,16 @@ impl<D: Disk> Compaction<D> {
             walk: None,
             rewrite: None,
             tables: None,
+            chain: None,
             oldest,
             dropped: Vec::new(),
             moved: (0, 0),
         }
+    }
+
+    /// The segments that are rewritten.
+    pub(super) fn run(&self) -> &[u64] {
+        &self.run
     }
 
     /// Gives up.
@@ -254,7 +264,7 @@ impl<D: Disk> Compaction<D> {
             return Err(Stop::Write(StoreError::NotSettled));
         };
         self.rewrite = Some(segments.rewrite(first.number..=last.through()).map_err(Stop::Write)?);
-        self.tables = Some(Tables::new(first.first));
+        (self.tables, self.chain) = (Some(Tables::new(first.first)), Some(first.chain));
         Ok(())
     }
 
@@ -313,14 +323,15 @@ impl<D: Disk> Compaction<D> {
 
     fn finish(&mut self, segments: &mut Segments<D>) -> Result<Step, Stop> {
         let (Some(rewrite), Some(tables)) = (self.rewrite.take(), self.tables.take()) else { return Ok(Step::More) };
-        let sealed = segments.replace(rewrite).map_err(Stop::Write)?;
-        Ok(Step::Done(Box::new(Done { sealed, tables, dropped: std::mem::take(&mut self.dropped) })))
-    }
-}
-
-impl<D: Disk> Compaction<D> {
-    pub(super) fn run(&self) -> &[u64] {
-        &self.run
+        let (sealed, failure) = match segments.replace(rewrite) {
+            Ok(sealed) => (sealed, None),
+            // It may stand in its place although its name may not last.
+            Err(why) => match self.run.first().and_then(|number| segments.get(*number)) {
+                Some(sealed) if Some(sealed.chain) != self.chain => (sealed.clone(), Some(why)),
+                Some(_) | None => return Err(Stop::Write(why)),
+            },
+        };
+        Ok(Step::Done(Box::new(Done { sealed, tables, dropped: std::mem::take(&mut self.dropped), failure })))
     }
 }
 

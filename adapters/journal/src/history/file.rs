@@ -30,6 +30,11 @@ pub(super) fn name(number: u64) -> String {
     format!("{number:010}.idx")
 }
 
+/// The name of an index that is being made.
+pub(super) fn aside(number: u64) -> String {
+    format!("{number:010}.idx.tmp")
+}
+
 /// The number of the segment, if this is the name of an index.
 pub(super) fn number(file: &str) -> Option<u64> {
     let number = file.strip_suffix(".idx")?.parse().ok()?;

@@ -20,9 +20,8 @@ use super::walk::Walk;
 use super::{Answer, HistoryError, Query, Retention};
 use crate::store::StoreError;
 use crate::store::keeper::{Keeper, Tidied};
-use crate::store::names;
-use crate::store::segments::{self, Location, Sealed, Segments};
-use crate::{Disk, File, LogError};
+use crate::store::segments::{Location, Sealed, Segments};
+use crate::{Disk, LogError};
 
 /// Bytes of an index that are written at once.
 const PIECE: usize = 1024 * 1024;
@@ -100,7 +99,6 @@ impl<D: Disk> Keeper<D> for History<D> {
 
     fn note(&mut self, frame: &Bytes, at: Location) {
         let Ok((key, _)) = journal::peek(frame) else { return };
-        let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(key.seq)));
         let concerns = match key.kind {
             Kind::Accepted
             | Kind::Kept
@@ -126,6 +124,11 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
         let Ok((seq, record)) = journal::decode(&mut frame.clone()) else { return };
         self.names.learn(&record);
+        // What is read at opening although there is an index of it, or from a snapshot.
+        if at.segment == 0 || self.shelf.sealed.contains_key(&at.segment) {
+            return;
+        }
+        let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
         tables.note(Place { seq, offset: at.offset, len: at.len }, &record, &self.names);
         if let Some(erasure) = Erasure::of(&record) {
             self.erasures.add_fresh(seq, erasure);
@@ -145,6 +148,9 @@ impl<D: Disk> Keeper<D> for History<D> {
 
     fn sealed(&mut self, segment: &Sealed) {
         let noted = self.shelf.active.take().filter(|(number, _)| *number == segment.number);
+        if noted.is_none() && self.shelf.sealed.get(&segment.number).is_some_and(|known| known.sealed == *segment) {
+            return;
+        }
         let tables = noted.map_or_else(|| Tables::new(segment.first), |(_, tables)| tables);
         self.shelf.insert(segment.clone(), Source::Memory(Box::new(tables)));
         self.unwritable = false;
@@ -371,7 +377,8 @@ impl<D: Disk> History<D> {
             Ok(Step::Done(done)) => {
                 self.moved.0 += compaction.moved.0;
                 self.moved.1 += compaction.moved.1;
-                self.replaced(segments, compaction.run(), *done);
+                let failure = self.replaced(segments, compaction.run(), *done);
+                return failure.map_or(Ok(Tidied::Worked), Err);
             }
             Err(Stop::Read(number, why)) => {
                 compaction.discard(segments);
@@ -386,7 +393,7 @@ impl<D: Disk> History<D> {
     }
 
     /// A run was rewritten.
-    fn replaced(&mut self, segments: &mut Segments<D>, run: &[u64], done: Done) {
+    fn replaced(&mut self, segments: &mut Segments<D>, run: &[u64], done: Done) -> Option<StoreError> {
         for number in run {
             self.shelf.sealed.remove(number);
             let _ = segments.disk().remove(&file::name(*number));
@@ -394,6 +401,7 @@ impl<D: Disk> History<D> {
         segments.changed();
         done.dropped.into_iter().for_each(|seq| self.erasures.remove(seq));
         self.shelf.insert(done.sealed, Source::Memory(Box::new(done.tables)));
+        done.failure
     }
 
     fn remove(&mut self, segments: &mut Segments<D>, number: u64) -> Result<Tidied, StoreError> {
@@ -446,8 +454,8 @@ impl<D: Disk> History<D> {
         tables.sort();
         let head = Head::new(segments.store(), segment.sealed.clone(), self.marks, tables);
         let (number, writing) = (segment.sealed.number, Writing::new(head));
-        let aside = names::aside(&file::name(number));
-        segments::discard(segments.disk(), &aside);
+        let aside = file::aside(number);
+        let _ = segments.disk().remove(&aside);
         match segments.disk().create(&aside, writing.size()) {
             Ok(file) => self.go_on(Task::Write(number, file, writing), segments, wall),
             Err(_) => {
@@ -461,7 +469,7 @@ impl<D: Disk> History<D> {
         let Some(segment) = self.shelf.sealed.get_mut(&number) else { return };
         let Source::Memory(tables) = &segment.rows else { return };
         let (name, disk) = (file::name(number), segments.disk());
-        let aside = names::aside(&name);
+        let aside = file::aside(number);
         let done = match writing.step(&file, tables, (PIECE / PAGE) as u32) {
             Ok(false) => {
                 self.task = Some(Task::Write(number, file, writing));
@@ -474,7 +482,7 @@ impl<D: Disk> History<D> {
         match done {
             Ok(()) => segment.rows = Source::File(Arc::new(writing.into_head())),
             Err(_) => {
-                segments::discard(disk, &aside);
+                let _ = disk.remove(&aside);
                 self.unwritable = true;
             }
         }
