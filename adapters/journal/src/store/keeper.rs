@@ -9,8 +9,9 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::SegmentHead;
 use postrider_core::time::UnixTime;
 
-use super::StoreError;
+use super::plain::Plain;
 use super::segments::{Location, Sealed, Segments};
+use super::{Options, StoreError};
 use crate::Disk;
 use crate::history::{Answer, HistoryError, Query};
 
@@ -42,6 +43,11 @@ pub(crate) trait Keeper<D: Disk>: Send {
 
     /// Answers a question.
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError>;
+}
+
+/// The keeper of a store that is opened so.
+pub(super) fn of<D: Disk>(_options: &Options) -> Box<dyn Keeper<D>> {
+    Box::new(Plain::new())
 }
 
 /// What a piece of tidying did.

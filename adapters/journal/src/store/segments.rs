@@ -5,9 +5,9 @@ use std::io;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{self, BatchWriter, Chain, Kind, RECORD_CRC, SEGMENT_HEAD, SegmentHead, StoreId};
+use postrider_core::journal::{self, BatchWriter, Chain, FOOTER, Kind, RECORD_CRC, SEGMENT_HEAD, SegmentHead, StoreId};
 
 use super::events::Events;
 use super::{StoreError, names};
@@ -171,7 +171,8 @@ impl<D: Disk> Segments<D> {
     /// Begins to rewrite a run of adjacent sealed segments as one, aside: from the first number that a segment stands
     /// for to the last number that one stands for, all of it at or below [`settled`](Self::settled).
     pub(crate) fn rewrite(&self, run: RangeInclusive<u64>) -> Result<Rewrite<D>, StoreError> {
-        let at = self.run(&run).filter(|at| self.list[at.clone()].iter().all(|entry| entry.sealed.last <= self.settled));
+        let at =
+            self.run(&run).filter(|at| self.list[at.clone()].iter().all(|entry| entry.sealed.last <= self.settled));
         let at = at.ok_or(StoreError::NotSettled)?;
         let first = &self.list[at.start].sealed;
         let covers = u32::try_from(run.end() - run.start()).map_err(|_| StoreError::NotSettled)?;
@@ -180,36 +181,27 @@ impl<D: Disk> Segments<D> {
     }
 
     /// Puts what was rewritten in the place of its run: durable when this returns. The accepted records of events that
-    /// are still pending must all have been written again. After an error the run stays, and what was rewritten is gone.
+    /// are still pending must all have been written again, or the run stays and what was rewritten is gone.
     pub(crate) fn replace(&mut self, rewrite: Rewrite<D>) -> Result<Sealed, StoreError> {
-        let Rewrite { head, aside, file, mut events, .. } = rewrite;
-        let run = head.number..=head.number + u64::from(head.covers);
-        let pending = |at: &Range<usize>| {
+        let run = rewrite.head.number..=rewrite.head.number + u64::from(rewrite.head.covers);
+        let whole = |at: &Range<usize>| {
             let mut pending = self.list[at.clone()].iter().flat_map(|entry| entry.events.iter());
-            pending.all(|(event, _)| events.offset(event).is_some())
+            pending.all(|(event, _)| rewrite.events.offset(event).is_some())
         };
-        let Some(at) = self.run(&run).filter(pending) else {
-            discard(&self.disk, &aside);
+        let Some(at) = self.run(&run).filter(whole) else {
+            rewrite.discard(self);
             return Err(StoreError::NotSettled);
         };
+        self.changed();
+        // Its places end where those of the run ended.
+        let (mut events, mut sealed, named) = rewrite.rename(&self.disk, self.list[at.end - 1].sealed.last)?;
+        sealed.first = self.list[at.start].sealed.first;
         let ended: Vec<_> = events.iter().map(|(event, _)| event).filter(|event| !self.is_pending(*event)).collect();
         ended.into_iter().for_each(|event| _ = events.end(event));
-        self.changed();
-        install(&self.disk, &file, &aside, &names::segment(head.number))?;
+        // From here on its name stands for the new file, even if that does not last.
         self.files.retain(|(number, _)| !run.contains(number));
-        // Its places end where those of the run ended, so that the places of all segments stay without gaps.
-        let last = self.list[at.end - 1].sealed.last;
-        let sealed = Sealed {
-            number: head.number,
-            covers: head.covers,
-            compacted: true,
-            len: rewrite.writer.offset(),
-            first: self.list[at.start].sealed.first,
-            last,
-            previous: head.previous,
-            chain: rewrite.writer.chain(),
-        };
         let replaced: Vec<_> = self.list.splice(at, [Entry { sealed: sealed.clone(), events }]).collect();
+        named?;
         for entry in replaced.iter().skip(1) {
             // One that stays is removed at the next opening: the new one stands for it.
             discard(&self.disk, &names::segment(entry.sealed.number));
@@ -243,9 +235,23 @@ impl<D: Disk> Segments<D> {
 /// What the store alone does.
 impl<D: Disk> Segments<D> {
     /// The segments of a store that have been found, all sealed.
-    pub(super) const fn new(disk: D, store: StoreId) -> Self {
+    pub(super) fn new(disk: D, store: StoreId) -> Self {
         let (list, files) = (Vec::new(), VecDeque::new());
         Self { disk, store, list, open: false, settled: JournalSeq::ZERO, files, changes: 0 }
+    }
+
+    /// A segment that was made behind the others, with the accepted records of pending events in it.
+    pub(super) fn push_with(&mut self, sealed: Sealed, events: Events) {
+        self.push(sealed, false);
+        self.list.last_mut().expect("it was just pushed").events = events;
+    }
+
+    /// Empties the table.
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+        self.files.clear();
+        self.open = false;
+        self.changed();
     }
 
     /// The store has this name.
@@ -358,13 +364,19 @@ impl<D: Disk> Segments<D> {
     }
 }
 
-/// A segment that is being made aside, in the place of a run of others.
+/// A segment that is being made aside, most often in the place of a run of others.
 pub(crate) struct Rewrite<D: Disk> {
     head: SegmentHead,
     aside: String,
     file: D::File,
+    /// Behind the batches that are in the file.
     writer: BatchWriter,
+    /// The frames of the last batch, which is marked as the last when it is written.
+    held: BytesMut,
+    /// Where the next batch begins.
+    at: u64,
     events: Events,
+    first: JournalSeq,
     buffer: Vec<u8>,
 }
 
@@ -376,38 +388,36 @@ impl<D: Disk> Rewrite<D> {
         discard(disk, &aside);
         let file = disk.create(&aside, 0).map_err(of)?;
         file.write_at(0, &head.encode()).map_err(of)?;
-        let writer = BatchWriter::new(head.seat(), SEGMENT_HEAD as u64, head.previous);
-        Ok(Self { head, aside, file, writer, events: Events::new(first), buffer: Vec::new() })
+        let at = SEGMENT_HEAD as u64;
+        let writer = BatchWriter::new(head.seat(), at, head.previous);
+        let (held, events) = (BytesMut::new(), Events::new(first));
+        Ok(Self { head, aside, file, writer, held, at, events, first, buffer: Vec::new() })
     }
 
     /// Writes frames as one batch; their places ascend, from batch to batch too. Says where each lies. The batch is in
-    /// memory once more while it is written: 1 MiB is a good size.
+    /// memory until the next one comes: 1 MiB is a good size.
     pub(crate) fn push(&mut self, frames: &[Bytes]) -> Result<Vec<Location>, StoreError> {
-        let Some(seats) = self.seats(frames) else { return Err(StoreError::NotSettled) };
         if frames.is_empty() {
-            return Ok(seats);
+            return Ok(Vec::new());
         }
-        let (start, writer) = (self.writer.offset(), self.writer.clone());
-        self.buffer.clear();
-        let written = self.writer.write_records(frames.iter().map(|frame| &frame[..]), &mut self.buffer);
-        written.map_err(|_| StoreError::NotSettled)?;
-        if let Err(error) = self.file.write_at(start, &self.buffer) {
-            self.writer = writer;
-            return Err(StoreError::of(&error, "writing", &self.aside));
-        }
+        self.write(false)?;
+        let seats = self.seats(frames).ok_or(StoreError::NotSettled)?;
         for (frame, at) in frames.iter().zip(&seats) {
+            self.held.extend_from_slice(frame);
+            self.at = at.offset + RECORD_CRC as u64 + u64::from(at.len);
             if let Ok((key, _)) = journal::peek(frame)
                 && key.kind == Kind::Accepted
             {
                 self.events.add(key.seq, at.offset, at.len);
             }
         }
+        self.at += FOOTER as u64;
         Ok(seats)
     }
 
-    /// Bytes written so far.
+    /// Bytes of it so far.
     pub(crate) const fn len(&self) -> u64 {
-        self.writer.offset()
+        self.at
     }
 
     /// Gives up what was written.
@@ -416,9 +426,56 @@ impl<D: Disk> Rewrite<D> {
         segments.changed();
     }
 
+    /// Makes it a segment whose places end with `last`, durably.
+    pub(super) fn install(self, disk: &D, last: JournalSeq) -> Result<(Events, Sealed), StoreError> {
+        let (events, sealed, named) = self.rename(disk, last)?;
+        named.map(|()| (events, sealed))
+    }
+
+    /// The same; whether its name lasts is told apart from whether it has it.
+    fn rename(mut self, disk: &D, last: JournalSeq) -> Result<(Events, Sealed, Result<(), StoreError>), StoreError> {
+        let name = names::segment(self.head.number);
+        let done = self.write(true).and_then(|()| {
+            let done = self.file.sync().and_then(|()| disk.rename(&self.aside, &name));
+            done.map_err(|error| StoreError::of(&error, "making", &name))
+        });
+        if let Err(error) = done {
+            discard(disk, &self.aside);
+            return Err(error);
+        }
+        let named = disk.sync_dir().map_err(|error| StoreError::of(&error, "naming", &name));
+        let sealed = Sealed {
+            number: self.head.number,
+            covers: self.head.covers,
+            compacted: self.head.compacted,
+            len: self.writer.offset(),
+            first: self.first,
+            last,
+            previous: self.head.previous,
+            chain: self.writer.chain(),
+        };
+        Ok((self.events, sealed, named))
+    }
+
+    /// Writes the batch that is held.
+    fn write(&mut self, is_last: bool) -> Result<(), StoreError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let (start, frames) = (self.writer.offset(), self.held.split().freeze());
+        self.buffer.clear();
+        let written = match is_last {
+            true => self.writer.write_end(&frames, &mut self.buffer),
+            false => self.writer.write(&frames, &mut self.buffer),
+        };
+        written.map_err(|_| StoreError::NotSettled)?;
+        let done = self.file.write_at(start, &self.buffer);
+        done.map_err(|error| StoreError::of(&error, "writing", &self.aside))
+    }
+
     /// Where the frames will lie, if accepted records can lie there.
     fn seats(&self, frames: &[Bytes]) -> Option<Vec<Location>> {
-        let mut offset = self.writer.offset();
+        let mut offset = self.at;
         let mut seats = Vec::with_capacity(frames.len());
         for frame in frames {
             let (key, len) = journal::peek(frame).ok().filter(|(_, len)| *len == frame.len())?;
