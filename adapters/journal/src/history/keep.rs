@@ -97,6 +97,12 @@ impl<D: Disk> Keeper<D> for History<D> {
         Some(sealed)
     }
 
+    fn endpoint(&mut self, frame: &Bytes) {
+        if let Ok((_, record)) = journal::decode(&mut frame.clone()) {
+            self.names.learn(&record);
+        }
+    }
+
     fn note(&mut self, frame: &Bytes, at: Location) {
         let Ok((key, _)) = journal::peek(frame) else { return };
         let concerns = match key.kind {
@@ -124,8 +130,8 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
         let Ok((seq, record)) = journal::decode(&mut frame.clone()) else { return };
         self.names.learn(&record);
-        // What is read at opening although there is an index of it, or from a snapshot.
-        if at.segment == 0 || self.shelf.sealed.contains_key(&at.segment) {
+        // What is read at opening although there is an index of it.
+        if self.shelf.sealed.contains_key(&at.segment) {
             return;
         }
         let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
