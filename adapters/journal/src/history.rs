@@ -36,7 +36,7 @@ pub enum Query {
     Event {
         /// Whose.
         tenant: TenantId,
-        /// Which; the newest of this id.
+        /// Which; the newest of this id that is kept.
         event: EventId,
     },
     /// Ended deliveries of an endpoint, the newest first: [`Answer::Deliveries`].

@@ -40,32 +40,44 @@ impl<D: Disk> History<D> {
         cut: &Cut,
     ) -> Result<Option<EventHistory>, LogError> {
         let (numbers, hash) = (self.shelf.numbers(), rows::hash_event(tenant, id));
-        let mut found = None;
         for (at, number) in numbers.iter().enumerate().rev() {
-            let rows = self.shelf.rows(segments.disk(), *number)?;
-            if let Some(row) = rows::named(rows, (tenant, id), hash, JournalSeq::new(u64::MAX))? {
-                found = Some((at, rows.summary().seq(row.delta), u64::from(row.offset)));
-                break;
+            let mut before = JournalSeq::new(u64::MAX);
+            loop {
+                let rows = self.shelf.rows(segments.disk(), *number)?;
+                let Some(row) = rows::named(rows, (tenant, id), hash, before)? else { break };
+                let seq = rows.summary().seq(row.delta);
+                let attempts = self.attempts(segments, &numbers[at..], seq)?;
+                let kept = match attempts.ended {
+                    Some(ended) => !cut.is_gone(ended),
+                    // Where its end is not known any more, it was over so long ago that its record has gone.
+                    None => segments.is_pending(seq),
+                };
+                if kept {
+                    return self.whole(segments, (*number, u64::from(row.offset)), seq, attempts, cut).map(Some);
+                }
+                before = seq;
             }
         }
-        let Some((at, seq, offset)) = found else { return Ok(None) };
-        let attempts = self.attempts(segments, &numbers[at..], seq)?;
-        let visible = match attempts.ended {
-            Some(ended) => !cut.is_gone(ended),
-            // Where its end is not known any more, it was over so long ago that its record has gone.
-            None => segments.is_pending(seq),
-        };
-        if !visible {
-            return Ok(None);
-        }
-        let erased = self.erasures.covers(tenant, id, seq);
-        let (accepted, payload_len) = match read(segments, numbers[at], offset)? {
+        Ok(None)
+    }
+
+    /// All that is known of the event whose accepted record is there.
+    fn whole(
+        &self,
+        segments: &mut Segments<D>,
+        (number, offset): (u64, u64),
+        seq: JournalSeq,
+        attempts: Attempts,
+        cut: &Cut,
+    ) -> Result<EventHistory, LogError> {
+        let (accepted, payload_len) = match read(segments, number, offset)? {
             (_, Record::Accepted(accepted)) => (*accepted, None),
             (_, Record::Kept(kept)) => (kept.accepted, Some(kept.payload_len)),
-            (_, other) => return Err(unexpected(numbers[at], offset, &other)),
+            (_, other) => return Err(unexpected(number, offset, &other)),
         };
+        let erased = self.erasures.covers(&accepted.tenant, &accepted.id, seq);
         let forgotten = erased || attempts.ended.is_some_and(|ended| cut.has_no_payload(ended));
-        Ok(Some(event_history(seq, accepted, payload_len, forgotten, attempts, erased)))
+        Ok(event_history(seq, accepted, payload_len, forgotten, attempts, erased))
     }
 
     /// The attempts of an event that was accepted in the first of these segments.

@@ -149,7 +149,8 @@ pub(super) struct Compaction<D: Disk> {
     walk: Option<Walk>,
     rewrite: Option<Rewrite<D>>,
     tables: Option<Tables>,
-    /// The chain of the run's first segment.
+    /// The first place of the run, and the chain of its first segment.
+    first: JournalSeq,
     chain: Option<Chain>,
     /// The oldest event of which there was a record when this began.
     oldest: JournalSeq,
@@ -194,6 +195,7 @@ impl<D: Disk> Compaction<D> {
             walk: None,
             rewrite: None,
             tables: None,
+            first: JournalSeq::ZERO,
             chain: None,
             oldest,
             dropped: Vec::new(),
@@ -264,7 +266,7 @@ impl<D: Disk> Compaction<D> {
             return Err(Stop::Write(StoreError::NotSettled));
         };
         self.rewrite = Some(segments.rewrite(first.number..=last.through()).map_err(Stop::Write)?);
-        (self.tables, self.chain) = (Some(Tables::new(first.first)), Some(first.chain));
+        (self.first, self.chain) = (first.first, Some(first.chain));
         Ok(())
     }
 
@@ -280,7 +282,8 @@ impl<D: Disk> Compaction<D> {
                 kept.push((found.seq, frame, record));
             }
         }
-        let (Some(rewrite), Some(tables)) = (&mut self.rewrite, &mut self.tables) else { return Ok(()) };
+        let (Some(rewrite), Some((first, ..))) = (&mut self.rewrite, kept.first()) else { return Ok(()) };
+        let tables = self.tables.get_or_insert_with(|| Tables::new(*first));
         let frames: Vec<_> = kept.iter().map(|(_, frame, _)| frame.clone()).collect();
         let places = rewrite.push(&frames).map_err(Stop::Write)?;
         for ((seq, frame, record), at) in kept.iter().zip(places) {
@@ -322,7 +325,8 @@ impl<D: Disk> Compaction<D> {
     }
 
     fn finish(&mut self, segments: &mut Segments<D>) -> Result<Step, Stop> {
-        let (Some(rewrite), Some(tables)) = (self.rewrite.take(), self.tables.take()) else { return Ok(Step::More) };
+        let Some(rewrite) = self.rewrite.take() else { return Ok(Step::More) };
+        let tables = self.tables.take().unwrap_or_else(|| Tables::new(self.first));
         let (sealed, failure) = match segments.replace(rewrite) {
             Ok(sealed) => (sealed, None),
             // It may stand in its place although its name may not last.

@@ -130,10 +130,6 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
         let Ok((seq, record)) = journal::decode(&mut frame.clone()) else { return };
         self.names.learn(&record);
-        // What is read at opening although there is an index of it.
-        if self.shelf.sealed.contains_key(&at.segment) {
-            return;
-        }
         let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
         tables.note(Place { seq, offset: at.offset, len: at.len }, &record, &self.names);
         if let Some(erasure) = Erasure::of(&record) {
@@ -154,12 +150,16 @@ impl<D: Disk> Keeper<D> for History<D> {
 
     fn sealed(&mut self, segment: &Sealed) {
         let noted = self.shelf.active.take().filter(|(number, _)| *number == segment.number);
-        if noted.is_none() && self.shelf.sealed.get(&segment.number).is_some_and(|known| known.sealed == *segment) {
+        self.unwritable = false;
+        if let Some(known) = self.shelf.sealed.get_mut(&segment.number)
+            && known.sealed.chain == segment.chain
+        {
+            // It was read at opening although there is an index of it.
+            known.sealed = segment.clone();
             return;
         }
         let tables = noted.map_or_else(|| Tables::new(segment.first), |(_, tables)| tables);
         self.shelf.insert(segment.clone(), Source::Memory(Box::new(tables)));
-        self.unwritable = false;
     }
 
     fn tidy(&mut self, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError> {
@@ -172,12 +172,13 @@ impl<D: Disk> Keeper<D> for History<D> {
 
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
         let cut = self.marks.cut(&self.retention, wall);
-        match self.ask(segments, query, &cut) {
-            // An index is only a copy.
-            Err(LogError::Damaged { .. }) if self.mend(segments) => self.ask(segments, query, &cut),
-            answer => answer,
+        loop {
+            match self.ask(segments, query, &cut) {
+                // An index is only a copy: it is made again, and is in memory then.
+                Err(LogError::Damaged { .. }) if self.mend(segments) => {}
+                answer => return answer.map_err(HistoryError::Failed),
+            }
         }
-        .map_err(HistoryError::Failed)
     }
 }
 
