@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Batch, Chain, End, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead, StoreId,
+    self, Batch, Chain, End, FORMAT, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead,
+    StoreId,
 };
 
 use super::found::{Corrupt, Damage, Found, LostEvent, OpenError};
@@ -46,9 +47,13 @@ pub(super) fn survey<D: Disk>(
     new: StoreId,
     how: How,
 ) -> Result<Survey, OpenError> {
+    // Before anything is listed: what it tells of is in files that are there already.
+    let acked = acked::Raw::read(segments.disk());
     let files = Files::list(segments.disk())?;
     let store = files.store(segments.disk())?.unwrap_or(new);
     segments.named(store);
+    let newest = files.segments.iter().rev().find_map(|file| file.head.as_ref().ok());
+    segments.write_format(newest.map_or(FORMAT, |head| head.format));
     let mut reading = Reading {
         store,
         whole: how == How::Whole,
@@ -56,7 +61,7 @@ pub(super) fn survey<D: Disk>(
         damage: Vec::new(),
         found: Found::default(),
         tail: VecDeque::new(),
-        acked: acked::read(segments.disk(), store),
+        acked: acked.map_or(JournalSeq::ZERO, |acked| acked.of(store)),
     };
     let (kept, through) = reading.snapshot(segments.disk(), keeper, &files)?;
     // A snapshot ends only when what it may show is durable.
@@ -242,7 +247,8 @@ impl Reading {
     ) -> Result<(Vec<Kept>, JournalSeq), OpenError> {
         let mut newest_first = files.snapshots.iter().rev();
         for number in newest_first.by_ref() {
-            let Some(Summary { since, through, events, endpoints }) = snapshots::summary(disk, self.store, *number)? else {
+            let Some(Summary { since, through, events, endpoints }) = snapshots::summary(disk, self.store, *number)?
+            else {
                 self.found.damaged_snapshots.push(*number);
                 continue;
             };
