@@ -496,7 +496,7 @@ impl Reading {
     fn follow<D: Disk>(&mut self, segments: &Segments<D>, seq: JournalSeq) {
         let needed = self.log.since.next();
         // Nothing is known of what was before the first segment that is left; what opening needs must be there.
-        let expected = self.log.last.map_or(needed.min(seq), JournalSeq::next);
+        let expected = self.log.last.map_or_else(|| needed.min(seq), JournalSeq::next);
         let gap = Some((expected, before(seq))).filter(|(first, last)| first <= last);
         let newest = segments.newest().expect("a record is in a segment");
         self.close(gap, newest.number, newest.len);

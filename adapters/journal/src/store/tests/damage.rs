@@ -102,8 +102,8 @@ fn check(disk: &Fake, whole: &State, told: &str) -> Led {
     drop(salvaged);
     let mut again = open(disk, &options);
     assert_eq!(again.gaps(), gaps, "{told}");
-    let mut expected = after.clone();
-    (expected.0, _) = (next, expected.1.insert(next, (next % 251) as u8));
+    let mut expected = (next, after.1);
+    expected.1.insert(next, (next % 251) as u8);
     assert_eq!(state(&mut again), expected, "{told}");
     Led::Found
 }
