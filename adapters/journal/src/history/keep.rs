@@ -43,8 +43,6 @@ pub(crate) struct History<D: Disk> {
     unwritable: bool,
     /// Why something could not be tidied.
     trouble: Option<LogError>,
-    /// Bytes that compaction has read and written.
-    pub(super) moved: (u64, u64),
 }
 
 /// Work that takes more than one piece.
@@ -70,7 +68,6 @@ impl<D: Disk> History<D> {
             swept: false,
             unwritable: false,
             trouble: None,
-            moved: (0, 0),
         }
     }
 }
@@ -382,8 +379,6 @@ impl<D: Disk> History<D> {
         match step {
             Ok(Step::More) => self.task = Some(Task::Compact(compaction)),
             Ok(Step::Done(done)) => {
-                self.moved.0 += compaction.moved.0;
-                self.moved.1 += compaction.moved.1;
                 let failure = self.replaced(segments, compaction.run(), *done);
                 return failure.map_or(Ok(Tidied::Worked), Err);
             }
