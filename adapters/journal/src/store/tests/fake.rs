@@ -160,13 +160,13 @@ impl Inode {
     fn crashed(&self, dice: &mut dyn FnMut() -> u64) -> Self {
         let mut bytes = self.durable.clone();
         if self.now != self.durable {
-            if self.now.len() != self.durable.len() && dice() % 2 == 0 {
+            if self.now.len() != self.durable.len() && dice().is_multiple_of(2) {
                 bytes.resize(self.now.len(), 0);
             }
             let mut at = 0;
             while at < bytes.len().min(self.now.len()) {
                 let to = (at + SECTOR).min(bytes.len()).min(self.now.len());
-                if bytes[at..to] != self.now[at..to] && dice() % 2 == 0 {
+                if bytes[at..to] != self.now[at..to] && dice().is_multiple_of(2) {
                     bytes[at..to].copy_from_slice(&self.now[at..to]);
                 }
                 at = to;
