@@ -111,8 +111,9 @@ impl PersistBatch {
         self.last
     }
 
-    /// Whether effects wait for it. A batch without such records may be synced a little later, up to
-    /// [`LINGER`](crate::limits::LINGER).
+    /// Whether effects wait for it. A batch without such records is written like any other, so that it survives the
+    /// process; its sync may come a little later, up to [`LINGER`](crate::limits::LINGER) or
+    /// [`LINGER_RECORDS`](crate::limits::LINGER_RECORDS) records.
     pub fn is_gating(&self) -> bool {
         self.gating
     }
@@ -205,7 +206,8 @@ impl fmt::Debug for SnapshotPart {
 }
 
 /// What the log must keep. Beside the newest complete snapshot, restoring needs every record from
-/// [`needed_from`](Self::needed_from) on.
+/// [`needed_from`](Self::needed_from) on. Of earlier ones only the accepted records of events without an
+/// [`Ended`](Record::Ended) are needed, because they can be asked for with [`Output::Load`]: the log knows them by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "space comes back only when it is acted on"]
 pub struct Watermark {
@@ -219,7 +221,7 @@ impl Watermark {
         self.snapshot
     }
 
-    /// Records before this one may go.
+    /// Records before this one may go, but for the accepted records of events that have not ended.
     pub fn needed_from(&self) -> JournalSeq {
         self.needed_from
     }

@@ -96,7 +96,12 @@ impl Sender {
             Step::Nothing => {}
             found => return found,
         }
-        self.step_snapshot()
+        match self.step_snapshot() {
+            Step::Nothing => {}
+            found => return found,
+        }
+        // Lazy records have nothing to wait for any more: a process that dies must not forget what it has seen end.
+        self.outbox.issue(self.mono(), true).map_or(Step::Nothing, |batch| Step::Effect(Output::Persist(batch)))
     }
 
     fn step_closing(&mut self) -> Step {
@@ -131,7 +136,7 @@ impl Sender {
             || due(self.endpoints.wake())
             || due(self.deliveries.wake())
             || due(self.loads.wake())
-            || self.outbox.ready(now, closing)
+            || self.outbox.ready(now, true)
             || !self.queues.aborts.is_empty()
             || self.notices.queue.front().is_some_and(|(gate, _)| *gate <= durable)
             || (self.notices.queue.is_empty() && self.notices.folded > 0)
@@ -156,7 +161,7 @@ impl Sender {
         }
         let timers = [self.attempts.wake(), self.endpoints.wake(), self.deliveries.wake(), self.loads.wake()];
         // What is due at the clock's very end, or beyond, never comes.
-        let timers = timers.into_iter().chain([self.outbox.wake()]).flatten().filter(|at| *at < Instant::LAST);
+        let timers = timers.into_iter().flatten().filter(|at| *at < Instant::LAST);
         match timers.min() {
             #[cfg(postrider_planted)]
             Some(_) if crate::planted::breaks(2) => Wake::At(self.now.mono),

@@ -170,7 +170,8 @@ impl Sender {
     }
 
     fn payload_came(&mut self, at: u32, accepted: &Accepted) {
-        let Some(payload) = payload_of(accepted) else { return self.payload_lost(at) };
+        let payload = Payload::accepted(accepted.content_type.as_deref(), accepted.payload.clone());
+        let Some(payload) = payload else { return self.payload_lost(at) };
         let job = &mut self.jobs.slab[at];
         let event = Prepared::new(job.id.clone(), job.event_type.clone(), job.rest.time, payload);
         job.body = Body::Here(Arc::new(event));
@@ -213,14 +214,5 @@ impl Sender {
             self.wake_endpoint(endpoint);
         }
         self.chore(Chore::Lose(at, seq));
-    }
-}
-
-/// The payload of an accepted event; `None` when its bytes are not what they were when it was accepted.
-pub(super) fn payload_of(accepted: &Accepted) -> Option<Payload> {
-    let bytes = accepted.payload.clone();
-    match &accepted.content_type {
-        None => Payload::json_bytes(bytes).ok(),
-        Some(content_type) => Payload::raw(content_type, bytes).ok(),
     }
 }

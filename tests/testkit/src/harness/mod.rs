@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq};
+use postrider_core::limits;
 use postrider_core::secret::KeyId;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{
@@ -144,6 +145,8 @@ pub struct Harness {
     loads_corrupt: bool,
     /// Events whose cancelling was accepted.
     cancelled: BTreeSet<JournalSeq>,
+    /// The log said that it is full, and has not said since that there is room for everything.
+    full: bool,
     restarted: bool,
     /// The record of the sender's opening.
     opened: JournalSeq,
@@ -183,6 +186,7 @@ impl Harness {
             loads_failed: false,
             loads_corrupt: false,
             cancelled: BTreeSet::new(),
+            full: false,
             restarted: false,
             opened: JournalSeq::ZERO,
             since_wait: 0,
@@ -302,7 +306,10 @@ impl Harness {
             Op::CompleteUnknown(end) => self.stale(fixture::foreign_attempt(), end),
             Op::Ack(batches) => (0..batches).for_each(|_| self.acknowledge()),
             Op::Fail(why) => self.fail(why),
-            Op::Room(bytes) => self.fact(Input::Room(bytes.into())),
+            Op::Room(bytes) => {
+                self.full &= bytes < u32::MAX;
+                self.fact(Input::Room(bytes.into()));
+            }
             Op::AnswerLoad(how) => self.answer_load(how),
             Op::Credit(credit) => {
                 self.credit = credit.into();
@@ -375,7 +382,7 @@ impl Harness {
         match output {
             Output::Persist(batch) => {
                 self.log.append(batch);
-                if self.log.waiting() > postrider_core::limits::UNACKED_BATCHES {
+                if self.log.waiting() > limits::UNACKED_BATCHES + limits::LAZY_BATCHES {
                     self.violate(Law::Bounds, format!("{} batches wait for the log", self.log.waiting()));
                 }
             }
@@ -409,6 +416,7 @@ impl Harness {
 
     fn fail(&mut self, why: PersistFailure) {
         if let Some(from) = self.log.fail() {
+            self.full |= why == PersistFailure::Full;
             self.fact(Input::PersistFailed { from, why });
         }
     }
