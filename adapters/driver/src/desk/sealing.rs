@@ -9,10 +9,14 @@ use postrider_core::registration::Endpoint;
 use postrider_core::secret::{Secret, SecretName};
 use postrider_journal::seal::{SealError, Vault, VaultKeyId};
 
-/// An endpoint whose secrets the log will hold sealed; as it is without a vault, or when it has no valid name.
-pub(super) fn seal_endpoint(vault: Option<&Vault>, endpoint: Endpoint) -> Result<Endpoint, SealError> {
+/// An endpoint whose secrets the log will hold sealed; as it is without a vault, or when it has no valid name. Comes back
+/// as an error when the operating system gives no random bytes to seal with.
+pub(super) fn seal_endpoint(vault: Option<&Vault>, endpoint: Endpoint) -> Result<Endpoint, Box<Endpoint>> {
     match (vault, endpoint.key()) {
-        (Some(vault), Ok(key)) => endpoint.seal_with(|name, plain| vault.seal(&key, name, plain)),
+        (Some(vault), Ok(key)) => {
+            let sealed = endpoint.clone().seal_with(|name, plain| vault.seal(&key, name, plain));
+            sealed.map_err(|_| Box::new(endpoint))
+        }
         (None, _) | (_, Err(_)) => Ok(endpoint),
     }
 }
