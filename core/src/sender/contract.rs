@@ -9,6 +9,7 @@ use super::transmit::Transmit;
 use crate::id::{AttemptId, JournalSeq, LoadId};
 use crate::journal::{self, Record, RecordKey};
 use crate::response::Outcome;
+use crate::time::UnixTime;
 pub use crate::wake::Wake;
 
 /// A fact: something that has happened already and cannot be refused. A stale one is counted and dropped.
@@ -44,6 +45,14 @@ pub enum Input {
     },
     /// How many attempts the adapter can carry at once. Absolute, not a change.
     Credit(u32),
+    /// The log has dropped what it kept of events that had ended, because that took more room than its budget. An event
+    /// that has not ended is never dropped.
+    Trimmed {
+        /// How many events.
+        events: u64,
+        /// Those that ended before this time; what ended since is still there.
+        before: UnixTime,
+    },
 }
 
 /// Why records could not be made durable.

@@ -11,7 +11,7 @@ use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
 use super::{Config, Sender};
 use crate::encoding::Encoding;
-use crate::id::{EndpointKey, JournalSeq};
+use crate::id::{EndpointKey, JournalSeq, TenantId};
 use crate::journal::{
     Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Mark, OutcomeRecord, Record, SnapshotBegin, StoredValue,
     Then,
@@ -251,7 +251,13 @@ impl Restore {
                 self.remembered.push((known.at, entry));
             }
             Record::SnapshotEnd { through } => self.through = through,
-            Record::Purged { .. } | Record::Erased { .. } | Record::Kept(_) => {}
+            Record::Purged { tenant, .. } => self.purged(&tenant),
+            Record::Erased { tenant, event, .. } => {
+                if let Some(job) = self.sender.find_event(&tenant, &event) {
+                    self.sender.apply_cancelled(job);
+                }
+            }
+            Record::Kept(_) => {}
         }
         Ok(())
     }
@@ -422,6 +428,14 @@ impl Restore {
         Ok(())
     }
 
+    /// Every event that was accepted before is cancelled.
+    fn purged(&mut self, tenant: &TenantId) {
+        let Some(tenant) = self.sender.tenants.find(tenant) else { return };
+        let slab = self.sender.jobs.slab.iter();
+        let jobs: Vec<_> = slab.filter(|(_, job)| job.tenant == tenant).map(|(at, _)| at).collect();
+        jobs.into_iter().for_each(|job| self.sender.apply_cancelled(job));
+    }
+
     fn ended(&mut self, event: JournalSeq) {
         let Some(job) = self.job(event) else { return };
         let left: Vec<_> = self.waiting.range((job, 0)..=(job, u32::MAX)).map(|(name, _)| *name).collect();
@@ -536,6 +550,7 @@ fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointEr
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
         .concurrency(record.concurrency)
+        .keep_answers(record.keep_answers)
         .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {

@@ -207,7 +207,7 @@ impl Sender {
         let record = Record::Event(Box::new(EventRecord {
             mark,
             passed_all: job.cursor.is_none(),
-            cancelled: job.cancelled,
+            cancelled: self.is_void(at),
             accepted: Accepted { payload: Bytes::new(), ..(*job.rest).clone() },
             payload_len: job.payload_len,
             done: job.skip.range(job.through + 1..).copied().collect(),
