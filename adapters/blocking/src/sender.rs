@@ -184,6 +184,17 @@ impl Sender {
         self.command(Command::Cancel(tenant.clone(), event.clone()))
     }
 
+    /// Forgets what all events of a tenant have brought so far, payloads and answers: at once for whoever asks, and on disk
+    /// when the log is next compacted. What waits is discarded; endpoints stay.
+    pub fn purge(&self, tenant: &TenantId) -> Result<Change, CommandError> {
+        self.command(Command::Purge(tenant.clone()))
+    }
+
+    /// The same for one event, whether it has ended or not.
+    pub fn erase(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.command(Command::Erase(tenant.clone(), event.clone()))
+    }
+
     /// One endpoint.
     pub fn endpoint(&self, key: &EndpointKey) -> Result<Option<EndpointView>, Error> {
         let key = key.clone();

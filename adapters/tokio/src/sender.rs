@@ -171,6 +171,17 @@ impl Sender {
         self.wish(Wish::Cancel(tenant.clone(), event.clone())).await
     }
 
+    /// Forgets what all events of a tenant have brought so far, payloads and answers: at once for whoever asks, and on disk
+    /// when the log is next compacted. What waits is discarded; endpoints stay.
+    pub async fn purge(&self, tenant: &TenantId) -> Result<Change, CommandError> {
+        self.wish(Wish::Purge(tenant.clone())).await
+    }
+
+    /// The same for one event, whether it has ended or not.
+    pub async fn erase(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.wish(Wish::Erase(tenant.clone(), event.clone())).await
+    }
+
     /// One endpoint.
     pub async fn endpoint(&self, key: &EndpointKey) -> Result<Option<EndpointView>, Error> {
         let key = key.clone();
