@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,6 +53,12 @@ pub(crate) struct Handle {
 }
 
 impl Sender {
+    /// A sender that writes to a directory and goes on with what is in it, with the defaults of
+    /// [`builder`](Self::builder); see [`Builder::open`].
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder().open(directory)
+    }
+
     /// A sender whose events die with the process, with the defaults of [`builder`](Self::builder).
     pub fn volatile() -> Result<Self, Error> {
         Self::builder().volatile()
