@@ -1,8 +1,8 @@
 //! A log in a directory, with a thread of its own.
 
-mod worker;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::fmt;
 use std::path::Path;
@@ -41,7 +41,10 @@ impl Default for FileOptions {
 
 impl fmt::Debug for FileOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileOptions").field("store", &self.store).field("takeover", &self.takeover).finish_non_exhaustive()
+        f.debug_struct("FileOptions")
+            .field("store", &self.store)
+            .field("takeover", &self.takeover)
+            .finish_non_exhaustive()
     }
 }
 

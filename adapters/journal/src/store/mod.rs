@@ -116,7 +116,8 @@ pub enum Recovery {
 /// A log as files of a disk, and everything that is done to them.
 ///
 /// After an error of [`append`](Self::append) or [`sync`](Self::sync) nothing behind [`durable`](Self::durable) counts:
-/// tell the machine [`PersistFailed`](postrider_core::sender::Input::PersistFailed) from the record behind it, and
+/// tell the machine [`Persisted`](postrider_core::sender::Input::Persisted) with that record, which may be further than
+/// the last sync came, then [`PersistFailed`](postrider_core::sender::Input::PersistFailed) from the one behind it, and
 /// append what the machine issues then; it goes to a new segment. Batches that were issued before that are refused with
 /// [`StoreError::OutOfOrder`] and need no answer of their own.
 pub struct Store<D: Disk> {
