@@ -64,6 +64,8 @@ mod sender;
 mod tasks;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_directory;
 mod transport;
 mod wire;
 
