@@ -44,7 +44,6 @@ mod look;
 mod lost;
 pub(crate) mod names;
 mod open;
-mod plain;
 mod recover;
 pub(crate) mod segments;
 mod snapshots;

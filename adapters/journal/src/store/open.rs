@@ -189,6 +189,8 @@ struct Intact {
 }
 
 impl<D: Disk> Keeper<D> for Intact {
+    fn endpoint(&mut self, _: &Bytes) {}
+
     fn found(&mut self, _: &D, _: &SegmentHead, _: u64) -> Option<Sealed> {
         None
     }

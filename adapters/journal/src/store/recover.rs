@@ -58,7 +58,7 @@ pub(super) fn survey<D: Disk>(
         tail: VecDeque::new(),
         acked: acked::read(segments.disk(), store),
     };
-    let (kept, through) = reading.snapshot(segments.disk(), &files)?;
+    let (kept, through) = reading.snapshot(segments.disk(), keeper, &files)?;
     // A snapshot ends only when what it may show is durable.
     reading.acked = reading.acked.max(through);
     reading.log(segments, keeper, &files)?;
@@ -234,13 +234,19 @@ impl LogReader {
 
 impl Reading {
     /// Chooses a snapshot. Says which can be used, and how far the log must go for the one in use.
-    fn snapshot<D: Disk>(&mut self, disk: &D, files: &Files) -> Result<(Vec<Kept>, JournalSeq), OpenError> {
+    fn snapshot<D: Disk>(
+        &mut self,
+        disk: &D,
+        keeper: &mut dyn Keeper<D>,
+        files: &Files,
+    ) -> Result<(Vec<Kept>, JournalSeq), OpenError> {
         let mut newest_first = files.snapshots.iter().rev();
         for number in newest_first.by_ref() {
-            let Some(Summary { since, through, events }) = snapshots::summary(disk, self.store, *number)? else {
+            let Some(Summary { since, through, events, endpoints }) = snapshots::summary(disk, self.store, *number)? else {
                 self.found.damaged_snapshots.push(*number);
                 continue;
             };
+            endpoints.iter().for_each(|frame| keeper.endpoint(frame));
             self.found.snapshot = Some(*number);
             (self.log.since, self.log.seen, self.log.events) = (since, vec![false; events.len()], events);
             let older = newest_first.find_map(|older| {

@@ -3,6 +3,8 @@
 mod crash;
 mod damage;
 mod fake;
+#[path = "../../history/tests/mod.rs"]
+mod history;
 mod work;
 
 use bytes::{Bytes, BytesMut};
