@@ -285,6 +285,48 @@ fn no_byte_of_a_secret_is_in_a_sealed_directory() {
     assert_eq!(that_hold(dir.path(), b"CANARY"), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn a_damaged_directory_is_refused_and_salvage_saves_the_rest() {
+    let (dir, shop) = (tempfile::tempdir().unwrap(), Shop::new(true));
+    let acme = EndpointKey::new("acme").unwrap();
+    let sender = builder().open(dir.path()).unwrap();
+    sender.put(patient(shop.peer.url())).unwrap();
+    sender.pause(&acme).unwrap();
+    for name in ["one", "two", "three"] {
+        let event = Event::json("order.paid", &serde_json::json!({ "is": format!("payload-{name}") })).unwrap();
+        sender.publish(event.id(name)).unwrap();
+    }
+    sender.close(SOON).unwrap();
+    let damaged = that_hold(dir.path(), b"payload-two");
+    let mut bytes = fs::read(&damaged[0]).unwrap();
+    let at = bytes.windows(11).position(|window| window == b"payload-two").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&damaged[0], bytes).unwrap();
+
+    let error = builder().open(dir.path()).unwrap_err();
+    let Error::Directory(why) = &error else { panic!("{error}") };
+    assert!(matches!(&why.why, OpenError::Corrupt(places) if places.len() == 1), "{error}");
+    assert!(error.to_string().contains("salvage"), "{error}");
+
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let salvaging = builder().salvage(true).on_opening(move |opening| tell.lock().unwrap().send(opening).unwrap());
+    let sender = salvaging.open(dir.path()).unwrap();
+    let lost = told.iter().find_map(|opening| match opening {
+        Opening::Salvaged { lost, .. } => Some(lost),
+        _ => None,
+    });
+    let lost: Vec<_> = lost.unwrap().into_iter().flat_map(|place| place.ids).map(|lost| lost.event).collect();
+    assert_eq!(lost, [id("two")]);
+    sender.resume(&acme).unwrap();
+    for name in ["one", "three"] {
+        assert_eq!(sender.settled_within(&id(name), SOON).unwrap().tally.delivered, 1);
+    }
+    assert_eq!(shop.taken(), ["one", "three"]);
+    sender.close(SOON).unwrap();
+    builder().open(dir.path()).unwrap().close(SOON).unwrap();
+}
+
 /// Set for the process that is killed: its directory and the URL that it sends to.
 const VICTIM: &str = "POSTRIDER_TEST_VICTIM";
 

@@ -17,7 +17,9 @@ use crate::{Disk, LogError};
 impl<D: Disk> History<D> {
     pub(super) fn ask(&mut self, segments: &mut Segments<D>, query: &Query, cut: &Cut) -> Result<Answer, LogError> {
         match query {
-            Query::Event { tenant, event } => Ok(Answer::Event(self.event(segments, tenant, event, cut)?.map(Box::new))),
+            Query::Event { tenant, event } => {
+                Ok(Answer::Event(self.event(segments, tenant, event, cut)?.map(Box::new)))
+            }
             Query::Endpoint { endpoint, ends, from, to, page } => {
                 let ends = if ends.is_empty() { &End::ALL[..] } else { ends };
                 let list = List { of: Of::Endpoint(endpoint), from: (*from).max(cut.attempts), to: *to, page };

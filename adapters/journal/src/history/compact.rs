@@ -74,9 +74,10 @@ pub(super) fn choose<D: Disk>(
 fn runs<D: Disk>(shelf: &Shelf<D>, segments: &Segments<D>, cut: &Cut) -> Vec<Vec<Candidate>> {
     let (mut runs, oldest) = (vec![Vec::new()], shelf.oldest());
     for sealed in segments.sealed() {
-        let segment = shelf.sealed.get(&sealed.number).filter(|segment| {
-            sealed.last <= segments.settled() && !segment.standing.stuck
-        });
+        let segment = shelf
+            .sealed
+            .get(&sealed.number)
+            .filter(|segment| sealed.last <= segments.settled() && !segment.standing.stuck);
         let profile = segment.and_then(|segment| segment.standing.profile.as_ref());
         match profile {
             Some(profile) => {

@@ -187,9 +187,8 @@ fn page(head: &Head, tables: &Tables, at: u32) -> [u8; PAGE] {
         let from = (at - head.first_of_texts()) as usize * DATA;
         &tables.texts()[from..tables.texts().len().min(from + DATA)]
     } else {
-        let table = Table::ALL.into_iter().rev().find(|table| {
-            head.first_of(*table) <= at && head.counts[*table as usize] > 0
-        });
+        let table =
+            Table::ALL.into_iter().rev().find(|table| head.first_of(*table) <= at && head.counts[*table as usize] > 0);
         let table = table.expect("a page behind the first and before the texts is of a table with rows");
         let bytes = tables.bytes(table);
         let full = per_page(table) as usize * table.width();
@@ -277,7 +276,8 @@ impl<F: File> Index<F> {
     fn page(&mut self, slot: usize, at: u32) -> Result<&[u8; PAGE], LogError> {
         if self.cached[slot].as_ref().is_none_or(|(cached, _)| *cached != at) {
             let mut bytes = self.cached[slot].take().map_or_else(|| Box::new([0; PAGE]), |(_, bytes)| bytes);
-            let read = self.file.read_at(u64::from(at) * PAGE as u64, &mut *bytes).map_err(|error| self.failed(&error))?;
+            let read =
+                self.file.read_at(u64::from(at) * PAGE as u64, &mut *bytes).map_err(|error| self.failed(&error))?;
             if read < PAGE || !is_sound(&self.head.sealed.chain, at, &bytes) {
                 return Err(self.damaged(at));
             }

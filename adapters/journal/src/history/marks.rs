@@ -27,7 +27,8 @@ impl Marks {
             }
             let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
             // What ended exactly that long ago is gone.
-            let gone = wall.as_millis().checked_sub(kept).map_or(UnixTime::EPOCH, |last| UnixTime::from_millis(last + 1));
+            let gone =
+                wall.as_millis().checked_sub(kept).map_or(UnixTime::EPOCH, |last| UnixTime::from_millis(last + 1));
             mark.max(gone)
         };
         let attempts = before(self.attempts, retention.attempts);

@@ -234,7 +234,8 @@ impl Tables {
             *self = Self::new(self.summary.base);
             return;
         };
-        let delta = |row: &[u8], at: usize| u32::from_be_bytes(*row[at..].first_chunk().expect("a delta is in the row"));
+        let delta =
+            |row: &[u8], at: usize| u32::from_be_bytes(*row[at..].first_chunk().expect("a delta is in the row"));
         let keep = |row: &[u8], at: usize| delta(row, at) < from;
         self.events.retain(|row| keep(row, 0));
         self.names.retain(|row| keep(row, 8));
@@ -284,10 +285,14 @@ impl Tables {
         self.exhausted.sort();
         self.times.sort();
         let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
-        self.tenants = self.tallies.iter().map(|(tenant, tally)| {
-            let hash = rows::hash_tenant(tenant).to_be_bytes();
-            row(&[&hash, &tally.text.to_be_bytes(), &short(tally.payloads), &short(tally.answers)])
-        }).collect();
+        self.tenants = self
+            .tallies
+            .iter()
+            .map(|(tenant, tally)| {
+                let hash = rows::hash_tenant(tenant).to_be_bytes();
+                row(&[&hash, &tally.text.to_be_bytes(), &short(tally.payloads), &short(tally.answers)])
+            })
+            .collect();
         self.tenants.sort();
         self.subscriptions =
             self.numbers.iter().map(|(number, text)| row(&[&number.to_be_bytes(), &text.to_be_bytes()])).collect();

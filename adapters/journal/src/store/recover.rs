@@ -242,7 +242,8 @@ impl Reading {
     ) -> Result<(Vec<Kept>, JournalSeq), OpenError> {
         let mut newest_first = files.snapshots.iter().rev();
         for number in newest_first.by_ref() {
-            let Some(Summary { since, through, events, endpoints }) = snapshots::summary(disk, self.store, *number)? else {
+            let Some(Summary { since, through, events, endpoints }) = snapshots::summary(disk, self.store, *number)?
+            else {
                 self.found.damaged_snapshots.push(*number);
                 continue;
             };

@@ -86,8 +86,9 @@ fn apply(rig: &mut Rig, model: &mut Model, op: &Op) {
         Op::Outcome { event, subscription, then, answer } => {
             let Some(at) = model.pick(*event) else { return };
             let event = &mut model.events[at];
-            let then = [retry(rig.now), Then::Delivered, Then::Exhausted, Then::Refused, Then::Discarded, Then::Expired]
-                [usize::from(*then).saturating_sub(2)];
+            let then =
+                [retry(rig.now), Then::Delivered, Then::Exhausted, Then::Refused, Then::Discarded, Then::Expired]
+                    [usize::from(*then).saturating_sub(2)];
             let number = event.outcomes.len() as u16 + 1;
             let subscription = u32::from(event.owner) + 2 * u32::from(*subscription);
             let mut outcome = outcome(event.seq, subscription, number, then, rig.now);
@@ -146,7 +147,8 @@ fn check(rig: &mut Rig, model: &Model) {
     let shown = |(_, outcome): &&(JournalSeq, OutcomeRecord)| outcome.at.as_millis() + ATTEMPTS > rig.now;
     let mut ended = [0; 6];
     for (_, outcome) in model.events.iter().flat_map(|event| &event.outcomes).filter(shown) {
-        ended[End::of(outcome.then).map_or(0, |end| end as usize)] += u64::from(outcome.then != retry(0) && End::of(outcome.then).is_some());
+        ended[End::of(outcome.then).map_or(0, |end| end as usize)] +=
+            u64::from(outcome.then != retry(0) && End::of(outcome.then).is_some());
     }
     let events = model.events.iter().filter(|event| event.ended.is_some() && !Model::is_gone(event, rig.now)).count();
     let Answer::Counts(counts) = rig.ask(&Query::Counts) else { panic!("counts were asked for") };
@@ -167,18 +169,27 @@ fn check_event(rig: &mut Rig, model: &Model, event: &Event) {
     let erased = model.is_erased(newest);
     let kept = !erased && newest.ended.is_none_or(|ended| ended + PAYLOADS > rig.now);
     assert_eq!(found.payload.as_deref(), kept.then_some(&newest.payload[..]));
-    let attempts: Vec<_> = found.attempts.iter().map(|attempt| {
-        (attempt.seq, attempt.endpoint.clone(), attempt.number, attempt.at, attempt.then, attempt.answer.clone())
-    }).collect();
-    let expected: Vec<_> = newest.outcomes.iter().map(|(seq, outcome)| {
-        let answer = outcome.answer.clone().filter(|_| !erased);
-        (*seq, Some(endpoint(outcome.subscription)), outcome.attempts, outcome.at, outcome.then, answer)
-    }).collect();
+    let attempts: Vec<_> = found
+        .attempts
+        .iter()
+        .map(|attempt| {
+            (attempt.seq, attempt.endpoint.clone(), attempt.number, attempt.at, attempt.then, attempt.answer.clone())
+        })
+        .collect();
+    let expected: Vec<_> = newest
+        .outcomes
+        .iter()
+        .map(|(seq, outcome)| {
+            let answer = outcome.answer.clone().filter(|_| !erased);
+            (*seq, Some(endpoint(outcome.subscription)), outcome.attempts, outcome.at, outcome.then, answer)
+        })
+        .collect();
     assert_eq!(attempts, expected);
 }
 
 fn check_lists(rig: &mut Rig, model: &Model, number: u32) {
-    let exhausted = Query::Exhausted { tenant: tenant((number % 2) as u8), from: at(0), to: at(u64::MAX), page: Paging::default() };
+    let exhausted =
+        Query::Exhausted { tenant: tenant((number % 2) as u8), from: at(0), to: at(u64::MAX), page: Paging::default() };
     check_list(rig, model, exhausted, |outcome| {
         outcome.then == Then::Exhausted && outcome.subscription % 2 == number % 2
     });
@@ -206,7 +217,12 @@ fn check_list(rig: &mut Rig, model: &Model, mut query: Query, belongs: impl Fn(&
     for event in &model.events {
         for (seq, outcome) in event.outcomes.iter().filter(|(_, outcome)| belongs(outcome)) {
             if End::of(outcome.then).is_some() && outcome.at.as_millis() + ATTEMPTS > rig.now {
-                expected.push((Place { at: outcome.at, outcome: *seq }, Some(event.id.clone()), event.seq, outcome.attempts));
+                expected.push((
+                    Place { at: outcome.at, outcome: *seq },
+                    Some(event.id.clone()),
+                    event.seq,
+                    outcome.attempts,
+                ));
             }
         }
     }
@@ -218,9 +234,11 @@ fn check_list(rig: &mut Rig, model: &Model, mut query: Query, belongs: impl Fn(&
         let limit = page.limit;
         let Answer::Deliveries { items, next } = rig.ask(&query) else { panic!("a list was asked for") };
         assert!(items.len() <= limit);
-        found.extend(items.into_iter().map(|item| {
-            (item.place, item.event.map(|id| id.as_str().to_owned()), item.event_seq, item.attempts)
-        }));
+        found.extend(
+            items
+                .into_iter()
+                .map(|item| (item.place, item.event.map(|id| id.as_str().to_owned()), item.event_seq, item.attempts)),
+        );
         let (Query::Endpoint { page, .. } | Query::Exhausted { page, .. }) = &mut query else { panic!("not a list") };
         page.after = next;
         if next.is_none() {
