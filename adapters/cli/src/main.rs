@@ -15,6 +15,7 @@ mod exit;
 mod http;
 mod listen;
 mod sign;
+mod store;
 mod suggest;
 mod summary;
 mod target;

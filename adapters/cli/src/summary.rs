@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use postrider_core::id::{EndpointKey, TenantId};
-use postrider_core::sender::{EventReport, Tally};
+use postrider_core::sender::{EventReport, Stats, Tally};
 use serde_json::{Value, json};
 
 /// Counts of a run.
@@ -16,8 +16,12 @@ pub(crate) struct Summary {
     pub(crate) repeats: u64,
     /// Lines that are no event, or were refused.
     pub(crate) bad_lines: u64,
-    /// Events whose end nobody saw.
+    /// Events of an earlier run that ended in this one.
+    pub(crate) left_over: u64,
+    /// Events that have not ended, because the sender stopped.
     pub(crate) abandoned: u64,
+    /// Whether what has not ended is kept, so that another run goes on with it.
+    pub(crate) durable: bool,
     /// How deliveries ended.
     pub(crate) tally: Tally,
     endpoints: BTreeMap<EndpointKey, (Tally, Duration)>,
@@ -32,7 +36,9 @@ impl Summary {
             events: 0,
             repeats: 0,
             bad_lines: 0,
+            left_over: 0,
             abandoned: 0,
+            durable: false,
             tally: Tally::default(),
             endpoints: endpoints.into_iter().map(|key| (key, (Tally::default(), Duration::ZERO))).collect(),
             started: Instant::now(),
@@ -59,9 +65,14 @@ impl Summary {
         }
     }
 
-    /// Ends the counting; `of` knows how the deliveries to each endpoint ended.
-    pub(crate) fn finish(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>) {
+    /// Ends the counting; `of` knows how the deliveries to each endpoint ended, `stats` how all did.
+    pub(crate) fn finish(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>, stats: Option<Stats>) {
         self.elapsed = self.started.elapsed();
+        if let (true, Some(stats)) = (self.durable, stats) {
+            // Some may have ended before anybody looked.
+            self.tally = stats.tally;
+            self.tally.attempts = stats.attempts;
+        }
         for (key, (tally, _)) in &mut self.endpoints {
             *tally = of(key).unwrap_or_default();
         }
@@ -95,6 +106,16 @@ impl Summary {
                 counted(self.repeats, "line repeats an event", "lines repeat an event")
             )?;
         }
+        if self.left_over > 0 {
+            let text =
+                counted(self.left_over, "event was left from before and has", "events were left from before and have");
+            writeln!(out, "{text} ended")?;
+        }
+        if self.abandoned > 0 {
+            let text = counted(self.abandoned, "event has not ended", "events have not ended");
+            let how = if self.durable { "; run it again to go on" } else { "" };
+            writeln!(out, "{text}{how}")?;
+        }
         if self.bad_lines > 0 {
             writeln!(out, "{} not published, see above", counted(self.bad_lines, "line was", "lines were"))?;
         }
@@ -108,6 +129,10 @@ impl Summary {
         let mut object = counts(self.events, &self.tally, self.elapsed);
         object["repeats"] = self.repeats.into();
         object["bad_lines"] = self.bad_lines.into();
+        object["pending"] = self.abandoned.into();
+        if self.durable {
+            object["left_over"] = self.left_over.into();
+        }
         let endpoints = self.endpoints.iter();
         let endpoints = endpoints.map(|(key, (tally, last))| (key.to_string(), counts(tally.ended(), tally, *last)));
         object["endpoints"] = Value::Object(endpoints.collect());

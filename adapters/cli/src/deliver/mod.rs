@@ -1,25 +1,27 @@
 //! `postrider deliver`: events from a file to endpoints from a file, until every delivery has ended.
+//!
+//! With `--journal` everything accepted is in a directory before it is acknowledged, so that a run that ended in the
+//! middle, however it ended, is gone on with by running the same command again. Lines whose events the journal has
+//! accepted already are repeats and change nothing; what it still owes is delivered, whether the input has it or not.
 
+mod run;
+
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use postrider_core::event::Event;
-use postrider_core::id::{EventId, TenantId};
 use postrider_core::limits::Limits;
-use postrider_core::sender::{EventReport, Fate, Notice, Told};
-use postrider_driver::PublishError;
 
 use crate::driver::{self, Driver, Kind};
 use crate::dry_run;
 use crate::endpoints::{self, Entry};
 use crate::events::Lines;
-use crate::exit::{Exit, Fault, Refusal, complain};
-use crate::summary::Summary;
+use crate::exit::{Exit, Refusal, complain};
+use crate::store::Store;
 use crate::target::Allowed;
-use crate::tracker::{self, Tracker};
+use run::{BATCH, Run, WINDOW};
 
 /// Deliver events, one JSON object a line, to endpoints; exit 0 all delivered, 1 some not (listed), 2 bad input
 #[derive(clap::Args)]
@@ -42,16 +44,15 @@ pub(crate) struct Args {
     /// Send nothing; say who would get what, and why not
     #[arg(long)]
     dry_run: bool,
-    /// Print a summary as one JSON object on stdout
+    #[command(flatten)]
+    store: Store,
+    /// Print a line on stdout for each event, once it is as safe as it gets
+    #[arg(long)]
+    receipts: bool,
+    /// Print a summary as one JSON object on stdout, and receipts as one each
     #[arg(long)]
     json: bool,
 }
-
-/// Events that have not ended, at most; more are not read before some have.
-const WINDOW: usize = 10_000;
-
-/// Deliveries that failed and events that nobody wants, listed one by one at most.
-const LISTED: u64 = 1000;
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
@@ -61,170 +62,59 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     if args.dry_run {
         return dry_run::run(&entries, policy, lines, args.json);
     }
-    let mut limits = Limits::default();
-    limits.events = WINDOW;
-    // Ended events stay readable at least until they have been looked at.
-    limits.reports = 2 * WINDOW;
-    let driver = driver::open(args.driver, policy, limits, args.concurrency).map_err(Refusal::new)?;
+    let lines = if args.store.is_durable() { lines.with_ids() } else { lines };
+    let settings = driver::Settings { policy, limits: limits(&args.store), credit: args.concurrency };
+    let driver = driver::open(args.driver, settings, &args.store)?;
+    let mut run = Run::new(&*driver, &lines, &entries, args.receipts.then_some(args.json))?;
+    if let Some(pending) = args.store.pending()? {
+        run.go_on(pending);
+    }
     for entry in &entries {
         driver.put(entry.endpoint.clone()).map_err(Refusal::new)?;
     }
-    let mut run = Run::new(&*driver, &lines, &entries)?;
+    if args.store.is_durable() {
+        name_others(&*driver, &entries, &args.endpoints);
+    }
     run.publish_all(lines)?;
-    run.wait_for_all();
-    run.notes.progress.finish_and_clear();
-    let mut summary = run.notes.summary;
-    summary.finish(|key| driver.tally(key));
+    let mut summary = run.finish();
+    summary.finish(|key| driver.tally(key), driver.stats());
     driver.close(Duration::from_secs(5));
     summary.print(args.json)?;
     Ok(if summary.is_clean() { Exit::Done } else { Exit::Failed })
 }
 
-fn open(path: &Path) -> Result<Lines<Box<dyn BufRead>>, Refusal> {
+fn limits(store: &Store) -> Limits {
+    let mut limits = Limits::default();
+    // Ended events stay readable at least until they have been looked at.
+    limits.reports = 2 * WINDOW;
+    if store.is_durable() {
+        // As long as the directory exists; and what it owed when it was opened is beyond the window.
+        limits.idempotency_window = Duration::MAX;
+        limits.idempotency_entries = usize::MAX;
+        limits.reports = 4 * WINDOW;
+    } else {
+        limits.events = WINDOW + BATCH;
+    }
+    limits
+}
+
+/// Names the endpoints that the journal has from before and the file has not: they go on getting what they want.
+fn name_others(driver: &dyn Driver, entries: &[Entry], file: &Path) {
+    let known: BTreeSet<_> = entries.iter().map(|entry| &entry.key).collect();
+    let tenants: BTreeSet<_> = known.iter().map(|key| &key.tenant).collect();
+    for tenant in tenants {
+        for view in driver.endpoints(tenant).into_iter().filter(|view| !known.contains(&view.key)) {
+            let (key, file) = (view.key, file.display());
+            complain!("note: {key} is in the journal and not in {file}; it goes on getting what it wants");
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Lines<Box<dyn Read>>, Refusal> {
     if path == Path::new("-") {
-        return Ok(Lines::new("stdin", Box::new(BufReader::new(io::stdin()))));
+        return Ok(Lines::new("stdin", Box::new(io::stdin())));
     }
     let name = path.display().to_string();
     let file = File::open(path).map_err(|why| Refusal::new(format!("{name}: {why}")))?;
-    Ok(Lines::new(name, Box::new(BufReader::new(file))))
-}
-
-/// A delivery run: what is under way, and what has come of it.
-struct Run<'a> {
-    driver: &'a dyn Driver,
-    /// Each event with its line.
-    tracker: Tracker<'a, u64>,
-    notes: Notes,
-}
-
-impl<'a> Run<'a> {
-    fn new(driver: &'a dyn Driver, lines: &Lines<impl BufRead>, entries: &[Entry]) -> Result<Self, Refusal> {
-        let progress = ProgressBar::new(0);
-        let style = "{elapsed_precise} [{bar:40}] {human_pos} of {human_len} deliveries ended, {msg}";
-        progress.set_style(ProgressStyle::with_template(style).expect("the template is well-formed"));
-        let summary = Summary::new(entries.iter().map(|entry| entry.key.clone()));
-        let notes = Notes { file: lines.name().to_string(), listed: 0, summary, progress };
-        Ok(Self { driver, tracker: Tracker::new(driver).map_err(Refusal::new)?, notes })
-    }
-
-    fn publish_all(&mut self, mut lines: Lines<impl BufRead>) -> Result<(), Refusal> {
-        while let Some(next) = lines.next()? {
-            match next {
-                Ok((line, event)) => self.publish(line, event)?,
-                Err(fault) => self.notes.bad_line(&fault),
-            }
-            self.hear(Duration::ZERO);
-        }
-        Ok(())
-    }
-
-    /// Publishes an event, as soon as there is room for it.
-    fn publish(&mut self, line: u64, event: Event) -> Result<(), Refusal> {
-        let tenant = event.tenant_id().clone();
-        let mut next = Some(event);
-        while let Some(event) = next.take() {
-            match self.driver.publish(event) {
-                Ok(receipt) if receipt.is_fresh() => {
-                    self.notes.accepted(line, receipt.event(), receipt.told());
-                    self.tracker.add(tenant.clone(), receipt.event().clone(), line);
-                }
-                Ok(_) => self.notes.summary.repeats += 1,
-                Err(why) if why.is_temporary() => {
-                    self.hear(Duration::from_millis(20));
-                    next = why.into_event();
-                }
-                Err(why @ PublishError::Refused(_)) => {
-                    let place = Some((self.notes.file.clone(), line));
-                    self.notes.bad_line(&Fault { place, key: None, what: why.to_string() });
-                }
-                Err(why) => return Err(Refusal::new(why)),
-            }
-        }
-        Ok(())
-    }
-
-    fn wait_for_all(&mut self) {
-        while self.tracker.len() > 0 {
-            self.hear(Duration::from_millis(100));
-        }
-    }
-
-    /// Takes note of what has happened; waits for something at most `timeout`.
-    fn hear(&mut self, timeout: Duration) {
-        let notes = &mut self.notes;
-        self.tracker.hear(timeout, |told| notes.take(told));
-        notes.show(self.tracker.len());
-    }
-}
-
-/// What is counted, listed and shown.
-struct Notes {
-    file: String,
-    listed: u64,
-    summary: Summary,
-    progress: ProgressBar,
-}
-
-impl Notes {
-    fn accepted(&mut self, line: u64, event: &EventId, told: &Told) {
-        self.summary.events += 1;
-        match told {
-            Told::Endpoints(reach) => self.progress.inc_length(reach.at_most as u64),
-            Told::Nobody(_) => self.list(&format!("note: {}:{line}: {event}: {told}", self.file)),
-            Told::AsBefore => {}
-        }
-    }
-
-    fn take(&mut self, told: tracker::Told<u64>) {
-        match told {
-            tracker::Told::Ended { tenant, known: line, report: Some(report), .. } => {
-                self.ended(line, &tenant, &report)
-            }
-            tracker::Told::Notice(Notice::Gone { endpoint }) => {
-                self.say(&format!("note: {endpoint} answered 410: it gets nothing more"));
-            }
-            tracker::Told::Ended { .. } | tracker::Told::Notice(_) => {}
-            tracker::Told::Stopped { event, known: line } => {
-                self.summary.abandoned += 1;
-                self.list(&format!("not delivered: {}:{line}: {event}: the sender has stopped", self.file));
-            }
-        }
-    }
-
-    fn ended(&mut self, line: u64, tenant: &TenantId, report: &EventReport) {
-        self.summary.add(tenant, report);
-        for delivery in &report.deliveries {
-            match delivery.fate {
-                Fate::Delivered | Fate::InFlight | Fate::Waiting { .. } => {}
-                Fate::Exhausted | Fate::Refused | Fate::Discarded | Fate::Expired | Fate::Lost => {
-                    self.list(&format!("not delivered: {}:{line}: {} to {delivery}", self.file, report.event));
-                }
-            }
-        }
-    }
-
-    fn bad_line(&mut self, fault: &Fault) {
-        self.summary.bad_lines += 1;
-        self.say(&format!("error: {fault}"));
-    }
-
-    fn show(&self, waiting: usize) {
-        let (events, tally) = (self.summary.events, &self.summary.tally);
-        self.progress.set_position(tally.ended());
-        self.progress.set_message(format!("{events} events, {waiting} under way, {} failed", tally.failed()));
-    }
-
-    /// Says something of which there may be very many.
-    fn list(&mut self, text: &str) {
-        self.listed += 1;
-        match self.listed {
-            ..=LISTED => self.say(text),
-            n if n == LISTED + 1 => self.say("and more like these, which are only counted"),
-            _ => {}
-        }
-    }
-
-    fn say(&self, text: &str) {
-        self.progress.suspend(|| complain!("{text}"));
-    }
+    Ok(Lines::new(name, Box::new(file)))
 }
