@@ -60,15 +60,23 @@
 //! Stores that are no byte log (a table with a row for each record) take a batch apart with [`keyed`], keep each frame
 //! under its [`RecordKey`], and give the same frames back.
 
+mod batch;
 mod body;
 mod codec;
 mod error;
+#[cfg(test)]
+mod file_tests;
 mod kind;
 mod record;
+mod salvage;
+mod scan;
+mod seat;
+mod segment;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, record_at};
 pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VERSION, decode, encode, keyed, peek};
 pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
@@ -76,3 +84,7 @@ pub use self::record::{
     Accepted, Due, EndpointRecord, EventRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
     RetiredRecord, SnapshotBegin, StateRecord, Then,
 };
+pub use self::salvage::{Piece, Salvage};
+pub use self::scan::{End, Scan, Tail, resync};
+pub use self::seat::{Chain, Holds, Seat, StoreId};
+pub use self::segment::{FORMAT, HeadError, SEGMENT_HEAD, SegmentHead, SnapshotHead};
