@@ -25,6 +25,7 @@
 mod disk;
 pub mod history;
 mod memory;
+pub mod seal;
 
 use std::fmt;
 use std::io;
