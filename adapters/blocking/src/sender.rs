@@ -12,10 +12,12 @@ use postrider_core::registration::{Endpoint, EndpointView};
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
 use postrider_core::time::UnixTime;
+use postrider_driver::questions::{self, Question};
 use postrider_driver::{
     Command, CommandError, Desk, Error, PublishError, PutError, Receipt, Registered, Reply, SettledError, Waiting, mint,
 };
 use postrider_journal::Log;
+use postrider_journal::history::EventHistory;
 
 use crate::builder::Builder;
 use crate::drive::Word;
@@ -128,15 +130,16 @@ impl Sender {
             return answer.unwrap_or_else(|_| Err(SettledError::Closed(event.clone())));
         }
         let (owner, name) = (tenant.clone(), event.clone());
-        let looked = self.ask((), move |desk, (), reply: Reply<Option<EventReport>>| {
+        let looked = self.inquire(move |desk, reply| {
             if let Some(waiting) = lock(&waiting).take() {
                 desk.give_up(waiting);
             }
-            reply(desk.read(|machine| machine.report(&owner, &name)));
+            desk.report(&owner, &name, reply);
         });
-        match looked.wait() {
+        match looked {
             Ok(Some(report)) => Ok(report),
             Ok(None) => Err(SettledError::Forgotten(event.clone())),
+            Err(Error::History(why)) => Err(SettledError::Unreadable { event: event.clone(), why }),
             Err(_) => Err(SettledError::Closed(event.clone())),
         }
     }
@@ -205,10 +208,37 @@ impl Sender {
         self.look(move |machine| machine.explain(&event, after.as_ref(), most))
     }
 
-    /// What has become of an event; `None` when it is not known, or was so long ago that its report is gone.
+    /// What has become of an event so far: from the machine while it knows it, else from the log's history. `None` when
+    /// neither does.
     pub fn report(&self, tenant: &TenantId, event: &EventId) -> Result<Option<EventReport>, Error> {
         let (tenant, event) = (tenant.clone(), event.clone());
-        self.look(move |machine| machine.report(&tenant, &event))
+        self.inquire(move |desk, reply| desk.report(&tenant, &event, reply))
+    }
+
+    /// Everything that the log keeps of an event of the tenant `default`: its payload, every attempt with its answer, and
+    /// how it ended. `None` when nothing is known of it. See [`history`](Self::history).
+    pub fn event_history(&self, event: &EventId) -> Result<Option<Box<EventHistory>>, Error> {
+        self.history(questions::event(&TenantId::default(), event))
+    }
+
+    /// Asks what has ended, as [`questions`](postrider_driver::questions) can be put. Only a log on disk keeps history;
+    /// with another the error is [`Error::History`].
+    ///
+    /// ```no_run
+    /// # fn example(sender: &postrider_blocking::Sender) -> Result<(), postrider_driver::Error> {
+    /// use postrider_core::id::TenantId;
+    /// use postrider_driver::questions;
+    ///
+    /// let page = sender.history(questions::exhausted(&TenantId::default()).page(None, 50))?;
+    /// for dead in &page.items {
+    ///     println!("{}: {} after {} attempts", dead.endpoint, dead.end, dead.attempts);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn history<Q: Question>(&self, question: Q) -> Result<Q::Answer, Error> {
+        let query = question.query();
+        questions::read::<Q>(self.inquire(move |desk, reply| desk.history(query, reply)))
     }
 
     /// How deliveries to an endpoint ended since the sender was made; `None` when it is not known.
@@ -243,6 +273,14 @@ impl Sender {
             }
         }
         if self.0.ended.is_fenced() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// Asks for what the desk answers when it likes.
+    fn inquire<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Desk, Reply<Result<T, Error>>) + Send + 'static,
+    ) -> Result<T, Error> {
+        self.ask((), move |desk, (), reply| look(desk, reply)).wait().unwrap_or(Err(Error::Stopped))
     }
 
     fn command(&self, command: Command) -> Result<Change, CommandError> {

@@ -13,6 +13,8 @@ use postrider_core::secret::{KeyIdError, SecretError};
 use postrider_core::sender::{self, Refused, RestoreError};
 use postrider_core::signing::standard::VerifierError;
 use postrider_journal::LogError;
+use postrider_journal::history::HistoryError;
+use postrider_journal::seal::{SealError, VaultError};
 
 use crate::mint::EntropyError;
 use crate::tls::RootsError;
@@ -133,6 +135,13 @@ pub enum SettledError {
     Forgotten(EventId),
     /// The sender stopped before it ended. What is durable goes on when the store is opened again.
     Closed(EventId),
+    /// The sender does not know it any more, and the log's history could not be read.
+    Unreadable {
+        /// The event.
+        event: EventId,
+        /// Why not.
+        why: HistoryError,
+    },
 }
 
 impl fmt::Display for SettledError {
@@ -145,6 +154,7 @@ impl fmt::Display for SettledError {
                 write!(f, "{event}: it has ended, and its report is gone; raise the limit `reports`")
             }
             Self::Closed(event) => write!(f, "{event}: the sender stopped before the event ended"),
+            Self::Unreadable { event, why } => write!(f, "{event}: what became of it cannot be read: {why}"),
         }
     }
 }
@@ -201,6 +211,12 @@ pub enum Error {
     Log(LogError),
     /// Records make no machine.
     Restore(RestoreError),
+    /// A question about history has no answer.
+    History(HistoryError),
+    /// There is no vault key where it was said to be.
+    Vault(VaultError),
+    /// A secret cannot be sealed, or one in the log cannot be opened.
+    Seal(SealError),
     /// The operating system did not do what was asked: start a thread, open a socket.
     Io(Arc<std::io::Error>),
     /// The sender has stopped, and whatever was asked of it was not heard.
@@ -232,6 +248,9 @@ impl Error {
             Self::Entropy(error) => error,
             Self::Log(error) => error,
             Self::Restore(error) => error,
+            Self::History(error) => error,
+            Self::Vault(error) => error,
+            Self::Seal(error) => error,
             Self::Io(error) => &**error,
             Self::Stopped => return None,
         })
@@ -293,6 +312,9 @@ from! {
     Entropy(EntropyError),
     Log(LogError),
     Restore(RestoreError),
+    History(HistoryError),
+    Vault(VaultError),
+    Seal(SealError),
 }
 
 impl From<std::io::Error> for Error {

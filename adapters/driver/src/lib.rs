@@ -17,6 +17,7 @@ mod facts;
 mod handled;
 mod idle;
 pub mod mint;
+pub mod questions;
 mod resolver;
 pub mod tls;
 mod transport;

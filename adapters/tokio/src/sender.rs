@@ -11,9 +11,11 @@ use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
+use postrider_driver::questions::{self, Question};
 use postrider_driver::{Command as Wish, CommandError, Desk, Error, PublishError, PutError, Receipt};
 use postrider_driver::{Registered, SettledError, Waiting};
 use postrider_journal::Log;
+use postrider_journal::history::EventHistory;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -197,10 +199,37 @@ impl Sender {
         self.read(move |machine| machine.explain(&event, after.as_ref(), most)).await
     }
 
-    /// What has become of an event so far; `None` when it is not known, or its report is gone.
+    /// What has become of an event so far: from the machine while it knows it, else from the log's history. `None` when
+    /// neither does.
     pub async fn report(&self, tenant: &TenantId, event: &EventId) -> Result<Option<EventReport>, Error> {
         let (tenant, event) = (tenant.clone(), event.clone());
-        self.read(move |machine| machine.report(&tenant, &event)).await
+        self.inquire(move |desk, reply| desk.report(&tenant, &event, reply)).await
+    }
+
+    /// Everything that the log keeps of an event of the tenant `default`: its payload, every attempt with its answer, and
+    /// how it ended. `None` when nothing is known of it. See [`history`](Self::history).
+    pub async fn event_history(&self, event: &EventId) -> Result<Option<Box<EventHistory>>, Error> {
+        self.history(questions::event(&TenantId::default(), event)).await
+    }
+
+    /// Asks what has ended, as [`questions`](postrider_driver::questions) can be put. Only a log on disk keeps history;
+    /// with another the error is [`Error::History`].
+    ///
+    /// ```no_run
+    /// # async fn example(sender: &postrider_tokio::Sender) -> Result<(), postrider_driver::Error> {
+    /// use postrider_core::id::TenantId;
+    /// use postrider_driver::questions;
+    ///
+    /// let page = sender.history(questions::exhausted(&TenantId::default()).page(None, 50)).await?;
+    /// for dead in &page.items {
+    ///     println!("{}: {} after {} attempts", dead.endpoint, dead.end, dead.attempts);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn history<Q: Question>(&self, question: Q) -> Result<Q::Answer, Error> {
+        let query = question.query();
+        questions::read::<Q>(self.inquire(move |desk, reply| desk.history(query, reply)).await)
     }
 
     /// How deliveries to an endpoint ended since the sender was made; `None` when it is not known.
@@ -279,6 +308,17 @@ impl Sender {
         look: impl FnOnce(&sender::Sender) -> T + Send + 'static,
     ) -> Result<T, Error> {
         self.ask(|desk| desk.read(look)).await
+    }
+
+    /// Asks for what the desk answers when it likes.
+    async fn inquire<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Desk, Reply<Result<T, Error>>) + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = answer();
+        let asked = self.commands.send(Box::new(move |desk| look(desk, reply))).await;
+        asked.map_err(|_| Error::Stopped)?;
+        answer.await.unwrap_or(Err(Error::Stopped))
     }
 
     pub(crate) async fn ask<T: Send + 'static>(

@@ -1,9 +1,13 @@
 //! The half of a driver that needs no runtime: the machine, its log, its clock, and everybody who waits.
 
 mod answer;
+mod asked;
 mod notices;
+mod reported;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_asking;
 mod waiters;
 
 use std::fmt;
@@ -19,11 +23,13 @@ use postrider_core::sender::{
     Restore, Sender, Transmit, Wake,
 };
 use postrider_core::time::UnixTime;
+use postrider_journal::history::{Answer, HistoryError, Query};
 use postrider_journal::{Durability, Log};
 
 use crate::error::{CommandError, Error, PublishError, PutError, SettledError};
 use crate::{Clock, Facts, mint};
 pub use answer::{Receipt, Registered};
+use asked::{Ask, Asked, Said};
 use notices::Audience;
 pub use notices::{Heard, Missed, NOTICES, Notices};
 pub use waiters::Waiting;
@@ -84,6 +90,7 @@ pub struct Desk {
     durability: Durability,
     facts: Facts,
     waiters: Waiters,
+    asked: Asked,
     audience: Audience,
 }
 
@@ -123,6 +130,7 @@ impl Desk {
             log,
             facts,
             waiters: Waiters::default(),
+            asked: Asked::default(),
             audience: Audience::default(),
         }
     }
@@ -196,8 +204,8 @@ impl Desk {
         self.answer_durable();
     }
 
-    /// Waits until all deliveries of an event have ended, durably. Replies at once if they have, or if the event is not
-    /// known.
+    /// Waits until all deliveries of an event have ended, durably. Replies at once if they have, or if neither the machine
+    /// nor the log's history knows the event; the log may take a moment to say so.
     ///
     /// Whoever waits no longer says so with [`give_up`](Self::give_up), since an event may take days; `None` when the
     /// reply has been called already.
@@ -207,13 +215,39 @@ impl Desk {
         event: &EventId,
         reply: Reply<Result<EventReport, SettledError>>,
     ) -> Option<Waiting> {
-        match self.machine.report(tenant, event) {
-            None => reply(Err(SettledError::Unknown(event.clone()))),
-            Some(report) if report.settled => reply(Ok(report)),
-            Some(_) if self.is_over() => reply(Err(SettledError::Closed(event.clone()))),
-            Some(_) => return Some(self.waiters.settled(tenant, event, reply)),
+        let report = self.machine.report(tenant, event);
+        let known = report.is_some();
+        if let Some(report) = report.filter(|report| report.settled) {
+            reply(Ok(report));
+            return None;
         }
-        None
+        if self.is_over() {
+            reply(Err(SettledError::Closed(event.clone())));
+            return None;
+        }
+        let waiting = self.waiters.settled(tenant, event, known, reply);
+        if !known {
+            self.ask_how_it_ended(tenant, event);
+            self.hear_history();
+        }
+        self.waiters.is_waiting(&waiting).then_some(waiting)
+    }
+
+    /// Says what has become of an event: from the machine while it knows it, else from the log's history. `None` when
+    /// neither does.
+    pub fn report(&mut self, tenant: &TenantId, event: &EventId, reply: Reply<Result<Option<EventReport>, Error>>) {
+        if let Some(report) = self.machine.report(tenant, event) {
+            return reply(Ok(Some(report)));
+        }
+        let query = Query::Event { tenant: tenant.clone(), event: event.clone() };
+        self.ask(query, Ask::Report(tenant.clone(), event.clone(), reply));
+        self.hear_history();
+    }
+
+    /// Asks the log what has ended. [`Question`](crate::questions::Question) is the typed form.
+    pub fn history(&mut self, query: Query, reply: Reply<Result<Answer, Error>>) {
+        self.ask(query, Ask::Query(reply));
+        self.hear_history();
     }
 
     /// Forgets somebody who waits for an event to settle; the reply is dropped without being called.
@@ -300,8 +334,7 @@ impl Desk {
 
     fn told(&mut self, notice: Notice) {
         if let Notice::Settled { tenant, event } = &notice {
-            let machine = &self.machine;
-            self.waiters.answer_settled(tenant, event, || machine.report(tenant, event));
+            self.look_again(tenant, event);
         }
         if let Notice::Folded(_) = &notice {
             self.waiters.check_until(self.machine.last_record());
@@ -309,16 +342,82 @@ impl Desk {
         self.audience.tell(&notice);
     }
 
+    /// Answers those who wait for an event if it has ended.
+    fn look_again(&mut self, tenant: &TenantId, event: &EventId) {
+        match self.machine.report(tenant, event) {
+            Some(report) if report.settled => self.waiters.answer_settled(tenant, event, |_| Ok(report.clone())),
+            Some(_) => {}
+            None => self.ask_how_it_ended(tenant, event),
+        }
+    }
+
+    /// Asks the log for an event that somebody waits for and the machine does not know; once at a time.
+    fn ask_how_it_ended(&mut self, tenant: &TenantId, event: &EventId) {
+        if self.waiters.mark_asked(tenant, event, true) {
+            let (tenant, event) = (tenant.clone(), event.clone());
+            let query = Query::Event { tenant: tenant.clone(), event: event.clone() };
+            self.ask(query, Ask::Settled(tenant, event));
+        }
+    }
+
+    fn ask(&mut self, query: Query, ask: Ask) {
+        if self.is_over() {
+            return ended(ask);
+        }
+        let answered = self.asked.ask(ask, &self.facts);
+        self.log.history(query, answered);
+    }
+
+    fn hear_history(&mut self) {
+        while let Some((ask, said)) = self.asked.next() {
+            match ask {
+                Ask::Query(reply) => reply(said.map_err(Error::History)),
+                Ask::Report(tenant, event, reply) => {
+                    // It may have been published meanwhile.
+                    let report = self.machine.report(&tenant, &event).map(Ok);
+                    reply(report.or_else(|| found(said).transpose()).transpose().map_err(Error::History));
+                }
+                Ask::Settled(tenant, event) => self.said_how_it_ended(&tenant, &event, said),
+            }
+        }
+    }
+
+    fn said_how_it_ended(&mut self, tenant: &TenantId, event: &EventId, said: Said) {
+        self.waiters.mark_asked(tenant, event, false);
+        if let Some(report) = self.machine.report(tenant, event) {
+            if report.settled {
+                self.waiters.answer_settled(tenant, event, |_| Ok(report.clone()));
+            }
+            return;
+        }
+        let found = found(said);
+        self.waiters.answer_settled(tenant, event, |known| match &found {
+            Ok(Some(report)) if report.settled => Ok(report.clone()),
+            Ok(None) if !known => Err(SettledError::Unknown(event.clone())),
+            // What is not the machine's any more has ended, although that is not in the log's history.
+            Ok(_) => Err(SettledError::Forgotten(event.clone())),
+            Err(why) => Err(SettledError::Unreadable { event: event.clone(), why: why.clone() }),
+        });
+    }
+
     fn answer(&mut self) {
         self.answer_durable();
         if self.waiters.take_check(self.machine.durable()) {
-            let machine = &self.machine;
-            self.waiters.check_all(|tenant, event| machine.report(tenant, event));
+            for (tenant, event) in self.waiters.awaited() {
+                self.look_again(&tenant, &event);
+            }
         }
+        self.hear_history();
         if self.is_over() {
-            self.waiters.fail();
-            self.audience.end();
+            self.fail();
         }
+    }
+
+    /// Answers everybody that nothing more will come.
+    fn fail(&mut self) {
+        self.waiters.fail();
+        self.asked.give_up().for_each(ended);
+        self.audience.end();
     }
 
     fn answer_durable(&mut self) {
@@ -356,8 +455,7 @@ impl Desk {
 impl Drop for Desk {
     /// Answers everybody who still waits.
     fn drop(&mut self) {
-        self.waiters.fail();
-        self.audience.end();
+        self.fail();
     }
 }
 
@@ -369,7 +467,27 @@ impl fmt::Debug for Desk {
             .field("durability", &self.durability)
             .field("facts", &self.facts)
             .field("waiters", &self.waiters)
+            .field("asked", &self.asked.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// The report in an answer to [`Query::Event`]; a log without history knows no event.
+fn found(said: Said) -> Result<Option<EventReport>, HistoryError> {
+    match said {
+        Ok(Answer::Event(found)) => Ok(found.map(|history| reported::report_of(&history))),
+        Ok(_) | Err(HistoryError::NotKept) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+/// Answers a question that the log does not answer any more.
+fn ended(ask: Ask) {
+    match ask {
+        Ask::Query(reply) => reply(Err(Error::Stopped)),
+        Ask::Report(_, _, reply) => reply(Err(Error::Stopped)),
+        // Those who wait are answered on their own.
+        Ask::Settled(..) => {}
     }
 }
 
