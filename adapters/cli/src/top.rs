@@ -147,7 +147,8 @@ struct Watch(Journal<Recent>);
 
 impl Watch {
     fn begin(args: &Args) -> Result<Self, Refusal> {
-        let read = read::read(&args.path, Much::State, |recent: &mut Recent, state, _, record| recent.take(state, record));
+        let read =
+            read::read(&args.path, Much::State, |recent: &mut Recent, state, _, record| recent.take(state, record));
         Ok(Self(read?))
     }
 
@@ -155,9 +156,12 @@ impl Watch {
     fn look(&mut self, args: &Args) -> Result<(), Refusal> {
         while self.grow().unwrap_or(false) {}
         let files = Files::look(&args.path)?;
-        let known = self.0.walked.end.as_ref().is_some_and(|end| {
-            files.segments.last().is_some_and(|last| last.name == end.name)
-        });
+        let known = self
+            .0
+            .walked
+            .end
+            .as_ref()
+            .is_some_and(|end| files.segments.last().is_some_and(|last| last.name == end.name));
         if known {
             self.0.files = files;
             return Ok(());
@@ -221,7 +225,8 @@ impl Watch {
     fn to_json(&self, now: UnixTime) -> Value {
         let Journal { files, state, own: recent, .. } = &self.0;
         let failing = recent.failing(now);
-        let failing = failing.iter().map(|(endpoint, count)| json!({ "endpoint": endpoint.to_string(), "failed": count }));
+        let failing =
+            failing.iter().map(|(endpoint, count)| json!({ "endpoint": endpoint.to_string(), "failed": count }));
         let oldest = state.oldest();
         json!({
             "at": now.to_rfc3339(),

@@ -44,7 +44,7 @@ type Names = HashMap<JournalSeq, (TenantId, EventId)>;
 
 /// Runs it.
 pub(super) fn run(args: &Args) -> Result<Exit, Refusal> {
-    let tenant = args.tenant.as_ref().map(|tenant| TenantId::new(tenant)).transpose();
+    let tenant = args.tenant.as_ref().map(TenantId::new).transpose();
     let tenant = tenant.map_err(|why| Refusal::new(format!("--tenant: {why}")))?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let before = args.before.map_or(JournalSeq::new(u64::MAX), JournalSeq::new);

@@ -85,7 +85,11 @@ fn show(journal: &Journal<Counts>, out: &mut impl Write) -> io::Result<()> {
     let now = words::now();
     let store = files.store().map_or_else(|| "unknown".into(), |store| store.to_string());
     let format = format(journal).map_or_else(|| "unknown".into(), |format| format.to_string());
-    writeln!(out, "store      {store}, format {format}, opened {}", counted(state.incarnation.into(), "time", "times"))?;
+    writeln!(
+        out,
+        "store      {store}, format {format}, opened {}",
+        counted(state.incarnation.into(), "time", "times")
+    )?;
     let (segments, snapshots) = (files.segments.len() as u64, files.snapshots.len() as u64);
     writeln!(
         out,
@@ -109,7 +113,12 @@ fn show(journal: &Journal<Counts>, out: &mut impl Write) -> io::Result<()> {
     }
     let ends = counts.ends().map(|(end, count)| format!("{count} {end}")).join(", ");
     let attempts = counted(counts.attempts, "attempt", "attempts");
-    writeln!(out, "kept       {}, {} ended; {ends}; {attempts}", counted(counts.accepted, "event", "events"), counts.ended)?;
+    writeln!(
+        out,
+        "kept       {}, {} ended; {ends}; {attempts}",
+        counted(counts.accepted, "event", "events"),
+        counts.ended
+    )?;
     let by_endpoint = state.waiting_by_endpoint();
     writeln!(out, "endpoints  {}", state.endpoints.len())?;
     for (key, endpoint) in state.endpoints.iter().take(SHOWN) {

@@ -13,6 +13,8 @@ mod inspect;
 pub(crate) mod read;
 mod show;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod verify;
 pub(crate) mod walk;

@@ -61,7 +61,7 @@ struct Found {
 /// Runs it.
 pub(super) fn run(args: &Args) -> Result<Exit, Refusal> {
     let id = EventId::new(&args.id).map_err(|why| Refusal::new(format!("the event's id {why}")))?;
-    let tenant = args.tenant.as_ref().map(|tenant| TenantId::new(tenant)).transpose();
+    let tenant = args.tenant.as_ref().map(TenantId::new).transpose();
     let tenant = tenant.map_err(|why| Refusal::new(format!("--tenant: {why}")))?;
     let wanted = |event: &Accepted| event.id == id && tenant.as_ref().is_none_or(|tenant| *tenant == event.tenant);
     let mut journal = read::read(&args.path, Much::All, |found: &mut Found, _, entry, record| {
@@ -73,7 +73,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Refusal> {
     if found.stories.is_empty() {
         let before = found.remembered.values().next_back();
         if args.json {
-            writeln!(out, "{}", json!({ "event": id.as_str(), "known": false, "accepted": before.map(|at| at.to_rfc3339()) }))?;
+            writeln!(
+                out,
+                "{}",
+                json!({ "event": id.as_str(), "known": false, "accepted": before.map(|at| at.to_rfc3339()) })
+            )?;
         } else if let Some(at) = before {
             writeln!(out, "{id} was accepted at {at}; it has ended, and no more is kept of it")?;
         } else {
@@ -164,11 +168,7 @@ impl View<'_> {
 
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
         let Story { accepted, outcomes, cancelled, ended, .. } = self.story;
-        writeln!(
-            out,
-            "{} {}, tenant {}, record {}",
-            accepted.id, accepted.event_type, accepted.tenant, self.seq
-        )?;
+        writeln!(out, "{} {}, tenant {}, record {}", accepted.id, accepted.event_type, accepted.tenant, self.seq)?;
         writeln!(out, "accepted {}, {}", accepted.at, self.payload_words())?;
         if let Some(at) = cancelled {
             writeln!(out, "cancelled {at}")?;
@@ -234,7 +234,13 @@ impl View<'_> {
         let all = u16::try_from(endpoint.schedule.len()).unwrap_or(u16::MAX);
         let due = owed.map_or(UnixTime::EPOCH, |waiting| waiting.at());
         let key = endpoint.key.clone();
-        let next = |due, what: String, change: String| Next { endpoint: key.clone(), attempts: (failed, all), due, what, change };
+        let next = |due, what: String, change: String| Next {
+            endpoint: key.clone(),
+            attempts: (failed, all),
+            due,
+            what,
+            change,
+        };
         if event.cancelled {
             return next(None, "discarded as soon as a sender runs, because it was cancelled".into(), "nothing".into());
         }
@@ -264,8 +270,7 @@ impl View<'_> {
             None => "if it fails, the delivery is exhausted".to_owned(),
         };
         let change = "a status of 2xx ends it, 410 ends all to this endpoint; pausing holds it, cancelling ends it";
-        let due = (due > self.now).then_some(due).unwrap_or(self.now);
-        next(Some(due), format!("attempt {number} of {all} {when}; {after}"), change.into())
+        next(Some(due.max(self.now)), format!("attempt {number} of {all} {when}; {after}"), change.into())
     }
 
     /// The delay after attempt number `failed`, with its jitter.

@@ -112,7 +112,7 @@ impl Event {
         self.through = self.through.max(mark.through);
         self.skip = self.skip.split_off(&self.through.saturating_add(1));
         for subscription in &mark.open {
-            self.waiting.entry(*subscription).or_insert(Waiting { attempts: 0, due: Due::default() });
+            self.waiting.entry(*subscription).or_insert_with(|| Waiting { attempts: 0, due: Due::default() });
         }
     }
 }
@@ -121,7 +121,7 @@ impl State {
     /// Takes in a record of a snapshot, or one of the log that the snapshot does not stand for.
     pub(crate) fn apply(&mut self, seq: JournalSeq, record: &Record) {
         match record {
-            Record::Genesis { seed } => self.seed = Some(seed.clone()),
+            Record::Genesis { seed } => self.seed = Some(*seed),
             Record::Opened { incarnation, .. } => self.incarnation = *incarnation,
             Record::Accepted(accepted) => {
                 self.events.entry(seq).or_insert_with(|| Event::new(accepted));
@@ -146,7 +146,7 @@ impl State {
                 }
             }
             Record::SnapshotBegin(SnapshotBegin { since, seed, incarnation, .. }) => {
-                (self.since, self.seed, self.incarnation) = (*since, Some(seed.clone()), *incarnation);
+                (self.since, self.seed, self.incarnation) = (*since, Some(*seed), *incarnation);
             }
             Record::Event(event) => self.event(event),
             Record::Pending { event, subscription, attempts, due } => {

@@ -40,7 +40,10 @@ pub(super) fn run(args: &Dir) -> Result<Exit, Refusal> {
         let snapshots = counted(journal.files.snapshots.len() as u64, "snapshot", "snapshots");
         writeln!(out, "sound: {records} records in {segments}, {snapshots}; {bytes}")?;
         if journal.walked.torn > 0 {
-            writeln!(out, "a write at the end was not finished, and nothing of it was acknowledged: it will be cut off")?;
+            writeln!(
+                out,
+                "a write at the end was not finished, and nothing of it was acknowledged: it will be cut off"
+            )?;
         }
     }
     out.flush()?;

@@ -6,7 +6,8 @@ use std::io;
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Chain, End as Ends, Piece, Record, RecordKey, SEGMENT_HEAD, Salvage, Scan, SegmentHead,
+    self, Chain, End as Ends, HeadError, Holds, Piece, Record, RecordKey, SEGMENT_HEAD, Salvage, Scan, Seat,
+    SegmentHead,
 };
 
 use super::files::{Files, Segment, Snapshot};
@@ -26,11 +27,6 @@ impl Entry<'_> {
     /// The record itself; `None` when it is sound and yet no record, which only a fault of the writer can make.
     pub(crate) fn record(&self) -> Option<Record> {
         journal::decode(&mut self.frame.clone()).ok().map(|(_, record)| record)
-    }
-
-    /// Its frame.
-    pub(crate) fn frame(&self) -> &Bytes {
-        self.frame
     }
 }
 
@@ -131,11 +127,15 @@ pub(crate) fn log(files: &Files, from: JournalSeq, mut each: impl FnMut(&Entry<'
 
 /// Segments follow one another by number.
 fn no_gap(before: &Segment, segment: &Segment, walked: &mut Walked) {
-    let covers = before.head.as_ref().map_or(0, |head| u64::from(head.covers));
-    let expected = before.number + covers + 1;
+    let expected = behind(before);
     if segment.number != expected {
         walked.damage(&segment.name, 0, format_args!("segment {expected} is missing before it"));
     }
+}
+
+/// The number that the segment behind one has.
+fn behind(segment: &Segment) -> u64 {
+    segment.number + segment.head.as_ref().map_or(0, |head| u64::from(head.covers)) + 1
 }
 
 fn segment_of(
@@ -150,10 +150,17 @@ fn segment_of(
         Ok(head) => head,
         Err(why) => {
             // The newest file may not have been finished: nothing in it was acknowledged.
-            if next.is_none() && matches!(why, journal::HeadError::Short { .. }) {
+            if next.is_none() && matches!(why, HeadError::Short { .. }) {
                 walked.torn += segment.bytes;
-            } else {
-                walked.damage(&segment.name, 0, why);
+                return Ok(());
+            }
+            walked.damage(&segment.name, 0, why);
+            // The records are bound to the store and the number, which other files and the name tell.
+            if let (HeadError::Damaged, Some(store)) = (why, files.store()) {
+                let seat = Seat::new(store, Holds::Plain, segment.number);
+                let bytes = files.read(&segment.name)?;
+                let body = bytes.slice(SEGMENT_HEAD.min(bytes.len())..);
+                salvage(segment, seat, &body, SEGMENT_HEAD as u64, walked, each);
             }
             return Ok(());
         }
@@ -169,18 +176,18 @@ fn segment_of(
         scan = scan.behind(last);
     }
     // Bytes behind the place where the next segment says that the chain goes on were never acknowledged.
-    let goes_on = next.and_then(|next| next.head.as_ref().ok()).map(|next| next.previous);
-    let goes_on = goes_on.filter(|_| !head.compacted);
-    while goes_on != Some(scan.chain()) {
+    let adjacent = next.filter(|next| next.number == behind(segment) && !head.compacted);
+    let goes_on = adjacent.and_then(|next| next.head.as_ref().ok()).map(|next| next.previous);
+    while goes_on != Some(Scan::chain(&scan)) {
         let Some(batch) = scan.next() else { break };
         walked.batches += 1;
         for (offset, frame) in batch.records() {
             give(&segment.name, offset, &frame, walked, each);
         }
     }
-    let (offset, chain) = (scan.offset(), scan.chain());
+    let (offset, chain) = (scan.offset(), Scan::chain(&scan));
     walked.end = Some(End { head: *head, name: segment.name.clone(), offset, chain });
-    if goes_on == Some(scan.chain()) {
+    if goes_on == Some(Scan::chain(&scan)) {
         return Ok(());
     }
     let tail = scan.tail();
@@ -191,17 +198,23 @@ fn segment_of(
         (Ends::Clean, Some(next)) => {
             walked.damage(&segment.name, tail.at, format_args!("it ends before the place where {} goes on", next.name));
         }
-        (Ends::Torn | Ends::Damaged, _) => salvage(segment, &body, tail.at, walked, each),
+        (Ends::Torn | Ends::Damaged, _) => salvage(segment, head.seat(), &body, tail.at, walked, each),
     }
     Ok(())
 }
 
 /// Gives what is sound behind damage, and says what is lost.
-fn salvage(segment: &Segment, body: &Bytes, from: u64, walked: &mut Walked, each: &mut impl FnMut(&Entry<'_>)) {
-    let Ok(head) = &segment.head else { return };
+fn salvage(
+    segment: &Segment,
+    seat: Seat,
+    body: &Bytes,
+    from: u64,
+    walked: &mut Walked,
+    each: &mut impl FnMut(&Entry<'_>),
+) {
     let known = walked.damage.len();
     let behind = usize::try_from(from).unwrap_or(usize::MAX).saturating_sub(SEGMENT_HEAD).min(body.len());
-    for piece in Salvage::new(head.seat(), &body.slice(behind..), from, walked.last()) {
+    for piece in Salvage::new(seat, &body.slice(behind..), from, walked.last()) {
         match piece {
             Piece::Lost { from, to } => {
                 walked.damage(&segment.name, from, format_args!("{} bytes are not what was written", to - from));
@@ -287,7 +300,7 @@ pub(crate) fn grown(
             most *= 8;
             continue;
         }
-        return Ok((End { offset: scan.offset(), chain: scan.chain(), ..end.clone() }, latest));
+        return Ok((End { offset: scan.offset(), chain: Scan::chain(&scan), ..end.clone() }, latest));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postrider_core::journal::{EndpointRecord, OutcomeRecord, Then};
+use postrider_core::journal::{EndpointRecord, OutcomeRecord, StoredValue, Then};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
@@ -48,7 +48,11 @@ pub(crate) fn span(time: Duration) -> String {
 
 /// How far a time is from now: `in 5s`, `5s ago`.
 pub(crate) fn distance(at: UnixTime, now: UnixTime) -> String {
-    if at > now { format!("in {}", span(at.saturating_since(now))) } else { format!("{} ago", span(now.saturating_since(at))) }
+    if at > now {
+        format!("in {}", span(at.saturating_since(now)))
+    } else {
+        format!("{} ago", span(now.saturating_since(at)))
+    }
 }
 
 /// A number with the word for one or for many.
@@ -122,12 +126,16 @@ pub(crate) fn url(url: &str) -> String {
 
 /// An endpoint without its secrets: keys by their ids, headers by their names where their values are secret.
 pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
-    let keys = endpoint.keys.iter().map(|key| {
-        json!({ "id": key.secret.id().to_string(), "expires": key.expires.map(UnixTime::to_rfc3339) })
-    });
-    let headers = endpoint.headers.iter().map(|(name, value, secret)| {
-        let value = (!secret).then(|| String::from_utf8_lossy(value).into_owned());
-        json!({ "name": name, "value": value, "secret": secret })
+    let keys = endpoint
+        .keys
+        .iter()
+        .map(|key| json!({ "id": key.secret.id().to_string(), "expires": key.expires.map(UnixTime::to_rfc3339) }));
+    let headers = endpoint.headers.iter().map(|header| {
+        let (value, secret) = match &header.value {
+            StoredValue::Open(value) => (Some(String::from_utf8_lossy(value).into_owned()), false),
+            StoredValue::Secret { .. } | StoredValue::Sealed(_) => (None, true),
+        };
+        json!({ "name": header.name, "value": value, "secret": secret })
     });
     json!({
         "endpoint": endpoint.key.to_string(),
