@@ -71,7 +71,7 @@ impl std::error::Error for PublishError {}
 pub enum PutError {
     /// It was refused. It comes back.
     Refused(sender::PutError),
-    /// No secret could be minted for it. It comes back.
+    /// No secret could be minted for it, or none of its own sealed, for want of random bytes. It comes back.
     Entropy(Box<Endpoint>),
     /// The log failed, or the sender was stopped, before the endpoint was safe. It may or may not be so when the store
     /// is opened again.
@@ -94,7 +94,7 @@ impl fmt::Display for PutError {
         match self {
             Self::Refused(why) => write!(f, "{why}"),
             Self::Entropy(endpoint) => {
-                write!(f, "endpoint {:?}: no secret could be minted: {EntropyError}", endpoint.name())
+                write!(f, "endpoint {:?}: no secret could be minted or sealed: {EntropyError}", endpoint.name())
             }
             Self::NotDurable => f.write_str("the sender stopped before the endpoint was safe; put it again"),
         }
@@ -109,6 +109,8 @@ impl std::error::Error for PutError {}
 pub enum CommandError {
     /// It was refused.
     Refused(sender::CommandError),
+    /// A key could not be sealed, for want of random bytes.
+    Entropy,
     /// The log failed, or the sender was stopped, before its effect was safe. It may or may not be there when the store
     /// is opened again.
     NotDurable,
@@ -118,6 +120,7 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(why) => write!(f, "{why}"),
+            Self::Entropy => write!(f, "a key could not be sealed: {EntropyError}"),
             Self::NotDurable => f.write_str("the sender stopped before the command's effect was safe; give it again"),
         }
     }

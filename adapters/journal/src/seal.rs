@@ -6,13 +6,13 @@
 //!
 //! ```
 //! use postrider_core::id::EndpointKey;
-//! use postrider_core::secret::Secret;
-//! use postrider_journal::seal::{Sealed, Vault};
+//! use postrider_core::secret::{Secret, SecretName};
+//! use postrider_journal::seal::Vault;
 //!
 //! let vault = Vault::from_bytes(&[7; 32]);
 //! let (acme, secret) = (EndpointKey::new("acme").unwrap(), Secret::from_bytes([42; 32]).unwrap());
-//! let sealed = vault.seal(&acme, Sealed::Key(secret.id()), secret.expose()).unwrap();
-//! assert_eq!(vault.open(&acme, Sealed::Key(secret.id()), &sealed).unwrap().as_slice(), secret.expose());
+//! let sealed = vault.seal(&acme, SecretName::Key(secret.id()), secret.expose()).unwrap();
+//! assert_eq!(vault.open(&acme, SecretName::Key(secret.id()), &sealed).unwrap().as_slice(), secret.expose());
 //! ```
 //!
 //! # Format
@@ -34,7 +34,7 @@ use bytes::Bytes;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use postrider_core::id::EndpointKey;
-use postrider_core::secret::KeyId;
+use postrider_core::secret::SecretName;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -138,7 +138,7 @@ impl Vault {
     }
 
     /// Seals a secret of an endpoint. Sealing the same one twice gives two forms, which both open.
-    pub fn seal(&self, endpoint: &EndpointKey, what: Sealed<'_>, secret: &[u8]) -> Result<Bytes, SealError> {
+    pub fn seal(&self, endpoint: &EndpointKey, what: SecretName<'_>, secret: &[u8]) -> Result<Bytes, SealError> {
         let key = self.current();
         let mut sealed = vec![0; KEY_ID + NONCE];
         sealed[..KEY_ID].copy_from_slice(&key.id.0);
@@ -153,7 +153,7 @@ impl Vault {
     pub fn open(
         &self,
         endpoint: &EndpointKey,
-        what: Sealed<'_>,
+        what: SecretName<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let altered = || SealError::Altered { endpoint: endpoint.clone(), what: what.to_string() };
@@ -181,25 +181,6 @@ impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Vault")?;
         f.debug_list().entries(self.keys()).finish()
-    }
-}
-
-/// Which secret of an endpoint is sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "an endpoint has no other secrets")]
-pub enum Sealed<'a> {
-    /// A signing key.
-    Key(KeyId),
-    /// The value of a header of this name, in lower case.
-    Header(&'a str),
-}
-
-impl fmt::Display for Sealed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key(id) => write!(f, "signing key {id}"),
-            Self::Header(name) => write!(f, "header {name}"),
-        }
     }
 }
 
@@ -372,10 +353,10 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// The place of a secret, which nothing but itself has: names have no zero byte.
-fn place(endpoint: &EndpointKey, what: Sealed<'_>) -> Vec<u8> {
+fn place(endpoint: &EndpointKey, what: SecretName<'_>) -> Vec<u8> {
     let (kind, name) = match &what {
-        Sealed::Key(id) => ("key", &id.to_bytes()[..]),
-        Sealed::Header(name) => ("header", name.as_bytes()),
+        SecretName::Key(id) => ("key", &id.to_bytes()[..]),
+        SecretName::Header(name) => ("header", name.as_bytes()),
     };
     let parts = [endpoint.tenant.as_str(), endpoint.id.as_str(), kind];
     let mut place = Vec::new();

@@ -2,8 +2,10 @@
 
 mod answer;
 mod asked;
+mod inquiry;
 mod notices;
 mod reported;
+mod sealing;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -14,24 +16,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use postrider_core::event::Event;
-use postrider_core::id::{AttemptId, EndpointKey, EventId, TenantId};
+use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::registration::Endpoint;
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::Life;
 use postrider_core::sender::{
-    Change, Close, Config, EventReport, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut,
+    Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut,
     Restore, Sender, Transmit, Wake,
 };
 use postrider_core::time::UnixTime;
-use postrider_journal::history::{Answer, HistoryError, Query};
-use postrider_journal::{Durability, Log};
+use postrider_journal::seal::Vault;
+use postrider_journal::{Durability, Log, Records};
 
-use crate::error::{CommandError, Error, PublishError, PutError, SettledError};
+use crate::error::{CommandError, Error, PublishError, PutError};
 use crate::{Clock, Facts, mint};
 pub use answer::{Receipt, Registered};
-use asked::{Ask, Asked, Said};
+use asked::Asked;
 use notices::Audience;
 pub use notices::{Heard, Missed, NOTICES, Notices};
+use sealing::Opener;
 pub use waiters::Waiting;
 use waiters::{Due, Waiters};
 
@@ -78,6 +81,15 @@ pub enum Command {
     Cancel(TenantId, EventId),
 }
 
+/// What there is to know about a log beside its records, to make a machine of them.
+#[derive(Clone, Debug, Default)]
+pub struct Restoring {
+    /// What its secrets are sealed with.
+    pub vault: Option<Vault>,
+    /// Records that it is known to have lost, by the first and the last of them.
+    pub missing: Vec<(JournalSeq, JournalSeq)>,
+}
+
 /// A sending machine with its clock, its log, and everybody who waits for it.
 ///
 /// A runtime calls [`turn`](Self::turn) again and again; between turns, anybody may give commands. Every reply is
@@ -88,6 +100,8 @@ pub struct Desk {
     clock: Clock,
     log: Box<dyn Log>,
     durability: Durability,
+    /// What secrets are sealed with before the machine gets them.
+    vault: Option<Vault>,
     facts: Facts,
     waiters: Waiters,
     asked: Asked,
@@ -96,30 +110,35 @@ pub struct Desk {
 
 impl Desk {
     /// A desk for the store behind `log`: a new machine with a minted seed if it has no records, else the machine that
-    /// they tell of.
+    /// they tell of. Secrets stay as they are; see [`open_with`](Self::open_with).
     pub fn open(log: impl Log, config: Config) -> Result<Self, Error> {
+        Self::open_with(log, config, Restoring::default())
+    }
+
+    /// The same with a vault: the log gets secrets sealed, and what it has sealed is opened. What it has in another form
+    /// than the vault would give it now (unsealed, or sealed with an older key) is written again at once.
+    pub fn open_with(log: impl Log, config: Config, restoring: Restoring) -> Result<Self, Error> {
         let mut log: Box<dyn Log> = Box::new(log);
+        let Restoring { vault, missing } = restoring;
         let clock = Clock::start();
         let mut records = log.records().peekable();
-        let machine = if records.peek().is_none() {
+        let machine = if records.peek().is_none() && missing.is_empty() {
             Sender::new(config, mint::seed()?, clock.now())
         } else {
-            let mut restore = Restore::new(config);
-            for record in &mut records {
-                restore = restore.record(record?);
-            }
-            restore.finish(clock.now())?
+            let told =
+                missing.into_iter().fold(Restore::new(config), |restore, (first, last)| restore.missing(first, last));
+            restored(told, &mut records, vault.as_ref(), clock)?
         };
         drop(records);
-        Ok(Self::assemble(machine, log, clock))
+        Ok(Self::assemble(machine, log, clock, vault))
     }
 
     /// A desk for this very machine, whose records `log` has and whose time `clock` tells.
     pub fn for_machine(machine: Sender, log: impl Log, clock: Clock) -> Self {
-        Self::assemble(machine, Box::new(log), clock)
+        Self::assemble(machine, Box::new(log), clock, None)
     }
 
-    fn assemble(machine: Sender, mut log: Box<dyn Log>, clock: Clock) -> Self {
+    fn assemble(machine: Sender, mut log: Box<dyn Log>, clock: Clock, vault: Option<Vault>) -> Self {
         let facts = Facts::new();
         let told = facts.clone();
         log.attach(Arc::new(move |input| told.put(input)));
@@ -128,6 +147,7 @@ impl Desk {
             machine,
             clock,
             log,
+            vault,
             facts,
             waiters: Waiters::default(),
             asked: Asked::default(),
@@ -192,7 +212,10 @@ impl Desk {
             Command::Resume(endpoint) => machine.resume(now, &endpoint),
             Command::Disable(endpoint) => machine.disable(now, &endpoint),
             Command::Remove(endpoint) => machine.remove(now, &endpoint),
-            Command::AddKey(endpoint, secret) => machine.add_key(now, &endpoint, &secret),
+            Command::AddKey(endpoint, secret) => match sealing::seal_key(self.vault.as_ref(), &endpoint, secret) {
+                Ok(secret) => machine.add_key(now, &endpoint, &secret),
+                Err(_) => return reply(Err(CommandError::Entropy)),
+            },
             Command::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Command::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
             Command::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
@@ -202,57 +225,6 @@ impl Desk {
             Err(refused) => return reply(Err(CommandError::Refused(refused))),
         }
         self.answer_durable();
-    }
-
-    /// Waits until all deliveries of an event have ended, durably. Replies at once if they have, or if neither the machine
-    /// nor the log's history knows the event; the log may take a moment to say so.
-    ///
-    /// Whoever waits no longer says so with [`give_up`](Self::give_up), since an event may take days; `None` when the
-    /// reply has been called already.
-    pub fn settled(
-        &mut self,
-        tenant: &TenantId,
-        event: &EventId,
-        reply: Reply<Result<EventReport, SettledError>>,
-    ) -> Option<Waiting> {
-        let report = self.machine.report(tenant, event);
-        let known = report.is_some();
-        if let Some(report) = report.filter(|report| report.settled) {
-            reply(Ok(report));
-            return None;
-        }
-        if self.is_over() {
-            reply(Err(SettledError::Closed(event.clone())));
-            return None;
-        }
-        let waiting = self.waiters.settled(tenant, event, known, reply);
-        if !known {
-            self.ask_how_it_ended(tenant, event);
-            self.hear_history();
-        }
-        self.waiters.is_waiting(&waiting).then_some(waiting)
-    }
-
-    /// Says what has become of an event: from the machine while it knows it, else from the log's history. `None` when
-    /// neither does.
-    pub fn report(&mut self, tenant: &TenantId, event: &EventId, reply: Reply<Result<Option<EventReport>, Error>>) {
-        if let Some(report) = self.machine.report(tenant, event) {
-            return reply(Ok(Some(report)));
-        }
-        let query = Query::Event { tenant: tenant.clone(), event: event.clone() };
-        self.ask(query, Ask::Report(tenant.clone(), event.clone(), reply));
-        self.hear_history();
-    }
-
-    /// Asks the log what has ended. [`Question`](crate::questions::Question) is the typed form.
-    pub fn history(&mut self, query: Query, reply: Reply<Result<Answer, Error>>) {
-        self.ask(query, Ask::Query(reply));
-        self.hear_history();
-    }
-
-    /// Forgets somebody who waits for an event to settle; the reply is dropped without being called.
-    pub fn give_up(&mut self, waiting: Waiting) {
-        self.waiters.give_up(&waiting);
     }
 
     /// Begins to listen: every notice from now on, at most [`NOTICES`] that have not been read.
@@ -342,64 +314,6 @@ impl Desk {
         self.audience.tell(&notice);
     }
 
-    /// Answers those who wait for an event if it has ended.
-    fn look_again(&mut self, tenant: &TenantId, event: &EventId) {
-        match self.machine.report(tenant, event) {
-            Some(report) if report.settled => self.waiters.answer_settled(tenant, event, |_| Ok(report.clone())),
-            Some(_) => {}
-            None => self.ask_how_it_ended(tenant, event),
-        }
-    }
-
-    /// Asks the log for an event that somebody waits for and the machine does not know; once at a time.
-    fn ask_how_it_ended(&mut self, tenant: &TenantId, event: &EventId) {
-        if self.waiters.mark_asked(tenant, event, true) {
-            let (tenant, event) = (tenant.clone(), event.clone());
-            let query = Query::Event { tenant: tenant.clone(), event: event.clone() };
-            self.ask(query, Ask::Settled(tenant, event));
-        }
-    }
-
-    fn ask(&mut self, query: Query, ask: Ask) {
-        if self.is_over() {
-            return ended(ask);
-        }
-        let answered = self.asked.ask(ask, &self.facts);
-        self.log.history(query, answered);
-    }
-
-    fn hear_history(&mut self) {
-        while let Some((ask, said)) = self.asked.next() {
-            match ask {
-                Ask::Query(reply) => reply(said.map_err(Error::History)),
-                Ask::Report(tenant, event, reply) => {
-                    // It may have been published meanwhile.
-                    let report = self.machine.report(&tenant, &event).map(Ok);
-                    reply(report.or_else(|| found(said).transpose()).transpose().map_err(Error::History));
-                }
-                Ask::Settled(tenant, event) => self.said_how_it_ended(&tenant, &event, said),
-            }
-        }
-    }
-
-    fn said_how_it_ended(&mut self, tenant: &TenantId, event: &EventId, said: Said) {
-        self.waiters.mark_asked(tenant, event, false);
-        if let Some(report) = self.machine.report(tenant, event) {
-            if report.settled {
-                self.waiters.answer_settled(tenant, event, |_| Ok(report.clone()));
-            }
-            return;
-        }
-        let found = found(said);
-        self.waiters.answer_settled(tenant, event, |known| match &found {
-            Ok(Some(report)) if report.settled => Ok(report.clone()),
-            Ok(None) if !known => Err(SettledError::Unknown(event.clone())),
-            // What is not the machine's any more has ended, although that is not in the log's history.
-            Ok(_) => Err(SettledError::Forgotten(event.clone())),
-            Err(why) => Err(SettledError::Unreadable { event: event.clone(), why: why.clone() }),
-        });
-    }
-
     fn answer(&mut self) {
         self.answer_durable();
         if self.waiters.take_check(self.machine.durable()) {
@@ -416,7 +330,7 @@ impl Desk {
     /// Answers everybody that nothing more will come.
     fn fail(&mut self) {
         self.waiters.fail();
-        self.asked.give_up().for_each(ended);
+        self.asked.give_up().for_each(inquiry::ended);
         self.audience.end();
     }
 
@@ -432,18 +346,25 @@ impl Desk {
     }
 
     fn put_or_mint(&mut self, endpoint: Endpoint) -> Result<(Put, Option<Secret>), PutError> {
-        let now = self.clock.now();
-        let bare = match self.machine.put(now, endpoint) {
+        let bare = match self.put_sealed(endpoint)? {
             Ok(put) => return Ok((put, None)),
             Err(NotPut::NoSecret(bare)) => bare,
             Err(refused) => return Err(PutError::Refused(refused)),
         };
         let Ok(secret) = mint::secret() else { return Err(PutError::Entropy(bare)) };
-        match self.machine.put(now, bare.clone().signing_key(secret.clone())) {
+        match self.put_sealed(bare.clone().signing_key(secret.clone()))? {
             Ok(put) => Ok((put, Some(secret))),
             // What comes back is what was given: with the minted secret in it, nobody would ever be shown that.
             Err(NotPut::TooMany(_)) => Err(PutError::Refused(NotPut::TooMany(bare))),
             Err(refused) => Err(PutError::Refused(refused)),
+        }
+    }
+
+    /// Puts an endpoint whose secrets are sealed first.
+    fn put_sealed(&mut self, endpoint: Endpoint) -> Result<Result<Put, NotPut>, PutError> {
+        match sealing::seal_endpoint(self.vault.as_ref(), endpoint) {
+            Ok(sealed) => Ok(self.machine.put(self.clock.now(), sealed)),
+            Err(endpoint) => Err(PutError::Entropy(endpoint)),
         }
     }
 
@@ -472,23 +393,25 @@ impl fmt::Debug for Desk {
     }
 }
 
-/// The report in an answer to [`Query::Event`]; a log without history knows no event.
-fn found(said: Said) -> Result<Option<EventReport>, HistoryError> {
-    match said {
-        Ok(Answer::Event(found)) => Ok(found.map(|history| reported::report_of(&history))),
-        Ok(_) | Err(HistoryError::NotKept) => Ok(None),
-        Err(why) => Err(why),
+/// The machine that a log's records tell of, with their secrets opened.
+fn restored(
+    mut restore: Restore,
+    records: &mut dyn Iterator<Item = <Records<'_> as Iterator>::Item>,
+    vault: Option<&Vault>,
+    clock: Clock,
+) -> Result<Sender, Error> {
+    let mut opener = Opener::new(vault);
+    for record in records {
+        let (seq, record) = record?;
+        restore = restore.record((seq, opener.open(record)?));
     }
-}
-
-/// Answers a question that the log does not answer any more.
-fn ended(ask: Ask) {
-    match ask {
-        Ask::Query(reply) => reply(Err(Error::Stopped)),
-        Ask::Report(_, _, reply) => reply(Err(Error::Stopped)),
-        // Those who wait are answered on their own.
-        Ask::Settled(..) => {}
+    let stale = opener.finish()?;
+    let mut machine = restore.finish(clock.now())?;
+    for endpoint in &stale {
+        // One that cannot be written now, because too many are, is when the log is opened the next time.
+        let _ = machine.rewrite(clock.now(), endpoint);
     }
+    Ok(machine)
 }
 
 const _: () = {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use postrider_core::limits::Limits;
 use postrider_core::registration::State;
 use postrider_core::response::Reply as Answered;
-use postrider_core::sender::PersistBatch;
+use postrider_core::sender::{EventReport, PersistBatch};
 use postrider_core::sender::{LoadRequest, SnapshotPart, Watermark};
 use postrider_journal::{Done, MemoryLog, Records, Tell};
 
 use super::*;
+use crate::error::SettledError;
 use crate::facts::lock;
 
 /// Carries nothing and remembers everything.

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use postrider_core::limits::Limits;
 use postrider_core::sender::{LoadRequest, PersistBatch, SnapshotPart, Watermark};
+use postrider_journal::history::{Answer, HistoryError, Query};
 use postrider_journal::{Answered, Done, LogError, MemoryLog, Records};
 
 use super::tests::{Bench, acme, channel, paid, unwanted};
 use super::*;
+use crate::error::SettledError;
 use crate::facts::lock;
 use crate::questions::{self, Question as _};
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use postrider_core::secret::KeyId;
 use proptest::prelude::*;
 
 use super::*;
@@ -83,18 +84,18 @@ fn a_file_that_others_may_read_is_named() {
 #[test]
 fn a_sealed_secret_opens_in_its_own_place_only() {
     let vault = Vault::from_bytes(&KEY);
-    let sealed = vault.seal(&acme(), Sealed::Key(id(1)), b"canary").unwrap();
+    let sealed = vault.seal(&acme(), SecretName::Key(id(1)), b"canary").unwrap();
     assert_eq!(sealed.len(), 6 + SEAL);
     assert!(!sealed.windows(6).any(|window| window == b"canary"));
-    assert_eq!(vault.open(&acme(), Sealed::Key(id(1)), &sealed).unwrap().as_slice(), b"canary");
+    assert_eq!(vault.open(&acme(), SecretName::Key(id(1)), &sealed).unwrap().as_slice(), b"canary");
 
     let tenant = EndpointKey { tenant: postrider_core::id::TenantId::new("a").unwrap(), ..acme() };
     let header = std::str::from_utf8(&[1; 8]).unwrap();
     let elsewhere = [
-        (EndpointKey::new("acm").unwrap(), Sealed::Key(id(1))),
-        (tenant, Sealed::Key(id(1))),
-        (acme(), Sealed::Key(id(2))),
-        (acme(), Sealed::Header(header)),
+        (EndpointKey::new("acm").unwrap(), SecretName::Key(id(1))),
+        (tenant, SecretName::Key(id(1))),
+        (acme(), SecretName::Key(id(2))),
+        (acme(), SecretName::Header(header)),
     ];
     for (endpoint, what) in elsewhere {
         let error = vault.open(&endpoint, what, &sealed).unwrap_err();
@@ -105,27 +106,27 @@ fn a_sealed_secret_opens_in_its_own_place_only() {
 #[test]
 fn the_same_secret_is_never_sealed_alike() {
     let vault = Vault::from_bytes(&KEY);
-    let sealed = (0..100).map(|_| vault.seal(&acme(), Sealed::Header("authorization"), b"canary").unwrap());
+    let sealed = (0..100).map(|_| vault.seal(&acme(), SecretName::Header("authorization"), b"canary").unwrap());
     assert_eq!(sealed.collect::<BTreeSet<_>>().len(), 100);
 }
 
 #[test]
 fn a_vault_is_rotated() {
     let (old, new) = (Vault::from_bytes(&[1; 32]), Vault::from_bytes(&[2; 32]));
-    let before = old.seal(&acme(), Sealed::Key(id(1)), b"canary").unwrap();
+    let before = old.seal(&acme(), SecretName::Key(id(1)), b"canary").unwrap();
     let both = new.clone().or(old.clone());
-    assert_eq!(both.open(&acme(), Sealed::Key(id(1)), &before).unwrap().as_slice(), b"canary");
+    assert_eq!(both.open(&acme(), SecretName::Key(id(1)), &before).unwrap().as_slice(), b"canary");
     assert!(old.is_current(&before) && !both.is_current(&before));
-    let after = both.seal(&acme(), Sealed::Key(id(1)), b"canary").unwrap();
+    let after = both.seal(&acme(), SecretName::Key(id(1)), b"canary").unwrap();
     assert!(both.is_current(&after));
-    assert_eq!(new.open(&acme(), Sealed::Key(id(1)), &after).unwrap().as_slice(), b"canary");
+    assert_eq!(new.open(&acme(), SecretName::Key(id(1)), &after).unwrap().as_slice(), b"canary");
 
-    let error = new.open(&acme(), Sealed::Key(id(1)), &before).unwrap_err();
+    let error = new.open(&acme(), SecretName::Key(id(1)), &before).unwrap_err();
     let (was, given) = (ids(&old)[0], ids(&new)[0]);
     assert_eq!(
         error.to_string(),
         format!(
-            "signing key key_0101010101010101 of endpoint acme was sealed with the vault key {was}, and {given} \
+            "key_0101010101010101 of endpoint acme was sealed with the vault key {was}, and {given} \
              was given; give that key, as an older one if it has been replaced"
         )
     );
@@ -143,23 +144,23 @@ proptest! {
     #[test]
     fn whatever_is_sealed_comes_back(secret in prop::collection::vec(any::<u8>(), 0..200), name in "[a-z-]{1,20}") {
         let vault = Vault::from_bytes(&KEY);
-        let sealed = vault.seal(&acme(), Sealed::Header(&name), &secret).unwrap();
-        let opened = vault.open(&acme(), Sealed::Header(&name), &sealed).unwrap();
+        let sealed = vault.seal(&acme(), SecretName::Header(&name), &secret).unwrap();
+        let opened = vault.open(&acme(), SecretName::Header(&name), &sealed).unwrap();
         prop_assert_eq!(opened.as_slice(), &secret);
     }
 
     #[test]
     fn no_altered_byte_opens(secret in prop::collection::vec(any::<u8>(), 0..60), at: prop::sample::Index, bit in 0..8_u32) {
         let vault = Vault::from_bytes(&KEY);
-        let mut sealed = vault.seal(&acme(), Sealed::Key(id(1)), &secret).unwrap().to_vec();
+        let mut sealed = vault.seal(&acme(), SecretName::Key(id(1)), &secret).unwrap().to_vec();
         let at = at.index(sealed.len());
         sealed[at] ^= 1_u8 << bit;
-        prop_assert!(vault.open(&acme(), Sealed::Key(id(1)), &sealed).is_err());
+        prop_assert!(vault.open(&acme(), SecretName::Key(id(1)), &sealed).is_err());
     }
 
     #[test]
     fn arbitrary_bytes_never_open(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         let vault = Vault::from_bytes(&KEY);
-        prop_assert!(vault.open(&acme(), Sealed::Key(id(1)), &bytes).is_err());
+        prop_assert!(vault.open(&acme(), SecretName::Key(id(1)), &bytes).is_err());
     }
 }
