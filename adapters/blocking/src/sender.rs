@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,6 +53,12 @@ pub(crate) struct Handle {
 }
 
 impl Sender {
+    /// A sender that writes to a directory and goes on with what is in it, with the defaults of
+    /// [`builder`](Self::builder); see [`Builder::open`].
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder().open(directory)
+    }
+
     /// A sender whose events die with the process, with the defaults of [`builder`](Self::builder).
     pub fn volatile() -> Result<Self, Error> {
         Self::builder().volatile()
@@ -182,6 +189,17 @@ impl Sender {
     /// Sends nothing more for an event, and discards what waits.
     pub fn cancel(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.command(Command::Cancel(tenant.clone(), event.clone()))
+    }
+
+    /// Forgets what all events of a tenant have brought so far, payloads and answers: at once for whoever asks, and on disk
+    /// when the log is next compacted. What waits is discarded; endpoints stay.
+    pub fn purge(&self, tenant: &TenantId) -> Result<Change, CommandError> {
+        self.command(Command::Purge(tenant.clone()))
+    }
+
+    /// The same for one event, whether it has ended or not.
+    pub fn erase(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.command(Command::Erase(tenant.clone(), event.clone()))
     }
 
     /// One endpoint.

@@ -16,6 +16,7 @@ use postrider_journal::LogError;
 use postrider_journal::history::HistoryError;
 use postrider_journal::seal::{SealError, VaultError};
 
+use crate::directory::DirectoryError;
 use crate::mint::EntropyError;
 use crate::tls::RootsError;
 
@@ -214,6 +215,8 @@ pub enum Error {
     Log(LogError),
     /// Records make no machine.
     Restore(RestoreError),
+    /// A directory cannot be opened.
+    Directory(DirectoryError),
     /// A question about history has no answer.
     History(HistoryError),
     /// There is no vault key where it was said to be.
@@ -251,6 +254,7 @@ impl Error {
             Self::Entropy(error) => error,
             Self::Log(error) => error,
             Self::Restore(error) => error,
+            Self::Directory(error) => error,
             Self::History(error) => error,
             Self::Vault(error) => error,
             Self::Seal(error) => error,
@@ -315,6 +319,7 @@ from! {
     Entropy(EntropyError),
     Log(LogError),
     Restore(RestoreError),
+    Directory(DirectoryError),
     History(HistoryError),
     Vault(VaultError),
     Seal(SealError),

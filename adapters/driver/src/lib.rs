@@ -12,6 +12,7 @@
 
 mod clock;
 mod desk;
+mod directory;
 mod error;
 mod facts;
 mod flight;
@@ -26,6 +27,7 @@ mod transport;
 
 pub use clock::Clock;
 pub use desk::{Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, Waiting};
+pub use directory::{Directory, DirectoryError};
 pub use error::{CommandError, Error, PublishError, PutError, SettledError};
 pub use facts::{Facts, Waker};
 pub use flight::{FLIGHT_BYTES, Flight, read_trace};

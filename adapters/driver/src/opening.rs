@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postrider_journal::store::Corrupt;
+
 /// Something that whoever opens a directory should hear of. Nothing is printed: an application decides where it goes.
 ///
 /// `Display` is a whole sentence for people, without a final full stop.
@@ -25,6 +27,13 @@ pub enum Opening {
     Unsealed {
         /// The directory.
         directory: PathBuf,
+    },
+    /// The directory was damaged, and was opened with everything in it that is intact.
+    Salvaged {
+        /// The directory.
+        directory: PathBuf,
+        /// What is lost: each place, with the events that could be named.
+        lost: Vec<Corrupt>,
     },
     /// Others than its owner may read the file of a vault's key.
     VaultExposed {
@@ -49,6 +58,10 @@ impl fmt::Display for Opening {
                 "the secrets of endpoints stand unsealed in {}; give a vault key to seal them",
                 directory.display()
             ),
+            Self::Salvaged { directory, lost } => {
+                write!(f, "{} was damaged, and is used without what is lost", directory.display())?;
+                lost.iter().try_for_each(|place| write!(f, "; {place}"))
+            }
             Self::VaultExposed { file } => {
                 write!(f, "others than its owner may read the vault key in {}; set its mode to 600", file.display())
             }

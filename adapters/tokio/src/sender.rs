@@ -1,6 +1,7 @@
 //! The handle that applications hold.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,12 @@ impl End {
 impl Sender {
     pub(crate) fn new(commands: mpsc::Sender<Command<Desk>>, ended: watch::Receiver<End>, runtime: Handle) -> Self {
         Self { commands, ended, runtime }
+    }
+
+    /// A sender with the default settings that writes to a directory and goes on with what is in it; see
+    /// [`Builder::open`].
+    pub async fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
+        Builder::new().open(directory).await
     }
 
     /// A sender with the default settings whose events die with the process.
@@ -171,6 +178,17 @@ impl Sender {
         self.wish(Wish::Cancel(tenant.clone(), event.clone())).await
     }
 
+    /// Forgets what all events of a tenant have brought so far, payloads and answers: at once for whoever asks, and on disk
+    /// when the log is next compacted. What waits is discarded; endpoints stay.
+    pub async fn purge(&self, tenant: &TenantId) -> Result<Change, CommandError> {
+        self.wish(Wish::Purge(tenant.clone())).await
+    }
+
+    /// The same for one event, whether it has ended or not.
+    pub async fn erase(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.wish(Wish::Erase(tenant.clone(), event.clone())).await
+    }
+
     /// One endpoint.
     pub async fn endpoint(&self, key: &EndpointKey) -> Result<Option<EndpointView>, Error> {
         let key = key.clone();
@@ -250,7 +268,8 @@ impl Sender {
 
     /// Closes the sender: nothing more is accepted and no attempt is begun; attempts in flight have `within` to end and
     /// are then aborted. What is pending stays in the log. Returns when everything is in the log and the sender's sockets
-    /// and its log are let go of, and at the latest 10 s after `within`. Closing again waits for the same end.
+    /// and its log are let go of, so that a directory can be opened again at once; and at the latest 10 s after `within`.
+    /// Closing again waits for the same end.
     ///
     /// Fails with [`Error::Stopped`] if the log had failed for good, and with [`Error::Io`] (timed out) if it took nothing
     /// for those 10 s.

@@ -10,6 +10,8 @@ mod sealing;
 mod tests;
 #[cfg(test)]
 mod tests_asking;
+#[cfg(test)]
+mod tests_sealing;
 mod waiters;
 
 use std::fmt;
@@ -21,8 +23,8 @@ use postrider_core::registration::Endpoint;
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::Life;
 use postrider_core::sender::{
-    Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut,
-    Restore, Sender, Transmit, Wake,
+    Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut, Restore, Sender,
+    Transmit, Wake,
 };
 use postrider_core::time::UnixTime;
 use postrider_journal::seal::Vault;
@@ -79,6 +81,10 @@ pub enum Command {
     RevokeKey(EndpointKey, KeyId),
     /// Send nothing more for an event.
     Cancel(TenantId, EventId),
+    /// Forget what a tenant's events have brought.
+    Purge(TenantId),
+    /// Forget what an event has brought.
+    Erase(TenantId, EventId),
 }
 
 /// What there is to know about a log beside its records, to make a machine of them.
@@ -219,6 +225,8 @@ impl Desk {
             Command::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Command::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
             Command::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
+            Command::Purge(tenant) => machine.purge(now, &tenant),
+            Command::Erase(tenant, event) => machine.erase(now, &tenant, &event),
         };
         match change {
             Ok(change) => self.waiters.command(change, reply),

@@ -17,7 +17,7 @@ use crate::facts::lock;
 /// Carries nothing and remembers everything.
 #[derive(Default)]
 pub(super) struct Carrier {
-    carried: Vec<Transmit>,
+    pub(super) carried: Vec<Transmit>,
     aborted: Vec<AttemptId>,
 }
 
