@@ -15,7 +15,7 @@ use postrider_driver::{Error, Heard, PublishError, Receipt, Registered};
 use tokio::runtime::Runtime;
 
 use crate::exit::Refusal;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// Which driver carries the attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -59,8 +59,8 @@ pub(crate) trait Driver: Sync {
     fn stats(&self) -> Option<Stats>;
     /// Begins to listen to notices.
     fn notices(&self) -> Result<Box<dyn Listen + '_>, Error>;
-    /// Stops: what is in flight may end within `patience`.
-    fn close(&self, patience: Duration);
+    /// Stops: what is in flight may end within `patience`. Fails if not everything could be written down.
+    fn close(&self, patience: Duration) -> Result<(), Error>;
 }
 
 /// Somebody who listens to a sender's notices.
@@ -79,24 +79,43 @@ pub(crate) struct Settings {
     pub(crate) credit: Option<u32>,
 }
 
+/// A builder with all settings; both drivers have the same ones.
+macro_rules! configured {
+    ($builder:expr, $settings:expr, $journal:expr) => {{
+        let builder = $builder.policy($settings.policy).limits($settings.limits);
+        let builder = $settings.credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
+        match $journal {
+            None => builder,
+            Some(journal) => {
+                let builder = builder.takeover(journal.takeover).salvage(journal.salvage).on_opening(journal.teller());
+                journal.vault.iter().fold(builder, |builder, vault| builder.vault(vault.clone()))
+            }
+        }
+    }};
+}
+
 /// Opens a sender that keeps everything where `store` says.
 pub(crate) fn open(kind: Kind, settings: Settings, store: &Store) -> Result<Box<dyn Driver>, Refusal> {
-    let Settings { policy, limits, credit } = settings;
+    let journal = store.settings()?;
     match kind {
         Kind::Tokio => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Refusal::new)?;
-            let builder = postrider::tokio::Sender::builder().policy(policy).limits(limits);
-            let builder = credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
-            let sender = {
-                let _inside = runtime.enter();
-                builder.volatile().map_err(Refusal::new)?
-            };
-            Ok(Box::new(Tokio { sender, runtime }))
+            let builder = configured!(postrider::tokio::Sender::builder(), settings, &journal);
+            let sender = runtime.block_on(async {
+                match &journal {
+                    None => builder.volatile(),
+                    Some(journal) => builder.open(&journal.directory).await,
+                }
+            });
+            Ok(Box::new(Tokio { sender: sender.map_err(store::refusal)?, runtime }))
         }
         Kind::Blocking => {
-            let builder = postrider::blocking::Sender::builder().policy(policy).limits(limits);
-            let builder = credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
-            Ok(Box::new(Blocking(builder.volatile().map_err(Refusal::new)?)))
+            let builder = configured!(postrider::blocking::Sender::builder(), settings, &journal);
+            let sender = match &journal {
+                None => builder.volatile(),
+                Some(journal) => builder.open(&journal.directory),
+            };
+            Ok(Box::new(Blocking(sender.map_err(store::refusal)?)))
         }
     }
 }
@@ -168,8 +187,8 @@ impl Driver for Tokio {
         Ok(Box::new(Streamed { notices, runtime: &self.runtime }))
     }
 
-    fn close(&self, patience: Duration) {
-        _ = self.runtime.block_on(self.sender.close(patience));
+    fn close(&self, patience: Duration) -> Result<(), Error> {
+        self.runtime.block_on(self.sender.close(patience))
     }
 }
 
@@ -246,9 +265,8 @@ impl Driver for Blocking {
         Ok(Box::new(self.0.notices()?))
     }
 
-    fn close(&self, patience: Duration) {
-        // Nothing is kept in any case, so there is nothing to say when it took longer.
-        _ = self.0.close(patience);
+    fn close(&self, patience: Duration) -> Result<(), Error> {
+        self.0.close(patience)
     }
 }
 

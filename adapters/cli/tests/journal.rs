@@ -81,7 +81,10 @@ fn what_was_accepted_is_not_accepted_again() {
         let grown = format!("{first}{other}{}", events(5..6));
         let ran = place.deliver(&["--driver", driver, "--json"], &grown);
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert_eq!(ran.err, "error: stdin:8: o3: another event with other content was accepted under the same id or key\n");
+        assert_eq!(
+            ran.err,
+            "error: stdin:8: o3: another event with other content was accepted under the same id or key\n"
+        );
         for expected in ["\"events\":1", "\"repeats\":7", "\"delivered\":1", "\"bad_lines\":1"] {
             assert!(ran.out.contains(expected), "{expected}: {ran:?}");
         }
@@ -98,7 +101,10 @@ fn a_receipt_is_printed_when_it_holds() {
     assert!(lines[0].starts_with("accepted o0, on disk at ") && lines[0].ends_with(", 1 endpoint"), "{ran:?}");
     let ran = place.deliver(&["--receipts", "--json"], &events(0..1));
     let receipt: Value = serde_json::from_str(ran.out.lines().next().unwrap()).unwrap();
-    assert_eq!((&receipt["accepted"], &receipt["new"], &receipt["kept"]), (&"o0".into(), &false.into(), &"on disk".into()));
+    assert_eq!(
+        (&receipt["accepted"], &receipt["new"], &receipt["kept"]),
+        (&"o0".into(), &false.into(), &"on disk".into())
+    );
 }
 
 #[test]
@@ -132,7 +138,10 @@ fn what_an_earlier_run_owed_is_delivered_though_the_input_has_it_not() {
         let listener = Listener::start(&["--secret", SECRET, "--once", "4"]);
         place.files.put("endpoints.toml", &endpoint("a", &listener.url, &retried));
         let summary = place.summary(&["--driver", driver], &events(7..8));
-        assert_eq!((&summary["events"], &summary["left_over"], &summary["delivered"]), (&1.into(), &3.into(), &4.into()));
+        assert_eq!(
+            (&summary["events"], &summary["left_over"], &summary["delivered"]),
+            (&1.into(), &3.into(), &4.into())
+        );
         assert_eq!(listener.finish().out.lines().count(), 4);
     }
 }
@@ -283,7 +292,8 @@ fn no_answer_has_a_secret_in_it() {
     let place = Place::new(&table);
     let sealing = place.files.put("journal.key", &"5a".repeat(32));
     for (journal, options) in [("plain", &[][..]), ("sealed", &["--journal-key", &sealing])] {
-        let place = Place { files: Files::new(), endpoints: place.endpoints.clone(), journal: place.files.path(journal) };
+        let place =
+            Place { files: Files::new(), endpoints: place.endpoints.clone(), journal: place.files.path(journal) };
         let event = format!("{{\"type\":\"order.paid\",\"id\":\"o1\",\"data\":\"{PAYLOAD}\"}}\n");
         let canaries = Canaries::new()
             .with("the key", KEY.trim_start_matches("whsec_"))

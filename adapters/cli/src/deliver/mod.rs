@@ -78,8 +78,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     run.publish_all(lines)?;
     let mut summary = run.finish();
     summary.finish(|key| driver.tally(key), driver.stats());
-    driver.close(Duration::from_secs(5));
+    let closed = driver.close(Duration::from_secs(5));
     summary.print(args.json)?;
+    if let (true, Err(why)) = (args.store.is_durable(), &closed) {
+        complain!("error: the journal does not have everything: {why}");
+        return Ok(Exit::Failed);
+    }
     Ok(if summary.is_clean() { Exit::Done } else { Exit::Failed })
 }
 

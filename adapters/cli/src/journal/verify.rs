@@ -1,45 +1,43 @@
 //! `postrider journal verify`: every byte.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use postrider_core::id::JournalSeq;
-use postrider_core::journal::Record;
+use postrider_journal::store::Corrupt;
+use postrider_journal::{StdDisk, Store};
 use serde_json::{Value, json};
 
 use super::Dir;
-use super::read::{self, Journal, Much};
+use super::files::Files;
 use super::walk::{self, Damage};
 use super::words::{self, counted};
 use crate::exit::{Exit, Refusal, complain};
+use crate::store;
 
-/// The ids of events by their places, as far as something else than their own record tells them.
-#[derive(Default)]
-struct Known(BTreeMap<JournalSeq, String>);
+/// What a journal was found to be.
+struct Verified {
+    files: Files,
+    records: u64,
+    /// Bytes of a write that was not finished.
+    torn: u64,
+    /// What is wrong with the log, as an opening would see it.
+    log: Vec<Corrupt>,
+    /// What is wrong with snapshots.
+    snapshots: Vec<Damage>,
+}
 
 /// Runs it.
 pub(super) fn run(args: &Dir) -> Result<Exit, Refusal> {
-    let journal = read::read(&args.path, Much::All, |known: &mut Known, _, _, record| match record {
-        Record::Event(event) => {
-            known.0.insert(event.mark.event, event.accepted.id.to_string());
-        }
-        Record::Remembered(event) => {
-            known.0.insert(event.event, event.id.to_string());
-        }
-        _ => {}
-    })?;
-    let mut damage = journal.walked.damage.clone();
-    damage.extend(snapshots(&journal)?);
-    let sound = damage.is_empty();
+    let verified = verify(args)?;
+    let sound = verified.log.is_empty() && verified.snapshots.is_empty();
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", to_json(&journal, &damage))?;
+        writeln!(out, "{}", verified.to_json(sound))?;
     } else if sound {
-        let (records, bytes) = (journal.walked.records, words::bytes(journal.files.bytes()));
-        let segments = counted(journal.files.segments.len() as u64, "segment", "segments");
-        let snapshots = counted(journal.files.snapshots.len() as u64, "snapshot", "snapshots");
+        let (records, bytes) = (verified.records, words::bytes(verified.files.bytes()));
+        let segments = counted(verified.files.segments.len() as u64, "segment", "segments");
+        let snapshots = counted(verified.files.snapshots.len() as u64, "snapshot", "snapshots");
         writeln!(out, "sound: {records} records in {segments}, {snapshots}; {bytes}")?;
-        if journal.walked.torn > 0 {
+        if verified.torn > 0 {
             writeln!(
                 out,
                 "a write at the end was not finished, and nothing of it was acknowledged: it will be cut off"
@@ -47,19 +45,46 @@ pub(super) fn run(args: &Dir) -> Result<Exit, Refusal> {
         }
     }
     out.flush()?;
-    for damage in &damage {
-        let lost = lost(damage, &journal.own);
-        let lost = if lost.is_empty() { String::new() } else { format!(", with the events {}", lost.join(", ")) };
-        complain!("damaged: {damage}{lost}");
+    for place in &verified.log {
+        complain!("damaged: {place}");
+        for event in &place.ids {
+            complain!("damaged: with it event {} of {}, record {}", event.event, event.tenant, event.seq);
+        }
+    }
+    for damage in &verified.snapshots {
+        complain!("damaged: {damage}");
     }
     Ok(if sound { Exit::Done } else { Exit::Failed })
 }
 
-/// What is wrong with snapshots. Reading stops at the newest good one; here all are read.
-fn snapshots<T>(journal: &Journal<T>) -> io::Result<Vec<Damage>> {
+/// Reads so often, if files go while they are read.
+const READS: usize = 10;
+
+fn verify(args: &Dir) -> Result<Verified, Refusal> {
+    let mut tries = 0;
+    loop {
+        let files = Files::look(&args.path)?;
+        let disk = StdDisk::existing(&args.path);
+        let disk = disk.map_err(|why| Refusal::new(format!("{}: {why}", args.path.display())))?;
+        let look = Store::verify(disk).map_err(|why| store::unopened(&args.path, &why, None))?;
+        let snapshots = snapshots(&files)?;
+        // Damage where another process was removing files may be none.
+        let again = tries < READS && Files::look(&args.path)?.differs(&files);
+        if again && !(look.damage().is_empty() && snapshots.is_empty()) {
+            tries += 1;
+            continue;
+        }
+        let found = look.found();
+        let (records, torn, log) = (found.records, found.torn, look.damage().to_vec());
+        return Ok(Verified { files, records, torn, log, snapshots });
+    }
+}
+
+/// What is wrong with snapshots.
+fn snapshots(files: &Files) -> io::Result<Vec<Damage>> {
     let mut damage = Vec::new();
-    for snapshot in &journal.files.snapshots {
-        match walk::snapshot(&journal.files, snapshot, |_| {}) {
+    for snapshot in &files.snapshots {
+        match walk::snapshot(files, snapshot, |_| {}) {
             Ok(read) => damage.extend(read.err()),
             // The other process had a newer one.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
@@ -69,32 +94,32 @@ fn snapshots<T>(journal: &Journal<T>) -> io::Result<Vec<Damage>> {
     Ok(damage)
 }
 
-/// The ids of events that were accepted where records are lost, at most so many.
-fn lost(damage: &Damage, known: &Known) -> Vec<String> {
-    const NAMED: usize = 100;
-    let Some((first, last)) = damage.lost else { return Vec::new() };
-    known.0.range(first..=last).map(|(_, id)| id.clone()).take(NAMED).collect()
-}
-
-fn to_json(journal: &Journal<Known>, damage: &[Damage]) -> Value {
-    let damage = damage.iter().map(|damage| {
+impl Verified {
+    fn to_json(&self, sound: bool) -> Value {
+        let log = self.log.iter().map(|place| {
+            let events = place.ids.iter().map(|event| {
+                json!({ "seq": event.seq.get(), "tenant": event.tenant.as_str(), "event": event.event.as_str() })
+            });
+            json!({
+                "segment": place.segment,
+                "offset": place.offset,
+                "what": place.damage.to_string(),
+                "records": place.records.map(|(first, last)| [first.get(), last.get()]),
+                "events": events.collect::<Vec<_>>(),
+            })
+        });
+        let snapshots = self
+            .snapshots
+            .iter()
+            .map(|damage| json!({ "snapshot": damage.file, "offset": damage.offset, "what": damage.what }));
         json!({
-            "file": damage.file,
-            "offset": damage.offset,
-            "what": damage.what,
-            "records": damage.lost.map(|(first, last)| [first.get(), last.get()]),
-            "events": lost(damage, &journal.own),
+            "sound": sound,
+            "records": self.records,
+            "segments": self.files.segments.len(),
+            "snapshots": self.files.snapshots.len(),
+            "bytes": self.files.bytes(),
+            "torn_bytes": self.torn,
+            "damage": log.chain(snapshots).collect::<Vec<_>>(),
         })
-    });
-    let damage: Vec<_> = damage.collect();
-    json!({
-        "sound": damage.is_empty(),
-        "records": journal.walked.records,
-        "batches": journal.walked.batches,
-        "segments": journal.files.segments.len(),
-        "snapshots": journal.files.snapshots.len(),
-        "bytes": journal.files.bytes(),
-        "torn_bytes": journal.walked.torn,
-        "damage": damage,
-    })
+    }
 }
