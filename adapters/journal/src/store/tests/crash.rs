@@ -46,8 +46,12 @@ fn script(disk: &Fake, options: &Options, ledger: &mut Ledger) -> Result<(), Sto
     store.close()
 }
 
-/// A snapshot as a machine makes it of what the store holds.
 fn snapshot(store: &mut Store<Fake>, number: u64) {
+    snapshot_of(store, number, 300);
+}
+
+/// A snapshot as a machine makes it of what the store holds, all payloads `len` bytes long.
+pub(super) fn snapshot_of(store: &mut Store<Fake>, number: u64, len: u32) {
     let since = store.durable();
     let begin = Record::SnapshotBegin(journal::SnapshotBegin {
         since,
@@ -63,7 +67,7 @@ fn snapshot(store: &mut Store<Fake>, number: u64) {
             passed_all: true,
             cancelled: false,
             accepted: *rest,
-            payload_len: 300,
+            payload_len: len,
             done: Vec::new(),
         }))
     });
