@@ -53,7 +53,7 @@ impl Store {
             None => Vault::from_file(key),
         });
         let vault = vault.transpose().map_err(|why| Refusal::new(format!("--journal-key: {why}")))?;
-        let new = Files::look(&directory).is_err();
+        let new = !Files::are_in(&directory);
         let takeover = Duration::from_secs(self.takeover);
         Ok(Some(Settings { directory, takeover, vault, salvage: self.salvage, new }))
     }
@@ -61,6 +61,10 @@ impl Store {
     /// The events that the journal has and that have not ended; `None` without a journal.
     pub(crate) fn pending(&self) -> Result<Option<Vec<(TenantId, EventId)>>, Refusal> {
         let Some(directory) = &self.journal else { return Ok(None) };
+        if !Files::are_in(directory) {
+            // It is new, and nothing has been written yet.
+            return Ok(Some(Vec::new()));
+        }
         let journal = read::read(directory, Much::State, |_: &mut (), _, _, _| {})?;
         Ok(Some(journal.state.events.into_values().map(|event| (event.tenant, event.id)).collect()))
     }

@@ -25,6 +25,8 @@ pub(crate) struct Summary {
     /// How deliveries ended.
     pub(crate) tally: Tally,
     endpoints: BTreeMap<EndpointKey, (Tally, Duration)>,
+    /// What had been counted when the run began: of each endpoint, and in all.
+    before: (BTreeMap<EndpointKey, Tally>, Tally),
     started: Instant,
     elapsed: Duration,
 }
@@ -40,6 +42,7 @@ impl Summary {
             abandoned: 0,
             durable: false,
             tally: Tally::default(),
+            before: Default::default(),
             endpoints: endpoints.into_iter().map(|key| (key, (Tally::default(), Duration::ZERO))).collect(),
             started: Instant::now(),
             elapsed: Duration::ZERO,
@@ -65,16 +68,23 @@ impl Summary {
         }
     }
 
+    /// Begins the counting of a run that goes on with what a journal has; arguments as for [`finish`](Self::finish).
+    pub(crate) fn begin(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>, stats: Option<Stats>) {
+        self.durable = true;
+        let known = self.endpoints.keys().filter_map(|key| Some((key.clone(), of(key)?)));
+        self.before = (known.collect(), stats.map(tally_of).unwrap_or_default());
+    }
+
     /// Ends the counting; `of` knows how the deliveries to each endpoint ended, `stats` how all did.
     pub(crate) fn finish(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>, stats: Option<Stats>) {
         self.elapsed = self.started.elapsed();
         if let (true, Some(stats)) = (self.durable, stats) {
             // Some may have ended before anybody looked.
-            self.tally = stats.tally;
-            self.tally.attempts = stats.attempts;
+            self.tally = since(&tally_of(stats), &self.before.1);
         }
         for (key, (tally, _)) in &mut self.endpoints {
-            *tally = of(key).unwrap_or_default();
+            let before = self.before.0.get(key).copied().unwrap_or_default();
+            *tally = since(&of(key).unwrap_or_default(), &before);
         }
     }
 
@@ -138,6 +148,26 @@ impl Summary {
         object["endpoints"] = Value::Object(endpoints.collect());
         object
     }
+}
+
+/// All counts of a sender.
+fn tally_of(stats: Stats) -> Tally {
+    let mut tally = stats.tally;
+    tally.attempts = stats.attempts;
+    tally
+}
+
+/// What has been counted since.
+fn since(now: &Tally, before: &Tally) -> Tally {
+    let mut tally = *now;
+    tally.delivered -= before.delivered.min(now.delivered);
+    tally.exhausted -= before.exhausted.min(now.exhausted);
+    tally.refused -= before.refused.min(now.refused);
+    tally.discarded -= before.discarded.min(now.discarded);
+    tally.expired -= before.expired.min(now.expired);
+    tally.lost -= before.lost.min(now.lost);
+    tally.attempts -= before.attempts.min(now.attempts);
+    tally
 }
 
 fn counts(events: u64, tally: &Tally, elapsed: Duration) -> Value {

@@ -65,7 +65,8 @@ impl<'a> Run<'a> {
 
     /// Takes over what an earlier run has left.
     pub(super) fn go_on(&mut self, pending: Vec<(TenantId, EventId)>) {
-        self.notes.summary.durable = true;
+        let driver = self.driver;
+        self.notes.summary.begin(|key| driver.tally(key), driver.stats());
         for (tenant, event) in pending {
             self.tracker.add(tenant, event, Origin::Before);
         }

@@ -74,6 +74,12 @@ impl Files {
         Err(failed(&"files come and go too fast to be looked at; try again"))
     }
 
+    /// Whether there is a journal in a directory, or anything left of one.
+    pub(crate) fn are_in(path: &Path) -> bool {
+        let is_part = |name: &String| [".seg", ".snap"].iter().any(|ending| numbered(name, ending).is_some());
+        names(path).is_ok_and(|names| names.keys().any(is_part))
+    }
+
     fn of(path: &Path, names: &BTreeMap<String, u64>) -> io::Result<Self> {
         let mut files =
             Self { path: path.to_owned(), segments: Vec::new(), snapshots: Vec::new(), others: 0, other_bytes: 0 };

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use postrider_core::id::JournalSeq;
 use postrider_journal::store::Corrupt;
 use postrider_journal::{StdDisk, Store};
 use serde_json::{Value, json};
@@ -21,14 +22,14 @@ struct Verified {
     torn: u64,
     /// What is wrong with the log, as an opening would see it.
     log: Vec<Corrupt>,
-    /// What is wrong with snapshots.
-    snapshots: Vec<Damage>,
+    /// What is wrong with other files.
+    others: Vec<Damage>,
 }
 
 /// Runs it.
 pub(super) fn run(args: &Dir) -> Result<Exit, Refusal> {
     let verified = verify(args)?;
-    let sound = verified.log.is_empty() && verified.snapshots.is_empty();
+    let sound = verified.log.is_empty() && verified.others.is_empty();
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", verified.to_json(sound))?;
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Dir) -> Result<Exit, Refusal> {
             complain!("damaged: with it event {} of {}, record {}", event.event, event.tenant, event.seq);
         }
     }
-    for damage in &verified.snapshots {
+    for damage in &verified.others {
         complain!("damaged: {damage}");
     }
     Ok(if sound { Exit::Done } else { Exit::Failed })
@@ -66,17 +67,27 @@ fn verify(args: &Dir) -> Result<Verified, Refusal> {
         let files = Files::look(&args.path)?;
         let disk = StdDisk::existing(&args.path);
         let disk = disk.map_err(|why| Refusal::new(format!("{}: {why}", args.path.display())))?;
-        let look = Store::verify(disk).map_err(|why| store::unopened(&args.path, &why, None))?;
-        let snapshots = snapshots(&files)?;
+        let look = Store::look(disk).map_err(|why| store::unopened(&args.path, &why, None))?;
+        let failed = |why: io::Error| Refusal::new(format!("{}: {why}", args.path.display()));
+        let walked = match walk::log(&files, JournalSeq::ZERO, |_| {}) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound && tries < READS => {
+                tries += 1;
+                continue;
+            }
+            walked => walked.map_err(failed)?,
+        };
+        let mut others = snapshots(&files).map_err(failed)?;
+        // Of a segment that an opening would not use any more, too, every byte is read.
+        let named: Vec<_> = look.damage().iter().map(|place| format!("{:010}.seg", place.segment)).collect();
+        others.extend(walked.damage.iter().filter(|damage| !named.contains(&damage.file)).cloned());
         // Damage where another process was removing files may be none.
         let again = tries < READS && Files::look(&args.path)?.differs(&files);
-        if again && !(look.damage().is_empty() && snapshots.is_empty()) {
+        if again && !(look.damage().is_empty() && others.is_empty()) {
             tries += 1;
             continue;
         }
-        let found = look.found();
-        let (records, torn, log) = (found.records, found.torn, look.damage().to_vec());
-        return Ok(Verified { files, records, torn, log, snapshots });
+        let (records, torn, log) = (walked.records, look.found().torn, look.damage().to_vec());
+        return Ok(Verified { files, records, torn, log, others });
     }
 }
 
@@ -108,10 +119,10 @@ impl Verified {
                 "events": events.collect::<Vec<_>>(),
             })
         });
-        let snapshots = self
-            .snapshots
-            .iter()
-            .map(|damage| json!({ "snapshot": damage.file, "offset": damage.offset, "what": damage.what }));
+        let others = self.others.iter().map(|damage| {
+            let records = damage.lost.map(|(first, last)| [first.get(), last.get()]);
+            json!({ "file": damage.file, "offset": damage.offset, "what": damage.what, "records": records })
+        });
         json!({
             "sound": sound,
             "records": self.records,
@@ -119,7 +130,7 @@ impl Verified {
             "snapshots": self.files.snapshots.len(),
             "bytes": self.files.bytes(),
             "torn_bytes": self.torn,
-            "damage": log.chain(snapshots).collect::<Vec<_>>(),
+            "damage": log.chain(others).collect::<Vec<_>>(),
         })
     }
 }
