@@ -196,8 +196,10 @@ fn moment(chance: &Chance, book: &Book, left: u32) -> Moment {
     if chance.below(TIMED) == 0 {
         return Moment::After(TIMED_WITHIN.mul_f64(chance.below(1000) as f64 / 1000.0));
     }
-    let share = (book.events() - book.arrived()) / u64::from(left);
-    Moment::Requests(chance.below(2 * share + 1))
+    // The last ones must find something left to do.
+    let remaining = book.events() - book.arrived();
+    let share = remaining / u64::from(left + 1);
+    Moment::Requests(chance.below(2 * share + 1).min(remaining * 3 / 4))
 }
 
 impl Moment {
