@@ -120,14 +120,6 @@ impl Files {
         segments.chain(snapshots).next()
     }
 
-    /// Whether files that were there have gone, or others are there in their places.
-    pub(crate) fn differs(&self, before: &Self) -> bool {
-        let snapshots = before.snapshots.iter().all(|old| self.snapshots.iter().any(|new| new.name == old.name));
-        let mut segments = before.segments.iter().zip(&self.segments);
-        let segments = segments.all(|(old, new)| (&old.name, &old.head) == (&new.name, &new.head));
-        !snapshots || !segments || before.segments.len() > self.segments.len()
-    }
-
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
         let segments: u64 = self.segments.iter().map(|segment| segment.bytes).sum();

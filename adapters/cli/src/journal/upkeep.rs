@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postrider_core::id::JournalSeq;
-use postrider_core::journal::FORMAT;
 use postrider_journal::history::Retention;
-use postrider_journal::store::{Options, Tidied};
-use postrider_journal::{StdDisk, Store};
+use postrider_journal::store::{OpenError, Options, Tidied};
+use postrider_journal::{StdDisk, Store, care};
 use serde_json::json;
 
 use super::files::Files;
-use super::walk;
 use super::words;
 use crate::exit::{Exit, Refusal, complain};
 use crate::store;
@@ -69,19 +66,24 @@ pub(super) fn compact(args: &Args) -> Result<Exit, Refusal> {
     Ok(Exit::Done)
 }
 
-/// Runs `upgrade`. There is one format so far, so nothing is rewritten; what is of a later one is refused by name.
+/// Runs `upgrade`.
 pub(super) fn upgrade(args: &Args) -> Result<Exit, Refusal> {
-    let _lock = lock(&args.path, Duration::from_secs(args.takeover))?;
-    // Says what is wrong, if anything is: a journal that is damaged is not upgraded.
-    drop(open(&args.path)?);
-    let files = Files::look(&args.path)?;
-    let formats = files.segments.iter().filter_map(|segment| segment.head.as_ref().ok()).map(|head| head.format);
-    let oldest = formats.min().unwrap_or(FORMAT);
+    let takeover = Duration::from_secs(args.takeover);
+    let mut told = false;
+    let upgraded = care::upgrade(&args.path, takeover, &mut |_| {
+        if !std::mem::replace(&mut told, true) {
+            waiting(&args.path, takeover);
+        }
+    });
+    let upgraded = upgraded.map_err(|why| store::unopened(&args.path, &why, None))?;
+    let (from, to) = (upgraded.from, upgraded.to);
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", json!({ "oldest": oldest, "format": FORMAT, "rewritten": 0 }))?;
+        writeln!(out, "{}", json!({ "from": from, "to": to }))?;
+    } else if from == to {
+        writeln!(out, "format {to} is the newest that this release knows; nothing to do")?;
     } else {
-        writeln!(out, "format {FORMAT}, the newest that this release knows; nothing to do")?;
+        writeln!(out, "format {to} is written from now on; it was {from}")?;
     }
     out.flush()?;
     Ok(Exit::Done)
@@ -123,105 +125,37 @@ fn lock(path: &Path, wait: Duration) -> Result<fs::File, Refusal> {
             Err(TryLockError::WouldBlock) => {}
         }
         if !std::mem::replace(&mut told, true) {
-            complain!("note: {} is used by another process; waiting up to {} s", path.display(), wait.as_secs());
+            waiting(path, wait);
         }
         thread::sleep(POLL);
     }
 }
 
-/// Copies so often, if files go while they are copied.
-const COPIES: usize = 10;
+fn waiting(path: &Path, wait: Duration) {
+    complain!("note: {} is used by another process; waiting up to {} s", path.display(), wait.as_secs());
+}
 
 /// Runs `backup`.
 pub(super) fn backup(args: &Backup) -> Result<Exit, Refusal> {
-    let failed = |path: &Path, why: &dyn std::fmt::Display| Refusal::new(format!("{}: {why}", path.display()));
     Files::look(&args.path)?;
-    prepare(&args.to).map_err(|why| failed(&args.to, &why))?;
-    let mut tries = 0;
-    let bytes = loop {
-        let files = Files::look(&args.path)?;
-        match copy(&files, &args.to) {
-            Ok(bytes) if !Files::look(&args.path)?.differs(&files) => break bytes,
-            Ok(_) if tries < COPIES => {}
-            Err(why) if why.kind() == io::ErrorKind::NotFound && tries < COPIES => {}
-            Ok(_) => return Err(failed(&args.path, &"files come and go too fast to be copied; try again")),
-            Err(why) => return Err(failed(&args.to, &why)),
+    let found = match care::backup(&args.path, &args.to) {
+        Ok(found) => found,
+        Err(OpenError::Corrupt(places)) => {
+            complain!("error: {} is as damaged as the journal is", args.to.display());
+            places.iter().for_each(|place| complain!("damaged: {place}"));
+            return Ok(Exit::Failed);
         }
-        tries += 1;
-        empty(&args.to).map_err(|why| failed(&args.to, &why))?;
+        Err(why) => return Err(store::unopened(&args.path, &why, None)),
     };
-    let look = StdDisk::existing(&args.to)
-        .map_err(|why| failed(&args.to, &why))
-        .and_then(|disk| Store::look(disk).map_err(|why| failed(&args.to, &why)))?;
-    for damage in look.damage() {
-        complain!("damaged: {damage}");
-    }
-    let (found, sound) = (look.found(), look.damage().is_empty());
+    let bytes = Files::look(&args.to)?.bytes();
     let mut out = io::stdout().lock();
     if args.json {
         let last = found.last.get();
-        writeln!(out, "{}", json!({ "bytes": bytes, "last": last, "pending_events": found.pending, "sound": sound }))?;
+        writeln!(out, "{}", json!({ "bytes": bytes, "last": last, "pending_events": found.pending }))?;
     } else {
         let pending = words::counted(found.pending, "event", "events");
         writeln!(out, "copied {} up to record {}, {pending} pending", words::bytes(bytes), found.last)?;
     }
     out.flush()?;
-    Ok(if sound { Exit::Done } else { Exit::Failed })
-}
-
-/// Makes the directory of a copy, readable for its owner alone, or sees that it is empty.
-fn prepare(to: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(to) {
-        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made,
-    }
-    match fs::read_dir(to)?.next() {
-        None => Ok(()),
-        Some(_) => Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the directory is not empty")),
-    }
-}
-
-/// Copies what a journal consists of: first what says how far the log goes, then snapshots, then the log, which only
-/// grows meanwhile; of its last segment, what is sound. Says how many bytes that were.
-fn copy(files: &Files, to: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for name in ["acked", "lost.txt"] {
-        match fs::read(files.path.join(name)) {
-            Ok(contents) => bytes += write(to, name, &contents)?,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-            Err(why) => return Err(why),
-        }
-    }
-    for snapshot in &files.snapshots {
-        bytes += write(to, &snapshot.name, &files.read(&snapshot.name)?)?;
-    }
-    let Some((last, others)) = files.segments.split_last() else { return Ok(bytes) };
-    for segment in others {
-        bytes += write(to, &segment.name, &files.read(&segment.name)?)?;
-    }
-    let walked = walk::log(files, last.first.unwrap_or(JournalSeq::new(u64::MAX)), |_| {})?;
-    let end = walked.end.filter(|end| end.name == last.name);
-    let len = end.filter(|_| walked.damage.is_empty()).map_or(last.bytes, |end| end.offset);
-    bytes += write(to, &last.name, &files.read_from(&last.name, 0, len)?)?;
-    fs::File::open(to)?.sync_all()?;
-    Ok(bytes)
-}
-
-fn write(to: &Path, name: &str, bytes: &[u8]) -> io::Result<u64> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(to.join(name))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(bytes.len() as u64)
-}
-
-/// Removes what a copy that failed has left.
-fn empty(to: &Path) -> io::Result<()> {
-    fs::read_dir(to)?.try_for_each(|entry| fs::remove_file(entry?.path()))
+    Ok(Exit::Done)
 }

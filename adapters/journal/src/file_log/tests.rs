@@ -18,15 +18,15 @@ use postrider_core::sender::{Config, Input, Output, Restore, Sender as Machine};
 use postrider_core::time::Now;
 
 /// A machine with a log, and what the log says.
-struct Node {
-    machine: Machine,
+pub(crate) struct Node {
+    pub(crate) machine: Machine,
     log: FileLog,
     tell: Sender<Input>,
     told: Receiver<Input>,
     rooms: Vec<u64>,
 }
 
-fn open(dir: &Path, options: FileOptions) -> Node {
+pub(crate) fn open(dir: &Path, options: FileOptions) -> Node {
     let mut log = FileLog::open(dir, options).unwrap();
     let mut limits = Limits::default();
     limits.snapshot_every = 64 << 10;
@@ -43,7 +43,7 @@ fn open(dir: &Path, options: FileOptions) -> Node {
     Node { machine, log, tell, told, rooms: Vec::new() }
 }
 
-fn small() -> FileOptions {
+pub(crate) fn small() -> FileOptions {
     let mut options = FileOptions::default();
     (options.store.segment_bytes, options.store.reserve) = (64 << 10, 0);
     options
@@ -51,7 +51,7 @@ fn small() -> FileOptions {
 
 impl Node {
     /// Hands out everything that the machine wants, and feeds what the log says, until every record is durable.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             loop {
                 match self.machine.poll_output() {
@@ -85,12 +85,12 @@ impl Node {
         }
     }
 
-    fn publish(&mut self, id: usize) -> JournalSeq {
+    pub(crate) fn publish(&mut self, id: usize) -> JournalSeq {
         let event = Event::raw("order.paid", "text/plain", Bytes::from(vec![id as u8; 300])).unwrap();
         self.machine.publish(self.machine.now(), event.id(format!("e{id}"))).unwrap().seq
     }
 
-    fn put(&mut self) {
+    pub(crate) fn put(&mut self) {
         let endpoint = Endpoint::new("acme", "https://acme.com/").events(["order.**"]);
         let endpoint = endpoint.signing_key(Secret::from_bytes([7; 32]).unwrap());
         self.machine.put(self.machine.now(), endpoint).unwrap();
@@ -175,6 +175,10 @@ fn a_full_directory_says_so_and_goes_on_when_it_is_told_to() {
     let mut node = open(dir.path(), options);
     node.put();
     node.settle();
+    if let Ok(Input::Room(room)) = node.told.recv_timeout(Duration::from_secs(10)) {
+        node.rooms.push(room);
+        node.machine.handle(node.machine.now(), Input::Room(room));
+    }
     assert!(node.rooms.first().is_some_and(|room| (100 << 10..300 << 10).contains(room)), "{:?}", node.rooms);
     let mut published = 0;
     for id in 0..2000 {

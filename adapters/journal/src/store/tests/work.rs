@@ -207,14 +207,14 @@ fn what_has_ended_gives_its_space_back() {
         for _ in 0..100 {
             let next = store.last().get() + 1;
             append(&mut store, &[accepted(next, 900)]).unwrap();
-            if next % 97 == 0 {
+            if next.is_multiple_of(97) {
                 kept.push(seq(next));
             } else {
                 append(&mut store, &[ended(next)]).unwrap();
             }
         }
         store.sync().unwrap();
-        super::crash::snapshot_of(&mut store, round, 900);
+        crash::snapshot_of(&mut store, round, 900);
         while store.tidy(UnixTime::EPOCH).unwrap() == Tidied::Worked {}
         most = most.max(used(&disk));
     }
