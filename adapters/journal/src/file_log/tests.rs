@@ -1,3 +1,6 @@
+<<<<<<< HEAD
+//! T
+=======
 //! Real machines on real directories.
 
 use std::sync::Arc;
@@ -193,3 +196,4 @@ fn a_full_directory_says_so_and_goes_on_when_it_is_told_to() {
     let again = open(dir.path(), options);
     assert_eq!(again.machine.events(), published);
 }
+>>>>>>> store
