@@ -1,8 +1,8 @@
 //! A log in a directory, with a thread of its own.
 
-mod worker;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod worker;
 
 use std::fmt;
 use std::path::Path;
@@ -41,7 +41,10 @@ impl Default for FileOptions {
 
 impl fmt::Debug for FileOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileOptions").field("store", &self.store).field("takeover", &self.takeover).finish_non_exhaustive()
+        f.debug_struct("FileOptions")
+            .field("store", &self.store)
+            .field("takeover", &self.takeover)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,8 +64,11 @@ pub struct FileLog {
     id: StoreId,
     /// Before the first request.
     idle: Option<(Store<StdDisk>, Lock)>,
-    worker: Option<(Sender<Job>, JoinHandle<Result<(), StoreError>>)>,
+    worker: Option<(Sender<Job>, JoinHandle<Closed>)>,
 }
+
+/// How the store was closed at the end of its thread.
+type Closed = Result<(), StoreError>;
 
 impl FileLog {
     /// Opens the store in this directory, or makes a new one there.
@@ -178,7 +184,7 @@ impl Log for FileLog {
 }
 
 /// The time.
-fn wall() -> UnixTime {
+pub(crate) fn wall() -> UnixTime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -81,8 +81,9 @@ impl Sender {
         if self.admit_from_crowd() {
             return Step::Worked;
         }
-        if let Some(request) = self.next_load() {
-            return Step::Effect(Output::Load(request));
+        match self.next_load() {
+            Step::Nothing => {}
+            found => return found,
         }
         // Chores and what can start take turns: discarding a million deliveries must not hold up the others.
         if self.has_chore() && !(self.queues.chored && self.has_more_to_send()) {
@@ -199,6 +200,7 @@ impl Sender {
                 // Discards what waits when all is aborted.
                 self.chore(Chore::AbortOf(job, event, 0));
             }
+            Gate::Purge(tenant) => self.purge_durable(tenant),
         }
         true
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use postrider_core::id::JournalSeq;
 use postrider_core::limits::{LINGER, LINGER_RECORDS};
 use postrider_core::sender::{Input, LoadRequest, PersistBatch, PersistFailure, SnapshotPart, Watermark};
 
@@ -41,8 +42,8 @@ pub(super) enum Job {
 pub(super) struct Worker {
     store: Store<StdDisk>,
     jobs: Receiver<Job>,
-    /// Appended and not durable.
-    waiting: Vec<Done>,
+    /// Appended and not told to be durable: the last record of each batch, and its answer.
+    waiting: Vec<(JournalSeq, Done)>,
     /// Something waits for what was appended.
     gating: bool,
     /// How many records were appended that nothing waits for, and when the first came.
@@ -154,7 +155,7 @@ impl Worker {
         match self.store.append(batch) {
             Ok(()) => {
                 self.failed = false;
-                self.waiting.push(done);
+                self.waiting.push((batch.last(), done));
                 if batch.is_gating() {
                     self.gating = true;
                 } else {
@@ -171,7 +172,7 @@ impl Worker {
             Err(StoreError::OutOfOrder { next, first }) if self.failed && next < first => {
                 done(Input::Persisted(self.store.durable()));
             }
-            Err(error) => self.fail(&error, Some(done)),
+            Err(error) => self.fail(&error, Some((batch.last(), done))),
         }
     }
 
@@ -188,29 +189,35 @@ impl Worker {
         match self.store.sync() {
             Ok(durable) => {
                 self.room.full = false;
-                self.answer_waiting(|done| done(Input::Persisted(durable)));
+                self.answer_waiting(|_, done| done(Input::Persisted(durable)));
             }
             Err(error) => self.fail(&error, None),
         }
     }
 
-    fn answer_waiting(&mut self, answer: impl FnMut(Done)) {
+    fn answer_waiting(&mut self, mut answer: impl FnMut(JournalSeq, Done)) {
         (self.gating, self.lingering) = (false, None);
-        self.waiting.drain(..).for_each(answer);
+        self.waiting.drain(..).for_each(|(last, done)| answer(last, done));
     }
 
-    /// Nothing that is not durable counts. The machine is told once: the others hear what is durable.
-    fn fail(&mut self, error: &StoreError, last: Option<Done>) {
+    /// Nothing that is not durable counts. The machine hears first what is durable, then once of the failure; whatever
+    /// else was appended or tried hears again what is durable.
+    fn fail(&mut self, error: &StoreError, tried: Option<(JournalSeq, Done)>) {
         self.failed = true;
         let why = match error {
             StoreError::Full => PersistFailure::Full,
-            StoreError::Broken { .. } | StoreError::OutOfOrder { .. } | StoreError::NotSettled => PersistFailure::Broken,
+            StoreError::Broken { .. } | StoreError::OutOfOrder { .. } | StoreError::NotSettled => {
+                PersistFailure::Broken
+            }
         };
         self.room.full = why == PersistFailure::Full;
         let durable = self.store.durable();
         let mut failure = Some(Input::PersistFailed { from: durable.next(), why });
-        self.waiting.extend(last);
-        self.answer_waiting(|done| done(failure.take().unwrap_or(Input::Persisted(durable))));
+        self.waiting.extend(tried);
+        self.answer_waiting(|last, done| {
+            let failure = if last > durable { failure.take() } else { None };
+            done(failure.unwrap_or(Input::Persisted(durable)));
+        });
         self.tidy_at = Instant::now();
     }
 

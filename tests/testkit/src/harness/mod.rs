@@ -283,6 +283,19 @@ impl Harness {
                     self.cancelled.extend(self.latest_of.get(&id));
                 }
             }
+            Op::Erase(id) => {
+                let id = fixture::event_id(id);
+                if self.sender.erase(self.now, &fixture::tenant_of(&id), &id).is_ok() {
+                    self.cancelled.extend(self.latest_of.get(&id));
+                }
+            }
+            Op::Purge(other) => {
+                if self.sender.purge(self.now, &fixture::tenant(other)).is_ok() {
+                    let of_tenant =
+                        self.events.iter().filter(|(_, event)| fixture::tenant_of(&event.id) == fixture::tenant(other));
+                    self.cancelled.extend(of_tenant.map(|(seq, _)| *seq));
+                }
+            }
             Op::Tick(millis) => {
                 self.now = self.now.advanced(Duration::from_millis(millis.into()));
                 self.fact(Input::Tick);
