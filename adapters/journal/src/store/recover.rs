@@ -359,7 +359,8 @@ impl Reading {
             let Some(batch) = scan.next() else { break };
             chain = batch.chain;
             ended = head.compacted.then_some(batch.ends);
-            if is_last {
+            // What was rewritten was durable before it had its name.
+            if is_last && !head.compacted {
                 self.hold(segments, keeper, batch);
             } else {
                 self.batch(segments, keeper, &batch);
