@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Batch, Chain, End, FORMAT, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead,
+    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead,
     StoreId,
 };
 
@@ -70,6 +70,11 @@ pub(super) fn survey<D: Disk>(
     if how != How::ToWrite && !reading.tail.is_empty() {
         reading.release(segments, keeper);
         keeper.sealed(&segments.seal());
+    }
+    // What is lost before the batches that are held back is lost all the same.
+    if let Some(first) = reading.tail.front().map(|batch| batch.first) {
+        reading.follow(segments, first);
+        reading.log.first.get_or_insert(first);
     }
     reading.found.last = reading.end(segments);
     reading.name(segments.disk())?;
@@ -450,6 +455,10 @@ impl Reading {
                     self.report(Corrupt::new(number, from, Damage::Records));
                 }
                 let guess = lost::guess(&bytes.slice((from - base) as usize..(to - base) as usize));
+                // Damage may have changed its place: one that cannot be is no help.
+                let after = self.log.last.unwrap_or(JournalSeq::ZERO).get();
+                let most = after.saturating_add((to - base) / FRAME_HEAD as u64);
+                let guess = guess.filter(|guess| after < guess.seq.get() && guess.seq.get() <= most);
                 if let Some(open) = self.log.open {
                     self.damage[open].ids.extend(guess);
                 }
@@ -551,6 +560,13 @@ impl Reading {
 
     /// Names the events that are lost, as far as the snapshot in use knows them.
     fn name<D: Disk>(&mut self, disk: &D) -> Result<(), OpenError> {
+        for at in &mut self.damage {
+            if let Some(range) = at.range() {
+                at.ids.retain(|id| range.contains(&id.seq.get()));
+            }
+            at.ids.sort();
+            at.ids.dedup_by_key(|id| id.seq);
+        }
         let Some(number) = self.found.snapshot.filter(|_| !self.damage.is_empty()) else { return Ok(()) };
         let frames = snapshots::batches(disk, self.store, number)?.into_iter().flatten();
         for (_, mut frame) in frames.flat_map(|batch| batch.records()) {
@@ -561,13 +577,12 @@ impl Reading {
             let Some((seq, tenant, event)) = named else { continue };
             let here = |at: &&mut Corrupt| at.range().is_some_and(|range| range.contains(&seq.get()));
             if let Some(at) = self.damage.iter_mut().find(here) {
+                // What the snapshot says counts more than what is left of a damaged record.
+                at.ids.retain(|id| id.seq != seq);
                 at.ids.push(LostEvent { seq, tenant, event });
             }
         }
-        for at in &mut self.damage {
-            at.ids.sort();
-            at.ids.dedup_by_key(|id| id.seq);
-        }
+        self.damage.iter_mut().for_each(|at| at.ids.sort());
         Ok(())
     }
 
