@@ -1,7 +1,7 @@
 //! A log in a directory, with a thread of its own.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
 use std::fmt;
@@ -64,8 +64,11 @@ pub struct FileLog {
     id: StoreId,
     /// Before the first request.
     idle: Option<(Store<StdDisk>, Lock)>,
-    worker: Option<(Sender<Job>, JoinHandle<Result<(), StoreError>>)>,
+    worker: Option<(Sender<Job>, JoinHandle<Closed>)>,
 }
+
+/// How the store was closed at the end of its thread.
+type Closed = Result<(), StoreError>;
 
 impl FileLog {
     /// Opens the store in this directory, or makes a new one there.
@@ -181,7 +184,7 @@ impl Log for FileLog {
 }
 
 /// The time.
-fn wall() -> UnixTime {
+pub(crate) fn wall() -> UnixTime {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -22,6 +22,7 @@
 //! assert_eq!(machine.durable(), machine.last_record());
 //! ```
 
+pub mod care;
 mod disk;
 mod file_log;
 pub mod history;

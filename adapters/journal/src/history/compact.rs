@@ -56,7 +56,6 @@ pub(super) fn choose<D: Disk>(
     let oldest = runs.first().and_then(|run| run.first()).filter(|oldest| Some(oldest.number) == first);
     if let Some(oldest) = oldest
         && oldest.needed == 0
-        && shelf.active.is_some()
     {
         return Some(Choice::Remove(oldest.number));
     }
@@ -71,9 +70,14 @@ pub(super) fn choose<D: Disk>(
 }
 
 /// The segments that may be rewritten, in runs of neighbours.
+///
+/// The newest sealed one with records as they were written stays: what is in the open one may yet be lost, and
+/// something must say how far the log had come.
 fn runs<D: Disk>(shelf: &Shelf<D>, segments: &Segments<D>, cut: &Cut) -> Vec<Vec<Candidate>> {
     let (mut runs, oldest) = (vec![Vec::new()], shelf.oldest());
-    for sealed in segments.sealed() {
+    let newest = segments.sealed().rev().find(|sealed| !sealed.compacted && !sealed.is_empty());
+    let before = newest.map_or(0, |sealed| sealed.number);
+    for sealed in segments.sealed().take_while(|sealed| sealed.number < before) {
         let segment = shelf
             .sealed
             .get(&sealed.number)
@@ -157,8 +161,6 @@ pub(super) struct Compaction<D: Disk> {
     oldest: JournalSeq,
     /// Erasures whose records are left out.
     dropped: Vec<JournalSeq>,
-    /// Bytes read and written.
-    pub(super) moved: (u64, u64),
 }
 
 /// What came of a piece of a compaction.
@@ -200,7 +202,6 @@ impl<D: Disk> Compaction<D> {
             chain: None,
             oldest,
             dropped: Vec::new(),
-            moved: (0, 0),
         }
     }
 
@@ -256,12 +257,11 @@ impl<D: Disk> Compaction<D> {
             (self.at, self.walk) = (self.at + 1, None);
             return Ok(Step::More);
         }
-        self.moved.0 += found.iter().map(|found| found.frame.len() as u64).sum::<u64>();
         self.write(number, found, names)?;
         Ok(Step::More)
     }
 
-    fn begin(&mut self, segments: &mut Segments<D>) -> Result<(), Stop> {
+    fn begin(&mut self, segments: &Segments<D>) -> Result<(), Stop> {
         let of = |number: Option<&u64>| number.and_then(|number| segments.get(*number)).cloned();
         let (Some(first), Some(last)) = (of(self.run.first()), of(self.run.last())) else {
             return Err(Stop::Write(StoreError::NotSettled));
@@ -287,8 +287,7 @@ impl<D: Disk> Compaction<D> {
         let tables = self.tables.get_or_insert_with(|| Tables::new(*first));
         let frames: Vec<_> = kept.iter().map(|(_, frame, _)| frame.clone()).collect();
         let places = rewrite.push(&frames).map_err(Stop::Write)?;
-        for ((seq, frame, record), at) in kept.iter().zip(places) {
-            self.moved.1 += frame.len() as u64;
+        for ((seq, _, record), at) in kept.iter().zip(places) {
             tables.note(Place { seq: *seq, offset: at.offset, len: at.len }, record, names);
         }
         Ok(())

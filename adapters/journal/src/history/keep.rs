@@ -1,6 +1,7 @@
 //! The keeper of history: takes note of records, tidies, and hands questions on.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,10 +42,6 @@ pub(crate) struct History<D: Disk> {
     swept: bool,
     /// No index could be written; tried again when another segment has been sealed.
     unwritable: bool,
-    /// Why something could not be tidied.
-    trouble: Option<LogError>,
-    /// Bytes that compaction has read and written.
-    pub(super) moved: (u64, u64),
 }
 
 /// Work that takes more than one piece.
@@ -69,8 +66,6 @@ impl<D: Disk> History<D> {
             task: None,
             swept: false,
             unwritable: false,
-            trouble: None,
-            moved: (0, 0),
         }
     }
 }
@@ -227,15 +222,15 @@ impl<D: Disk> History<D> {
     fn go_on(&mut self, task: Task<D>, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError> {
         match task {
             Task::Write(number, file, writing) => self.write_index(segments, number, file, writing),
-            Task::Survey(survey) => self.survey(segments, survey, wall),
-            Task::Compact(compaction) => return self.compact(segments, compaction),
-            Task::Rebuild(number, walk, tables) => self.rebuild(segments, number, walk, tables),
+            Task::Survey(survey) => self.survey(segments, survey, wall)?,
+            Task::Compact(compaction) => self.compact(segments, compaction)?,
+            Task::Rebuild(number, walk, tables) => self.rebuild(segments, number, walk, tables)?,
         }
         Ok(Tidied::Worked)
     }
 
     /// Removes indexes that belong to no segment.
-    fn sweep(&mut self, segments: &mut Segments<D>) {
+    fn sweep(&self, segments: &mut Segments<D>) {
         for name in segments.disk().list().unwrap_or_default() {
             if file::number(&name).is_some_and(|number| !self.shelf.sealed.contains_key(&number)) {
                 let _ = segments.disk().remove(&name);
@@ -299,7 +294,7 @@ impl<D: Disk> History<D> {
         Ok(())
     }
 
-    fn survey(&mut self, segments: &mut Segments<D>, mut survey: Survey, wall: UnixTime) {
+    fn survey(&mut self, segments: &Segments<D>, mut survey: Survey, wall: UnixTime) -> Result<(), StoreError> {
         let Self { shelf, erasures, .. } = self;
         match survey.step(&mut View { shelf, segments, erasures }) {
             Ok(false) => self.task = Some(Task::Survey(survey)),
@@ -309,26 +304,39 @@ impl<D: Disk> History<D> {
                     segment.standing.surveyed(profile, wall);
                 }
             }
-            Err(why) => self.stop(segments, survey.number(), why),
+            Err(why) => return self.stop(segments, survey.number(), why),
         }
+        Ok(())
     }
 
-    /// Something could not be read. A damaged index is made again; a segment that is damaged itself stays as it is.
-    fn stop(&mut self, segments: &Segments<D>, number: u64, why: LogError) {
+    /// Something could not be read. A damaged index is made again; a segment that cannot be read itself stays as it is
+    /// until the store is opened again, which is told once.
+    fn stop(&mut self, segments: &Segments<D>, number: u64, why: LogError) -> Result<(), StoreError> {
         if let Some(bad) = self.shelf.bad()
             && let Some(sealed) = segments.get(bad)
         {
             let tables = Box::new(Tables::new(sealed.first));
             self.task = Some(Task::Rebuild(bad, Walk::new(segments, sealed), tables));
-            return;
+            return Ok(());
         }
         if let Some(segment) = self.shelf.sealed.get_mut(&number) {
             segment.standing.stuck = true;
         }
-        self.trouble = Some(why);
+        Err(match why {
+            LogError::Io { doing, kind } => StoreError::Broken { doing, kind },
+            LogError::Damaged { place, .. } => {
+                StoreError::Broken { doing: format!("reading what is {place}"), kind: io::ErrorKind::InvalidData }
+            }
+        })
     }
 
-    fn rebuild(&mut self, segments: &mut Segments<D>, number: u64, mut walk: Walk, mut tables: Box<Tables>) {
+    fn rebuild(
+        &mut self,
+        segments: &mut Segments<D>,
+        number: u64,
+        mut walk: Walk,
+        mut tables: Box<Tables>,
+    ) -> Result<(), StoreError> {
         let found = match walk.step(segments) {
             Ok(found) => found,
             Err(why) => {
@@ -342,7 +350,7 @@ impl<D: Disk> History<D> {
                 segment.rows = Source::Memory(tables);
                 segment.standing.suspect = true;
             }
-            return;
+            return Ok(());
         }
         for found in found {
             let len = u32::try_from(found.frame.len()).expect("a record is shorter than 4 GiB");
@@ -352,6 +360,7 @@ impl<D: Disk> History<D> {
             }
         }
         self.task = Some(Task::Rebuild(number, walk, tables));
+        Ok(())
     }
 
     /// Makes a damaged index again at once, for a question that cannot wait; whether one was made.
@@ -361,18 +370,16 @@ impl<D: Disk> History<D> {
         let waiting = self.task.take();
         self.task = Some(Task::Rebuild(bad, Walk::new(segments, sealed), Box::new(Tables::new(sealed.first))));
         while let Some(Task::Rebuild(number, walk, tables)) = self.task.take() {
-            self.rebuild(segments, number, walk, tables);
+            if self.rebuild(segments, number, walk, tables).is_err() {
+                break;
+            }
         }
         self.task = waiting;
         let in_memory = |segment: &Segment| matches!(segment.rows, Source::Memory(_));
         self.shelf.sealed.get(&bad).is_some_and(in_memory)
     }
 
-    fn compact(
-        &mut self,
-        segments: &mut Segments<D>,
-        mut compaction: Box<Compaction<D>>,
-    ) -> Result<Tidied, StoreError> {
+    fn compact(&mut self, segments: &mut Segments<D>, mut compaction: Box<Compaction<D>>) -> Result<(), StoreError> {
         let Self { shelf, erasures, names, .. } = self;
         let step = match compaction.look(&mut View { shelf, segments, erasures }) {
             Ok(false) => Ok(Step::More),
@@ -382,21 +389,19 @@ impl<D: Disk> History<D> {
         match step {
             Ok(Step::More) => self.task = Some(Task::Compact(compaction)),
             Ok(Step::Done(done)) => {
-                self.moved.0 += compaction.moved.0;
-                self.moved.1 += compaction.moved.1;
                 let failure = self.replaced(segments, compaction.run(), *done);
-                return failure.map_or(Ok(Tidied::Worked), Err);
+                return failure.map_or(Ok(()), Err);
             }
             Err(Stop::Read(number, why)) => {
                 compaction.discard(segments);
-                self.stop(segments, number, why);
+                return self.stop(segments, number, why);
             }
             Err(Stop::Write(why)) => {
                 compaction.discard(segments);
                 return Err(why);
             }
         }
-        Ok(Tidied::Worked)
+        Ok(())
     }
 
     /// A run was rewritten.

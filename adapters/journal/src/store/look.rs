@@ -60,6 +60,20 @@ impl<D: Disk> Look<D> {
         Self { segments, keeper, found, damage, gaps, since }
     }
 
+    /// Looks at the store on this disk and reads every byte of its log.
+    pub(crate) fn whole(disk: D) -> Result<Self, OpenError> {
+        Self::new(disk, How::Whole)
+    }
+
+    /// Reads every snapshot there is to its end: its number, and whether it is sound.
+    pub(crate) fn snapshots(&self) -> Result<Vec<(u64, bool)>, OpenError> {
+        let names = self.segments.disk().list().map_err(|error| OpenError::io("listing", "its directory", &error))?;
+        let mut numbers: Vec<_> = names.iter().filter_map(|name| names::snapshot_number(name)).collect();
+        numbers.sort_unstable();
+        let sound = |number| snapshots::summary(self.segments.disk(), self.id(), number).map(|read| read.is_some());
+        numbers.into_iter().map(|number| Ok((number, sound(number)?))).collect()
+    }
+
     /// What there is.
     pub const fn found(&self) -> &Found {
         &self.found

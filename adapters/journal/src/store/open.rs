@@ -37,6 +37,12 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, _wall: UnixTime) -> Resul
         if survey.damage.is_empty() {
             break;
         }
+        if options.recovery == Recovery::Strict && survey.found.damaged_snapshots.is_empty() {
+            return Err(OpenError::Corrupt(survey.damage));
+        }
+        if let Some(first) = survey.headless {
+            return Err(OpenError::NoBeginning { first });
+        }
         if options.recovery == Recovery::Strict {
             return Err(OpenError::Corrupt(survey.damage));
         }

@@ -132,9 +132,12 @@ impl Rig {
         panic!("tidying comes to no end");
     }
 
-    /// Nothing is held back by snapshots: two of the present.
+    /// Nothing is held back: all segments but the newest two are sealed, and two snapshots stand for everything.
     pub(super) fn settle(&mut self) {
-        self.write(&[Record::Opened { incarnation: 1, at: at(self.now) }]);
+        for _ in 0..2 {
+            self.write(&[Record::Opened { incarnation: 1, at: at(self.now) }]);
+            self.reopen();
+        }
         self.snapshot();
         self.snapshot();
     }

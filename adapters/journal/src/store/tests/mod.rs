@@ -7,8 +7,9 @@ mod fake;
 mod history;
 mod work;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use postrider_core::event::Event;
 use postrider_core::id::{EventId, JournalSeq, TenantId};
 use postrider_core::journal::{self, Accepted, Record};
 use postrider_core::seed::Seed;
@@ -23,7 +24,11 @@ fn seq(n: u64) -> JournalSeq {
 }
 
 fn options(segment_bytes: u64) -> Options {
-    Options { segment_bytes, reserve: 0, store: super::StoreId::from_bytes([7; 16]), ..Options::default() }
+    let mut options = Options { segment_bytes, reserve: 0, ..Options::default() };
+    options.store = super::StoreId::from_bytes([7; 16]);
+    // What has ended is forgotten at once.
+    (options.retention.payloads, options.retention.attempts) = (Duration::ZERO, Duration::ZERO);
+    options
 }
 
 fn open(disk: &Fake, options: &Options) -> Store<Fake> {
@@ -36,8 +41,6 @@ fn salvaging(options: &Options) -> Options {
 
 /// An accepted event whose payload tells its place.
 fn accepted(n: u64, len: usize) -> Record {
-    let event = Event::raw("order.paid", "text/plain", Bytes::new()).unwrap();
-    let _ = event;
     Record::Accepted(Box::new(Accepted {
         id: EventId::new(format!("e{n}")).unwrap(),
         tenant: TenantId::default(),
