@@ -147,6 +147,31 @@ fn what_has_ended_is_read_after_a_restart() {
 }
 
 #[test]
+fn a_report_tells_of_what_ended_before_a_restart() {
+    let (dir, shop, closed) = (tempfile::tempdir().unwrap(), Shop::new(true), Shop::new(true));
+    let sender = builder().open(dir.path()).unwrap();
+    sender.put(patient(shop.peer.url())).unwrap();
+    let slow = Endpoint::new("slow", closed.peer.url());
+    let slow_key = EndpointKey::new("slow").unwrap();
+    sender.put(slow).unwrap();
+    sender.pause(&slow_key).unwrap();
+    sender.publish(event("both")).unwrap();
+    let half = sender.settled_within(&id("both"), Duration::from_millis(200)).unwrap();
+    assert_eq!((half.settled, half.tally.delivered), (false, 1), "{half}");
+    sender.close(SOON).unwrap();
+
+    let sender = builder().open(dir.path()).unwrap();
+    let waiting = sender.clone();
+    let waiter = thread::spawn(move || waiting.settled(&id("both")).unwrap());
+    sender.resume(&slow_key).unwrap();
+    let report = waiter.join().unwrap();
+    let mut told: Vec<_> = report.deliveries.iter().map(|one| one.endpoint.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!((report.tally.delivered, report.tally.attempts, told), (2, 2, vec!["acme", "slow"]));
+    assert_eq!(sender.report(&nobody(), &id("both")).unwrap(), Some(report));
+}
+
+#[test]
 fn what_is_erased_and_purged_is_gone_for_whoever_asks() {
     let (dir, shop) = (tempfile::tempdir().unwrap(), Shop::new(true));
     let sender = builder().open(dir.path()).unwrap();
