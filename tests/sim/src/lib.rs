@@ -4,7 +4,9 @@
 //! and producers are made up, and everything that happens is a pure function of one `u64`. Judges who see only what a
 //! user sees say at every step whether a promise was broken.
 
+pub mod disk;
 pub mod model;
 pub mod observe;
 pub mod receiver;
 pub mod rng;
+pub mod trace;
