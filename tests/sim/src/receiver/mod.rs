@@ -1,13 +1,14 @@
 //! Receivers: who answers at the other end of the wire.
 
-mod good;
+mod machine;
+mod mood;
+mod retry_after;
+mod site;
 
 use std::borrow::Cow;
 
 use crate::observe::{Key, SimTime};
 use crate::rng::Rng;
-
-pub use good::Good;
 
 /// A request as it arrives, whole.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,8 @@ pub trait Peer {
 
 /// A receiver of a kind that `rng` draws; only good ones when `hostile` is false.
 pub fn draw(rng: &mut Rng, endpoint: u32, hostile: bool) -> Box<dyn Peer> {
-    let _ = (rng, endpoint, hostile);
-    Box::new(Good)
+    let _ = endpoint;
+    let mut own = rng.fork();
+    let mood = if hostile { mood::Mood::draw(&mut own) } else { mood::Mood::Good };
+    Box::new(site::Site::new(mood, own))
 }
