@@ -120,6 +120,11 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(self.state().clone())) }
     }
 
+    /// Whether it is the same disk.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
     /// Changes what can go wrong.
     pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.state().faults);
