@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::endpoints::Endpoints;
-use crate::observe::{Clocks, Death, Outcome, Rules, SECOND, Seen, SimTime, Told, Wish};
+use crate::observe::{Clocks, Outcome, Rules, SECOND, Seen, SimTime, Told};
 
 /// An attempt is given up by a node this long after its time is over.
 pub(super) const GRACE: u64 = 5 * SECOND;
@@ -32,16 +32,22 @@ pub(super) struct Node {
     pub(super) clocks: Clocks,
     /// Its clocks when it came back.
     pub(super) began: Clocks,
-    /// The latest that its wall clock ever showed.
+    /// The latest that its wall clock ever showed, and when.
     pub(super) latest: u64,
+    seen: SimTime,
     /// Everything that a node did before this tick is durable: somebody was told so of something later.
     pub(super) durable: u64,
     /// Its disk has lost what it said was safe, so that only loud loss and lies about content are judged.
     pub(super) weak: bool,
     /// Milliseconds that its wall clock has stepped back, in all.
     pub(super) stepped_back: u64,
-    /// When it last came up, died, or had its clocks moved.
-    pub(super) disturbed: SimTime,
+}
+
+impl Node {
+    /// Whether its wall clock may have shown this by now.
+    pub(super) fn may_have_seen(&self, wall: u64, at: SimTime) -> bool {
+        self.latest.max(self.clocks.wall + at.since(self.seen) / 900_000 + 1) >= wall
+    }
 }
 
 /// An attempt that has not ended.
@@ -93,12 +99,9 @@ impl Facts {
                 self.nodes = (0..rules.nodes).map(|node| (node, Node { up: true, ..Node::default() })).collect();
             }
             Seen::Asked { call, node, clocks, wish } => {
-                self.clock(*node, *clocks);
+                self.clock(at, *node, *clocks);
                 self.calls.insert(*call, Call { node: *node, tick: self.tick });
                 self.endpoints.asked(at, self.tick, *node, *call, wish);
-                if let Wish::Close(_) = wish {
-                    self.disturb(*node, at);
-                }
             }
             Seen::Answered { call, told } => {
                 self.endpoints.answered(*call, *told);
@@ -109,7 +112,7 @@ impl Facts {
                 }
             }
             Seen::Started { attempt, node, clocks, endpoint, event, number, time } => {
-                self.clock(*node, *clocks);
+                self.clock(at, *node, *clocks);
                 let attempt_of = Attempt {
                     node: *node,
                     incarnation: self.node(*node).incarnation,
@@ -125,7 +128,7 @@ impl Facts {
                 };
                 self.attempts.insert(*attempt, attempt_of);
             }
-            Seen::Ended { attempt, clocks, outcome } => self.ended(*attempt, *clocks, *outcome),
+            Seen::Ended { attempt, clocks, outcome } => self.ended(at, *attempt, *clocks, *outcome),
             Seen::Aborted { attempt } => {
                 if let Some(open) = self.attempts.get_mut(attempt) {
                     let mono = self.nodes.get(&open.node).map_or(0, |node| node.clocks.mono);
@@ -133,26 +136,34 @@ impl Facts {
                 }
             }
             Seen::Noted { node, clocks, note } => {
-                self.clock(*node, *clocks);
+                self.clock(at, *node, *clocks);
                 self.endpoints.noted(self.tick, note);
             }
-            Seen::Died { node, how } => self.died(*node, *how, at),
+            Seen::Died { node, .. } => {
+                // Where a disk lies, and the power may go while nobody looks, nothing is safe after that.
+                let lies = self.rules().lies;
+                let known = self.node_mut(*node);
+                known.up = false;
+                known.weak |= lies;
+            }
             Seen::Restarted { node, clocks, .. } => {
                 let known = self.node_mut(*node);
                 known.up = true;
                 known.incarnation += 1;
                 known.began = *clocks;
                 known.clocks = *clocks;
+                known.seen = at;
                 known.latest = known.latest.max(clocks.wall);
-                known.disturbed = at;
             }
             Seen::Stepped { node, by } => {
-                self.disturb(*node, at);
-                self.node_mut(*node).stepped_back += by.min(&0).unsigned_abs();
+                let known = self.node_mut(*node);
+                known.stepped_back += by.min(&0).unsigned_abs();
+                known.clocks.wall = known.clocks.wall.saturating_add_signed(*by);
+                known.latest = known.latest.max(known.clocks.wall);
             }
-            Seen::Suspended { node, .. } => self.disturb(*node, at),
             Seen::Damaged { node } => self.node_mut(*node).weak = true,
             Seen::Departed(_)
+            | Seen::Suspended { .. }
             | Seen::Arrived { .. }
             | Seen::Settled { .. }
             | Seen::Refused { .. }
@@ -207,9 +218,9 @@ impl Facts {
         self.attempts.get(&attempt)
     }
 
-    fn ended(&mut self, attempt: u64, clocks: Clocks, outcome: Outcome<'_>) {
+    fn ended(&mut self, at: SimTime, attempt: u64, clocks: Clocks, outcome: Outcome<'_>) {
         let Some(open) = self.attempts.get(&attempt).copied() else { return };
-        self.clock(open.node, clocks);
+        self.clock(at, open.node, clocks);
         if let Outcome::Status { status: 410, .. } = outcome
             && open.aborted.is_none()
         {
@@ -217,21 +228,10 @@ impl Facts {
         }
     }
 
-    fn died(&mut self, node: u32, how: Death, at: SimTime) {
-        let lies = self.rules().lies;
-        let known = self.node_mut(node);
-        known.up = false;
-        known.disturbed = at;
-        known.weak |= lies && how == Death::Power;
-    }
-
-    fn disturb(&mut self, node: u32, at: SimTime) {
-        self.node_mut(node).disturbed = at;
-    }
-
-    fn clock(&mut self, node: u32, clocks: Clocks) {
+    fn clock(&mut self, at: SimTime, node: u32, clocks: Clocks) {
         let node = self.node_mut(node);
         node.clocks = clocks;
+        node.seen = at;
         node.latest = node.latest.max(clocks.wall);
     }
 

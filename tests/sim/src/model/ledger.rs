@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Attempt, Facts, event_number};
+use super::owed::{Event, Owed, allowed, is_envelope};
 use crate::observe::{
     Broken, Departure, Fate, Form, Look, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish,
 };
@@ -31,51 +32,6 @@ pub(super) struct Ledger {
 enum About {
     Publish,
     Cancel,
-}
-
-/// An event that was submitted and has not settled.
-#[derive(Debug)]
-struct Event {
-    node: u32,
-    tenant: u32,
-    event_type: String,
-    payload: Vec<u8>,
-    expires: Option<u64>,
-    /// It has a name of its own: no other event can be meant by a repeat.
-    alone: bool,
-    /// It had ended before it was submitted again.
-    again: bool,
-    /// Somebody was told that it is safe.
-    sure: bool,
-    /// Calls that submitted it and may yet succeed, or may have succeeded.
-    open: u32,
-    /// It was submitted at this tick.
-    since: u64,
-    /// Of this incarnation of its node.
-    incarnation: u32,
-    owed: Vec<Owed>,
-    /// Somebody asked to cancel it; the second says whether it was confirmed.
-    cancelled: (bool, bool),
-    /// The node names it as lost with its disk.
-    lost: bool,
-}
-
-/// One event owed to one endpoint.
-#[derive(Clone, Copy, Debug)]
-struct Owed {
-    endpoint: u32,
-    /// The endpoint surely wanted it.
-    sure: bool,
-    /// The node was told of a success, at this tick of this incarnation.
-    taken: Option<(u64, u32)>,
-    /// The highest number of an attempt that the node was told has failed.
-    failed: u16,
-    /// An attempt could never succeed.
-    denied: bool,
-    /// The node has said that nothing more happens.
-    over: bool,
-    /// An attempt is under way.
-    flying: Option<u64>,
 }
 
 impl Ledger {
@@ -114,7 +70,7 @@ impl Ledger {
                     self.ended(*attempt, &open, facts.tick, clocks.mono, *outcome);
                 }
             }
-            Seen::Noted { node, note, .. } => return self.noted(facts, *node, note),
+            Seen::Noted { node, note, .. } => return self.noted(facts, at, *node, note),
             Seen::Settled { node, report, event } => {
                 let event = event_number(event)
                     .ok_or_else(|| Broken::new(2, format!("event {event} has settled, and nobody submitted it")))?;
@@ -305,7 +261,7 @@ impl Ledger {
         owed.failed = owed.failed.max(open.number);
     }
 
-    fn noted(&mut self, facts: &Facts, node: u32, note: &Note<'_>) -> Result<(), Broken> {
+    fn noted(&mut self, facts: &Facts, at: SimTime, node: u32, note: &Note<'_>) -> Result<(), Broken> {
         let (endpoint, number, fate) = match note {
             Note::Exhausted { endpoint, event, .. } => (*endpoint, *event, Fate::Exhausted),
             Note::Refused { endpoint, event } => (*endpoint, *event, Fate::Refused),
@@ -323,7 +279,7 @@ impl Ledger {
         };
         owed.over = true;
         let owed = *owed;
-        allowed(facts, node, number, &owed, expired, cancelled, fate)
+        allowed(facts, at, node, number, &owed, expired, cancelled, fate)
     }
 
     fn settled(
@@ -421,101 +377,4 @@ impl Ledger {
         self.forget(facts, number);
         Ok(())
     }
-}
-
-impl Event {
-    /// Whether a delivery may have ended, by what was seen.
-    fn may_be_over(&self, facts: &Facts, at: SimTime, owed: &Owed) -> bool {
-        let endpoint = facts.endpoints.get(owed.endpoint);
-        let node = facts.node(self.node);
-        owed.taken.is_some()
-            || owed.denied
-            || owed.over
-            || self.lost
-            || self.cancelled.0
-            || self.expires.is_some_and(|expires| node.latest >= expires)
-            || endpoint.is_none_or(|endpoint| {
-                owed.failed >= endpoint.attempts.0 || endpoint.may_discard(self.since, at, facts.rules().jumps)
-            })
-    }
-
-    /// What a node reports must be what was seen.
-    fn check(&self, facts: &Facts, at: SimTime, report: &Report<'_>) -> Result<(), Broken> {
-        let number = report.event;
-        for row in report.rows {
-            let Some(owed) = self.owed.iter().find(|owed| owed.endpoint == row.endpoint) else {
-                return Err(Broken::new(
-                    2,
-                    format!("e{number} is reported as owed to {}, which never wanted it", row.endpoint),
-                ));
-            };
-            if row.fate.is_final() {
-                let may = facts
-                    .endpoints
-                    .get(row.endpoint)
-                    .is_some_and(|endpoint| endpoint.may_discard(self.since, at, facts.rules().jumps));
-                allowed(facts, self.node, number, owed, self.expires, self.cancelled.0 || may, row.fate)?;
-            }
-        }
-        let told: u64 = report.tally.iter().sum();
-        if told > self.owed.len() as u64 {
-            return Err(Broken::new(
-                2,
-                format!("e{number} has {told} ended deliveries, owed were {}", self.owed.len()),
-            ));
-        }
-        let alive = self.incarnation == facts.node(self.node).incarnation && !self.cancelled.0 && report.settled;
-        let kept = |owed: &&Owed| {
-            owed.sure
-                && facts
-                    .endpoints
-                    .get(owed.endpoint)
-                    .is_some_and(|endpoint| !endpoint.may_discard(self.since, at, facts.rules().jumps))
-        };
-        let least = self.owed.iter().filter(kept).count() as u64;
-        if alive && told < least {
-            return Err(Broken::new(1, format!("e{number} has settled with {told} deliveries, owed were {least}")));
-        }
-        Ok(())
-    }
-}
-
-/// Whether a delivery may have ended like that.
-fn allowed(
-    facts: &Facts,
-    node: u32,
-    number: u64,
-    owed: &Owed,
-    expires: Option<u64>,
-    discarded: bool,
-    fate: Fate,
-) -> Result<(), Broken> {
-    let node = facts.node(node);
-    let fewest = facts.endpoints.get(owed.endpoint).map_or(0, |endpoint| endpoint.attempts.0);
-    let may = match fate {
-        Fate::Delivered => owed.taken.is_some(),
-        Fate::Exhausted => owed.failed >= fewest,
-        Fate::Refused => owed.denied,
-        Fate::Discarded => discarded,
-        Fate::Expired => expires.is_some_and(|expires| node.latest >= expires),
-        Fate::Lost => false,
-        Fate::InFlight | Fate::Waiting(_) => true,
-    };
-    if may || node.weak {
-        return Ok(());
-    }
-    Err(Broken::new(
-        1,
-        format!("e{number} to endpoint {} ended as {fate:?}, and nothing that was seen allows it", owed.endpoint),
-    ))
-}
-
-/// Whether a body is the envelope around a payload.
-fn is_envelope(body: &[u8], event_type: &str, payload: &[u8]) -> bool {
-    let mut rest = Some(body);
-    for part in [b"{\"type\":\"", event_type.as_bytes(), b"\",\"timestamp\":\""] {
-        rest = rest.and_then(|rest| rest.strip_prefix(part));
-    }
-    let rest = rest.and_then(|rest| rest.strip_suffix(b"}")).and_then(|rest| rest.strip_suffix(payload));
-    rest.and_then(|rest| rest.strip_suffix(b"\",\"data\":")).is_some_and(|time| time.len() == 24)
 }

@@ -11,6 +11,7 @@ mod facts;
 mod keys;
 mod ledger;
 mod order;
+mod owed;
 mod pacing;
 mod repeats;
 mod retry_after;

@@ -36,8 +36,12 @@ impl Order {
             }
             Seen::Died { node, .. } => {
                 // An attempt that was overdue may have been ended without being reported.
+                let durable = facts.node(*node).durable;
                 for open in facts.attempts_of(*node).filter(|open| at.since(open.at) >= open.time / 10 * 9) {
                     if let Some(track) = self.tracks.get_mut(&(open.event, open.endpoint)) {
+                        if track.ended.1 < durable {
+                            track.durable = track.ended.0;
+                        }
                         track.ended = (track.ended.0.max(open.number), u64::MAX);
                     }
                 }

@@ -18,8 +18,8 @@ const SEARCHED: u64 = 16;
 /// What must not be seen.
 #[derive(Debug, Default)]
 pub(super) struct Secrecy {
-    /// By their beginnings: the whole, and whose it is.
-    canaries: BTreeMap<[u8; HEAD], (Vec<u8>, u32)>,
+    /// By their beginnings: the whole of each, and whose it is.
+    canaries: BTreeMap<[u8; HEAD], Vec<(Vec<u8>, u32)>>,
 }
 
 impl Secrecy {
@@ -44,9 +44,8 @@ impl Secrecy {
     pub(super) fn search(&self, place: &str, text: &[u8]) -> Result<(), Broken> {
         for (at, head) in text.windows(HEAD).enumerate() {
             let head = <&[u8; HEAD]>::try_from(head).expect("windows have that length");
-            if let Some((whole, key)) = self.canaries.get(head)
-                && text[at..].starts_with(whole)
-            {
+            let known = self.canaries.get(head).into_iter().flatten();
+            if let Some((_, key)) = known.into_iter().find(|(whole, _)| text[at..].starts_with(whole)) {
                 return Err(Broken::new(27, format!("key {key} can be read in {place}")));
             }
         }
@@ -64,7 +63,10 @@ impl Secrecy {
         }
         for disguise in disguises {
             let head = *disguise.first_chunk().expect("a key is longer than that");
-            self.canaries.insert(head, (disguise, key.number));
+            let known = self.canaries.entry(head).or_default();
+            if known.iter().all(|(other, _)| *other != disguise) {
+                known.push((disguise, key.number));
+            }
         }
     }
 }
