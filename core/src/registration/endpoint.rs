@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
 use crate::retry::{Schedule, ScheduleError};
-use crate::secret::{KeyId, Secret, SecretError};
+use crate::secret::{KeyId, Secret, SecretError, SecretName};
 use crate::time::UnixTime;
 
 /// Time for one attempt, over look-up, connection, request and response, when none is given. Standard Webhooks
@@ -137,6 +138,25 @@ impl Endpoint {
             self.note(EndpointError::Header(why));
         }
         self
+    }
+
+    /// The same with the sealed form of the value, as it was read back.
+    pub(crate) fn sealed_header(mut self, name: &str, value: &str, sealed: Bytes) -> Self {
+        if let Err(why) = self.headers.insert_sealed(name, value, sealed) {
+            self.note(EndpointError::Header(why));
+        }
+        self
+    }
+
+    /// Seals its secrets, for an adapter that keeps them from the journal: `seal` gets the name and the bytes of each
+    /// and gives the form that the journal will hold, at most 65,535 bytes. What the endpoint does stays the same.
+    pub fn seal_with<E>(mut self, mut seal: impl FnMut(SecretName<'_>, &[u8]) -> Result<Bytes, E>) -> Result<Self, E> {
+        for secret in &mut self.secrets {
+            let sealed = seal(SecretName::Key(secret.id()), secret.expose())?;
+            *secret = secret.clone().with_sealed(sealed);
+        }
+        self.headers.seal_with(|name, value| seal(SecretName::Header(name.as_str()), value))?;
+        Ok(self)
     }
 
     /// The caller's name for it, as given.

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::fmt;
 
 use super::report::Tally;
@@ -14,7 +13,9 @@ use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::encoding::Encoding;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
-use crate::journal::{EndpointRecord, KeyRecord, Record, RetiredRecord, StateRecord};
+use crate::journal::{
+    EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey, StoredValue,
+};
 use crate::limits;
 use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
 use crate::retry::{Link, List, Window};
@@ -423,8 +424,9 @@ impl Sender {
             State::Disabled { since } => (2, since),
             State::Gone { since } => (3, since),
         };
-        let headers = config.headers.iter().map(|(name, value)| {
-            (name.as_str().to_string(), Bytes::copy_from_slice(value.as_bytes()), value.is_sensitive())
+        let headers = config.headers.iter().map(|(name, value)| HeaderRecord {
+            name: name.as_str().to_string(),
+            value: StoredValue::of(value, config.headers.sealed(name)),
         });
         EndpointRecord {
             key: config.key.clone(),
@@ -442,7 +444,7 @@ impl Sender {
             keys: draft
                 .keys
                 .iter()
-                .map(|(secret, expires)| KeyRecord { secret: secret.clone(), expires: *expires })
+                .map(|(secret, expires)| KeyRecord { secret: StoredKey::of(secret), expires: *expires })
                 .collect(),
             revoked: draft.revoked.clone(),
             state: StateRecord { code, since },

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 
 use super::load::payload_of;
@@ -14,7 +15,10 @@ use super::transmit::Prepared;
 use super::{Config, Sender};
 use crate::encoding::Encoding;
 use crate::id::{EndpointKey, JournalSeq};
-use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
+use crate::journal::{
+    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Mark, OutcomeRecord, Record, SnapshotBegin, StoredValue,
+    Then,
+};
 use crate::matching::{EventType, Subscription};
 use crate::registration::{self, Cidr, Draft, Endpoint, EndpointError, Policy, State};
 use crate::seed::Seed;
@@ -87,6 +91,14 @@ pub enum RestoreError {
         /// What is wrong.
         why: EndpointError,
     },
+    /// An endpoint's secrets are sealed: the adapter opens them first
+    /// ([`Record::open_with`](crate::journal::Record::open_with)).
+    Sealed {
+        /// The record.
+        at: JournalSeq,
+        /// The endpoint.
+        endpoint: EndpointKey,
+    },
     /// An event is none.
     Event {
         /// Its record.
@@ -104,6 +116,9 @@ impl fmt::Display for RestoreError {
                 write!(f, "the snapshot needs the log up to record {through}, and the log ends at {last}")
             }
             Self::Endpoint { at, endpoint, why } => write!(f, "record {at}: endpoint {endpoint}: {why}"),
+            Self::Sealed { at, endpoint } => {
+                write!(f, "record {at}: the secrets of endpoint {endpoint} are sealed; give the key that opens them")
+            }
             Self::Event { at } => write!(f, "record {at}: the event's type is none"),
         }
     }
@@ -283,9 +298,12 @@ impl Restore {
 
     fn endpoint(&mut self, seq: JournalSeq, record: &EndpointRecord) -> Result<(), RestoreError> {
         let wrong = |why| RestoreError::Endpoint { at: seq, endpoint: record.key.clone(), why };
+        if record.is_sealed() {
+            return Err(RestoreError::Sealed { at: seq, endpoint: record.key.clone() });
+        }
         let (config, state) = (config_of(record).map_err(wrong)?, state_of(record));
         let draft = Draft {
-            keys: record.keys.iter().map(|key| (key.secret.clone(), key.expires)).collect(),
+            keys: record.keys.iter().filter_map(|key| Some((key.secret.secret()?.clone(), key.expires))).collect(),
             revoked: record.revoked.clone(),
         };
         let retired = record.retired.iter().map(|retired| {
@@ -516,9 +534,17 @@ fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointEr
         .timeout(record.timeout)
         .concurrency(record.concurrency)
         .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
-    for (name, value, secret) in &record.headers {
-        let value = core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
-        endpoint = if *secret { endpoint.secret_header(name, value) } else { endpoint.header(name, value) };
+    let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
+    for HeaderRecord { name, value } in &record.headers {
+        endpoint = match value {
+            StoredValue::Open(value) => endpoint.header(name, text(value)),
+            StoredValue::Secret { value, sealed: None } => endpoint.secret_header(name, text(value)),
+            StoredValue::Secret { value, sealed: Some(sealed) } => {
+                endpoint.sealed_header(name, &text(value), sealed.clone())
+            }
+            // Restoring has refused the record before.
+            StoredValue::Sealed(_) => endpoint,
+        };
     }
     endpoint.config(&anywhere())
 }
