@@ -76,7 +76,7 @@ mod seat;
 mod segment;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, record_at};
 pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VERSION, decode, encode, keyed, peek};

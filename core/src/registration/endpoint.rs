@@ -41,6 +41,7 @@ pub struct Endpoint {
     timeout: Duration,
     concurrency: u16,
     headers: CustomHeaders,
+    keep_answers: bool,
     mistake: Option<EndpointError>,
 }
 
@@ -59,6 +60,7 @@ impl Endpoint {
             timeout: TIMEOUT,
             concurrency: CONCURRENCY,
             headers: CustomHeaders::default(),
+            keep_answers: false,
             mistake: None,
         }
     }
@@ -140,6 +142,14 @@ impl Endpoint {
         self
     }
 
+    /// Whether the record of each attempt keeps the beginning of the answer, up to
+    /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes of its body, for whoever looks for the reason of a failure. Not
+    /// kept without it: answers may hold what is not ours to store.
+    pub fn keep_answers(mut self, keep: bool) -> Self {
+        self.keep_answers = keep;
+        self
+    }
+
     /// The same with the sealed form of the value, as it was read back.
     pub(crate) fn sealed_header(mut self, name: &str, value: &str, sealed: Bytes) -> Self {
         if let Err(why) = self.headers.insert_sealed(name, value, sealed) {
@@ -213,6 +223,7 @@ impl Endpoint {
             timeout: self.timeout,
             concurrency: self.concurrency,
             headers: self.headers.clone(),
+            keep_answers: self.keep_answers,
         })
     }
 
@@ -238,6 +249,7 @@ impl fmt::Debug for Endpoint {
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
+            .field("keep_answers", &self.keep_answers)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -261,6 +273,7 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
+    pub(crate) keep_answers: bool,
 }
 
 /// Why something is not an endpoint.
@@ -398,6 +411,8 @@ pub struct EndpointView {
     pub throttled: Option<Duration>,
     /// Time for one attempt.
     pub timeout: Duration,
+    /// Whether attempts keep the beginning of the answer.
+    pub keep_answers: bool,
     /// Delays before the attempts.
     pub schedule: Schedule,
 }

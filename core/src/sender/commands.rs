@@ -302,11 +302,9 @@ impl Sender {
     /// Cancels an event: nothing more is sent for it, what waits is discarded, what is in flight is aborted.
     pub fn cancel(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.running(now)?;
-        let tenant = self.tenants.find(tenant);
-        let job = tenant.and_then(|tenant| self.jobs.by_id.get(&(tenant, event.clone())).copied());
-        let Some(job) = job else { return Err(CommandError::UnknownEvent(event.clone())) };
+        let Some(job) = self.find_event(tenant, event) else { return Err(CommandError::UnknownEvent(event.clone())) };
         let named = self.jobs.slab[job].seq;
-        if self.jobs.slab[job].cancelled {
+        if self.is_void(job) {
             return Ok(Change { seq: named, changed: false });
         }
         let seq = self.record(&Record::Cancelled { event: named, at: self.now.wall });
@@ -370,7 +368,7 @@ impl Sender {
         Change { seq: self.endpoints.slab[at].gate, changed: false }
     }
 
-    fn running(&mut self, now: Now) -> Result<(), CommandError> {
+    pub(super) fn running(&mut self, now: Now) -> Result<(), CommandError> {
         match self.phase {
             Stage::Running => {
                 self.clock(now);
@@ -440,7 +438,7 @@ impl Sender {
             timeout: config.timeout,
             concurrency: config.concurrency,
             headers: headers.collect(),
-            keep_answers: false,
+            keep_answers: config.keep_answers,
             keys: draft
                 .keys
                 .iter()
