@@ -16,12 +16,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use postrider_core::sender::Input;
 
 use crate::heap::Schedule;
+use crate::journal::Journals;
 use crate::model::Model;
 use crate::observe::{Broken, Clocks, Judge, Rules, SECOND, Seen, SimTime, Told, Wish};
 use crate::profile::{Class, Injected, Profile, Scale};
 use crate::receiver::{self, Peer};
 use crate::rng::Rng;
-use crate::store::{InMemory, Stores};
+use crate::store::Stores;
 use crate::trace::Trace;
 
 use checks::Bounds;
@@ -60,7 +61,7 @@ impl Cast {
     /// The usual one.
     pub fn usual() -> Self {
         Self {
-            stores: Box::new(InMemory::default()),
+            stores: Box::new(Journals),
             peers: Box::new(receiver::draw),
             judges: vec![Box::new(Model::default())],
             readable: false,
