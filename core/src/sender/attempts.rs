@@ -89,9 +89,9 @@ impl Sender {
         let Some(attempt) = self.attempts.get(at) else { return };
         match attempt.stage {
             Stage::Flying => {
-                let (ended, event, signed) = (Ended::of(attempt, now), attempt.event, attempt.signed.clone());
+                let (ended, event) = (Ended::of(attempt, now), attempt.event);
                 self.jobs.slab[event].in_flight -= 1;
-                let delivery = self.conclude(ended, &Err(TransportError::TimedOut(Phase::Head)), &signed);
+                let delivery = self.conclude(ended, &Err(TransportError::TimedOut(Phase::Head)), &Signed::default());
                 self.attempts.linger(at, Stage::Overdue, now.saturating_add(limits::OVERDUE_GRACE), delivery);
                 // Closing has aborted everything already.
                 if self.phase != super::Stage::Closing {
@@ -113,11 +113,11 @@ impl Sender {
         let now = self.mono();
         let id = self.attempts.id(at, self.incarnation);
         let Some(attempt) = self.attempts.get(at).filter(|attempt| attempt.stage == Stage::Flying) else { return };
-        let (ended, signed) = (Ended::of(attempt, now), attempt.signed.clone());
+        let ended = Ended::of(attempt, now);
         self.jobs.slab[ended.event].in_flight -= 1;
         self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
         self.queues.aborts.push_back(id);
-        let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded, &signed);
+        let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded, &Signed::default());
         self.apply_outcome(ended, record);
         self.discard_rest(ended.endpoint);
     }
@@ -214,6 +214,7 @@ impl Sender {
         }
     }
 
+    /// The keys are those of a reported attempt: only then has whoever builds the request surely done so.
     fn outcome_record(&self, ended: Ended, outcome: &Outcome, then: Then, signed: &Signed) -> OutcomeRecord {
         // What is forgotten of an event is not begun anew.
         let keeps = self.endpoints.slab[ended.endpoint].wire.config.keep_answers && !self.is_void(ended.event);

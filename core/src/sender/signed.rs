@@ -4,6 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::sync::{Mutex, PoisonError};
 
+use super::Sender;
+use crate::id::AttemptId;
 use crate::limits;
 use crate::secret::KeyId;
 
@@ -21,7 +23,26 @@ impl Signed {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ids;
     }
 
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().count()
+    }
+
     pub(crate) fn ids(&self) -> Vec<KeyId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().copied().collect()
+    }
+}
+
+impl Sender {
+    /// How many keys have signed the request of an attempt.
+    pub(super) fn signers(&self, attempt: AttemptId) -> u8 {
+        let found = self.attempts.find(attempt, self.incarnation).and_then(|at| self.attempts.get(at));
+        found.map_or(0, |attempt| attempt.signed.len() as u8)
+    }
+
+    /// Lets so many keys have signed an attempt whose request nobody builds, as its record will be as long.
+    pub(super) fn feign_signers(&self, attempt: AttemptId, count: u8) {
+        let found = self.attempts.find(attempt, self.incarnation).and_then(|at| self.attempts.get(at));
+        let stand_in = |place| (place < usize::from(count)).then(|| KeyId::from_bytes([0; 8]));
+        found.into_iter().for_each(|attempt| attempt.signed.note(core::array::from_fn(stand_in)));
     }
 }

@@ -16,7 +16,7 @@ use crate::journal::{
 };
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
-use crate::response::{Reply, TransportError};
+use crate::response::{Outcome, Reply, TransportError};
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
 use crate::sender::{Close, Config, Input, LoadError, PersistFailure};
@@ -42,6 +42,8 @@ pub(super) mod kind {
     pub(crate) const REVOKE_KEY: u8 = 24;
     pub(crate) const CANCEL: u8 = 25;
     pub(crate) const CLOSE: u8 = 26;
+    pub(crate) const PURGE: u8 = 27;
+    pub(crate) const ERASE: u8 = 28;
     pub(crate) const TICK: u8 = 32;
     pub(crate) const COMPLETED: u8 = 33;
     pub(crate) const PERSISTED: u8 = 34;
@@ -49,6 +51,7 @@ pub(super) mod kind {
     pub(crate) const ROOM: u8 = 36;
     pub(crate) const LOADED: u8 = 37;
     pub(crate) const CREDIT: u8 = 38;
+    pub(crate) const TRIMMED: u8 = 39;
     pub(crate) const RESULT: u8 = 128;
     pub(crate) const OUTPUT: u8 = 129;
 }
@@ -66,6 +69,10 @@ pub(super) enum Call {
     ExpireKey(EndpointKey, KeyId, UnixTime),
     RevokeKey(EndpointKey, KeyId),
     Cancel(TenantId, EventId),
+    Purge(TenantId),
+    Erase(TenantId, EventId),
+    /// An attempt ended, and so many keys had signed it.
+    Completed(AttemptId, Outcome, u8),
     Close(Close),
     Input(Input),
 }
@@ -222,7 +229,7 @@ impl Tape {
             timeout: config.timeout,
             concurrency: config.concurrency,
             headers: headers.collect(),
-            keep_answers: false,
+            keep_answers: config.keep_answers,
             keys: keys.collect(),
             revoked: Vec::new(),
             state: StateRecord { code: 0, since: UnixTime::EPOCH },
@@ -236,7 +243,8 @@ impl Tape {
         true
     }
 
-    pub(super) fn input(&mut self, now: Now, input: &Input, mask: &mut Mask) {
+    /// `signed` says how many keys signed the attempt that ends.
+    pub(super) fn input(&mut self, now: Now, input: &Input, signed: u8, mask: &mut Mask) {
         match input {
             Input::Tick => self.plain(kind::TICK, now),
             Input::Completed { attempt, outcome } => {
@@ -245,7 +253,7 @@ impl Tape {
                 few.put(attempt.incarnation().to_le_bytes());
                 few.put(attempt.slot().to_le_bytes());
                 few.put(attempt.turn().to_le_bytes());
-                few.put([u8::from(outcome.is_ok())]);
+                few.put([signed, u8::from(outcome.is_ok())]);
                 let failure =
                     outcome.as_ref().map_or_else(|error| error.to_wire().into(), |reply| reply.status().to_le_bytes());
                 few.put(failure);
@@ -278,6 +286,11 @@ impl Tape {
                 }
             }
             Input::Credit(attempts) => self.call(kind::CREDIT, now).u32(*attempts),
+            Input::Trimmed { events, before } => {
+                let mut w = self.call(kind::TRIMMED, now);
+                w.u64(*events);
+                w.time(*before);
+            }
         }
     }
 }
@@ -525,15 +538,31 @@ impl Reel {
             kind::EXPIRE_KEY => Call::ExpireKey(self.key()?, self.key_id()?, self.fields(|r| r.time("at"))?),
             kind::REVOKE_KEY => Call::RevokeKey(self.key()?, self.key_id()?),
             kind::CANCEL => {
-                let (tenant, id) = self.fields(|r| Ok((r.string("tenant")?, r.string("event")?)))?;
-                let (Ok(tenant), Ok(id)) = (TenantId::new(tenant), EventId::new(id)) else {
-                    return Err(TraceError::Damaged { at });
-                };
+                let (tenant, id) = self.names()?;
                 Call::Cancel(tenant, id)
             }
+            kind::PURGE => {
+                let tenant = self.fields(|r| r.string("tenant"))?;
+                Call::Purge(TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?)
+            }
+            kind::ERASE => {
+                let (tenant, id) = self.names()?;
+                Call::Erase(tenant, id)
+            }
+            kind::COMPLETED => self.completed()?,
             kind::CLOSE => Call::Close(if self.fields(|r| r.flag("how"))? { Close::Now } else { Close::Drain }),
             other => Call::Input(self.input(other)?),
         })
+    }
+
+    /// A tenant and an event.
+    fn names(&mut self) -> Read<(TenantId, EventId)> {
+        let at = self.at;
+        let (tenant, id) = self.fields(|r| Ok((r.string("tenant")?, r.string("event")?)))?;
+        let (Ok(tenant), Ok(id)) = (TenantId::new(tenant), EventId::new(id)) else {
+            return Err(TraceError::Damaged { at });
+        };
+        Ok((tenant, id))
     }
 
     fn event(&mut self) -> Read<Event> {
@@ -586,7 +615,6 @@ impl Reel {
         let at = self.at;
         Ok(match of {
             kind::TICK => Input::Tick,
-            kind::COMPLETED => self.completed()?,
             kind::PERSISTED => Input::Persisted(self.fields(|r| r.seq("seq"))?),
             kind::PERSIST_FAILED => {
                 let (from, full) = self.fields(|r| Ok((r.seq("from")?, r.flag("full")?)))?;
@@ -608,18 +636,23 @@ impl Reel {
                 Input::Loaded { request: LoadId(request), result }
             }
             kind::CREDIT => Input::Credit(self.fields(|r| r.u32("credit"))?),
+            kind::TRIMMED => {
+                let (events, before) = self.fields(|r| Ok((r.u64("events")?, r.time("before")?)))?;
+                Input::Trimmed { events, before }
+            }
             _ => return Err(TraceError::Damaged { at }),
         })
     }
 
-    fn completed(&mut self) -> Read<Input> {
+    fn completed(&mut self) -> Read<Call> {
         let at = self.at;
-        let (id, ok) = self.fields(|r| Ok(([r.u32("id")?, r.u32("id")?, r.u32("id")?], r.flag("ok")?)))?;
+        let id = self.fields(|r| Ok([r.u32("id")?, r.u32("id")?, r.u32("id")?]))?;
+        let (signed, ok) = self.fields(|r| Ok((r.u8("signed")?, r.flag("ok")?)))?;
         let attempt = AttemptId::new(id[0], id[1], id[2]);
         if !ok {
             let (variant, detail) = self.fields(|r| Ok((r.u8("failure")?, r.u8("failure")?)))?;
             let error = TransportError::from_wire(variant, detail).ok_or(TraceError::Damaged { at })?;
-            return Ok(Input::Completed { attempt, outcome: Err(error) });
+            return Ok(Call::Completed(attempt, Err(error), signed));
         }
         let reply = self.fields(|r| {
             let mut reply = Reply::new(r.u16("status")?);
@@ -633,7 +666,7 @@ impl Reel {
             }
             Ok(if flags & 4 != 0 { reply.with_body(Bytes::copy_from_slice(r.long("body")?)) } else { reply })
         })?;
-        Ok(Input::Completed { attempt, outcome: Ok(reply) })
+        Ok(Call::Completed(attempt, Ok(reply), signed))
     }
 }
 
@@ -644,6 +677,7 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .tenant(record.key.tenant.as_str())
         .events(&record.patterns)
         .encoding(encoding)
+        .keep_answers(record.keep_answers)
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
         .concurrency(record.concurrency);

@@ -186,6 +186,22 @@ impl Recorder {
         )
     }
 
+    /// See [`Sender::purge`].
+    pub fn purge(&mut self, now: Now, tenant: &TenantId) -> Result<Change, CommandError> {
+        self.command(
+            |running| running.tape.call(kind::PURGE, now).text(tenant.as_str()),
+            |machine| machine.purge(now, tenant),
+        )
+    }
+
+    /// See [`Sender::erase`].
+    pub fn erase(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.command(
+            |running| names(&mut running.tape.call(kind::ERASE, now), tenant, event),
+            |machine| machine.erase(now, tenant, event),
+        )
+    }
+
     /// See [`Sender::close`].
     pub fn close(&mut self, now: Now, how: Close) {
         if let Some(running) = &mut self.tape {
@@ -197,7 +213,11 @@ impl Recorder {
     /// See [`Sender::handle`].
     pub fn handle(&mut self, now: Now, input: Input) {
         if let Some(running) = &mut self.tape {
-            running.tape.input(now, &input, &mut running.mask);
+            let signed = match &input {
+                Input::Completed { attempt, .. } => self.machine.signers(*attempt),
+                _ => 0,
+            };
+            running.tape.input(now, &input, signed, &mut running.mask);
         }
         self.machine.handle(now, input);
     }

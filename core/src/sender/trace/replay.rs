@@ -9,7 +9,7 @@ use super::call::{Call, Reel, kind};
 use super::recorder::{changed, published, was_put};
 use super::{MAGIC, VERSION, digest};
 use crate::id::JournalSeq;
-use crate::sender::{Life, Restore, RestoreError, Sender, Stats};
+use crate::sender::{Input, Life, Restore, RestoreError, Sender, Stats};
 use crate::time::Now;
 
 /// Why a trace cannot be run.
@@ -270,6 +270,11 @@ impl Replay {
                 machine.handle(now, input);
                 return None;
             }
+            Call::Completed(attempt, outcome, signed) => {
+                machine.feign_signers(attempt, signed);
+                machine.handle(now, Input::Completed { attempt, outcome });
+                return None;
+            }
             Call::Close(how) => {
                 machine.close(now, how);
                 return None;
@@ -282,6 +287,8 @@ impl Replay {
             Call::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Call::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
             Call::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
+            Call::Purge(tenant) => machine.purge(now, &tenant),
+            Call::Erase(tenant, event) => machine.erase(now, &tenant, &event),
         };
         let said = result.as_ref().map_or_else(ToString::to_string, |change| format!("{change:?}"));
         Some((changed(&result), said))
