@@ -12,6 +12,7 @@ use postrider_core::registration::{Endpoint, Policy};
 use postrider_core::response::Reply;
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
+use postrider_core::sender::trace::{Detail, Recorder};
 use postrider_core::sender::{Config, Input, Output, Sender, Wake};
 use postrider_core::time::{Instant, Now, UnixTime};
 
@@ -22,7 +23,7 @@ const ADDRESS: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv
 #[derive(Debug)]
 pub struct Bench {
     /// The machine.
-    pub sender: Sender,
+    pub sender: Recorder,
     /// The clock.
     pub now: Now,
     head: BytesMut,
@@ -40,12 +41,21 @@ pub enum Carry {
 impl Bench {
     /// A machine with this many endpoints, which all want `order.**`.
     pub fn with_endpoints(count: u32) -> Self {
+        Self::make(count, |config, seed, now| Recorder::off(Sender::new(config, seed, now)))
+    }
+
+    /// The same, with the flight recorder on. What it writes is dropped by [`publish`](Self::publish), as a disk that
+    /// costs nothing would take it.
+    pub fn recording(count: u32) -> Self {
+        Self::make(count, |config, seed, now| Recorder::new(config, seed, now, Detail::StandIns, [7; 32]))
+    }
+
+    fn make(count: u32, new: impl FnOnce(Config, Seed, Now) -> Recorder) -> Self {
         let mut limits = Limits::default();
         limits.endpoints = 10_000_000;
         let config = Config::new().limits(limits).policy(Policy::default());
         let now = Now { mono: Instant::ORIGIN, wall: UnixTime::from_secs(1_795_246_000) };
-        let mut bench =
-            Self { sender: Sender::new(config, Seed::from_bytes([7; 32]), now), now, head: BytesMut::new() };
+        let mut bench = Self { sender: new(config, Seed::from_bytes([7; 32]), now), now, head: BytesMut::new() };
         bench.sender.handle(now, Input::Credit(1024));
         for number in 0..count {
             let mut key = [9; 24];
@@ -64,6 +74,7 @@ impl Bench {
 
     /// Publishes an event with a payload of `size` bytes.
     pub fn publish(&mut self, id: u64, size: usize) {
+        self.sender.take();
         let data = "x".repeat(size.saturating_sub(2));
         let event = Event::json("order.paid", &data).expect("a string is JSON").id(format!("event-{id}"));
         self.sender.publish(self.now, event).expect("there is room");

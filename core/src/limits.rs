@@ -6,14 +6,20 @@ use core::time::Duration;
 /// between two drains of a million-endpoint fan-out, large enough that the loop's own cost disappears.
 pub const DRAIN_BUDGET: u32 = 256;
 
-/// Lazy records wait for company at most this long before they are written.
+/// Lazy records wait for company at most this long: in the machine while a drain has other things to do, and in the log,
+/// which has written them, for their sync.
 pub const LINGER: Duration = Duration::from_millis(5);
 
 /// Lazy records wait for company until there are this many.
 pub const LINGER_RECORDS: usize = 512;
 
-/// Batches handed to the log and not acknowledged. More would only queue in the adapter.
+/// Batches with gating records handed to the log and not acknowledged. More would only queue in the adapter.
 pub const UNACKED_BATCHES: usize = 8;
+
+/// Batches of lazy records handed to the log and not acknowledged; what comes meanwhile gathers in the next. So many
+/// that each drain of a busy sender can hand out its own within the time that a sync lingers, so few that a log that
+/// hangs is not given crumbs.
+pub const LAZY_BATCHES: usize = 64;
 
 /// Notices kept for a driver that does not drain; those beyond are folded into a count.
 pub const NOTICES: usize = 1024;

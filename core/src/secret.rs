@@ -2,7 +2,8 @@
 //!
 //! A [`Secret`] has no voice: no `Display`, a dull `Debug`, no `==`, and its bytes are overwritten when it is dropped.
 //! They leave it only through [`Secret::expose`] and [`Secret::reveal`]. What may be logged, stored and sent is the
-//! [`KeyId`].
+//! [`KeyId`]. An adapter that has a key of its own seals secrets when they enter ([`Secret::with_sealed`]); the journal
+//! then holds the sealed form alone.
 //!
 //! ```
 //! use postrider_core::secret::{Secret, SecretError};
@@ -20,6 +21,7 @@ use core::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use hmac::digest::CtOutput;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -36,7 +38,11 @@ const KEY_ID_DOMAIN: &[u8] = b"postrider key id 1\0";
 ///
 /// Source: Standard Webhooks 1.0.0, "Symmetric signatures": 24 to 64 random bytes, written as `whsec_` and base64.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret {
+    key: Zeroizing<Vec<u8>>,
+    /// The same, as it may be written down.
+    sealed: Option<Bytes>,
+}
 
 impl Secret {
     /// Reads `whsec_` and standard base64 with padding, of 24 to 64 bytes ([`KEY_BYTES`]). The prefix may be absent.
@@ -53,7 +59,7 @@ impl Secret {
         let mut key = Zeroizing::new(alloc::vec![0; encoded.len() / 4 * 3]);
         let len = STANDARD.decode_slice(encoded, &mut key).map_err(|_| SecretError::NotCanonical)?;
         key.truncate(len);
-        Ok(Self(key))
+        Ok(Self { key, sealed: None })
     }
 
     /// Takes a key of 24 to 64 bytes ([`KEY_BYTES`]), such as one minted by the adapter.
@@ -68,12 +74,24 @@ impl Secret {
         if key.is_empty() {
             return Err(SecretError::Empty);
         }
-        Ok(Self(Zeroizing::new(key.to_vec())))
+        Ok(Self { key: Zeroizing::new(key.to_vec()), sealed: None })
+    }
+
+    /// The same key with its sealed form, which is what a journal will hold of it. The form is the adapter's: the core
+    /// carries it and never looks into it. At most 65,535 bytes.
+    pub fn with_sealed(self, sealed: Bytes) -> Self {
+        Self { sealed: Some(sealed), ..self }
+    }
+
+    /// Its sealed form, where there is one. It is no part of what the key is: [`id`](Self::id) and
+    /// [`same_as`](Self::same_as) do not look at it.
+    pub const fn sealed(&self) -> Option<&Bytes> {
+        self.sealed.as_ref()
     }
 
     /// The name by which this key may be logged, stored and sent.
     pub fn id(&self) -> KeyId {
-        let digest = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(&*self.0).finalize();
+        let digest = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(&*self.key).finalize();
         let mut id = [0; 8];
         id.copy_from_slice(&digest[..8]);
         KeyId(id)
@@ -81,26 +99,26 @@ impl Secret {
 
     /// Whether both are the same key, in a time that tells nothing about their bytes.
     pub fn same_as(&self, other: &Self) -> bool {
-        let digest = |secret: &Self| CtOutput::<Sha256>::new(Sha256::digest(&*secret.0));
+        let digest = |secret: &Self| CtOutput::<Sha256>::new(Sha256::digest(&*secret.key));
         digest(self) == digest(other)
     }
 
     /// The key's bytes.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        &self.key
     }
 
     /// The key as text: `whsec_` and base64. For showing it once to whoever configures the other side; the text is the
     /// caller's to keep and to overwrite.
     pub fn reveal(&self) -> String {
-        let mut text = String::with_capacity(PREFIX.len() + self.0.len().div_ceil(3) * 4);
+        let mut text = String::with_capacity(PREFIX.len() + self.key.len().div_ceil(3) * 4);
         text.push_str(PREFIX);
-        STANDARD.encode_string(&*self.0, &mut text);
+        STANDARD.encode_string(&*self.key, &mut text);
         text
     }
 
     fn of_usual_size(self) -> Result<Self, SecretError> {
-        let bytes = self.0.len();
+        let bytes = self.key.len();
         if bytes < *KEY_BYTES.start() {
             return Err(SecretError::TooShort { bytes });
         }
@@ -114,6 +132,25 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// Which secret of an endpoint is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an endpoint has no other secrets, and whoever seals must know each")]
+pub enum SecretName<'a> {
+    /// The signing key with this id.
+    Key(KeyId),
+    /// The value of the custom header with this name, in lower case.
+    Header(&'a str),
+}
+
+impl fmt::Display for SecretName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => key.fmt(f),
+            Self::Header(name) => write!(f, "header {name}"),
+        }
     }
 }
 
@@ -346,6 +383,16 @@ mod tests {
         let padded = Secret::from_bytes([secret.expose(), b"\0"].concat()).unwrap();
         assert_ne!(secret.id(), padded.id());
         assert!(!secret.same_as(&padded), "HMAC would not tell these keys apart, we do");
+    }
+
+    #[test]
+    fn a_sealed_form_is_no_part_of_a_key() {
+        let plain = Secret::parse(TEXT).unwrap();
+        let sealed = plain.clone().with_sealed(Bytes::from_static(b"CANARY"));
+        assert_eq!((plain.sealed(), sealed.sealed()), (None, Some(&Bytes::from_static(b"CANARY"))));
+        assert!(plain.same_as(&sealed) && plain.id() == sealed.id());
+        assert_eq!(plain.expose(), sealed.expose());
+        assert_eq!(format!("{sealed:?}"), "Secret(..)");
     }
 
     #[test]

@@ -62,6 +62,15 @@ impl Payload {
         Ok(Self { kind: Kind::Raw(content_type), body })
     }
 
+    /// What was accepted, read back from the journal, whose checksums answer for the bytes: JSON without a content type
+    /// is not read again. `None` when the content type cannot have been accepted.
+    pub(crate) fn accepted(content_type: Option<&str>, body: Bytes) -> Option<Self> {
+        match content_type {
+            None => Some(Self { kind: Kind::Json, body }),
+            Some(content_type) => Self::raw(content_type, body).ok(),
+        }
+    }
+
     /// Whether it is JSON, and so may stand in an envelope.
     pub fn is_json(&self) -> bool {
         match self.kind {

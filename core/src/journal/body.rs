@@ -8,9 +8,10 @@ use super::codec::FRAME_HEAD;
 use super::error::{CodecError, Why};
 use super::kind::Kind;
 use super::record::{
-    Accepted, Due, EndpointRecord, EventRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
+    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
     RetiredRecord, SnapshotBegin, StateRecord, Then,
 };
+use super::sealed::{StoredKey, StoredValue};
 use super::wire::{Reader, Writer, nanos};
 use crate::id::{EndpointId, EndpointKey, EventId, IdError, TenantId};
 use crate::limits;
@@ -37,8 +38,14 @@ const _: () = assert!(
     "the format holds whatever the limits allow"
 );
 
-/// A key that is not sealed.
+/// The forms of a key.
 const PLAIN: u8 = 0;
+const SEALED: u8 = 1;
+
+/// The forms of a header's value.
+const OPEN_VALUE: u8 = 0;
+const SECRET_VALUE: u8 = 1;
+const SEALED_VALUE: u8 = 2;
 
 /// Appends the body of a record.
 pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
@@ -205,15 +212,13 @@ fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
     w.few(schedule, STEPS, |w, delay| w.duration(*delay));
     w.duration(*timeout);
     w.u16(*concurrency);
-    w.few(headers, HEADERS, |w, (name, value, secret)| {
+    w.few(headers, HEADERS, |w, HeaderRecord { name, value }| {
         w.text(name);
-        w.short(value);
-        w.flag(*secret);
+        write_value(value, w);
     });
     w.flag(*keep_answers);
     w.few(keys, KEYS, |w, KeyRecord { secret, expires }| {
-        w.u8(PLAIN);
-        w.short(secret.expose());
+        write_secret(secret, w);
         w.option(*expires, Writer::time);
     });
     w.many(revoked, |w, key| w.raw(&key.to_bytes()));
@@ -237,10 +242,8 @@ fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
         schedule: r.few("schedule", STEPS, 8, |r| r.duration("schedule"))?,
         timeout: r.duration("timeout")?,
         concurrency: r.u16("concurrency")?,
-        headers: r.few("headers", HEADERS, 5, |r| {
-            // The value is copied: an endpoint lives long, and would keep a whole segment in memory.
-            Ok((r.string("headers")?, Bytes::copy_from_slice(r.short("headers")?), r.flag("headers")?))
-        })?,
+        headers: r
+            .few("headers", HEADERS, 5, |r| Ok(HeaderRecord { name: r.string("headers")?, value: read_value(r)? }))?,
         keep_answers: r.flag("keep_answers")?,
         keys: r.few("keys", KEYS, 5, |r| {
             Ok(KeyRecord { secret: read_secret(r)?, expires: r.option("expires", |r| r.time("expires"))? })
@@ -255,12 +258,59 @@ fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
     })
 }
 
-fn read_secret(r: &mut Reader<'_>) -> Result<Secret, CodecError> {
-    r.checked(|r| match r.u8("keys")? {
-        PLAIN => Ok(Ok(())),
+/// The plain bytes of a secret are written only where it has no sealed form.
+fn write_secret(secret: &StoredKey, w: &mut Writer<'_>) {
+    let (id, sealed) = match secret {
+        StoredKey::Sealed { id, bytes } => (*id, bytes),
+        StoredKey::Plain(secret) => match secret.sealed() {
+            Some(sealed) => (secret.id(), sealed),
+            None => {
+                w.u8(PLAIN);
+                return w.short(secret.expose());
+            }
+        },
+    };
+    w.u8(SEALED);
+    w.raw(&id.to_bytes());
+    w.short(sealed);
+}
+
+fn read_secret(r: &mut Reader<'_>) -> Result<StoredKey, CodecError> {
+    let sealed = r.checked(|r| match r.u8("keys")? {
+        PLAIN => Ok(Ok(false)),
+        SEALED => Ok(Ok(true)),
         byte => Ok(Err(Why::Form { byte })),
     })?;
-    r.checked(|r| Ok(Secret::from_bytes_any_size(r.short("keys")?).map_err(|_| Why::NoKey)))
+    if sealed {
+        let id = KeyId::from_bytes(r.array("keys")?);
+        return Ok(StoredKey::Sealed { id, bytes: Bytes::copy_from_slice(r.short("keys")?) });
+    }
+    let secret = r.checked(|r| Ok(Secret::from_bytes_any_size(r.short("keys")?).map_err(|_| Why::NoKey)))?;
+    Ok(StoredKey::Plain(secret))
+}
+
+/// The same of a header's value; its form comes last.
+fn write_value(value: &StoredValue, w: &mut Writer<'_>) {
+    let (bytes, form) = match value {
+        StoredValue::Open(bytes) => (bytes, OPEN_VALUE),
+        StoredValue::Secret { value, sealed: None } => (value, SECRET_VALUE),
+        StoredValue::Secret { sealed: Some(bytes), .. } | StoredValue::Sealed(bytes) => (bytes, SEALED_VALUE),
+    };
+    w.short(bytes);
+    w.u8(form);
+}
+
+fn read_value(r: &mut Reader<'_>) -> Result<StoredValue, CodecError> {
+    // The value is copied: an endpoint lives long, and would keep a whole segment in memory.
+    let bytes = Bytes::copy_from_slice(r.short("headers")?);
+    r.checked(|r| {
+        Ok(match r.u8("headers")? {
+            OPEN_VALUE => Ok(StoredValue::Open(bytes)),
+            SECRET_VALUE => Ok(StoredValue::Secret { value: bytes, sealed: None }),
+            SEALED_VALUE => Ok(StoredValue::Sealed(bytes)),
+            byte => Err(Why::ValueForm { byte }),
+        })
+    })
 }
 
 fn write_endpoint_key(key: &EndpointKey, w: &mut Writer<'_>) {

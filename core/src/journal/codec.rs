@@ -222,3 +222,11 @@ fn head(bytes: &[u8]) -> Result<Head, CodecError> {
     }
     Ok(Head { kind, seq: reader.seq("seq")?, end })
 }
+
+/// How many bytes the frame has that begins so, if its kind, version and reserved field are those of one; its body
+/// need not be there.
+pub(super) fn plausible(bytes: &[u8]) -> Option<usize> {
+    let (len, rest) = bytes.get(..FRAME_HEAD)?.split_first_chunk::<LEN>()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?.checked_add(LEN)?;
+    (len >= FRAME_HEAD && Kind::from_byte(rest[0]).is_some() && rest[1..4] == [VERSION, 0, 0]).then_some(len)
+}

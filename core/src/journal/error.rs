@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::codec::{FRAME_HEAD, VERSION};
+use super::kind::Kind;
 use crate::id::IdError;
 
 /// Bytes that are no record: where, and why. It holds no text and no key of the record.
@@ -94,6 +95,11 @@ pub enum Why {
         /// The byte that tells the form.
         byte: u8,
     },
+    /// The value of a header has a form that is not known here.
+    ValueForm {
+        /// The byte that tells the form.
+        byte: u8,
+    },
     /// A key is empty.
     NoKey,
     /// What follows an attempt is not known.
@@ -136,7 +142,7 @@ impl fmt::Display for Why {
         match self {
             Self::Torn { have, need } => write!(f, "the frame needs {need} bytes and has {have}"),
             Self::Short { len } => write!(f, "the frame's length is {len}, at least {} is needed", FRAME_HEAD - 4),
-            Self::Kind { byte } => write!(f, "kind {byte} is not known, 1 to 15 are"),
+            Self::Kind { byte } => write!(f, "kind {byte} is not known, 1 to {} are", Kind::ALL.len()),
             Self::Version { byte } => write!(f, "version {byte} is not known, {VERSION} is"),
             Self::Reserved { value } => write!(f, "the reserved field is {value}, it must be 0"),
             Self::Cut { field, need, left } => {
@@ -149,7 +155,10 @@ impl fmt::Display for Why {
             Self::Many { field, count, max } => {
                 write!(f, "list '{field}' has {count} items, at most {max} are allowed")
             }
-            Self::Form { byte } => write!(f, "the form of a key is {byte}, only 0 (plain) is known here"),
+            Self::Form { byte } => write!(f, "the form of a key is {byte}, 0 (plain) and 1 (sealed) are known"),
+            Self::ValueForm { byte } => {
+                write!(f, "the form of a header's value is {byte}, 0 (open), 1 (secret) and 2 (sealed) are known")
+            }
             Self::NoKey => f.write_str("a key is empty, it must have at least one byte"),
             Self::Then { code } => write!(f, "what follows the attempt is {code}, 0 to 6 are known"),
             Self::Elapsed { width } => {

@@ -35,7 +35,8 @@
 //! In a body, times are milliseconds (`u64`), durations nanoseconds (`u64`), flags one byte that is 0 or 1, options a
 //! flag and then the value, short strings a `u16` length and the bytes, payloads a `u32` length and the bytes, lists a
 //! count and the items. The names of the event and the delivery come first, so that [`peek`] finds them without
-//! reading the rest. A signing key starts with a byte that tells its form: 0 is plain, 1 is kept for sealed keys.
+//! reading the rest. A signing key starts with a byte that tells its form: 0 is plain, 1 is sealed (the key's id follows, then the
+//! sealed bytes). A header's value ends with one: 0 is open, 1 secret and plain, 2 secret and sealed.
 //! Each record has one encoding only: what [`decode`] accepts, [`encode`] writes again byte for byte.
 //!
 //! Records that a machine writes often are small. With its header a frame takes
@@ -60,19 +61,33 @@
 //! Stores that are no byte log (a table with a row for each record) take a batch apart with [`keyed`], keep each frame
 //! under its [`RecordKey`], and give the same frames back.
 
+mod batch;
 mod body;
 mod codec;
 mod error;
+#[cfg(test)]
+mod file_tests;
 mod kind;
 mod record;
+mod salvage;
+mod scan;
+mod sealed;
+mod seat;
+mod segment;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
+pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, record_at};
 pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VERSION, decode, encode, keyed, peek};
 pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
 pub use self::record::{
-    Accepted, Due, EndpointRecord, EventRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
+    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
     RetiredRecord, SnapshotBegin, StateRecord, Then,
 };
+pub use self::salvage::{Piece, Salvage};
+pub use self::scan::{End, Scan, Tail, resync};
+pub use self::sealed::{OpenError, StoredKey, StoredValue};
+pub use self::seat::{Chain, Holds, Seat, StoreId};
+pub use self::segment::{FORMAT, HeadError, SEGMENT_HEAD, SegmentHead, SnapshotHead};

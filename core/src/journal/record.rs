@@ -12,8 +12,9 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
+use super::sealed::{StoredKey, StoredValue};
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
-use crate::secret::{KeyId, Secret};
+use crate::secret::KeyId;
 use crate::seed::Seed;
 use crate::time::UnixTime;
 
@@ -165,8 +166,8 @@ pub struct EndpointRecord {
     pub timeout: Duration,
     /// Attempts at once.
     pub concurrency: u16,
-    /// Custom headers: name, value, and whether the value is secret.
-    pub headers: Vec<(String, Bytes, bool)>,
+    /// Custom headers.
+    pub headers: Vec<HeaderRecord>,
     /// Attempts keep the beginning of the answer.
     pub keep_answers: bool,
     /// Its keys.
@@ -210,7 +211,7 @@ impl fmt::Debug for EndpointRecord {
             .field("schedule", schedule)
             .field("timeout", timeout)
             .field("concurrency", concurrency)
-            .field("headers", &headers.iter().map(|(name, ..)| name).collect::<Vec<_>>())
+            .field("headers", &headers.iter().map(|header| &header.name).collect::<Vec<_>>())
             .field("keep_answers", keep_answers)
             .field("keys", keys)
             .field("revoked", revoked)
@@ -240,12 +241,22 @@ pub struct RetiredRecord {
     pub patterns: String,
 }
 
+/// A header that an endpoint's owner added. `Debug` shows no value.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct HeaderRecord {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: StoredValue,
+}
+
 /// A key of an endpoint's ring.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
 pub struct KeyRecord {
-    /// The key. Plain here; a durable log seals it.
-    pub secret: Secret,
+    /// The key.
+    pub secret: StoredKey,
     /// It signs no attempt that starts at or after this time.
     pub expires: Option<UnixTime>,
 }

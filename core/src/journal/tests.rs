@@ -25,7 +25,7 @@ proptest! {
         prop_assert!(rest.is_empty());
         prop_assert_eq!(seq_again, seq);
         prop_assert_eq!(again.kind(), record.kind());
-        // `Debug` hides keys and secret header values; the encoding does not.
+        // `Debug` hides keys and the values of headers; the encoding does not.
         prop_assert_eq!(format!("{again:?}"), format!("{record:?}"));
         prop_assert_eq!(framed(seq, &again), frame);
     }
@@ -71,7 +71,7 @@ proptest! {
     /// The same behind a sound header, so that bodies are reached.
     #[test]
     fn arbitrary_bodies_are_survived(
-        kind in 1u8..=15,
+        kind in 1u8..=18,
         body in prop::collection::vec(prop_oneof![3 => 0u8..3, 1 => any::<u8>()], 0..400),
     ) {
         let mut bytes = vec![0; FRAME_HEAD];
@@ -133,13 +133,15 @@ fn kinds_are_numbered_from_one_without_gaps() {
     for (n, kind) in (1..).zip(Kind::ALL) {
         assert_eq!((kind.byte(), Kind::from_byte(n)), (n, Some(kind)));
     }
-    assert_eq!((Kind::from_byte(0), Kind::from_byte(16), Kind::from_byte(255)), (None, None, None));
+    assert_eq!((Kind::from_byte(0), Kind::from_byte(19), Kind::from_byte(255)), (None, None, None));
 }
 
 #[test]
 fn what_others_wait_for_is_gating() {
     let gating: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.is_gating()).collect();
-    assert_eq!(gating, [Kind::Genesis, Kind::Opened, Kind::Accepted, Kind::Endpoint, Kind::Removed, Kind::Cancelled]);
+    let [genesis, opened, accepted, endpoint, removed] =
+        [Kind::Genesis, Kind::Opened, Kind::Accepted, Kind::Endpoint, Kind::Removed];
+    assert_eq!(gating, [genesis, opened, accepted, endpoint, removed, Kind::Cancelled, Kind::Purged, Kind::Erased]);
 }
 
 /// The sizes that the room's documentation states.
@@ -203,6 +205,7 @@ fn damage_is_told_with_its_place() {
     let endpoint = framed(place(0), &Record::Endpoint(Box::new(endpoint_record(b"k", b"v"))));
     let removed = framed(place(0), &Record::Removed { endpoint: EndpointKey::new("e").unwrap(), at: UnixTime::EPOCH });
     let key = find(&endpoint, &[0, 1, 0, b'k', 0]);
+    let value = find(&endpoint, b"visible") + 7;
     let patterns = find(&endpoint, b"https://e") + 9;
     let told = |frame: &Bytes, at: usize, byte: u8| {
         let mut damaged = BytesMut::from(&frame[..]);
@@ -213,8 +216,8 @@ fn damage_is_told_with_its_place() {
         (told(&queued, 0, 25), "at byte 0: the frame needs 29 bytes and has 28"),
         (told(&queued, 0, 11), "at byte 0: the frame's length is 11, at least 12 is needed"),
         (told(&queued, 0, 23), "at byte 24: field 'subscription' needs 4 bytes, the body has 3 left"),
-        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, 1 to 15 are"),
-        (told(&queued, 4, 16), "at byte 4: kind 16 is not known, 1 to 15 are"),
+        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, 1 to 18 are"),
+        (told(&queued, 4, 19), "at byte 4: kind 19 is not known, 1 to 18 are"),
         (told(&queued, 4, Kind::SnapshotEnd.byte()), "at byte 24: 4 bytes follow the last field, none may"),
         (told(&queued, 5, 2), "at byte 5: version 2 is not known, 1 is"),
         (told(&queued, 7, 1), "at byte 6: the reserved field is 256, it must be 0"),
@@ -233,7 +236,16 @@ fn damage_is_told_with_its_place() {
             "at byte 42: the time taken has 9 bytes, it must have as few as it needs and at most 8",
         ),
         (told(&outcome, 42, 0x17), "at byte 42: what follows the attempt is 7, 0 to 6 are known"),
-        (told(&endpoint, key, 1), &format!("at byte {key}: the form of a key is 1, only 0 (plain) is known here")),
+        (
+            told(&endpoint, key, 2),
+            &format!("at byte {key}: the form of a key is 2, 0 (plain) and 1 (sealed) are known"),
+        ),
+        (
+            told(&endpoint, value, 3),
+            &format!(
+                "at byte {value}: the form of a header's value is 3, 0 (open), 1 (secret) and 2 (sealed) are known"
+            ),
+        ),
         (told(&endpoint, key + 1, 0), &format!("at byte {}: a key is empty, it must have at least one byte", key + 1)),
         (
             told(&endpoint, patterns + 1, 5),
@@ -247,13 +259,13 @@ fn damage_is_told_with_its_place() {
 /// The lists that take most memory for their bytes, as long as the format allows and of nothing but empty items.
 #[test]
 fn the_worst_lists_take_no_more_than_promised() {
-    let key = || KeyRecord { secret: Secret::from_bytes_any_size([7]).unwrap(), expires: None };
+    let key = || KeyRecord { secret: plain_key(&[7]), expires: None };
     let record = EndpointRecord {
         patterns: vec![String::new(); 1024],
-        headers: vec![Default::default(); 255],
+        headers: vec![HeaderRecord { name: String::new(), value: StoredValue::Open(Bytes::new()) }; 255],
         keys: (0..255).map(|_| key()).collect(),
         schedule: vec![Duration::ZERO; 65_535],
-        revoked: vec![key().secret.id(); 10_000],
+        revoked: vec![KeyId::from_bytes([1; 8]); 10_000],
         retired: vec![RetiredRecord { number: 0, at: 0, patterns: String::new() }; 1024],
         ..endpoint_record(b"k", b"v")
     };
@@ -364,9 +376,9 @@ fn memory(record: &Record) -> usize {
                 + e.patterns.iter().map(String::capacity).sum::<usize>()
                 + list(&e.schedule)
                 + list(&e.headers)
-                + e.headers.iter().map(|(name, value, _)| name.capacity() + value.len()).sum::<usize>()
+                + e.headers.iter().map(|header| header.name.capacity() + value_len(&header.value)).sum::<usize>()
                 + list(&e.keys)
-                + e.keys.iter().map(|key| key.secret.expose().len()).sum::<usize>()
+                + e.keys.iter().map(|key| key_len(&key.secret)).sum::<usize>()
                 + list(&e.revoked)
                 + list(&e.retired)
                 + e.retired.iter().map(|retired| retired.patterns.capacity()).sum::<usize>()
@@ -383,6 +395,20 @@ fn memory(record: &Record) -> usize {
         | Record::SnapshotBegin(_)
         | Record::Pending { .. }
         | Record::SnapshotEnd { .. } => 0,
+    }
+}
+
+fn value_len(value: &StoredValue) -> usize {
+    match value {
+        StoredValue::Open(bytes) | StoredValue::Sealed(bytes) => bytes.len(),
+        StoredValue::Secret { value, sealed } => value.len() + sealed.as_ref().map_or(0, Bytes::len),
+    }
+}
+
+fn key_len(key: &StoredKey) -> usize {
+    match key {
+        StoredKey::Plain(secret) => secret.expose().len(),
+        StoredKey::Sealed { bytes, .. } => bytes.len(),
     }
 }
 
@@ -477,6 +503,10 @@ fn outcome_record() -> OutcomeRecord {
     }
 }
 
+fn plain_key(key: &[u8]) -> StoredKey {
+    StoredKey::Plain(Secret::from_bytes_any_size(key).unwrap())
+}
+
 fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
     EndpointRecord {
         key: EndpointKey::new("e").unwrap(),
@@ -487,11 +517,14 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         timeout: Duration::from_secs(20),
         concurrency: 8,
         headers: vec![
-            ("x-shown".into(), Bytes::from_static(b"visible"), false),
-            ("x-hidden".into(), Bytes::from_static(value), true),
+            HeaderRecord { name: "x-shown".into(), value: StoredValue::Open(Bytes::from_static(b"visible")) },
+            HeaderRecord {
+                name: "x-hidden".into(),
+                value: StoredValue::Secret { value: Bytes::from_static(value), sealed: None },
+            },
         ],
         keep_answers: true,
-        keys: vec![KeyRecord { secret: Secret::from_bytes_any_size(key).unwrap(), expires: None }],
+        keys: vec![KeyRecord { secret: plain_key(key), expires: None }],
         revoked: vec![],
         state: StateRecord { code: 0, since: UnixTime::EPOCH },
         subscription: Some(1),
@@ -565,9 +598,21 @@ fn accepted() -> impl Strategy<Value = Accepted> {
 
 fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let wants = (endpoint_key(), text(), list(text()), any::<u8>(), list(nanos()), nanos(), any::<u16>());
-    let secret = prop::collection::vec(any::<u8>(), 1..70).prop_map(|key| Secret::from_bytes_any_size(key).unwrap());
+    let secret = prop_oneof![
+        prop::collection::vec(any::<u8>(), 1..70).prop_map(|key| plain_key(&key)),
+        (any::<[u8; 8]>(), bytes(70))
+            .prop_map(|(id, bytes)| StoredKey::Sealed { id: KeyId::from_bytes(id), bytes: bytes.into() }),
+    ];
     let key = (secret, option(time())).prop_map(|(secret, expires)| KeyRecord { secret, expires });
-    let header = (text(), bytes(40), any::<bool>()).prop_map(|(name, value, secret)| (name, value.into(), secret));
+    let header = (text(), bytes(40), 0..3).prop_map(|(name, value, form)| {
+        let value = Bytes::from(value);
+        let value = match form {
+            0 => StoredValue::Open(value),
+            1 => StoredValue::Secret { value, sealed: None },
+            _ => StoredValue::Sealed(value),
+        };
+        HeaderRecord { name, value }
+    });
     let rings = (list(header), list(key), list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)));
     let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
     let retired = (any::<u32>(), any::<u32>(), text());

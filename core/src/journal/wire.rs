@@ -11,54 +11,54 @@ use crate::id::JournalSeq;
 use crate::time::UnixTime;
 
 /// Appends fields to a buffer.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     out: &'a mut BytesMut,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) const fn new(out: &'a mut BytesMut) -> Self {
+    pub(crate) const fn new(out: &'a mut BytesMut) -> Self {
         Self { out }
     }
 
-    pub(super) fn u8(&mut self, value: u8) {
+    pub(crate) fn u8(&mut self, value: u8) {
         self.out.put_u8(value);
     }
 
-    pub(super) fn u16(&mut self, value: u16) {
+    pub(crate) fn u16(&mut self, value: u16) {
         self.out.put_u16_le(value);
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
+    pub(crate) fn u32(&mut self, value: u32) {
         self.out.put_u32_le(value);
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.out.put_u64_le(value);
     }
 
     /// Bytes whose number is known to the reader.
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.out.put_slice(bytes);
     }
 
-    pub(super) fn seq(&mut self, seq: JournalSeq) {
+    pub(crate) fn seq(&mut self, seq: JournalSeq) {
         self.u64(seq.get());
     }
 
-    pub(super) fn time(&mut self, time: UnixTime) {
+    pub(crate) fn time(&mut self, time: UnixTime) {
         self.u64(time.as_millis());
     }
 
-    pub(super) fn duration(&mut self, duration: Duration) {
+    pub(crate) fn duration(&mut self, duration: Duration) {
         self.u64(nanos(duration));
     }
 
-    pub(super) fn flag(&mut self, flag: bool) {
+    pub(crate) fn flag(&mut self, flag: bool) {
         self.u8(u8::from(flag));
     }
 
     /// A flag, and the value if there is one.
-    pub(super) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+    pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.flag(value.is_some());
         if let Some(value) = value {
             write(self, value);
@@ -66,37 +66,37 @@ impl<'a> Writer<'a> {
     }
 
     /// At most 65,535 bytes, after their number.
-    pub(super) fn short(&mut self, bytes: &[u8]) {
+    pub(crate) fn short(&mut self, bytes: &[u8]) {
         self.u16(u16::try_from(bytes.len()).expect("limits keep short fields below 64 KiB"));
         self.raw(bytes);
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.short(text.as_bytes());
     }
 
     /// At most 4 GiB, after their number.
-    pub(super) fn long(&mut self, bytes: &[u8]) {
+    pub(crate) fn long(&mut self, bytes: &[u8]) {
         self.u32(u32::try_from(bytes.len()).expect("limits keep payloads below 4 GiB"));
         self.raw(bytes);
     }
 
     /// At most `max` items of a list, after their number in a `u16`.
-    pub(super) fn few<T>(&mut self, items: &[T], max: u16, mut write: impl FnMut(&mut Self, &T)) {
+    pub(crate) fn few<T>(&mut self, items: &[T], max: u16, mut write: impl FnMut(&mut Self, &T)) {
         let count = u16::try_from(items.len()).ok().filter(|count| *count <= max);
         self.u16(count.expect("limits keep lists below what the format can hold"));
         items.iter().for_each(|item| write(self, item));
     }
 
     /// The items of a list, after their number in a `u32`.
-    pub(super) fn many<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+    pub(crate) fn many<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.u32(u32::try_from(items.len()).expect("limits keep records below 4 GiB"));
         items.iter().for_each(|item| write(self, item));
     }
 }
 
 /// Takes fields from a frame, each under the name that an error will give it.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     frame: &'a [u8],
     at: usize,
 }
@@ -105,35 +105,40 @@ type Read<T> = Result<T, CodecError>;
 
 impl<'a> Reader<'a> {
     /// Reads `frame` from byte `at` on, which is not after its end.
-    pub(super) const fn new(frame: &'a [u8], at: usize) -> Self {
+    pub(crate) const fn new(frame: &'a [u8], at: usize) -> Self {
         Self { frame, at }
     }
 
+    /// Where the next field begins.
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
     /// Makes sure that nothing is left.
-    pub(super) fn end(&self) -> Read<()> {
+    pub(crate) fn end(&self) -> Read<()> {
         match self.left().len() {
             0 => Ok(()),
             left => Err(self.fail(Why::Trailing { left })),
         }
     }
 
-    pub(super) fn u8(&mut self, field: &'static str) -> Read<u8> {
+    pub(crate) fn u8(&mut self, field: &'static str) -> Read<u8> {
         Ok(u8::from_le_bytes(self.array(field)?))
     }
 
-    pub(super) fn u16(&mut self, field: &'static str) -> Read<u16> {
+    pub(crate) fn u16(&mut self, field: &'static str) -> Read<u16> {
         Ok(u16::from_le_bytes(self.array(field)?))
     }
 
-    pub(super) fn u32(&mut self, field: &'static str) -> Read<u32> {
+    pub(crate) fn u32(&mut self, field: &'static str) -> Read<u32> {
         Ok(u32::from_le_bytes(self.array(field)?))
     }
 
-    pub(super) fn u64(&mut self, field: &'static str) -> Read<u64> {
+    pub(crate) fn u64(&mut self, field: &'static str) -> Read<u64> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
-    pub(super) fn array<const N: usize>(&mut self, field: &'static str) -> Read<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Read<[u8; N]> {
         let Some(bytes) = self.left().first_chunk() else {
             return Err(self.cut(field, N));
         };
@@ -141,7 +146,7 @@ impl<'a> Reader<'a> {
         Ok(*bytes)
     }
 
-    pub(super) fn raw(&mut self, field: &'static str, len: usize) -> Read<&'a [u8]> {
+    pub(crate) fn raw(&mut self, field: &'static str, len: usize) -> Read<&'a [u8]> {
         let Some(bytes) = self.left().get(..len) else {
             return Err(self.cut(field, len));
         };
@@ -149,19 +154,19 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    pub(super) fn seq(&mut self, field: &'static str) -> Read<JournalSeq> {
+    pub(crate) fn seq(&mut self, field: &'static str) -> Read<JournalSeq> {
         self.u64(field).map(JournalSeq::new)
     }
 
-    pub(super) fn time(&mut self, field: &'static str) -> Read<UnixTime> {
+    pub(crate) fn time(&mut self, field: &'static str) -> Read<UnixTime> {
         self.u64(field).map(UnixTime::from_millis)
     }
 
-    pub(super) fn duration(&mut self, field: &'static str) -> Read<Duration> {
+    pub(crate) fn duration(&mut self, field: &'static str) -> Read<Duration> {
         self.u64(field).map(Duration::from_nanos)
     }
 
-    pub(super) fn flag(&mut self, field: &'static str) -> Read<bool> {
+    pub(crate) fn flag(&mut self, field: &'static str) -> Read<bool> {
         self.checked(|r| match r.u8(field)? {
             0 => Ok(Ok(false)),
             1 => Ok(Ok(true)),
@@ -169,7 +174,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn option<T>(
+    pub(crate) fn option<T>(
         &mut self,
         field: &'static str,
         read: impl FnOnce(&mut Self) -> Read<T>,
@@ -177,35 +182,35 @@ impl<'a> Reader<'a> {
         Ok(if self.flag(field)? { Some(read(self)?) } else { None })
     }
 
-    pub(super) fn short(&mut self, field: &'static str) -> Read<&'a [u8]> {
+    pub(crate) fn short(&mut self, field: &'static str) -> Read<&'a [u8]> {
         let len = self.u16(field)?;
         self.raw(field, usize::from(len))
     }
 
-    pub(super) fn text(&mut self, field: &'static str) -> Read<&'a str> {
+    pub(crate) fn text(&mut self, field: &'static str) -> Read<&'a str> {
         self.checked(|r| Ok(core::str::from_utf8(r.short(field)?).map_err(|_| Why::Text { field })))
     }
 
-    pub(super) fn string(&mut self, field: &'static str) -> Read<String> {
+    pub(crate) fn string(&mut self, field: &'static str) -> Read<String> {
         self.text(field).map(String::from)
     }
 
-    pub(super) fn shared(&mut self, field: &'static str) -> Read<Arc<str>> {
+    pub(crate) fn shared(&mut self, field: &'static str) -> Read<Arc<str>> {
         self.text(field).map(Arc::from)
     }
 
-    pub(super) fn long(&mut self, field: &'static str) -> Read<&'a [u8]> {
+    pub(crate) fn long(&mut self, field: &'static str) -> Read<&'a [u8]> {
         let len = self.u32(field)?;
         self.raw(field, usize::try_from(len).unwrap_or(usize::MAX))
     }
 
     /// Text written by [`Writer::long`].
-    pub(super) fn long_text(&mut self, field: &'static str) -> Read<String> {
+    pub(crate) fn long_text(&mut self, field: &'static str) -> Read<String> {
         self.checked(|r| Ok(core::str::from_utf8(r.long(field)?).map(String::from).map_err(|_| Why::Text { field })))
     }
 
     /// A list written by [`Writer::few`], each item of which has at least `least` bytes.
-    pub(super) fn few<T>(
+    pub(crate) fn few<T>(
         &mut self,
         field: &'static str,
         max: u16,
@@ -220,7 +225,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list written by [`Writer::many`], each item of which has `size` bytes, and at most twice as many in memory.
-    pub(super) fn many<T>(
+    pub(crate) fn many<T>(
         &mut self,
         field: &'static str,
         size: usize,
@@ -231,7 +236,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a value and judges it; an error stands where the value begins.
-    pub(super) fn checked<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<Result<T, Why>>) -> Read<T> {
+    pub(crate) fn checked<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<Result<T, Why>>) -> Read<T> {
         let at = self.at;
         read(self)?.map_err(|why| CodecError::new(at, why))
     }
@@ -269,6 +274,6 @@ impl<'a> Reader<'a> {
 }
 
 /// Nanoseconds of a duration; what is beyond 584 years is cut.
-pub(super) fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -29,7 +29,7 @@
 //! | payloads that could not be read, for a minute | E | one for each event, which takes it along when it ends |
 //! | records not acknowledged | 2 `unwritten` bytes, and what was begun | see below |
 //! | effects that wait for a record | one for each gating record among those | [`Record::is_gating`](crate::journal::Record::is_gating) |
-//! | batches handed to the log | 8 | [`UNACKED_BATCHES`](crate::limits::UNACKED_BATCHES) |
+//! | batches handed to the log | 8 gating, 64 lazy | [`UNACKED_BATCHES`](crate::limits::UNACKED_BATCHES), [`LAZY_BATCHES`](crate::limits::LAZY_BATCHES) |
 //! | aborts to hand out | C | one for each attempt in flight |
 //! | chores | 2 N + 2 E | one for each endpoint that ends, for what waits for it, for each cancelled event, and for each payload that came or is lost |
 //! | notices | 1,024 | [`NOTICES`](crate::limits::NOTICES); the others are counted |

@@ -13,9 +13,11 @@
 //! They ask to be written at once.
 //!
 //! **Lazy** records hold nothing back but the notice that tells of them: outcomes, deliveries that began to wait,
-//! marks, ends. They wait for company, for at most [`LINGER`](crate::limits::LINGER) or until there are
+//! marks, ends. They are handed out when a drain has nothing else to do, and written at once; only their sync waits for
+//! company, for at most [`LINGER`](crate::limits::LINGER) or until there are
 //! [`LINGER_RECORDS`](crate::limits::LINGER_RECORDS). A sync for each outcome would make the disk the limit of
-//! delivery, for no gain in what can be promised.
+//! delivery, for no gain in what can be promised. What is written survives the process: killing it repeats what was in
+//! flight, and only a loss of power forgets what lingered too.
 //!
 //! Both share one sequence, and a gating record takes every lazy one before it along. That one order is what makes the
 //! rest simple: a durable record implies all those before it.
@@ -48,8 +50,9 @@
 //! that change them when its record is read, so there is no second reading of the rules that could drift. What follows
 //! from the tables (indexes, timers, queues) is not folded but made once, at the end.
 //!
-//! A gap in the sequence is an error and never passed over: a machine that is missing a record does not know what it
-//! owes.
+//! A gap in the sequence is an error and never passed over silently: a machine that is missing a record does not know
+//! what it owes. Whoever opens a damaged store to save what is left says so
+//! ([`Restore::missing`](crate::sender::Restore::missing)), and has listed what is lost.
 //!
 //! # Snapshots are blurred, and that is sound
 //!
@@ -67,8 +70,8 @@
 //! ([`RestoreError::SnapshotAhead`](crate::sender::RestoreError::SnapshotAhead)).
 //!
 //! Payloads are not in snapshots: they would be copied again and again while a slow endpoint is waited for. They stay
-//! in the accepted records, and [`Watermark::needed_from`](crate::sender::Watermark::needed_from) is therefore the
-//! oldest event that had not ended when the snapshot began, or its beginning if that is earlier. A snapshot is due
+//! in the accepted records, which the log keeps until it has the record of the event's end, whatever a
+//! [`Watermark`](crate::sender::Watermark) lets go; a restored machine asks for them when they are due. A snapshot is due
 //! after [`snapshot_every`](crate::limits::Limits::snapshot_every) bytes of records, or four times as many as the last
 //! one has, whichever is more, so that the work of snapshots stays in proportion to what is recorded.
 //!

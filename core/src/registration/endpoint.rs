@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
 use crate::retry::{Schedule, ScheduleError};
-use crate::secret::{KeyId, Secret, SecretError};
+use crate::secret::{KeyId, Secret, SecretError, SecretName};
 use crate::time::UnixTime;
 
 /// Time for one attempt, over look-up, connection, request and response, when none is given. Standard Webhooks
@@ -40,6 +41,7 @@ pub struct Endpoint {
     timeout: Duration,
     concurrency: u16,
     headers: CustomHeaders,
+    keep_answers: bool,
     mistake: Option<EndpointError>,
 }
 
@@ -58,6 +60,7 @@ impl Endpoint {
             timeout: TIMEOUT,
             concurrency: CONCURRENCY,
             headers: CustomHeaders::default(),
+            keep_answers: false,
             mistake: None,
         }
     }
@@ -139,6 +142,33 @@ impl Endpoint {
         self
     }
 
+    /// Whether the record of each attempt keeps the beginning of the answer, up to
+    /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes of its body, for whoever looks for the reason of a failure. Not
+    /// kept without it: answers may hold what is not ours to store.
+    pub fn keep_answers(mut self, keep: bool) -> Self {
+        self.keep_answers = keep;
+        self
+    }
+
+    /// The same with the sealed form of the value, as it was read back.
+    pub(crate) fn sealed_header(mut self, name: &str, value: &str, sealed: Bytes) -> Self {
+        if let Err(why) = self.headers.insert_sealed(name, value, sealed) {
+            self.note(EndpointError::Header(why));
+        }
+        self
+    }
+
+    /// Seals its secrets, for an adapter that keeps them from the journal: `seal` gets the name and the bytes of each
+    /// and gives the form that the journal will hold, at most 65,535 bytes. What the endpoint does stays the same.
+    pub fn seal_with<E>(mut self, mut seal: impl FnMut(SecretName<'_>, &[u8]) -> Result<Bytes, E>) -> Result<Self, E> {
+        for secret in &mut self.secrets {
+            let sealed = seal(SecretName::Key(secret.id()), secret.expose())?;
+            *secret = secret.clone().with_sealed(sealed);
+        }
+        self.headers.seal_with(|name, value| seal(SecretName::Header(name.as_str()), value))?;
+        Ok(self)
+    }
+
     /// The caller's name for it, as given.
     pub fn name(&self) -> &str {
         &self.id
@@ -193,6 +223,7 @@ impl Endpoint {
             timeout: self.timeout,
             concurrency: self.concurrency,
             headers: self.headers.clone(),
+            keep_answers: self.keep_answers,
         })
     }
 
@@ -218,6 +249,7 @@ impl fmt::Debug for Endpoint {
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
+            .field("keep_answers", &self.keep_answers)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -241,6 +273,7 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
+    pub(crate) keep_answers: bool,
 }
 
 /// Why something is not an endpoint.
@@ -378,6 +411,8 @@ pub struct EndpointView {
     pub throttled: Option<Duration>,
     /// Time for one attempt.
     pub timeout: Duration,
+    /// Whether attempts keep the beginning of the answer.
+    pub keep_answers: bool,
     /// Delays before the attempts.
     pub schedule: Schedule,
 }

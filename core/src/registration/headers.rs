@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 
 use http::{HeaderName, HeaderValue};
@@ -15,9 +16,18 @@ use crate::limits;
 /// value can end its line. Cloning is cheap.
 ///
 /// `Debug` shows the names alone. A value inserted with [`insert_secret`](Self::insert_secret) is marked besides
-/// ([`HeaderValue::is_sensitive`]), so that HTTP libraries neither print it nor put it into a compression table.
+/// ([`HeaderValue::is_sensitive`]), so that HTTP libraries neither print it nor put it into a compression table. It may
+/// be [sealed](Self::seal_with), and then a journal holds its sealed form alone.
 #[derive(Clone, Default)]
-pub struct CustomHeaders(Arc<Vec<(HeaderName, HeaderValue)>>);
+pub struct CustomHeaders(Arc<Vec<Header>>);
+
+#[derive(Clone)]
+struct Header {
+    name: HeaderName,
+    value: HeaderValue,
+    /// The value as it may be written down.
+    sealed: Option<Bytes>,
+}
 
 /// Why a custom header was refused. No text of it contains any of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,17 +107,38 @@ impl CustomHeaders {
 
     /// Adds a header. The set is unchanged when it is refused.
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
-        self.put(name, value, false)
+        self.put(name, value, false, None)
     }
 
     /// Adds a header whose value is a secret, such as `authorization`.
     pub fn insert_secret(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
-        self.put(name, value, true)
+        self.put(name, value, true, None)
+    }
+
+    /// Adds a secret header with the sealed form of its value, as it was read back from a journal.
+    pub fn insert_sealed(&mut self, name: &str, value: &str, sealed: Bytes) -> Result<(), HeaderError> {
+        self.put(name, value, true, Some(sealed))
+    }
+
+    /// Seals each secret value with `seal`, which gets its name and the value and gives its sealed form of at most
+    /// 65,535 bytes. Forms that are there already are replaced; after an error they are as they were.
+    pub fn seal_with<E>(&mut self, mut seal: impl FnMut(&HeaderName, &[u8]) -> Result<Bytes, E>) -> Result<(), E> {
+        let mut headers = Vec::clone(&self.0);
+        for header in headers.iter_mut().filter(|header| header.value.is_sensitive()) {
+            header.sealed = Some(seal(&header.name, header.value.as_bytes())?);
+        }
+        self.0 = Arc::new(headers);
+        Ok(())
+    }
+
+    /// The sealed form of a value, where there is one.
+    pub fn sealed(&self, name: &HeaderName) -> Option<&Bytes> {
+        self.0[self.position(name).ok()?].sealed.as_ref()
     }
 
     /// The headers, in the order of their names. [`HeaderValue::as_bytes`] is what goes on the wire.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&HeaderName, &HeaderValue)> {
-        self.0.iter().map(|(name, value)| (name, value))
+        self.0.iter().map(|header| (&header.name, &header.value))
     }
 
     /// Whether there is a header of this name, so that a signature scheme with headers of its own can refuse them.
@@ -125,7 +156,7 @@ impl CustomHeaders {
         self.0.is_empty()
     }
 
-    fn put(&mut self, name: &str, value: &str, secret: bool) -> Result<(), HeaderError> {
+    fn put(&mut self, name: &str, value: &str, secret: bool, sealed: Option<Bytes>) -> Result<(), HeaderError> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::Name)?;
         if is_reserved(name.as_str()) {
             return Err(HeaderError::Reserved { name });
@@ -147,17 +178,17 @@ impl CustomHeaders {
         }
         let mut value = HeaderValue::from_str(value).expect("visible ASCII, space and tab make a header value");
         value.set_sensitive(secret);
-        Arc::make_mut(&mut self.0).insert(place, (name, value));
+        Arc::make_mut(&mut self.0).insert(place, Header { name, value, sealed });
         Ok(())
     }
 
     fn position(&self, name: &HeaderName) -> Result<usize, usize> {
-        self.0.binary_search_by(|(held, _)| held.as_str().cmp(name.as_str()))
+        self.0.binary_search_by(|held| held.name.as_str().cmp(name.as_str()))
     }
 }
 
 impl PartialEq for CustomHeaders {
-    /// Equal when they go onto the wire alike and the same values are secret.
+    /// Equal when they go onto the wire alike and the same values are secret, however they were sealed.
     fn eq(&self, other: &Self) -> bool {
         let same = |((name, value), (other_name, other_value)): ((&_, &HeaderValue), (&HeaderName, &HeaderValue))| {
             name == other_name && value == other_value && value.is_sensitive() == other_value.is_sensitive()
@@ -309,6 +340,26 @@ mod tests {
             secret.insert_secret("x-a", "canary ").unwrap_err().to_string(),
         ];
         assert!(said.iter().all(|text| !text.contains("canary")), "{said:?}");
+    }
+
+    #[test]
+    fn secret_values_are_sealed_and_stay_what_they_are() {
+        let mut plain = CustomHeaders::new();
+        plain.insert_secret("authorization", "Bearer canary").unwrap();
+        plain.insert("x-open", "shown").unwrap();
+        let mut sealed = plain.clone();
+        sealed.seal_with(|name, value| Ok::<_, ()>([name.as_str().as_bytes(), &value[7..]].concat().into())).unwrap();
+        assert_eq!(sealed, plain, "sealing changes no request");
+        assert_eq!(sealed.sealed(&name("authorization")).unwrap(), "authorizationcanary");
+        assert_eq!((sealed.sealed(&name("x-open")), plain.sealed(&name("authorization"))), (None, None));
+        assert!(!format!("{sealed:?}").contains("canary"));
+
+        assert_eq!(sealed.seal_with(|_, _| Err("no key")), Err("no key"));
+        assert_eq!(sealed.sealed(&name("authorization")).unwrap(), "authorizationcanary");
+        let mut again = CustomHeaders::new();
+        again.insert_sealed("authorization", "Bearer canary", Bytes::from_static(b"box")).unwrap();
+        assert!(again.iter().all(|(_, value)| value.is_sensitive()));
+        assert_eq!(again.sealed(&name("authorization")).unwrap(), "box");
     }
 
     proptest! {

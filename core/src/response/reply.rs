@@ -97,6 +97,11 @@ impl Reply {
         self.body.as_ref()
     }
 
+    /// The lines that a verdict reads, for a trace: `Date`, and those of `Retry-After`.
+    pub(crate) fn lines(&self) -> (Option<&[u8]>, impl ExactSizeIterator<Item = &[u8]>) {
+        (self.date.as_ref().map(Line::as_bytes), self.retry_after.iter().map(Line::as_bytes))
+    }
+
     /// What the receiver asked for by `Retry-After`, where `wall` is the time at which the reply came.
     pub fn hint(&self, wall: UnixTime) -> Hint {
         let date = self.date.as_ref().and_then(|line| http_date::parse(line.as_bytes(), wall));

@@ -1,18 +1,20 @@
 //! How attempts end, and what follows.
 
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::time::Duration;
 
 use super::Sender;
 use super::deliveries::Place;
 use super::notice::Notice;
 use super::report::{DeliveryReport, Fate};
+use super::signed::Signed;
 use super::tables::{Attempt, Body, Slot, Stage};
 use crate::id::{AttemptId, JournalSeq};
 use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
 use crate::registration::State;
-use crate::response::{self, Outcome, Phase, Profile, Ruling, TransportError, Verdict};
+use crate::response::{self, Outcome, Phase, Profile, Reply, Ruling, TransportError, Verdict};
 use crate::retry::Plan;
 
 /// What an ended attempt was for.
@@ -52,7 +54,7 @@ impl Sender {
         match attempt.stage {
             Stage::Flying => {
                 self.jobs.slab[attempt.event].in_flight -= 1;
-                self.conclude(ended, outcome);
+                self.conclude(ended, outcome, &attempt.signed);
             }
             Stage::Overdue => self.completed_late(&attempt, ended, outcome),
             Stage::Aborted => self.stats.stale += u64::from(outcome.is_ok()),
@@ -74,7 +76,7 @@ impl Sender {
         });
         if waits && ruling.verdict == Verdict::Delivered {
             self.stats.late += 1;
-            self.conclude(ended, outcome);
+            self.conclude(ended, outcome, &attempt.signed);
         } else {
             self.stats.stale += 1;
         }
@@ -89,7 +91,7 @@ impl Sender {
             Stage::Flying => {
                 let (ended, event) = (Ended::of(attempt, now), attempt.event);
                 self.jobs.slab[event].in_flight -= 1;
-                let delivery = self.conclude(ended, &Err(TransportError::TimedOut(Phase::Head)));
+                let delivery = self.conclude(ended, &Err(TransportError::TimedOut(Phase::Head)), &Signed::default());
                 self.attempts.linger(at, Stage::Overdue, now.saturating_add(limits::OVERDUE_GRACE), delivery);
                 // Closing has aborted everything already.
                 if self.phase != super::Stage::Closing {
@@ -115,7 +117,7 @@ impl Sender {
         self.jobs.slab[ended.event].in_flight -= 1;
         self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
         self.queues.aborts.push_back(id);
-        let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded);
+        let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded, &Signed::default());
         self.apply_outcome(ended, record);
         self.discard_rest(ended.endpoint);
     }
@@ -148,10 +150,10 @@ impl Sender {
     }
 
     /// Decides what an outcome means, records it and makes it so. Gives the entry in which the delivery waits on.
-    fn conclude(&mut self, ended: Ended, outcome: &Outcome) -> Option<u32> {
+    fn conclude(&mut self, ended: Ended, outcome: &Outcome, signed: &Signed) -> Option<u32> {
         let ruling = response::verdict(outcome, Profile::StandardWebhooks, self.now.wall);
         let then = self.decide(ended, &ruling);
-        let record = self.outcome_record(ended, outcome, then);
+        let record = self.outcome_record(ended, outcome, then, signed);
         let seq = self.record(&Record::Outcome(record.clone()));
         self.tell_outcome(seq, ended, &ruling, then);
         self.adjust_endpoint(ended, &ruling);
@@ -164,7 +166,7 @@ impl Sender {
         let floor = match ruling.verdict {
             Verdict::Delivered => return Then::Delivered,
             Verdict::Gone => return Then::Discarded,
-            _ if job.cancelled || slot.is_discarding() => return Then::Discarded,
+            _ if self.is_void(ended.event) || slot.is_discarding() => return Then::Discarded,
             Verdict::Refused(_) => return Then::Refused,
             Verdict::Retry { not_before } | Verdict::Throttled { not_before } => not_before,
         };
@@ -212,7 +214,12 @@ impl Sender {
         }
     }
 
-    fn outcome_record(&self, ended: Ended, outcome: &Outcome, then: Then) -> OutcomeRecord {
+    /// The keys are those of a reported attempt: only then has whoever builds the request surely done so.
+    fn outcome_record(&self, ended: Ended, outcome: &Outcome, then: Then, signed: &Signed) -> OutcomeRecord {
+        // What is forgotten of an event is not begun anew.
+        let keeps = self.endpoints.slab[ended.endpoint].wire.config.keep_answers && !self.is_void(ended.event);
+        let body = outcome.as_ref().ok().filter(|_| keeps).and_then(Reply::body);
+        let answer = body.map(|body| Bytes::copy_from_slice(&body[..body.len().min(limits::ANSWER_KEPT)]));
         let (status, failure) = match outcome {
             Ok(reply) => (reply.status(), (0, 0)),
             Err(error) => (0, error.to_wire()),
@@ -226,8 +233,8 @@ impl Sender {
             status,
             failure,
             then,
-            signed: Vec::new(),
-            answer: None,
+            signed: signed.ids(),
+            answer,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::id::JournalSeq;
 use crate::journal::Then;
 
 /// Entries that one step of a chore looks at, at most.
-const PIECE: u32 = 32;
+pub(super) const PIECE: u32 = 32;
 
 impl Sender {
     /// Works on a chore for a while; what remains goes to the end of the queue.
@@ -33,6 +33,7 @@ impl Sender {
                 self.chore(next.map_or(Chore::Cancel(job, seq), |next| Chore::AbortOf(job, seq, next)));
             }
             Chore::Cancel(job, seq) => self.discard_of_event(job, seq),
+            Chore::Purge(tenant, seq, from) => self.purge_some(tenant, seq, from),
             Chore::Unstall(job, seq) => self.unstall(job, seq),
             Chore::Lose(job, seq) => self.lose(job, seq),
         }
@@ -63,7 +64,7 @@ impl Sender {
         self.discard_soon(at);
     }
 
-    fn discard_of_event(&mut self, at: u32, seq: JournalSeq) {
+    pub(super) fn discard_of_event(&mut self, at: u32, seq: JournalSeq) {
         for _ in 0..PIECE {
             let Some(job) = self.jobs.slab.get(at).filter(|job| job.seq == seq) else { return };
             let Some(handle) = job.deliveries.front() else {

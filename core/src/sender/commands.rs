@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::fmt;
 
 use super::report::Tally;
@@ -14,7 +13,9 @@ use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::encoding::Encoding;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
-use crate::journal::{EndpointRecord, KeyRecord, Record, RetiredRecord, StateRecord};
+use crate::journal::{
+    EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey, StoredValue,
+};
 use crate::limits;
 use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
 use crate::retry::{Link, List, Window};
@@ -301,11 +302,9 @@ impl Sender {
     /// Cancels an event: nothing more is sent for it, what waits is discarded, what is in flight is aborted.
     pub fn cancel(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.running(now)?;
-        let tenant = self.tenants.find(tenant);
-        let job = tenant.and_then(|tenant| self.jobs.by_id.get(&(tenant, event.clone())).copied());
-        let Some(job) = job else { return Err(CommandError::UnknownEvent(event.clone())) };
+        let Some(job) = self.find_event(tenant, event) else { return Err(CommandError::UnknownEvent(event.clone())) };
         let named = self.jobs.slab[job].seq;
-        if self.jobs.slab[job].cancelled {
+        if self.is_void(job) {
             return Ok(Change { seq: named, changed: false });
         }
         let seq = self.record(&Record::Cancelled { event: named, at: self.now.wall });
@@ -369,7 +368,7 @@ impl Sender {
         Change { seq: self.endpoints.slab[at].gate, changed: false }
     }
 
-    fn running(&mut self, now: Now) -> Result<(), CommandError> {
+    pub(super) fn running(&mut self, now: Now) -> Result<(), CommandError> {
         match self.phase {
             Stage::Running => {
                 self.clock(now);
@@ -423,8 +422,9 @@ impl Sender {
             State::Disabled { since } => (2, since),
             State::Gone { since } => (3, since),
         };
-        let headers = config.headers.iter().map(|(name, value)| {
-            (name.as_str().to_string(), Bytes::copy_from_slice(value.as_bytes()), value.is_sensitive())
+        let headers = config.headers.iter().map(|(name, value)| HeaderRecord {
+            name: name.as_str().to_string(),
+            value: StoredValue::of(value, config.headers.sealed(name)),
         });
         EndpointRecord {
             key: config.key.clone(),
@@ -438,11 +438,11 @@ impl Sender {
             timeout: config.timeout,
             concurrency: config.concurrency,
             headers: headers.collect(),
-            keep_answers: false,
+            keep_answers: config.keep_answers,
             keys: draft
                 .keys
                 .iter()
-                .map(|(secret, expires)| KeyRecord { secret: secret.clone(), expires: *expires })
+                .map(|(secret, expires)| KeyRecord { secret: StoredKey::of(secret), expires: *expires })
                 .collect(),
             revoked: draft.revoked.clone(),
             state: StateRecord { code, since },

@@ -9,6 +9,7 @@ use super::transmit::Transmit;
 use crate::id::{AttemptId, JournalSeq, LoadId};
 use crate::journal::{self, Record, RecordKey};
 use crate::response::Outcome;
+use crate::time::UnixTime;
 pub use crate::wake::Wake;
 
 /// A fact: something that has happened already and cannot be refused. A stale one is counted and dropped.
@@ -44,6 +45,14 @@ pub enum Input {
     },
     /// How many attempts the adapter can carry at once. Absolute, not a change.
     Credit(u32),
+    /// The log has dropped what it kept of events that had ended, because that took more room than its budget. An event
+    /// that has not ended is never dropped.
+    Trimmed {
+        /// How many events.
+        events: u64,
+        /// Those that ended before this time; what ended since is still there.
+        before: UnixTime,
+    },
 }
 
 /// Why records could not be made durable.
@@ -111,8 +120,9 @@ impl PersistBatch {
         self.last
     }
 
-    /// Whether effects wait for it. A batch without such records may be synced a little later, up to
-    /// [`LINGER`](crate::limits::LINGER).
+    /// Whether effects wait for it. A batch without such records is written like any other, so that it survives the
+    /// process; its sync may come a little later, up to [`LINGER`](crate::limits::LINGER) or
+    /// [`LINGER_RECORDS`](crate::limits::LINGER_RECORDS) records.
     pub fn is_gating(&self) -> bool {
         self.gating
     }
@@ -205,7 +215,8 @@ impl fmt::Debug for SnapshotPart {
 }
 
 /// What the log must keep. Beside the newest complete snapshot, restoring needs every record from
-/// [`needed_from`](Self::needed_from) on.
+/// [`needed_from`](Self::needed_from) on. Of earlier ones only the accepted records of events without an
+/// [`Ended`](Record::Ended) are needed, because they can be asked for with [`Output::Load`]: the log knows them by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "space comes back only when it is acted on"]
 pub struct Watermark {
@@ -219,7 +230,7 @@ impl Watermark {
         self.snapshot
     }
 
-    /// Records before this one may go.
+    /// Records before this one may go, but for the accepted records of events that have not ended.
     pub fn needed_from(&self) -> JournalSeq {
         self.needed_from
     }

@@ -81,8 +81,9 @@ impl Sender {
         if self.admit_from_crowd() {
             return Step::Worked;
         }
-        if let Some(request) = self.next_load() {
-            return Step::Effect(Output::Load(request));
+        match self.next_load() {
+            Step::Nothing => {}
+            found => return found,
         }
         // Chores and what can start take turns: discarding a million deliveries must not hold up the others.
         if self.has_chore() && !(self.queues.chored && self.has_more_to_send()) {
@@ -96,7 +97,12 @@ impl Sender {
             Step::Nothing => {}
             found => return found,
         }
-        self.step_snapshot()
+        match self.step_snapshot() {
+            Step::Nothing => {}
+            found => return found,
+        }
+        // Lazy records have nothing to wait for any more: a process that dies must not forget what it has seen end.
+        self.outbox.issue(self.mono(), true).map_or(Step::Nothing, |batch| Step::Effect(Output::Persist(batch)))
     }
 
     fn step_closing(&mut self) -> Step {
@@ -131,7 +137,7 @@ impl Sender {
             || due(self.endpoints.wake())
             || due(self.deliveries.wake())
             || due(self.loads.wake())
-            || self.outbox.ready(now, closing)
+            || self.outbox.ready(now, true)
             || !self.queues.aborts.is_empty()
             || self.notices.queue.front().is_some_and(|(gate, _)| *gate <= durable)
             || (self.notices.queue.is_empty() && self.notices.folded > 0)
@@ -156,7 +162,7 @@ impl Sender {
         }
         let timers = [self.attempts.wake(), self.endpoints.wake(), self.deliveries.wake(), self.loads.wake()];
         // What is due at the clock's very end, or beyond, never comes.
-        let timers = timers.into_iter().chain([self.outbox.wake()]).flatten().filter(|at| *at < Instant::LAST);
+        let timers = timers.into_iter().flatten().filter(|at| *at < Instant::LAST);
         match timers.min() {
             #[cfg(postrider_planted)]
             Some(_) if crate::planted::breaks(2) => Wake::At(self.now.mono),
@@ -194,6 +200,7 @@ impl Sender {
                 // Discards what waits when all is aborted.
                 self.chore(Chore::AbortOf(job, event, 0));
             }
+            Gate::Purge(tenant) => self.purge_durable(tenant),
         }
         true
     }

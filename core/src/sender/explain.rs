@@ -159,6 +159,7 @@ impl Sender {
             window: slot.window.size(),
             throttled: slot.until.filter(|_| slot.state == State::Active).map(|at| at.saturating_since(self.now.mono)),
             timeout: config.timeout,
+            keep_answers: config.keep_answers,
             schedule: config.schedule.clone(),
         }
     }

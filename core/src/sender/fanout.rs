@@ -6,6 +6,7 @@ use super::Sender;
 use super::contract::Output;
 use super::deliveries::Place;
 use super::drain::Step;
+use super::signed::Signed;
 use super::tables::{Body, Chore, Flight, Job};
 use super::transmit::Transmit;
 use crate::journal::{Mark, Record, Then};
@@ -80,6 +81,10 @@ impl Sender {
 
     /// Passes subscriptions of an event until one gives an attempt.
     fn fan_out(&mut self, at: u32) -> Step {
+        if self.is_void(at) {
+            // A purge has not come to it yet.
+            return Step::Worked;
+        }
         for _ in 0..PASSED_AT_ONCE {
             if !self.has_place() {
                 break;
@@ -227,7 +232,7 @@ impl Sender {
             (delivery.event, delivery.subscription, delivery.attempts.saturating_add(1));
         let job = &self.jobs.slab[event];
         // A cancelled event's deliveries are discarded by a chore, which others need not wait for.
-        let ends = if job.cancelled { Some(Then::Discarded) } else { job.lost.then_some(Then::Lost) };
+        let ends = if self.is_void(event) { Some(Then::Discarded) } else { job.lost.then_some(Then::Lost) };
         if let Some(then) = ends {
             self.end_unsent(event, at, subscription, Some(handle), then);
             self.wake_endpoint(at);
@@ -264,11 +269,12 @@ impl Sender {
         let wire = slot.wire.clone();
         let started = self.now;
         let deadline = started.mono.saturating_add(wire.config.timeout);
-        let flight = Flight { event: at, seq, endpoint, subscription, delivery, number };
+        let signed = Signed::default();
+        let flight = Flight { event: at, seq, endpoint, subscription, delivery, number, signed: signed.clone() };
         let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.attempts += 1;
-        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event }))
+        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event, signed }))
     }
 
     /// Ends an event when all its deliveries have ended.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Sender;
-use super::contract::{LoadError, LoadRequest};
+use super::contract::{LoadError, LoadRequest, Output};
 use super::deliveries::Place;
 use super::drain::Step;
 use super::notice::Notice;
@@ -95,18 +95,32 @@ impl Sender {
         }
     }
 
-    /// The next request, with as many records as fit.
-    pub(super) fn next_load(&mut self) -> Option<LoadRequest> {
-        let many = self.loads.wanted.len().min(limits::LOAD_RECORDS);
-        if many == 0 {
-            return None;
+    /// The next request, with as many records as fit, without those that nobody needs any more.
+    pub(super) fn next_load(&mut self) -> Step {
+        if self.loads.wanted.is_empty() {
+            return Step::Nothing;
         }
-        let jobs: Vec<_> = self.loads.wanted.drain(..many).collect();
+        let mut jobs = Vec::new();
+        while jobs.len() < limits::LOAD_RECORDS
+            && let Some((at, seq)) = self.loads.wanted.pop_front()
+        {
+            match self.jobs.slab.get(at).filter(|job| job.seq == seq) {
+                Some(_) if !self.is_void(at) => jobs.push((at, seq)),
+                Some(_) => {
+                    self.jobs.slab[at].body = Body::Away;
+                    self.loads.open -= 1;
+                }
+                None => self.loads.open -= 1,
+            }
+        }
+        if jobs.is_empty() {
+            return Step::Worked;
+        }
         self.loads.next += 1;
         let id = LoadId(self.loads.next);
         let records = jobs.iter().map(|(_, seq)| *seq).collect();
         self.loads.asked.insert(id, jobs);
-        Some(LoadRequest { id, records })
+        Step::Effect(Output::Load(LoadRequest { id, records }))
     }
 
     /// Whether a payload can be asked for, or somebody go on who waits for that.
@@ -158,6 +172,8 @@ impl Sender {
             let known = self.jobs.slab.get(at).is_some_and(|job| job.seq == seq);
             match (known, found.remove(&seq)) {
                 (false, _) => {}
+                // What was cancelled meanwhile needs it no more; a chore ends its deliveries.
+                (true, _) if self.is_void(at) => self.jobs.slab[at].body = Body::Away,
                 (true, Some(accepted)) => self.payload_came(at, &accepted),
                 (true, None) if failed == Some(LoadError::Unavailable) => {
                     let again = self.now.mono.saturating_add(RETRY);
@@ -170,7 +186,8 @@ impl Sender {
     }
 
     fn payload_came(&mut self, at: u32, accepted: &Accepted) {
-        let Some(payload) = payload_of(accepted) else { return self.payload_lost(at) };
+        let payload = Payload::accepted(accepted.content_type.as_deref(), accepted.payload.clone());
+        let Some(payload) = payload else { return self.payload_lost(at) };
         let job = &mut self.jobs.slab[at];
         let event = Prepared::new(job.id.clone(), job.event_type.clone(), job.rest.time, payload);
         job.body = Body::Here(Arc::new(event));
@@ -213,14 +230,5 @@ impl Sender {
             self.wake_endpoint(endpoint);
         }
         self.chore(Chore::Lose(at, seq));
-    }
-}
-
-/// The payload of an accepted event; `None` when its bytes are not what they were when it was accepted.
-pub(super) fn payload_of(accepted: &Accepted) -> Option<Payload> {
-    let bytes = accepted.payload.clone();
-    match &accepted.content_type {
-        None => Payload::json_bytes(bytes).ok(),
-        Some(content_type) => Payload::raw(content_type, bytes).ok(),
     }
 }

@@ -17,6 +17,7 @@ mod deliveries;
 mod drain;
 mod explain;
 mod fanout;
+mod forget;
 mod load;
 mod notice;
 mod persist;
@@ -24,11 +25,13 @@ mod publish;
 mod repeats;
 mod report;
 mod restore;
+mod signed;
 mod slab;
 mod snapshot;
 mod subscriptions;
 mod tables;
 mod tenants;
+pub mod trace;
 mod transmit;
 mod turns;
 
@@ -96,7 +99,8 @@ impl Config {
 /// # Commands
 /// [`publish`](Self::publish), [`put`](Self::put), [`pause`](Self::pause), [`resume`](Self::resume),
 /// [`disable`](Self::disable), [`remove`](Self::remove), [`add_key`](Self::add_key), [`expire_key`](Self::expire_key),
-/// [`revoke_key`](Self::revoke_key), [`cancel`](Self::cancel), [`close`](Self::close): wishes, which may be refused.
+/// [`revoke_key`](Self::revoke_key), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
+/// [`close`](Self::close): wishes, which may be refused.
 /// # Facts
 /// [`handle`](Self::handle): what has happened.
 /// # Effects
@@ -284,6 +288,9 @@ impl Sender {
             Input::Room(bytes) => self.outbox.set_room(bytes),
             Input::Loaded { request, result } => self.loaded(request, result),
             Input::Credit(attempts) => self.credit = attempts,
+            Input::Trimmed { events, before } => {
+                self.tell(JournalSeq::ZERO, Notice::HistoryTrimmed { events, before });
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use crate::response::Ruling;
+use crate::time::UnixTime;
 
 /// Something worth telling. Losing one never hangs or lies to anyone: each can be found out by a getter too.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +97,13 @@ pub enum Notice {
         /// How young the forgotten event was.
         age: Duration,
     },
+    /// The log has dropped the history of the oldest ended events, because it took more room than its budget.
+    HistoryTrimmed {
+        /// How many events.
+        events: u64,
+        /// Those that ended before this time.
+        before: UnixTime,
+    },
     /// The log failed; records are issued again.
     JournalBroken {
         /// The first of them.
@@ -140,6 +148,12 @@ impl fmt::Display for Notice {
             }
             Self::WindowShrunk { age } => {
                 write!(f, "repeats of events older than {age:.0?} are no longer recognised: there are too many events")
+            }
+            Self::HistoryTrimmed { events, before } => {
+                write!(
+                    f,
+                    "the history of {events} events that ended before {before} was dropped, to keep to the disk budget"
+                )
             }
             Self::JournalBroken { from } => write!(f, "the log failed at record {from}; writing it again"),
             Self::JournalFull => f.write_str("the log is full: nothing is accepted until there is room"),

@@ -12,9 +12,11 @@ use crate::time::Instant;
 
 /// Records on their way to the log. Every record is held until it is acknowledged.
 ///
-/// Gating records are flushed at the next opportunity and take everything before them along; lazy ones wait up to
-/// [`limits::LINGER`] or until there are [`limits::LINGER_RECORDS`] of them. At most [`limits::UNACKED_BATCHES`] are
-/// handed out and not acknowledged; what comes meanwhile gathers in the next.
+/// Gating records are flushed at the next opportunity and take everything before them along. Lazy ones gather while
+/// there is something else to do, up to [`limits::LINGER`] or [`limits::LINGER_RECORDS`] of them, and go when there is
+/// not: a process that dies must not forget what it has seen end. Of either kind of batch only so many are handed out
+/// and not acknowledged, [`limits::UNACKED_BATCHES`] and [`limits::LAZY_BATCHES`]; what comes meanwhile gathers in the
+/// next. They are counted apart because the log takes its time with lazy ones, for which a gating one must not wait.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     /// The last record made.
@@ -23,6 +25,8 @@ pub(crate) struct Outbox {
     durable: JournalSeq,
     open: Open,
     unacked: VecDeque<PersistBatch>,
+    /// How many of `unacked` are lazy.
+    lazy: usize,
     /// How many of `unacked` have been handed out since the last failure.
     issued: usize,
     /// Bytes of `unacked` and of the open batch.
@@ -69,6 +73,7 @@ impl Outbox {
             durable: last,
             open: Open::default(),
             unacked: VecDeque::new(),
+            lazy: 0,
             issued: 0,
             held: 0,
             failed: false,
@@ -92,7 +97,8 @@ impl Outbox {
         self.last
     }
 
-    /// The next batch to hand out, when there is one that must go now.
+    /// The next batch to hand out, when there is one that must go now. With `flush` there is nothing that lazy records
+    /// would wait for.
     pub(crate) fn issue(&mut self, now: Instant, flush: bool) -> Option<PersistBatch> {
         if self.full {
             return None;
@@ -102,6 +108,7 @@ impl Outbox {
             let bytes = self.open.bytes.split().freeze();
             let Open { first, gating, .. } = self.open;
             self.open = Open { bytes: core::mem::take(&mut self.open.bytes), ..Open::default() };
+            self.lazy += usize::from(!gating);
             self.unacked.push_back(PersistBatch { first, last: self.last, gating, bytes });
         }
         let batch = self.unacked.get(self.issued)?.clone();
@@ -114,19 +121,16 @@ impl Outbox {
         !self.full && (self.issued < self.unacked.len() || self.may_close(now, flush))
     }
 
-    /// When the open batch must go, where only time stands against it.
-    pub(crate) fn wake(&self) -> Option<Instant> {
-        let waiting = self.open.count > 0 && !self.full && self.unacked.len() < limits::UNACKED_BATCHES;
-        waiting.then(|| self.open.since.saturating_add(limits::LINGER))
-    }
-
     fn may_close(&self, now: Instant, flush: bool) -> bool {
-        self.open.count > 0
-            && self.unacked.len() < limits::UNACKED_BATCHES
-            && (flush
-                || self.open.gating
-                || self.open.count >= limits::LINGER_RECORDS
-                || now >= self.open.since.saturating_add(limits::LINGER))
+        if self.open.count == 0 {
+            return false;
+        }
+        if self.open.gating {
+            return self.unacked.len() - self.lazy < limits::UNACKED_BATCHES;
+        }
+        let due =
+            flush || self.open.count >= limits::LINGER_RECORDS || now >= self.open.since.saturating_add(limits::LINGER);
+        due && self.lazy < limits::LAZY_BATCHES
     }
 
     /// Everything up to `seq` is durable. Says whether that is news; an acknowledgement of what was never handed out
@@ -136,6 +140,7 @@ impl Outbox {
         while self.issued > 0 && self.unacked.front().is_some_and(|batch| batch.last <= seq) {
             let batch = self.unacked.pop_front().expect("it was just looked at");
             self.issued -= 1;
+            self.lazy -= usize::from(!batch.gating);
             self.held -= batch.bytes.len() as u64;
             self.room = self.room.map(|room| room.saturating_sub(batch.bytes.len() as u64));
             self.durable = batch.last;
@@ -210,17 +215,37 @@ mod tests {
     }
 
     #[test]
-    fn gating_goes_at_once_and_lazy_lingers() {
+    fn gating_goes_at_once_and_lazy_when_there_is_nothing_else() {
         let mut outbox = Outbox::new(JournalSeq::ZERO);
         outbox.push(Instant::ORIGIN, &lazy());
-        assert!(outbox.issue(Instant::ORIGIN, false).is_none());
-        assert_eq!(outbox.wake(), Some(Instant::from_millis(5)));
+        assert!(outbox.issue(Instant::from_millis(4), false).is_none());
         outbox.push(Instant::ORIGIN, &gating());
         let batch = outbox.issue(Instant::ORIGIN, false).unwrap();
-        assert_eq!((batch.first, batch.last), (JournalSeq::new(1), JournalSeq::new(2)));
+        assert_eq!((batch.first, batch.last, batch.gating), (JournalSeq::new(1), JournalSeq::new(2), true));
         outbox.push(Instant::ORIGIN, &lazy());
         assert!(outbox.issue(Instant::from_millis(4), false).is_none());
-        assert!(outbox.issue(Instant::from_millis(5), false).is_some());
+        assert!(outbox.issue(Instant::from_millis(5), false).is_some(), "it has waited long enough");
+        outbox.push(Instant::ORIGIN, &lazy());
+        assert!(!outbox.issue(Instant::ORIGIN, true).unwrap().gating);
+    }
+
+    #[test]
+    fn lazy_batches_that_linger_in_the_log_hold_up_no_gating_one() {
+        let mut outbox = Outbox::new(JournalSeq::ZERO);
+        for _ in 0..limits::LAZY_BATCHES {
+            outbox.push(Instant::ORIGIN, &lazy());
+            assert!(outbox.issue(Instant::ORIGIN, true).is_some());
+        }
+        let last = outbox.push(Instant::ORIGIN, &lazy());
+        assert!(!outbox.ready(Instant::from_millis(9), true), "more of them gather");
+        for _ in 0..limits::UNACKED_BATCHES {
+            outbox.push(Instant::ORIGIN, &gating());
+            assert!(outbox.issue(Instant::ORIGIN, false).is_some());
+        }
+        outbox.push(Instant::ORIGIN, &gating());
+        assert!(!outbox.ready(Instant::ORIGIN, true));
+        assert!(!outbox.acknowledge(JournalSeq::new(0)) && outbox.acknowledge(last.next()));
+        assert!(outbox.ready(Instant::ORIGIN, false));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::transmit::Prepared;
 use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::event::{Event, EventError};
-use crate::id::{EventId, JournalSeq};
+use crate::id::{EventId, JournalSeq, TenantId};
 use crate::journal::{Accepted, Record};
 use crate::matching::{NearMiss, Reach};
 use crate::retry::List;
@@ -231,8 +231,7 @@ impl Sender {
         let by_key = || names.key.and_then(|key| self.repeats.find(key));
         let known = by_id.or_else(by_key).cloned().or_else(|| {
             // An event that has not ended is known however long ago it was accepted.
-            let tenant = self.tenants.find(event.tenant_id())?;
-            let job = &self.jobs.slab[*self.jobs.by_id.get(&(tenant, id.clone()))?];
+            let job = &self.jobs.slab[self.find_event(event.tenant_id(), id)?];
             Some(Known { name: names.id, event: id.clone(), seq: job.seq, digest: job.rest.digest })
         })?;
         if known.digest != names.digest {
@@ -345,6 +344,11 @@ impl Sender {
         job.cursor = None;
         let seq = job.seq;
         self.jobs.unfinished.remove(&seq);
+    }
+
+    /// An event that has not ended.
+    pub(super) fn find_event(&self, tenant: &TenantId, event: &EventId) -> Option<u32> {
+        self.jobs.by_id.get(&(self.tenants.find(tenant)?, event.clone())).copied()
     }
 
     pub(super) fn wall(&self) -> UnixTime {

@@ -3,24 +3,30 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 
-use super::load::payload_of;
 use super::repeats::{Known, Name};
-use super::tables::{Body, Chore, Retired};
-use super::transmit::Prepared;
+use super::tables::{Chore, Retired};
 use super::{Config, Sender};
 use crate::encoding::Encoding;
-use crate::id::{EndpointKey, JournalSeq};
-use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
+use crate::id::{EndpointKey, JournalSeq, TenantId};
+use crate::journal::{
+    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Mark, OutcomeRecord, Record, SnapshotBegin, StoredValue,
+    Then,
+};
 use crate::matching::{EventType, Subscription};
 use crate::registration::{self, Cidr, Draft, Endpoint, EndpointError, Policy, State};
 use crate::seed::Seed;
 use crate::time::{Now, UnixTime};
 
-/// Makes a [`Sender`] of the records of a store: the newest complete snapshot's, then those of the log in order.
+/// Makes a [`Sender`] of the records of a store: the newest complete snapshot's, numbered [`JournalSeq::ZERO`], then
+/// those of the log in order.
+///
+/// Of the log it needs what lies behind the snapshot's [`since`](SnapshotBegin::since), without a gap; what is given from
+/// before is passed over. No payload is kept: the accepted records of events that have not ended stay in the store, and
+/// the machine asks for them with [`Output::Load`](super::Output::Load) when their time comes.
 ///
 /// ```
 /// use postrider_core::sender::{Config, Restore, RestoreError};
@@ -38,8 +44,9 @@ pub struct Restore {
     since: JournalSeq,
     /// The last record whose effects the snapshot may show.
     through: JournalSeq,
-    first: Option<JournalSeq>,
     last: JournalSeq,
+    /// Records that are known to be lost: first and last.
+    missing: BTreeMap<JournalSeq, JournalSeq>,
     /// Subscription numbers to endpoints, those of the past included.
     owners: BTreeMap<u32, u32>,
     /// Deliveries that wait, by event and subscription.
@@ -87,6 +94,14 @@ pub enum RestoreError {
         /// What is wrong.
         why: EndpointError,
     },
+    /// An endpoint's secrets are sealed: the adapter opens them first
+    /// ([`Record::open_with`](crate::journal::Record::open_with)).
+    Sealed {
+        /// The record.
+        at: JournalSeq,
+        /// The endpoint.
+        endpoint: EndpointKey,
+    },
     /// An event is none.
     Event {
         /// Its record.
@@ -104,6 +119,9 @@ impl fmt::Display for RestoreError {
                 write!(f, "the snapshot needs the log up to record {through}, and the log ends at {last}")
             }
             Self::Endpoint { at, endpoint, why } => write!(f, "record {at}: endpoint {endpoint}: {why}"),
+            Self::Sealed { at, endpoint } => {
+                write!(f, "record {at}: the secrets of endpoint {endpoint} are sealed; give the key that opens them")
+            }
             Self::Event { at } => write!(f, "record {at}: the event's type is none"),
         }
     }
@@ -121,8 +139,8 @@ impl Restore {
             began: false,
             since: JournalSeq::ZERO,
             through: JournalSeq::ZERO,
-            first: None,
             last: JournalSeq::ZERO,
+            missing: BTreeMap::new(),
             owners: BTreeMap::new(),
             waiting: BTreeMap::new(),
             skips: BTreeMap::new(),
@@ -141,6 +159,19 @@ impl Restore {
         self
     }
 
+    /// Tells of records that the store has lost, by the first and the last of them: their absence is not taken for a
+    /// mistake, their numbers are not given again, and what later records say of events that were accepted there is passed
+    /// over. What the machine owes by the records that are left, it goes on to deliver, perhaps again: an outcome may be
+    /// among the missing. A store without its first record goes on with a seed of zeros.
+    ///
+    /// For a store that is opened to save what can be saved; told before or between the records.
+    pub fn missing(mut self, first: JournalSeq, last: JournalSeq) -> Self {
+        let known = self.missing.entry(first).or_insert(last);
+        *known = last.max(*known);
+        self.began |= first <= JournalSeq::new(1);
+        self
+    }
+
     /// The machine as it was, at a new time: what is overdue is due now, and nothing is due earlier than agreed, but
     /// for a step of the wall clock.
     pub fn finish(mut self, now: Now) -> Result<Sender, RestoreError> {
@@ -154,7 +185,7 @@ impl Restore {
             return Err(RestoreError::NoBeginning);
         }
         // A log that has lost everything behind the snapshot's beginning is still whole up to there.
-        let last = self.last.max(self.since);
+        let last = self.without_missing(self.last.max(self.since));
         if self.through > last {
             return Err(RestoreError::SnapshotAhead { through: self.through, last });
         }
@@ -173,14 +204,11 @@ impl Restore {
 
     fn add(&mut self, seq: JournalSeq, record: Record) -> Result<(), RestoreError> {
         if seq != JournalSeq::ZERO {
-            self.check_place(seq)?;
             if seq <= self.since {
-                // The snapshot says all of this, but for payloads.
-                if let Record::Accepted(accepted) = record {
-                    self.attach(seq, &accepted);
-                }
+                // The snapshot says all of this.
                 return Ok(());
             }
+            self.check_place(seq)?;
         }
         match record {
             Record::Genesis { seed } => {
@@ -223,21 +251,35 @@ impl Restore {
                 self.remembered.push((known.at, entry));
             }
             Record::SnapshotEnd { through } => self.through = through,
-            Record::Purged { .. } | Record::Erased { .. } | Record::Kept(_) => {}
+            Record::Purged { tenant, .. } => self.purged(&tenant),
+            Record::Erased { tenant, event, .. } => {
+                if let Some(job) = self.sender.find_event(&tenant, &event) {
+                    self.sender.apply_cancelled(job);
+                }
+            }
+            Record::Kept(_) => {}
         }
         Ok(())
     }
 
-    /// Records of the log come one after the other, and the first not later than the snapshot needs.
+    /// Records of the log come one after the other, from the place on that the snapshot stands for.
     fn check_place(&mut self, seq: JournalSeq) -> Result<(), RestoreError> {
-        let after = if self.first.is_some() { self.last } else { self.since };
-        let gap = if self.first.is_some() { seq != after.next() } else { seq > after.next() };
-        if gap {
+        let after = self.last.max(self.since);
+        if seq <= after || (seq != after.next() && self.without_missing(after).next() < seq) {
             return Err(RestoreError::Gap { after, found: seq });
         }
-        self.first.get_or_insert(seq);
         self.last = seq;
         Ok(())
+    }
+
+    /// The last of the records behind `after` that are known to be lost, without one in between that is not.
+    fn without_missing(&self, mut after: JournalSeq) -> JournalSeq {
+        while let Some((_, last)) = self.missing.range(..=after.next()).next_back()
+            && *last > after
+        {
+            after = *last;
+        }
+        after
     }
 
     fn job(&self, event: JournalSeq) -> Option<u32> {
@@ -253,39 +295,24 @@ impl Restore {
             self.remembered.push((accepted.at, known(key)));
         }
         if self.job(seq).is_some() {
-            self.attach(seq, &accepted);
+            // A snapshot shows it that had not been finished when it was accepted.
             return Ok(());
         }
         let Ok(event_type) = EventType::new(&accepted.event_type) else { return Err(RestoreError::Event { at: seq }) };
-        let fits = self.sender.jobs.resident + accepted.payload.len() <= self.sender.limits.resident;
-        let body = payload_of(&accepted)
-            .filter(|_| fits)
-            .map(|payload| Arc::new(Prepared::new(accepted.id.clone(), event_type.clone(), accepted.time, payload)));
-        self.sender.apply_accepted(seq, accepted, &event_type, body);
+        // Numbers below were given, though the record that gave them may be missing.
+        self.sender.next_subscription = self.sender.next_subscription.max(accepted.high_water);
+        self.sender.apply_accepted(seq, accepted, &event_type, None);
         Ok(())
-    }
-
-    /// An event that a snapshot brought gets its payload, if there is room.
-    fn attach(&mut self, seq: JournalSeq, accepted: &Accepted) {
-        let Some(at) = self.job(seq) else { return };
-        let sender = &mut self.sender;
-        let job = &mut sender.jobs.slab[at];
-        let fits = sender.jobs.resident + job.payload_len as usize <= sender.limits.resident;
-        if matches!(job.body, Body::Away)
-            && fits
-            && let Some(payload) = payload_of(accepted)
-        {
-            let event = Prepared::new(job.id.clone(), job.event_type.clone(), job.rest.time, payload);
-            job.body = Body::Here(Arc::new(event));
-            sender.jobs.resident += job.payload_len as usize;
-        }
     }
 
     fn endpoint(&mut self, seq: JournalSeq, record: &EndpointRecord) -> Result<(), RestoreError> {
         let wrong = |why| RestoreError::Endpoint { at: seq, endpoint: record.key.clone(), why };
+        if record.is_sealed() {
+            return Err(RestoreError::Sealed { at: seq, endpoint: record.key.clone() });
+        }
         let (config, state) = (config_of(record).map_err(wrong)?, state_of(record));
         let draft = Draft {
-            keys: record.keys.iter().map(|key| (key.secret.clone(), key.expires)).collect(),
+            keys: record.keys.iter().filter_map(|key| Some((key.secret.secret()?.clone(), key.expires))).collect(),
             revoked: record.revoked.clone(),
         };
         let retired = record.retired.iter().map(|retired| {
@@ -399,6 +426,14 @@ impl Restore {
             self.account(job, subscription);
         }
         Ok(())
+    }
+
+    /// Every event that was accepted before is cancelled.
+    fn purged(&mut self, tenant: &TenantId) {
+        let Some(tenant) = self.sender.tenants.find(tenant) else { return };
+        let slab = self.sender.jobs.slab.iter();
+        let jobs: Vec<_> = slab.filter(|(_, job)| job.tenant == tenant).map(|(at, _)| at).collect();
+        jobs.into_iter().for_each(|job| self.sender.apply_cancelled(job));
     }
 
     fn ended(&mut self, event: JournalSeq) {
@@ -515,10 +550,19 @@ fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointEr
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
         .concurrency(record.concurrency)
+        .keep_answers(record.keep_answers)
         .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
-    for (name, value, secret) in &record.headers {
-        let value = core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
-        endpoint = if *secret { endpoint.secret_header(name, value) } else { endpoint.header(name, value) };
+    let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
+    for HeaderRecord { name, value } in &record.headers {
+        endpoint = match value {
+            StoredValue::Open(value) => endpoint.header(name, text(value)),
+            StoredValue::Secret { value, sealed: None } => endpoint.secret_header(name, text(value)),
+            StoredValue::Secret { value, sealed: Some(sealed) } => {
+                endpoint.sealed_header(name, &text(value), sealed.clone())
+            }
+            // Restoring has refused the record before.
+            StoredValue::Sealed(_) => endpoint,
+        };
     }
     endpoint.config(&anywhere())
 }

@@ -36,8 +36,6 @@ pub(crate) struct Snapshots {
 #[derive(Debug)]
 struct Current {
     begin: JournalSeq,
-    /// The oldest event that had not ended when it began: its payload is still needed.
-    oldest: JournalSeq,
     part: u32,
     size: u64,
     phase: Phase,
@@ -116,7 +114,7 @@ impl Sender {
         self.add(&mut current, &Record::SnapshotEnd { through });
         let part = self.take_part(&mut current, true);
         self.snapshots.size = current.size;
-        let needed_from = current.begin.next().min(current.oldest);
+        let needed_from = current.begin.next();
         self.snapshots.watermark = Some(Watermark { snapshot: part.number, needed_from });
         Step::Effect(Output::Snapshot(part))
     }
@@ -125,10 +123,8 @@ impl Sender {
         self.snapshots.since = 0;
         self.snapshots.number += 1;
         let begin = self.outbox.last();
-        let oldest = self.jobs.by_seq.first_key_value().map_or_else(|| begin.next(), |(seq, _)| *seq);
         let mut current = Current {
             begin,
-            oldest,
             part: 0,
             size: 0,
             phase: Phase::Endpoints(0),
@@ -211,7 +207,7 @@ impl Sender {
         let record = Record::Event(Box::new(EventRecord {
             mark,
             passed_all: job.cursor.is_none(),
-            cancelled: job.cancelled,
+            cancelled: self.is_void(at),
             accepted: Accepted { payload: Bytes::new(), ..(*job.rest).clone() },
             payload_len: job.payload_len,
             done: job.skip.range(job.through + 1..).copied().collect(),

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::deliveries::{ByEndpoint, ByEvent, Queue};
 use super::report::{DeliveryReport, Tally};
+use super::signed::Signed;
 use super::slab::Slab;
 use super::transmit::{Prepared, Wire};
 use super::turns::{TakesTurns, Turn, Turns};
@@ -141,6 +142,8 @@ pub(crate) struct Attempt {
     /// Its entry among the deliveries that wait, where it has one.
     pub(crate) delivery: Option<u32>,
     pub(crate) number: u16,
+    /// Noted by whoever builds the request.
+    pub(crate) signed: Signed,
     pub(crate) started: Instant,
     pub(crate) ends: Instant,
     pub(crate) stage: Stage,
@@ -176,6 +179,9 @@ pub(crate) enum Chore {
     AbortTo(u32, u32),
     /// Discard everything that waits for a cancelled event.
     Cancel(u32, JournalSeq),
+    /// Let go of the events of a tenant from before its purge, whose record this is; the place to go on at among all
+    /// events.
+    Purge(u32, JournalSeq, u32),
     /// Abort what is in flight for a cancelled event, then discard what waits for it.
     AbortOf(u32, JournalSeq, u32),
     /// Let the deliveries of an event go on, whose payload has come.
@@ -191,8 +197,10 @@ pub(crate) enum Gate {
     Event(u32),
     /// What the record says of the endpoint holds.
     Endpoint(u32),
-    /// The event is cancelled.
+    /// The event is cancelled or erased.
     Cancel(u32, JournalSeq),
+    /// The tenant is purged.
+    Purge(u32),
 }
 
 /// The queues of the machine.
@@ -290,7 +298,7 @@ impl Timed for Slab<Attempt> {
 }
 
 /// What an attempt is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Flight {
     pub(crate) event: u32,
     pub(crate) seq: JournalSeq,
@@ -298,6 +306,7 @@ pub(crate) struct Flight {
     pub(crate) subscription: u32,
     pub(crate) delivery: Option<u32>,
     pub(crate) number: u16,
+    pub(crate) signed: Signed,
 }
 
 impl Attempts {
@@ -312,6 +321,7 @@ impl Attempts {
             subscription: flight.subscription,
             delivery: flight.delivery,
             number: flight.number,
+            signed: flight.signed,
             started,
             ends,
             stage: Stage::Flying,

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use super::slab::Slab;
-use crate::id::TenantId;
+use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
 
 /// A tenant: what its endpoints want.
@@ -11,7 +11,10 @@ use crate::matching::Index;
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     pub(crate) index: Index,
-    /// Its endpoints, its events that have not ended, and its reports on the shelf, counted together.
+    /// Nothing is sent any more of its events before this record.
+    pub(crate) purged: JournalSeq,
+    /// Its endpoints, its events that have not ended, its reports on the shelf, and what is left to do for a purge, counted
+    /// together.
     uses: u32,
 }
 
@@ -32,7 +35,8 @@ impl Tenants {
     /// [`release`](Self::release).
     pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
         let at = self.find(id).unwrap_or_else(|| {
-            let at = self.slab.insert(Tenant { id: id.clone(), index: Index::new(), uses: 0 });
+            let at =
+                self.slab.insert(Tenant { id: id.clone(), index: Index::new(), purged: JournalSeq::ZERO, uses: 0 });
             self.by_id.insert(id.clone(), at);
             at
         });

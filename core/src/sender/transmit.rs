@@ -9,8 +9,10 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use std::sync::OnceLock;
 
 use super::contract::Input;
+use super::signed::Signed;
 use crate::encoding::{self, Encoded, Encoding, Payload};
 use crate::id::{AttemptId, EndpointKey, EventId};
+use crate::limits;
 use crate::matching::EventType;
 use crate::registration::{AddressError, Config, KeyRing, Policy, Target, Vetted};
 use crate::response::{Denial, TransportError};
@@ -66,7 +68,7 @@ pub struct Caps {
 }
 
 impl Caps {
-    pub(crate) fn of(limits: &crate::limits::Limits) -> Self {
+    pub(crate) fn of(limits: &limits::Limits) -> Self {
         Self { head: limits.response_head, kept: limits.response_kept, read: limits.response_read }
     }
 }
@@ -100,6 +102,8 @@ pub struct Transmit {
     pub(crate) deadline: Instant,
     pub(crate) wire: Arc<Wire>,
     pub(crate) event: Arc<Prepared>,
+    /// Which keys signed it, for the record of how it ended.
+    pub(crate) signed: Signed,
 }
 
 impl Transmit {
@@ -334,7 +338,7 @@ impl Cleared {
 
     /// The one source of headers, `host` and `content-length` aside: name, value, and whether the value is secret.
     fn each_header(&self, mut each: impl FnMut(&str, &[u8], bool)) {
-        let Transmit { wire, event, number, started, .. } = &self.transmit;
+        let Transmit { wire, event, number, started, signed, .. } = &self.transmit;
         let encoded = self.encoded();
         let timestamp = started.wall.as_secs();
         let mut decimal = Decimal::default();
@@ -345,12 +349,16 @@ impl Cleared {
         put(standard::ID, event.id.as_str().as_bytes());
         put(standard::TIMESTAMP, decimal.format(timestamp));
         let mut signatures = BytesMut::with_capacity(64);
+        let mut signers = [None; limits::RING_KEYS];
+        let mut places = signers.iter_mut();
         wire.ring.each_active(started.wall, |key| {
+            places.next().into_iter().for_each(|place| *place = Some(key.id()));
             if !signatures.is_empty() {
                 signatures.put_u8(b' ');
             }
             key.write_v1(event.id.as_str(), timestamp, &encoded.body, &mut signatures);
         });
+        signed.note(signers);
         if !signatures.is_empty() {
             put(standard::SIGNATURE, &signatures);
         }

@@ -11,7 +11,8 @@ use postrider_core::registration::{Endpoint, State};
 use postrider_core::response::{Reply, TransportError};
 use postrider_core::seed::Seed;
 use postrider_core::sender::{
-    Close, CommandError, Config, Fate, Input, Life, Notice, Output, Refused, Restore, Sender, Transmit, Wake,
+    Close, CommandError, Config, Fate, Input, Life, Notice, Output, Refused, Resolver, Restore, RestoreError, Sender,
+    Transmit, Wake,
 };
 use postrider_core::time::{Instant, Now, UnixTime};
 
@@ -54,7 +55,12 @@ impl Rig {
                 Output::Transmit(transmit) => sent.push(transmit),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Abort(_) => self.aborts += 1,
-                Output::Load(_) | Output::Snapshot(_) | Output::Reclaim(_) => panic!("nothing asks for this yet"),
+                Output::Load(request) => {
+                    let wanted = |record: &&(JournalSeq, Record)| request.records().contains(&record.0);
+                    let result = Ok(self.log.iter().filter(wanted).cloned().collect());
+                    self.sender.handle(self.now, Input::Loaded { request: request.id(), result });
+                }
+                Output::Snapshot(_) | Output::Reclaim(_) => panic!("nothing asks for this yet"),
                 Output::Wait(Wake::Ready) => {}
                 Output::Wait(wake) => {
                     self.wake = wake;
@@ -279,4 +285,80 @@ fn a_restored_machine_goes_on_where_the_log_ends() {
     assert_eq!((sent[0].number(), sent[0].event()), (2, &id("a")));
     rig.complete(&sent[0], Reply::new(204));
     rig.settle();
+}
+
+#[test]
+fn an_attempt_is_recorded_with_its_keys_and_where_asked_for_with_its_answer() {
+    let mut rig = Rig::new();
+    let answer = Bytes::from(vec![0xff; 3000]);
+    for keep in [false, true] {
+        let put = rig.sender.put(rig.now, endpoint("acme").keep_answers(keep)).unwrap();
+        assert_eq!(put.change().changed, keep);
+        rig.drain();
+        let sent = rig.publish(if keep { "b" } else { "a" });
+        let keys = rig.sender.endpoint(&acme()).unwrap().keys;
+        if keep {
+            let _ = sent[0].clear_by(Resolver::Simulation).request();
+        }
+        rig.complete(&sent[0], Reply::new(500).with_body(answer.clone()));
+        let outcome = |(_, record): &(JournalSeq, Record)| match record {
+            Record::Outcome(outcome) => Some(outcome.clone()),
+            _ => None,
+        };
+        let outcome = rig.log.iter().rev().find_map(outcome).unwrap();
+        if keep {
+            assert_eq!(outcome.signed, [keys[0].0]);
+            assert_eq!(outcome.answer.unwrap(), answer[..1024]);
+        } else {
+            assert_eq!(
+                (outcome.signed, outcome.answer),
+                (Vec::new(), None),
+                "no request was made, no answer asked for"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_purge_takes_payloads_from_memory_and_ends_what_is_pending() {
+    let mut rig = Rig::new();
+    let sent: Vec<_> = ["a", "b", "c"].into_iter().flat_map(|id| rig.publish(id)).collect();
+    rig.complete(&sent[0], Reply::new(500));
+    let tenant = TenantId::default();
+    assert!(rig.sender.resident() > 0);
+    assert!(rig.sender.purge(rig.now, &tenant).unwrap().changed);
+    let later = rig.publish("d");
+    assert_eq!((later.len(), rig.aborts), (1, 2), "what comes afterwards is sent, and what was in flight aborted");
+    assert_eq!((rig.sender.events(), rig.sender.pending()), (1, 0));
+    for id in ["a", "b", "c"] {
+        let report = rig.sender.report(&tenant, &self::id(id)).unwrap();
+        assert_eq!((report.settled, report.tally.discarded), (true, 1), "{report}");
+    }
+    let payload = rig.sender.resident();
+    rig.sender.erase(rig.now, &tenant, &id("d")).unwrap();
+    assert_eq!((payload, rig.sender.resident()), (8, 0), "at once");
+    rig.drain();
+    assert!(rig.sender.is_settled() && rig.aborts == 3);
+    assert!(rig.sender.erase(rig.now, &tenant, &id("nobody")).unwrap().changed, "history may know it");
+}
+
+#[test]
+fn a_machine_is_saved_from_what_is_left_of_its_log() {
+    let mut rig = Rig::new();
+    let a = rig.publish("a");
+    rig.complete(&a[0], Reply::new(500));
+    rig.publish("b");
+    let of = |log: &[(JournalSeq, Record)], name: &str| {
+        let named = |record: &Record| matches!(record, Record::Accepted(accepted) if accepted.id == id(name));
+        log.iter().find(|(_, record)| named(record)).unwrap().0
+    };
+    let (lost, last) = (of(&rig.log, "a"), rig.sender.last_record());
+    let left = || rig.log.iter().filter(|(seq, _)| *seq != lost && *seq != last).cloned();
+    let refused = left().fold(Restore::new(Config::new()), Restore::record).finish(rig.now).unwrap_err();
+    assert!(matches!(refused, RestoreError::Gap { found, .. } if found == lost.next()), "{refused}");
+    let restore = Restore::new(Config::new()).missing(lost, lost).missing(last, last);
+    let saved = left().fold(restore, Restore::record).finish(rig.now).unwrap();
+    assert_eq!(saved.durable(), last, "numbers that were lost are not given again");
+    assert!(saved.report(&TenantId::default(), &id("a")).is_none());
+    assert_eq!(saved.events(), usize::from(of(&rig.log, "b") != last));
 }

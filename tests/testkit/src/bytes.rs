@@ -78,7 +78,11 @@ fn op(input: &mut Input<'_>) -> Op {
             1 => Op::ExpireKey(input.byte() % 4, input.byte() % 4, input.short() % 100),
             _ => Op::RevokeKey(input.byte() % 4, input.byte() % 4),
         },
-        11 => Op::Cancel(input.byte() % 12),
+        11 => match input.byte() {
+            id @ 0..=127 => Op::Cancel(id % 12),
+            id @ 128..=239 => Op::Erase(id % 12),
+            other => Op::Purge(other % 2 == 1),
+        },
         12 => Op::Tick(input.long() % 400_000),
         13 => Op::Jump((input.long() % 800_000) as i32 - 400_000, (input.long() % 800_000_000) as i32 - 400_000_000),
         14 | 15 => Op::Complete(input.byte(), end(input)),

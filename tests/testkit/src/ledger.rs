@@ -50,7 +50,7 @@ pub struct Accepted {
     pub tenant: TenantId,
     /// It has expired at some time, if it is set.
     pub expires: bool,
-    /// It was cancelled.
+    /// It was cancelled or erased, or its tenant purged.
     pub cancelled: bool,
     /// All its deliveries have ended.
     pub ended: bool,
@@ -118,6 +118,16 @@ impl Ledger {
                     event.cancelled = true;
                 }
             }
+            Record::Purged { tenant, .. } => {
+                self.events
+                    .values_mut()
+                    .filter(|event| event.tenant == *tenant)
+                    .for_each(|event| event.cancelled = true);
+            }
+            Record::Erased { tenant, event: id, .. } => {
+                let named = self.events.values_mut().filter(|event| event.tenant == *tenant && event.id == *id);
+                named.for_each(|event| event.cancelled = true);
+            }
             Record::Genesis { .. }
             | Record::Opened { .. }
             | Record::Queued { .. }
@@ -127,8 +137,6 @@ impl Ledger {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
-            | Record::Purged { .. }
-            | Record::Erased { .. }
             | Record::Kept(_) => {}
         }
     }

@@ -1,11 +1,11 @@
 //! A log in memory, which forgets what was not acknowledged when it is cut.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{Frames, Record};
+use postrider_core::journal::{Frames, Kind, Record};
 use postrider_core::sender::{
     Config, LoadError, LoadRequest, PersistBatch, Restore, RestoreError, Sender, SnapshotPart, Watermark,
 };
@@ -16,6 +16,8 @@ use postrider_core::time::Now;
 #[derive(Clone, Default)]
 pub struct MemoryLog {
     records: BTreeMap<JournalSeq, Bytes>,
+    /// Events that have not ended: their accepted records stay.
+    owed: BTreeSet<JournalSeq>,
     waiting: VecDeque<PersistBatch>,
     /// The snapshot that is being written.
     parts: Vec<Bytes>,
@@ -51,7 +53,14 @@ impl MemoryLog {
     /// [`Input::Persisted`]: postrider_core::sender::Input::Persisted
     pub fn sync_one(&mut self) -> Option<(JournalSeq, Vec<(JournalSeq, Record)>)> {
         let batch = self.waiting.pop_front()?;
-        self.records.extend(batch.records().map(|(key, frame)| (key.seq, frame)));
+        for (key, frame) in batch.records() {
+            if key.kind == Kind::Accepted {
+                self.owed.insert(key.seq);
+            } else if key.kind == Kind::Ended {
+                self.owed.remove(&key.event.unwrap_or_default());
+            }
+            self.records.insert(key.seq, frame);
+        }
         self.durable = batch.last();
         Some((batch.last(), read(batch.bytes())))
     }
@@ -83,7 +92,7 @@ impl MemoryLog {
     pub fn reclaim(&mut self, watermark: Watermark) {
         let there = self.snapshot.as_ref().map(|(number, _)| *number);
         assert_eq!(there, Some(watermark.snapshot()), "records may only go for a snapshot that is complete");
-        self.records = self.records.split_off(&watermark.needed_from());
+        self.records.retain(|seq, _| *seq >= watermark.needed_from() || self.owed.contains(seq));
     }
 
     /// Reads records back.
@@ -113,6 +122,11 @@ impl MemoryLog {
     /// The last record that is durable.
     pub fn durable(&self) -> JournalSeq {
         self.durable
+    }
+
+    /// The last record that it was given.
+    pub fn last(&self) -> JournalSeq {
+        self.waiting.back().map_or(self.durable, PersistBatch::last)
     }
 
     /// Batches that are not acknowledged.

@@ -52,6 +52,10 @@ pub enum Op {
     RevokeKey(u8, u8),
     /// Cancel an event.
     Cancel(u8),
+    /// Forget an event.
+    Erase(u8),
+    /// Forget the events of a tenant, of the other one if so said.
+    Purge(bool),
     /// Both clocks go on by so many milliseconds.
     Tick(u32),
     /// The clocks jump, in milliseconds either way: the monotonic one, the wall clock.
@@ -187,6 +191,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => (0..4_u8, 0..4_u8, 0..100_u16).prop_map(|(endpoint, key, secs)| Op::ExpireKey(endpoint, key, secs)),
         1 => (0..4_u8, 0..4_u8).prop_map(|(endpoint, key)| Op::RevokeKey(endpoint, key)),
         2 => (0..12_u8).prop_map(Op::Cancel),
+        1 => (0..12_u8).prop_map(Op::Erase),
+        1 => any::<bool>().prop_map(Op::Purge),
         6 => millis().prop_map(Op::Tick),
         2 => (jump(), jump()).prop_map(|(mono, wall)| Op::Jump(mono, wall)),
         12 => (any::<u8>(), end()).prop_map(|(nth, end)| Op::Complete(nth, end)),

@@ -197,7 +197,17 @@ impl Harness {
         if self.thorough {
             self.poll_again(wake);
         }
+        self.check_handed_out();
         self.check_fixpoint();
+    }
+
+    /// At rest no record stays behind, unless so many batches are out already.
+    fn check_handed_out(&mut self) {
+        let over = matches!(self.sender.life(), Life::Closed | Life::Fenced);
+        let (made, given) = (self.sender.last_record(), self.log.last());
+        if !over && !self.full && made != given && self.log.waiting() < limits::UNACKED_BATCHES {
+            self.violate(Law::Fixpoint, format!("at rest, records up to {made} are made and up to {given} handed out"));
+        }
     }
 
     /// Polling at rest gives the same, changes nothing and does no work.

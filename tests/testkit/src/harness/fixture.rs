@@ -112,9 +112,13 @@ fn first_attempt(sender: &mut Sender, log: &mut MemoryLog, now: Now) -> Option<A
                 sender.handle(now, Input::Persisted(last));
             }
             Output::Transmit(transmit) => found = Some(transmit.attempt()),
+            Output::Load(request) => {
+                let result = log.load(&request);
+                sender.handle(now, Input::Loaded { request: request.id(), result });
+            }
             Output::Wait(Wake::Ready) => {}
             Output::Wait(_) => return found,
-            Output::Load(_) | Output::Snapshot(_) | Output::Reclaim(_) | Output::Abort(_) | Output::Notice(_) => {}
+            Output::Snapshot(_) | Output::Reclaim(_) | Output::Abort(_) | Output::Notice(_) => {}
         }
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq};
+use postrider_core::limits;
 use postrider_core::secret::KeyId;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{
@@ -144,6 +145,8 @@ pub struct Harness {
     loads_corrupt: bool,
     /// Events whose cancelling was accepted.
     cancelled: BTreeSet<JournalSeq>,
+    /// The log said that it is full, and has not said since that there is room for everything.
+    full: bool,
     restarted: bool,
     /// The record of the sender's opening.
     opened: JournalSeq,
@@ -183,6 +186,7 @@ impl Harness {
             loads_failed: false,
             loads_corrupt: false,
             cancelled: BTreeSet::new(),
+            full: false,
             restarted: false,
             opened: JournalSeq::ZERO,
             since_wait: 0,
@@ -279,6 +283,19 @@ impl Harness {
                     self.cancelled.extend(self.latest_of.get(&id));
                 }
             }
+            Op::Erase(id) => {
+                let id = fixture::event_id(id);
+                if self.sender.erase(self.now, &fixture::tenant_of(&id), &id).is_ok() {
+                    self.cancelled.extend(self.latest_of.get(&id));
+                }
+            }
+            Op::Purge(other) => {
+                if self.sender.purge(self.now, &fixture::tenant(other)).is_ok() {
+                    let of_tenant =
+                        self.events.iter().filter(|(_, event)| fixture::tenant_of(&event.id) == fixture::tenant(other));
+                    self.cancelled.extend(of_tenant.map(|(seq, _)| *seq));
+                }
+            }
             Op::Tick(millis) => {
                 self.now = self.now.advanced(Duration::from_millis(millis.into()));
                 self.fact(Input::Tick);
@@ -302,7 +319,10 @@ impl Harness {
             Op::CompleteUnknown(end) => self.stale(fixture::foreign_attempt(), end),
             Op::Ack(batches) => (0..batches).for_each(|_| self.acknowledge()),
             Op::Fail(why) => self.fail(why),
-            Op::Room(bytes) => self.fact(Input::Room(bytes.into())),
+            Op::Room(bytes) => {
+                self.full &= bytes < u32::MAX;
+                self.fact(Input::Room(bytes.into()));
+            }
             Op::AnswerLoad(how) => self.answer_load(how),
             Op::Credit(credit) => {
                 self.credit = credit.into();
@@ -375,7 +395,7 @@ impl Harness {
         match output {
             Output::Persist(batch) => {
                 self.log.append(batch);
-                if self.log.waiting() > postrider_core::limits::UNACKED_BATCHES {
+                if self.log.waiting() > limits::UNACKED_BATCHES + limits::LAZY_BATCHES {
                     self.violate(Law::Bounds, format!("{} batches wait for the log", self.log.waiting()));
                 }
             }
@@ -409,6 +429,7 @@ impl Harness {
 
     fn fail(&mut self, why: PersistFailure) {
         if let Some(from) = self.log.fail() {
+            self.full |= why == PersistFailure::Full;
             self.fact(Input::PersistFailed { from, why });
         }
     }

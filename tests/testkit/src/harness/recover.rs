@@ -31,6 +31,7 @@ impl Harness {
         }
         self.latest = self.now.mono;
         self.credit = 64;
+        self.full = false;
         self.open.clear();
         self.loads.clear();
         self.due.clear();
