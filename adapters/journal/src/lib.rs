@@ -25,6 +25,7 @@
 mod disk;
 pub mod history;
 mod memory;
+pub mod store;
 
 use std::fmt;
 use std::io;
@@ -38,6 +39,7 @@ use history::{Answer, HistoryError, Query};
 
 pub use disk::{Disk, File};
 pub use memory::MemoryLog;
+pub use store::{Options, Store};
 
 /// How a log answers a request: called once, from any thread, with the fact that ends the request.
 ///
