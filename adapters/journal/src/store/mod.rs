@@ -63,7 +63,7 @@ pub use self::keeper::Tidied;
 pub use self::look::{Look, SegmentInfo};
 
 use self::acked::Acked;
-use self::snapshots::Snapshots;
+use self::snapshots::{Part, Snapshots};
 use self::space::Space;
 use self::writing::{Frames, Writing};
 use crate::history::{Answer, HistoryError, Query, Retention};
@@ -198,19 +198,15 @@ impl<D: Disk> Store<D> {
     /// Writes a part of a snapshot aside, and with the last part makes it count. One that cannot be written, or of
     /// which a part is missing, is dropped, and the ones before it stay.
     pub fn snapshot(&mut self, part: &SnapshotPart) {
-        let segments = &mut self.look.segments;
-        if self.snapshots.part(segments.disk(), segments.store(), part) {
-            segments.changed();
-        }
+        let (number, part, is_last, bytes) = (part.number(), part.part(), part.is_last(), part.bytes());
+        self.snapshot_part(&Part { number, part, is_last, bytes });
     }
 
     /// The machine needs nothing before this mark besides its snapshot and the records of pending events. Acts only
     /// when that snapshot is durable, and then on what the snapshot before it stands for too, should the newer one be
     /// damaged one day. The space itself comes back with [`tidy`](Self::tidy).
     pub fn reclaim(&mut self, mark: Watermark) {
-        if let Some(settled) = self.snapshots.reclaim(mark) {
-            self.look.segments.settle(settled);
-        }
+        self.reclaim_of(mark.snapshot());
     }
 
     /// Does one piece of what takes space back and keeps history in order: at most about 1 MiB of reading and writing.
@@ -251,6 +247,19 @@ impl<D: Disk> Store<D> {
         self.tell_durable(before);
         self.acked.sync();
         sealed
+    }
+
+    fn snapshot_part(&mut self, part: &Part<'_>) {
+        let segments = &mut self.look.segments;
+        if self.snapshots.part(segments.disk(), segments.store(), part) {
+            segments.changed();
+        }
+    }
+
+    fn reclaim_of(&mut self, snapshot: u64) {
+        if let Some(settled) = self.snapshots.reclaim(snapshot) {
+            self.look.segments.settle(settled);
+        }
     }
 
     fn append_frames(&mut self, frames: &Frames<'_>) -> Result<(), StoreError> {

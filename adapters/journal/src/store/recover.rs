@@ -59,12 +59,14 @@ pub(super) fn survey<D: Disk>(
         acked: acked::read(segments.disk(), store),
     };
     let (kept, through) = reading.snapshot(segments.disk(), &files)?;
+    // A snapshot ends only when what it may show is durable.
+    reading.acked = reading.acked.max(through);
     reading.log(segments, keeper, &files)?;
     if how != How::ToWrite && !reading.tail.is_empty() {
         reading.release(segments, keeper);
         keeper.sealed(&segments.seal());
     }
-    reading.found.last = reading.end(segments, through);
+    reading.found.last = reading.end(segments);
     reading.name(segments.disk())?;
     let Reading { log, damage, mut found, tail, .. } = reading;
     found.segments = segments.sealed().count() as u64;
@@ -500,10 +502,10 @@ impl Reading {
 
     /// The log has been read: does it go as far as it must, and has it the payloads of what is pending? Says what the
     /// last record is, be it lost.
-    fn end<D: Disk>(&mut self, segments: &Segments<D>, through: JournalSeq) -> JournalSeq {
+    fn end<D: Disk>(&mut self, segments: &Segments<D>) -> JournalSeq {
         let reached = self.reached();
         let lost = self.log.lost.ranges().map(|(_, last)| last).max().unwrap_or(JournalSeq::ZERO);
-        let must = through.max(self.acked).max(lost);
+        let must = self.acked.max(lost);
         let (segment, offset) = segments.newest().map_or((1, 0), |newest| (newest.number, newest.len));
         let short = Some((reached.next(), must)).filter(|(first, last)| first <= last);
         // Behind a snapshot's beginning records are needed, before it they should be there all the same.

@@ -5,7 +5,6 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
     self, Batch, BatchWriter, Chain, HeadError, Kind, Record, SEGMENT_HEAD, Scan, SnapshotHead, StoreId,
 };
-use postrider_core::sender::{SnapshotPart, Watermark};
 
 use super::found::OpenError;
 use super::segments::{discard, failed, install};
@@ -39,6 +38,15 @@ pub(super) struct Kept {
     pub(super) since: JournalSeq,
 }
 
+/// A part of a snapshot, as the machine hands it out.
+pub(super) struct Part<'a> {
+    /// The machine's number of the snapshot.
+    pub(super) number: u64,
+    pub(super) part: u32,
+    pub(super) is_last: bool,
+    pub(super) bytes: &'a Bytes,
+}
+
 /// A snapshot that has no end yet.
 struct Writing<D: Disk> {
     /// The machine's number.
@@ -59,22 +67,22 @@ impl<D: Disk> Snapshots<D> {
     }
 
     /// Writes a part. One that cannot be written voids its snapshot. Whether files changed.
-    pub(super) fn part(&mut self, disk: &D, store: StoreId, part: &SnapshotPart) -> bool {
-        if part.part() == 0 {
+    pub(super) fn part(&mut self, disk: &D, store: StoreId, part: &Part<'_>) -> bool {
+        if part.part == 0 {
             self.void(disk);
             self.writing = self.begin(disk, store, part).ok();
         }
-        let expected = self.writing.as_ref().is_some_and(|now| now.machine == part.number() && now.part == part.part());
+        let expected = self.writing.as_ref().is_some_and(|now| now.machine == part.number && now.part == part.part);
         if !expected || self.write(disk, part).is_err() {
             self.void(disk);
         }
-        part.part() == 0 || part.is_last()
+        part.part == 0 || part.is_last
     }
 
-    /// The machine needs nothing before this mark; what both kept snapshots stand for is settled from now on, if this
-    /// is the mark of the newest one and it is durable.
-    pub(super) fn reclaim(&mut self, mark: Watermark) -> Option<JournalSeq> {
-        if self.newest != Some(mark.snapshot()) {
+    /// The machine needs nothing that this snapshot of its own stands for: says what is settled from now on, if that
+    /// is the newest one and it is durable.
+    pub(super) fn reclaim(&mut self, machine: u64) -> Option<JournalSeq> {
+        if self.newest != Some(machine) {
             return None;
         }
         while self.kept.len() > KEPT {
@@ -94,15 +102,15 @@ impl<D: Disk> Snapshots<D> {
         self.over.pop().inspect(|name| discard(disk, name)).is_some()
     }
 
-    fn begin(&mut self, disk: &D, store: StoreId, part: &SnapshotPart) -> Result<Writing<D>, StoreError> {
-        let begin = journal::decode(&mut part.bytes().clone());
+    fn begin(&mut self, disk: &D, store: StoreId, part: &Part<'_>) -> Result<Writing<D>, StoreError> {
+        let begin = journal::decode(&mut part.bytes.clone());
         let Ok((_, Record::SnapshotBegin(begin))) = begin else { return Err(StoreError::NotSettled) };
         self.last += 1;
         let head = SnapshotHead::new(store, self.last);
         let aside = names::aside(&names::snapshot(self.last));
         let file = disk.create(&aside, 0).and_then(|file| file.write_at(0, &head.encode()).map(|()| file));
         Ok(Writing {
-            machine: part.number(),
+            machine: part.number,
             part: 0,
             number: self.last,
             since: begin.since,
@@ -112,23 +120,23 @@ impl<D: Disk> Snapshots<D> {
         })
     }
 
-    fn write(&mut self, disk: &D, part: &SnapshotPart) -> Result<(), StoreError> {
+    fn write(&mut self, disk: &D, part: &Part<'_>) -> Result<(), StoreError> {
         let Some(now) = &mut self.writing else { return Err(StoreError::NotSettled) };
         let name = names::snapshot(now.number);
         let (start, mut out) = (now.writer.offset(), Vec::new());
-        let written = match part.is_last() {
-            true => now.writer.write_end(part.bytes(), &mut out),
-            false => now.writer.write(part.bytes(), &mut out),
+        let written = match part.is_last {
+            true => now.writer.write_end(part.bytes, &mut out),
+            false => now.writer.write(part.bytes, &mut out),
         };
         written.map_err(|_| StoreError::NotSettled)?;
         let mut done = now.file.write_at(start, &out);
-        if done.is_ok() && !part.is_last() && now.writer.offset() - now.synced >= SYNC_EVERY {
+        if done.is_ok() && !part.is_last && now.writer.offset() - now.synced >= SYNC_EVERY {
             done = now.file.sync();
             now.synced = now.writer.offset();
         }
         done.map_err(|error| StoreError::of(&error, "writing", &name))?;
         now.part += 1;
-        if part.is_last() {
+        if part.is_last {
             install(disk, &now.file, &names::aside(&name), &name)?;
             self.kept.push(Kept { number: now.number, since: now.since });
             self.newest = Some(now.machine);

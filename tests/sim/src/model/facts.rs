@@ -18,6 +18,8 @@ pub(super) struct Facts {
     nodes: BTreeMap<u32, Node>,
     attempts: BTreeMap<u64, Attempt>,
     calls: BTreeMap<u64, Call>,
+    /// Up to which tick what a node had done was durable when it died, by node and incarnation.
+    ends: BTreeMap<(u32, u32), u64>,
     /// Events that are over, by the ledger's word; the other judges forget them.
     pub(super) over: Vec<u64>,
 }
@@ -35,8 +37,8 @@ pub(super) struct Node {
     /// The latest that its wall clock ever showed, and when.
     pub(super) latest: u64,
     seen: SimTime,
-    /// Everything that a node did before this tick is durable: somebody was told so of something later.
-    pub(super) durable: u64,
+    /// Everything that this incarnation did before this tick is durable: somebody was told so of something later.
+    durable: u64,
     /// Its disk has lost what it said was safe, so that only loud loss and lies about content are judged.
     pub(super) weak: bool,
     /// Milliseconds that its wall clock has stepped back, in all.
@@ -73,6 +75,11 @@ impl Attempt {
     /// Whether its node no longer cares how it ended, at this time of its monotonic clock.
     pub(super) fn is_late(&self, mono: u64) -> bool {
         self.aborted.is_some() || mono >= self.started.mono.saturating_add(self.time).saturating_add(GRACE)
+    }
+
+    /// Whether its node may have ended it by itself by now, by the world's time; clocks drift a little.
+    pub(super) fn may_be_overdue(&self, at: SimTime) -> bool {
+        at.since(self.at) >= self.time / 10 * 9
     }
 
     /// Whether its node may have freed its slot, whatever became of it.
@@ -145,6 +152,8 @@ impl Facts {
                 let known = self.node_mut(*node);
                 known.up = false;
                 known.weak |= lies;
+                let (incarnation, durable) = (known.incarnation, known.durable);
+                self.ends.insert((*node, incarnation), durable);
             }
             Seen::Restarted { node, clocks, .. } => {
                 let known = self.node_mut(*node);
@@ -206,6 +215,12 @@ impl Facts {
     /// A node.
     pub(super) fn node(&self, node: u32) -> Node {
         self.nodes.get(&node).copied().unwrap_or_default()
+    }
+
+    /// Whether what a node did at a tick of one of its incarnations is surely durable.
+    pub(super) fn is_durable(&self, node: u32, incarnation: u32, tick: u64) -> bool {
+        let end = self.ends.get(&(node, incarnation)).copied();
+        tick < end.unwrap_or_else(|| self.node(node).durable)
     }
 
     /// All attempts of a node that have not ended.

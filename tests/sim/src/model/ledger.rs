@@ -77,8 +77,15 @@ impl Ledger {
                 return self.settled(facts, at, *node, event, report.as_ref());
             }
             Seen::Died { node, .. } => {
-                let ours = self.events.values_mut().filter(|event| event.node == *node);
-                ours.flat_map(|event| &mut event.owed).for_each(|owed| owed.flying = None);
+                for open in facts.attempts_of(*node) {
+                    let event = self.events.get_mut(&open.event);
+                    let owed =
+                        event.and_then(|event| event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint));
+                    if let Some(owed) = owed {
+                        let overdue = if open.may_be_overdue(at) { open.number } else { 0 };
+                        (owed.flying, owed.failed) = (None, owed.failed.max(overdue));
+                    }
+                }
             }
             Seen::Restarted { node, lost, .. } => {
                 self.all = true;
@@ -217,7 +224,7 @@ impl Ledger {
             Some((_, incarnation)) if incarnation == node.incarnation => {
                 Err(Broken::new(14, format!("{name}: it was delivered, and the node has not been down since")))
             }
-            Some((tick, _)) if tick < node.durable => {
+            Some((tick, incarnation)) if facts.is_durable(open.node, incarnation, tick) => {
                 Err(Broken::new(4, format!("{name}: it was delivered, and something later is durable")))
             }
             Some(_) | None => Ok(()),

@@ -19,8 +19,8 @@ pub(super) struct Order {
 struct Track {
     /// The last attempt that started, and in which incarnation of its node.
     started: (u16, u32),
-    /// The highest attempt whose end the node was told, and when.
-    ended: (u16, u64),
+    /// The highest attempt whose end the node was told, when, and in which incarnation.
+    ended: (u16, u64, u32),
     /// The highest attempt whose end is surely durable.
     durable: u16,
     generation: u32,
@@ -36,13 +36,10 @@ impl Order {
             }
             Seen::Died { node, .. } => {
                 // An attempt that was overdue may have been ended without being reported.
-                let durable = facts.node(*node).durable;
-                for open in facts.attempts_of(*node).filter(|open| at.since(open.at) >= open.time / 10 * 9) {
+                for open in facts.attempts_of(*node).filter(|open| open.may_be_overdue(at)) {
                     if let Some(track) = self.tracks.get_mut(&(open.event, open.endpoint)) {
-                        if track.ended.1 < durable {
-                            track.durable = track.ended.0;
-                        }
-                        track.ended = (track.ended.0.max(open.number), u64::MAX);
+                        track.settle(facts, *node);
+                        track.ended = (track.ended.0.max(open.number), u64::MAX, open.incarnation);
                     }
                 }
                 Ok(())
@@ -74,11 +71,9 @@ impl Order {
         let track = self.tracks.entry((open.event, open.endpoint)).or_default();
         if track.generation != open.generation {
             // Whether it was removed in between is perhaps not known, so it may begin anew or go on.
-            *track = Track { generation: open.generation, ended: (track.ended.0, u64::MAX), ..Track::default() };
+            *track = Track { generation: open.generation, ended: (track.ended.0, u64::MAX, 0), ..Track::default() };
         }
-        if track.ended.1 < node.durable {
-            track.durable = track.ended.0;
-        }
+        track.settle(facts, open.node);
         let (last, incarnation) = track.started;
         let allowed = if last > 0 && incarnation == open.incarnation {
             last + 1..=last + 1
@@ -106,10 +101,18 @@ impl Order {
         if open.number < track.ended.0 {
             return;
         }
-        if track.ended.1 < facts.node(open.node).durable {
-            track.durable = track.ended.0;
-        }
+        track.settle(facts, open.node);
         // Told twice of one number, after a crash: the later one counts.
-        track.ended = (open.number, facts.tick);
+        track.ended = (open.number, facts.tick, open.incarnation);
+    }
+}
+
+impl Track {
+    /// Remembers the last end if it is durable by now.
+    fn settle(&mut self, facts: &Facts, node: u32) {
+        let (number, tick, incarnation) = self.ended;
+        if facts.is_durable(node, incarnation, tick) {
+            self.durable = self.durable.max(number);
+        }
     }
 }

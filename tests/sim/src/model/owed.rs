@@ -60,7 +60,8 @@ impl Event {
             || self.cancelled.0
             || self.expires.is_some_and(|expires| node.may_have_seen(expires, at))
             || endpoint.is_none_or(|endpoint| {
-                owed.failed >= endpoint.attempts.0 || endpoint.may_discard(self.since, at, facts.rules().jumps)
+                owed.failures(facts, at) >= endpoint.attempts.0
+                    || endpoint.may_discard(self.since, at, facts.rules().jumps)
             })
     }
 
@@ -105,6 +106,14 @@ impl Event {
     }
 }
 
+impl Owed {
+    /// The highest number of an attempt that may have failed: one that is overdue has, for its node.
+    fn failures(&self, facts: &Facts, at: SimTime) -> u16 {
+        let flying = self.flying.and_then(|attempt| facts.attempt(attempt));
+        flying.filter(|open| open.may_be_overdue(at)).map_or(self.failed, |open| open.number.max(self.failed))
+    }
+}
+
 /// Whether a delivery may have ended like that.
 pub(super) fn allowed(
     facts: &Facts,
@@ -120,7 +129,7 @@ pub(super) fn allowed(
     let fewest = facts.endpoints.get(owed.endpoint).map_or(0, |endpoint| endpoint.attempts.0);
     let may = match fate {
         Fate::Delivered => owed.taken.is_some(),
-        Fate::Exhausted => owed.failed >= fewest,
+        Fate::Exhausted => owed.failures(facts, at) >= fewest,
         Fate::Refused => owed.denied,
         Fate::Discarded => discarded,
         Fate::Expired => expires.is_some_and(|expires| node.may_have_seen(expires, at)),

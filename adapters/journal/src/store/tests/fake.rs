@@ -87,6 +87,12 @@ impl Fake {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// A disk of its own in the same state, names and bytes that were not synced included.
+    pub(super) fn copy_as_is(&self) -> Self {
+        let state = State { stop: None, ops: 0, ..self.state().clone() };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
     /// What a loss of power leaves: everything synced, and of the rest what `dice` says.
     pub(super) fn crashed(&self, dice: &mut dyn FnMut() -> u64) -> Self {
         let state = self.state();
