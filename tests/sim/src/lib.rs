@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod clock;
 pub mod disk;
 pub mod heap;
+pub mod journal;
 pub mod model;
 pub mod observe;
 pub mod profile;

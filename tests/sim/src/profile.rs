@@ -174,6 +174,8 @@ pub struct Profile {
     pub remembered: u64,
     /// Bytes of a payload.
     pub payload: u64,
+    /// Hours for which payloads of ended events stay readable, and a quarter of those of their attempts.
+    pub retention: u64,
     /// Which retry schedule endpoints get: short, medium, the default.
     pub schedule: u64,
 }
@@ -212,6 +214,7 @@ impl Profile {
             remembered: if tight { rng.between(16, 1024) } else { 1_000_000 },
             payload: if tight { 4096 } else { 256 * 1024 },
             schedule: rng.below(4),
+            retention: *rng.pick(&[0, 0, 1, 168]),
         }
     }
 

@@ -293,7 +293,11 @@ impl World {
             Sender::new(config, Seed::from_bytes(seed), now(clocks))
         } else {
             self.counts.restarts += 1;
-            match opened.records.into_iter().fold(Restore::new(config), Restore::record).finish(now(clocks)) {
+            let restore = opened
+                .missing
+                .iter()
+                .fold(Restore::new(config), |restore, (first, last)| restore.missing(*first, *last));
+            match opened.records.into_iter().fold(restore, Restore::record).finish(now(clocks)) {
                 Ok(sender) => sender,
                 Err(why) => return self.break_off(Broken::new(17, format!("no machine can be made: {why}"))),
             }

@@ -18,8 +18,6 @@ pub(super) struct Place {
     pub(super) spec: Spec,
     /// Every key that it ever had.
     pub(super) all_keys: Vec<Key>,
-    /// It is not to be registered (any more).
-    pub(super) removed: bool,
 }
 
 /// An event's content.
@@ -58,7 +56,7 @@ impl World {
             };
             self.peers[endpoint as usize].keys(self.now, &[key]);
             let node = tenant % self.profile.nodes;
-            self.places.push(Place { node, spec, all_keys: vec![key], removed: false });
+            self.places.push(Place { node, spec, all_keys: vec![key] });
         }
     }
 

@@ -7,7 +7,7 @@ use crate::profile::Class;
 
 use super::content::longest_wait;
 use super::node::Looking;
-use super::{Happening, World};
+use super::{Happening, Register, World};
 
 /// Between two looks whether everything has ended.
 const LOOK: u64 = 600 * SECOND;
@@ -30,7 +30,7 @@ impl World {
         }
         self.see(&Seen::Healed { until: self.until });
         for endpoint in 0..self.profile.endpoints {
-            self.schedule.at(self.now.after(2 * SECOND), Happening::Register { endpoint, resume: false });
+            self.schedule.at(self.now.after(2 * SECOND), Happening::Register { endpoint, how: Register::Again });
         }
         self.schedule.at(from.after(LOOK), Happening::Settle);
     }

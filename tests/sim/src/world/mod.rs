@@ -16,12 +16,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use postrider_core::sender::Input;
 
 use crate::heap::Schedule;
+use crate::journal::Journals;
 use crate::model::Model;
-use crate::observe::{Broken, Clocks, Judge, Rules, Seen, SimTime, Told};
+use crate::observe::{Broken, Clocks, Judge, Rules, SECOND, Seen, SimTime, Told, Wish};
 use crate::profile::{Class, Injected, Profile, Scale};
 use crate::receiver::{self, Peer};
 use crate::rng::Rng;
-use crate::store::{InMemory, Stores};
+use crate::store::Stores;
 use crate::trace::Trace;
 
 use checks::Bounds;
@@ -33,7 +34,7 @@ use node::Node;
 const SWEEP: u64 = 1000;
 
 /// Lines of the readable trace that are kept.
-const TAIL: usize = 120;
+const TAIL: usize = 200;
 
 /// Makes the receiver of an endpoint: from numbers, the endpoint, and whether it may misbehave.
 pub type MakePeer = Box<dyn FnMut(&mut Rng, u32, bool) -> Box<dyn Peer>>;
@@ -60,7 +61,7 @@ impl Cast {
     /// The usual one.
     pub fn usual() -> Self {
         Self {
-            stores: Box::new(InMemory::default()),
+            stores: Box::new(Journals),
             peers: Box::new(receiver::draw),
             judges: vec![Box::new(Model::default())],
             readable: false,
@@ -133,8 +134,8 @@ enum Happening {
     Offer(Offer),
     /// An operator wants something.
     Operate,
-    /// An endpoint is to be there, and active.
-    Register { endpoint: u32, resume: bool },
+    /// An endpoint is to be there.
+    Register { endpoint: u32, how: Register },
     /// A disaster of a class strikes.
     Chaos { class: Class, node: u32 },
     /// A disaster is over.
@@ -155,6 +156,19 @@ enum Happening {
     Settle,
 }
 
+/// How an endpoint is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Register {
+    /// For the first time.
+    First,
+    /// When faults have ended: as it should be, with the keys that it has.
+    Again,
+    /// The same with a new key, since it had been removed.
+    Anew,
+    /// And then it is to be active.
+    Resume,
+}
+
 /// An offer of an event to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Offer {
@@ -168,7 +182,7 @@ struct Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
     Producer(Offer),
-    Registrar { endpoint: u32, resume: bool },
+    Registrar { endpoint: u32, how: Register },
     Operator,
 }
 
@@ -304,7 +318,7 @@ impl World {
         self.see(&Seen::Began(&rules));
         (0..self.profile.nodes).for_each(|node| self.schedule.at(SimTime(0), Happening::Boot { node, life: 0 }));
         for endpoint in 0..self.profile.endpoints {
-            self.schedule.at(SimTime(1_000_000), Happening::Register { endpoint, resume: false });
+            self.schedule.at(SimTime(1_000_000), Happening::Register { endpoint, how: Register::First });
         }
         self.schedule.at(SimTime(2_000_000_000), Happening::Produce);
         self.schedule.at(SimTime(self.profile.fault_phase), Happening::Heal);
@@ -329,7 +343,7 @@ impl World {
             Happening::Produce => self.produce(),
             Happening::Offer(offer) => self.offer(offer),
             Happening::Operate => self.operate(),
-            Happening::Register { endpoint, resume } => self.register(endpoint, resume),
+            Happening::Register { endpoint, how } => self.register(endpoint, how),
             Happening::Chaos { class, node } => self.strike(class, node),
             Happening::Calm { class, node } => self.calm(class, node),
             Happening::Boot { node, life } => self.boot(node, life),
@@ -433,7 +447,7 @@ impl World {
         self.see(&Seen::Answered { call, told });
         match caller {
             Caller::Producer(offer) => self.offer_answered(offer, told),
-            Caller::Registrar { endpoint, resume } => self.registered(endpoint, resume, told),
+            Caller::Registrar { endpoint, how } => self.registered(endpoint, how, told),
             Caller::Operator => {}
         }
     }
@@ -457,6 +471,29 @@ fn readable(seen: &Seen<'_>) -> String {
                 departure.port,
                 headers.join(", "),
                 body.escape_ascii()
+            )
+        }
+        Seen::Asked { call, node, clocks, wish: Wish::Publish(event) } => format!(
+            "Asked {{ call: {call}, node: {node}, {clocks:?}, publish e{} of t{}, {}, {} bytes, expires {:?}, key {:?} }}",
+            event.event,
+            event.tenant,
+            event.event_type,
+            event.payload.len(),
+            event.expires,
+            event.idempotency
+        ),
+        Seen::Asked { call, node, clocks, wish: Wish::Put(spec) } => {
+            let keys: Vec<_> = spec.keys.iter().map(|key| key.number).collect();
+            let (schedule, timeout) = (spec.schedule.iter().map(|delay| delay / SECOND), spec.timeout / SECOND);
+            format!(
+                "Asked {{ call: {call}, node: {node}, {clocks:?}, put p{} of t{}, {:?}, {:?}, schedule {:?}, timeout \
+                 {timeout}, concurrency {}, keys {keys:?} }}",
+                spec.endpoint,
+                spec.tenant,
+                spec.patterns,
+                spec.form,
+                schedule.collect::<Vec<_>>(),
+                spec.concurrency
             )
         }
         other => {

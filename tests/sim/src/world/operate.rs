@@ -14,7 +14,7 @@ use crate::profile::Class;
 
 use super::content::draw_patterns;
 use super::node::now;
-use super::{Caller, Happening, World};
+use super::{Caller, Happening, Register, World};
 
 impl World {
     pub(super) fn begin_operating(&mut self) {
@@ -26,38 +26,46 @@ impl World {
         }
     }
 
-    /// An endpoint is to be there; and active, if operators have stopped working on it.
-    pub(super) fn register(&mut self, endpoint: u32, resume: bool) {
+    /// The next step towards an endpoint that is there, and active if operators have stopped working on it.
+    pub(super) fn register(&mut self, endpoint: u32, how: Register) {
         let place = &self.places[endpoint as usize];
-        if place.removed {
-            return;
-        }
         if self.nodes[place.node as usize].up.is_none() {
-            return self.register_again(endpoint, resume);
+            return self.register_after(5 * SECOND, endpoint, how);
         }
-        let caller = Caller::Registrar { endpoint, resume };
-        if resume {
-            self.command(endpoint, &Wish::Resume(endpoint), caller);
-        } else {
-            let spec = place.spec.clone();
-            self.put(&spec, caller);
-        }
-    }
-
-    fn register_again(&mut self, endpoint: u32, resume: bool) {
-        let later = self.now.after(5 * SECOND);
-        self.schedule.at(later, Happening::Register { endpoint, resume });
-    }
-
-    pub(super) fn registered(&mut self, endpoint: u32, resume: bool, told: Told) {
-        match told {
-            Told::Ok { .. } | Told::Refused(Refusal::Unknown) => {
-                if !resume && self.healed {
-                    self.schedule.at(self.now.after(1), Happening::Register { endpoint, resume: true });
-                }
+        let caller = Caller::Registrar { endpoint, how };
+        match how {
+            Register::First => {
+                let spec = place.spec.clone();
+                self.put(&spec, caller);
             }
-            Told::Refused(_) | Told::Lost => self.register_again(endpoint, resume),
+            Register::Again => {
+                let spec = Spec { keys: Vec::new(), ..place.spec.clone() };
+                self.put(&spec, caller);
+            }
+            Register::Anew => {
+                let key = self.give_key(endpoint);
+                let spec = &mut self.places[endpoint as usize].spec;
+                spec.keys = vec![key];
+                let spec = spec.clone();
+                self.put(&spec, caller);
+            }
+            Register::Resume => self.command(endpoint, &Wish::Resume(endpoint), caller),
         }
+    }
+
+    fn register_after(&mut self, nanos: u64, endpoint: u32, how: Register) {
+        self.schedule.at(self.now.after(nanos), Happening::Register { endpoint, how });
+    }
+
+    pub(super) fn registered(&mut self, endpoint: u32, how: Register, told: Told) {
+        let next = match (how, told) {
+            (Register::First | Register::Resume, Told::Ok { .. }) => return,
+            (Register::Again | Register::Anew, Told::Ok { .. }) => Register::Resume,
+            // It is not there, so it needs a key.
+            (Register::Again, Told::Refused(Refusal::Invalid)) => Register::Anew,
+            (_, Told::Refused(_) | Told::Lost) => return self.register_after(5 * SECOND, endpoint, how),
+        };
+        self.register_after(1, endpoint, next);
     }
 
     fn put(&mut self, spec: &Spec, caller: Caller) {
@@ -144,7 +152,7 @@ impl World {
         self.schedule.at(self.now.after(gap), Happening::Operate);
         let endpoint = u32::try_from(self.streams.operator.index(self.places.len())).expect("an endpoint");
         let node = &self.nodes[self.places[endpoint as usize].node as usize];
-        if node.up.is_none() || node.frozen.is_some() || self.places[endpoint as usize].removed {
+        if node.up.is_none() || node.frozen.is_some() {
             return;
         }
         let wanted = [Class::Operators, Class::Operators, Class::Removals, Class::Keys, Class::Keys, Class::Cancels];
