@@ -194,6 +194,10 @@ impl Sender {
         self.jobs.resident += job.payload_len as usize;
         self.stats.loaded += 1;
         let seq = job.seq;
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(15) {
+            return;
+        }
         self.chore(Chore::Unstall(at, seq));
     }
 

@@ -227,6 +227,8 @@ impl Restore {
             Record::Outcome(outcome) => self.outcome(&outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
+            #[cfg(postrider_planted)]
+            Record::Cancelled { .. } if crate::planted::breaks(23) => {}
             Record::Cancelled { event, .. } => {
                 if let Some(job) = self.job(event) {
                     self.sender.apply_cancelled(job);
@@ -380,6 +382,10 @@ impl Restore {
                 let handle = waiting.map(|waiting| waiting.handle);
                 let handle = self.sender.apply_conclusion(job, endpoint, handle, outcome);
                 let handle = handle.expect("a delivery that is tried again waits");
+                #[cfg(postrider_planted)]
+                if crate::planted::breaks(29) {
+                    self.sender.deliveries.get_mut(handle).expect("it waits").attempts = 0;
+                }
                 self.waiting.insert(name, Waiting { handle, due });
             }
             // It had ended before the mark was made, and is counted there.
@@ -502,6 +508,8 @@ impl Restore {
         for waiting in core::mem::take(&mut self.waiting).into_values() {
             let Due { written, delay } = waiting.due;
             let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
+            #[cfg(postrider_planted)]
+            let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
             if rest.is_zero() {
                 let endpoint = self.sender.deliveries[waiting.handle].endpoint;
                 self.sender.endpoints.slab[endpoint].window.ramp();
@@ -530,6 +538,10 @@ impl Restore {
     }
 
     fn remember(&mut self) {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(27) {
+            return;
+        }
         let now = self.sender.now;
         self.remembered.sort_by_key(|(at, known)| (*at, known.seq));
         let extra = self.remembered.len().saturating_sub(self.sender.limits.idempotency_entries);

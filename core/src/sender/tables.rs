@@ -396,10 +396,18 @@ impl Attempts {
 impl Job {
     /// Whether all its deliveries have ended.
     pub(crate) fn is_done(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(28) {
+            return self.cursor.is_none() && self.deliveries.is_empty();
+        }
         self.cursor.is_none() && self.in_flight == 0 && self.deliveries.is_empty()
     }
 
     pub(crate) fn expired(&self, wall: UnixTime) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(30) {
+            return false;
+        }
         self.rest.expires.is_some_and(|at| wall >= at)
     }
 }
@@ -412,11 +420,19 @@ impl Slot {
 
     /// Whether what waits for it is to be discarded: it is over, or was disabled and the hold has ended.
     pub(crate) fn is_discarding(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(39) && matches!(self.state, State::Paused { .. }) {
+            return true;
+        }
         self.is_over() || (matches!(self.state, State::Disabled { .. }) && self.until.is_none())
     }
 
     /// Whether an event with this high-water mark sees one of its subscriptions.
     pub(crate) fn is_seen(&self, subscription: u32, high_water: u32) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(37) {
+            return true;
+        }
         if self.subscription == Some(subscription) {
             return true;
         }
@@ -426,6 +442,10 @@ impl Slot {
 
     /// Whether it can take another attempt now, as far as it alone is concerned.
     pub(crate) fn can_start(&self, durable: JournalSeq) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(34) && self.state == State::Active && self.until.is_none() && !self.removed {
+            return self.gate <= durable && u32::from(self.in_flight) <= u32::from(self.window.size());
+        }
         !self.removed
             && self.state == State::Active
             && self.until.is_none()

@@ -11,6 +11,7 @@ pub mod heap;
 pub mod journal;
 pub mod model;
 pub mod observe;
+pub mod planted;
 pub mod profile;
 pub mod receiver;
 pub mod rng;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use postrider_sim::planted;
 use postrider_sim::profile::Scale;
 use postrider_sim::run::{self, Plan};
 use postrider_sim::world::{Cast, World};
@@ -20,6 +21,21 @@ enum Command {
     Run(Run),
     /// Prints the hash of a seed's trace.
     Hash(Seed),
+    /// Builds itself once more with planted bugs, and says which seed finds which.
+    Planted(Planted),
+}
+
+#[derive(Debug, Args)]
+struct Planted {
+    /// Seeds that each bug is given, at most.
+    #[arg(long, default_value_t = 2000)]
+    seeds: u64,
+    /// Hours of each seed.
+    #[arg(long, default_value_t = 6)]
+    hours: u64,
+    /// Only the bugs of these numbers, with commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<u8>,
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +106,8 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let done = match Cli::parse().command {
         Command::Run(options) => run(&options),
+        Command::Planted(_) if !cfg!(postrider_planted) => return planted::build(std::env::args().skip(1)),
+        Command::Planted(options) => return planted::prove(options.seeds, options.hours, &options.only),
         Command::Hash(options) => options.size.scale().map(|scale| {
             println!("{:032x}", World::new(options.seed, &scale, Cast::usual()).run().hash);
             true

@@ -205,6 +205,9 @@ impl Ledger {
         if event.cancelled.1 {
             return Err(Broken::new(4, format!("{name}: the event was cancelled")));
         }
+        if event.expires.is_some_and(|expires| open.started.wall >= expires) {
+            return Err(Broken::new(20, format!("{name}: the event has expired")));
+        }
         let Some(owed) = event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint) else {
             return Err(Broken::new(2, format!("{name}: the endpoint did not want it when it was submitted")));
         };

@@ -50,6 +50,8 @@ struct Lane {
     rest: Option<(u32, u32, u64)>,
     /// How many attempts may be in flight, at most, and whether each success doubles it.
     window: Option<(u32, bool)>,
+    /// It answered 410 to this incarnation, and nobody has wanted it back since.
+    gone: Option<(u32, u32)>,
     /// What a ramp that has been asked for has grown to.
     ramp: u32,
 }
@@ -57,7 +59,10 @@ struct Lane {
 impl Pacing {
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Asked { call, wish: Wish::Resume(endpoint), .. } => self.resume(facts, *call, *endpoint),
+            Seen::Asked { call, wish: Wish::Resume(endpoint), .. } => {
+                self.lanes.entry(*endpoint).or_default().gone = None;
+                self.resume(facts, *call, *endpoint);
+            }
             Seen::Asked { wish: Wish::Put(spec), .. } => {
                 self.lanes.entry(spec.endpoint).or_default().window = None;
             }
@@ -74,6 +79,10 @@ impl Pacing {
                 self.in_time(facts, at, open).map_err(|what| Broken::new(5, format!("{}: {what}", name())))?;
                 self.at_once(facts, *attempt, open).map_err(|what| Broken::new(8, format!("{}: {what}", name())))?;
                 let endpoint = facts.endpoints.get(open.endpoint);
+                let gone = self.lanes.get(&open.endpoint).and_then(|lane| lane.gone);
+                if gone == Some((open.incarnation, open.generation)) {
+                    return Err(Broken::new(23, format!("{}: the endpoint has answered 410", name())));
+                }
                 if !facts.node(open.node).weak && endpoint.is_some_and(|endpoint| !endpoint.may_start()) {
                     return Err(Broken::new(23, format!("{}: the endpoint is held", name())));
                 }
@@ -198,6 +207,9 @@ impl Pacing {
             return;
         }
         let late = open.is_late(clocks.mono);
+        if let (Outcome::Status { status: 410, .. }, false) = (outcome, late) {
+            lane.gone = Some((open.incarnation, open.generation));
+        }
         let floor = match outcome {
             Outcome::Status { lines, .. } => asked(lines, clocks.wall),
             Outcome::Failed { .. } => 0,
