@@ -129,6 +129,12 @@ impl<D: Disk> Look<D> {
                 Err(LogError::Io { .. }) => return Err(LoadError::Unavailable),
             }
         }
+        #[cfg(postrider_planted)]
+        if let [(_, first), (_, second), ..] = &mut records[..]
+            && postrider_core::planted::breaks(68)
+        {
+            std::mem::swap(first, second);
+        }
         if records.is_empty() && !seqs.is_empty() { Err(LoadError::Corrupt) } else { Ok(records) }
     }
 
@@ -165,8 +171,12 @@ impl<D: Disk> Look<D> {
             Err(error) => (bytes::Bytes::new(), Some(error)),
         };
         let seat = sealed.head(self.id()).seat();
+        #[cfg(postrider_planted)]
+        let twice = if postrider_core::planted::breaks(64) { 2 } else { 1 };
         let bytes = bytes.slice(SEGMENT_HEAD.min(bytes.len())..(sealed.len as usize).min(bytes.len()));
         let scan = Scan::new(seat, &bytes, SEGMENT_HEAD as u64, sealed.previous);
+        #[cfg(postrider_planted)]
+        let scan = scan.flat_map(move |batch| std::iter::repeat_n(batch, twice));
         let frames = scan.flat_map(|batch| batch.records());
         let behind = frames.filter(move |(_, frame)| journal::peek(frame).is_ok_and(|(key, _)| key.seq > since));
         let records = behind.map(move |(offset, frame)| decode(&frame, &name, offset));

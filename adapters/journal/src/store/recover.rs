@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead,
-    StoreId,
+    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat,
+    SegmentHead, StoreId,
 };
 
 use super::found::{Corrupt, Damage, Found, LostEvent, OpenError};
@@ -427,6 +427,10 @@ impl Reading {
             End::Clean if !more => {}
             End::Clean => self.report(Corrupt::new(number, tail.at, Damage::Short)),
             End::Torn if may_be_torn && self.acked <= self.reached() => {
+                self.found.torn = written().saturating_sub(tail.at)
+            }
+            #[cfg(postrider_planted)]
+            End::Torn | End::Damaged if postrider_core::planted::breaks(62) => {
                 self.found.torn = written().saturating_sub(tail.at)
             }
             End::Torn | End::Damaged => {
