@@ -308,8 +308,7 @@ impl Sender {
                 if let Some(delivery) = self.deliveries.get_mut(handle) {
                     delivery.attempts = record.attempts;
                 }
-                let job = &mut self.jobs.slab[event];
-                job.attempts = job.attempts.saturating_add(1);
+                self.jobs.slab[event].count_attempt();
                 self.endpoints.slab[endpoint].tally.attempts += 1;
                 self.stats.tally.attempts += 1;
                 return Some(handle);
@@ -327,7 +326,9 @@ impl Sender {
             self.deliveries.remove(handle, &mut job.deliveries, &mut slot.deliveries);
         }
         let sent = record.status != 0 || record.failure != (0, 0);
-        job.attempts = job.attempts.saturating_add(sent.into());
+        if sent {
+            job.count_attempt();
+        }
         let work = job.work_mut();
         work.tally.count(&fate);
         slot.tally.count(&fate);

@@ -113,7 +113,7 @@ impl Sender {
             };
             let ends = match &self.endpoints.slab[endpoint] {
                 slot if slot.is_discarding() => Some(Then::Discarded),
-                _ => self.jobs.slab[at].lost.then_some(Then::Lost),
+                _ => self.jobs.slab[at].is_lost().then_some(Then::Lost),
             };
             if let Some(then) = ends {
                 self.pass(at, cursor, number);
@@ -230,7 +230,7 @@ impl Sender {
             (delivery.event, delivery.subscription, delivery.attempts.saturating_add(1));
         let job = &self.jobs.slab[event];
         // A cancelled event's deliveries are discarded by a chore, which others need not wait for.
-        let ends = if self.is_void(event) { Some(Then::Discarded) } else { job.lost.then_some(Then::Lost) };
+        let ends = if self.is_void(event) { Some(Then::Discarded) } else { job.is_lost().then_some(Then::Lost) };
         if let Some(then) = ends {
             self.end_unsent(event, at, subscription, Some(handle), then);
             self.wake_endpoint(at);

@@ -43,7 +43,7 @@ impl Sender {
     /// Whether nothing more is sent for an event: it was cancelled or erased, or its tenant purged.
     pub(super) fn is_void(&self, job: u32) -> bool {
         let job = &self.jobs.slab[job];
-        job.cancelled || job.seq < self.tenants[job.tenant].purged
+        job.is_cancelled() || job.seq < self.tenants[job.tenant].purged
     }
 
     /// The purge of a tenant is durable.

@@ -1,6 +1,6 @@
 //! Events that have not ended: a small part of each that stays in memory, and a larger one while it is worked on.
 //!
-//! An event whose deliveries all wait takes 72 bytes here, its id in a place of its size, and 8 bytes by which it is
+//! An event whose deliveries all wait takes 64 bytes here, its id in a place of its size, and 8 bytes by which it is
 //! found; what sending it needs besides comes back with its payload.
 
 use alloc::boxed::Box;
@@ -34,14 +34,18 @@ pub(crate) struct Job {
     pub(crate) tenant: u32,
     /// Where its id is kept, together with the size of that place.
     name: u32,
-    /// Attempts made for it.
-    pub(crate) attempts: u32,
+    /// Attempts made for it, as far as they fit; those beyond are counted with its work.
+    attempts: u16,
+    /// The size of the place of its id, and two marks: see [`Job::is_cancelled`] and [`Job::is_lost`].
     size: u8,
     pub(crate) body: Body,
-    pub(crate) cancelled: bool,
-    /// Its payload cannot be read any more.
-    pub(crate) lost: bool,
 }
+
+/// Of `Job::size`: nothing more is sent for the event.
+const CANCELLED: u8 = 0x80;
+
+/// Of `Job::size`: the payload cannot be read any more.
+const LOST: u8 = 0x40;
 
 /// What an event needs that is fanned out, in flight or waited for, or of which some deliveries have ended.
 #[derive(Debug, Default)]
@@ -138,8 +142,6 @@ impl Jobs {
             attempts: 0,
             size,
             body: Body::Away,
-            cancelled: false,
-            lost: false,
         });
         if let Some(expires) = begin.expires {
             self.expires.insert(at, expires);
@@ -147,7 +149,7 @@ impl Jobs {
         let (key, slab, names) = (self.key, &self.slab, &self.names);
         self.by_id.insert(key.hash(begin.tenant, id.as_bytes()), at, |at| {
             let job = &slab[at];
-            key.hash(job.tenant, names.get((job.name, job.size)).as_bytes())
+            key.hash(job.tenant, names.get(job.place()).as_bytes())
         });
         at
     }
@@ -159,7 +161,7 @@ impl Jobs {
         self.by_id.remove(hash, at);
         self.expires.remove(&at);
         let job = self.slab.remove(at).expect("an event ends once");
-        self.names.remove((job.name, job.size));
+        self.names.remove(job.place());
         self.unfinished.remove(&job.seq);
         job
     }
@@ -173,7 +175,7 @@ impl Jobs {
     /// The id of an event, as text.
     pub(crate) fn name(&self, at: u32) -> &str {
         let job = &self.slab[at];
-        self.names.get((job.name, job.size))
+        self.names.get(job.place())
     }
 
     pub(crate) fn id(&self, at: u32) -> EventId {
@@ -255,6 +257,37 @@ impl Jobs {
 }
 
 impl Job {
+    /// Where its id is.
+    const fn place(&self) -> (u32, u8) {
+        (self.name, self.size & !(CANCELLED | LOST))
+    }
+
+    /// Whether it was cancelled or erased: nothing more is sent for it.
+    pub(crate) const fn is_cancelled(&self) -> bool {
+        self.size & CANCELLED != 0
+    }
+
+    pub(crate) const fn cancel(&mut self) {
+        self.size |= CANCELLED;
+    }
+
+    /// Whether its payload cannot be read any more.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.size & LOST != 0
+    }
+
+    pub(crate) const fn lose(&mut self) {
+        self.size |= LOST;
+    }
+
+    /// Counts an attempt.
+    pub(crate) fn count_attempt(&mut self) {
+        match self.attempts.checked_add(1) {
+            Some(attempts) => self.attempts = attempts,
+            None => self.work_mut().tally.attempts += 1,
+        }
+    }
+
     /// What it has while it is not at rest.
     pub(crate) fn work(&self) -> Option<&Work> {
         self.work.as_deref()
@@ -299,7 +332,7 @@ impl Job {
     /// How its deliveries ended so far.
     pub(crate) fn tally(&self) -> Tally {
         let tally = self.work().map_or_else(Tally::default, |work| work.tally);
-        Tally { attempts: self.attempts.into(), ..tally }
+        Tally { attempts: tally.attempts + u64::from(self.attempts), ..tally }
     }
 
     /// Takes what is known of its deliveries that ended.
@@ -355,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_at_rest_takes_72_bytes() {
-        assert_eq!(size_of::<Option<Job>>(), 72, "a free place must not cost more");
+    fn an_event_at_rest_takes_64_bytes() {
+        assert_eq!(size_of::<Option<Job>>(), 64, "a free place must not cost more");
     }
 }

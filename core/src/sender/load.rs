@@ -214,7 +214,7 @@ impl Sender {
     fn payload_lost(&mut self, at: u32) {
         let job = &mut self.jobs.slab[at];
         job.body = Body::Away;
-        job.lost = true;
+        job.lose();
         let seq = job.seq;
         self.chore(Chore::Lose(at, seq));
     }

@@ -234,7 +234,10 @@ impl Sender {
 
     fn empty(config: Config, seed: Seed, last: JournalSeq, now: Now) -> Self {
         let mut jobs = Jobs::default();
-        jobs.set_key(HashKey::new(seed));
+        let mut repeats = Repeats::default();
+        let key = HashKey::new(seed);
+        jobs.set_key(key);
+        repeats.set_key(key);
         Self {
             limits: config.limits,
             policy: Arc::new(config.policy),
@@ -254,7 +257,7 @@ impl Sender {
             jobs,
             deliveries: Deliveries::default(),
             attempts: Attempts::default(),
-            repeats: Repeats::default(),
+            repeats,
             shelf: Shelf::default(),
             queues: Queues::default(),
             loads: Loads::default(),

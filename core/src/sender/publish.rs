@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
 
 use super::jobs::Begin;
 use super::notice::Notice;
@@ -306,9 +307,9 @@ impl Sender {
         let known = Known { name: names.id, event, seq, digest: names.digest };
         let now = self.mono();
         if let Some(key) = names.key {
-            self.repeats.insert(now, Known { name: key, ..known.clone() });
+            self.repeats.insert(now, Duration::ZERO, Known { name: key, ..known.clone() });
         }
-        self.repeats.insert(now, known);
+        self.repeats.insert(now, Duration::ZERO, known);
         let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);
         if let Some(age) = self.repeats.forget(now, window, most) {
             self.tell(JournalSeq::ZERO, Notice::WindowShrunk { age });
@@ -318,7 +319,7 @@ impl Sender {
     /// Cancels an event: nothing more is sent for it, and what waits is discarded. `None` when there is no such event
     /// that has not ended.
     pub(super) fn apply_cancelled(&mut self, job: u32) {
-        self.jobs.slab[job].cancelled = true;
+        self.jobs.slab[job].cancel();
         self.jobs.finish(job);
         self.jobs.rest(job);
     }

@@ -284,6 +284,7 @@ impl Restore {
         self.sender.seed = seed;
         if self.sender.jobs.slab.len() == 0 {
             self.sender.jobs.set_key(HashKey::new(seed));
+            self.sender.repeats.set_key(HashKey::new(seed));
         }
     }
 
@@ -503,7 +504,7 @@ impl Restore {
             cursor.seek_after(work.through);
             work.cursor = Some(cursor);
         }
-        let cancelled = self.sender.jobs.slab.iter().filter(|(_, job)| job.cancelled);
+        let cancelled = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_cancelled());
         let cancelled: Vec<_> = cancelled.map(|(at, job)| Chore::Cancel(at, job.seq)).collect();
         cancelled.into_iter().for_each(|chore| self.sender.chore(chore));
     }
@@ -562,7 +563,7 @@ impl Restore {
         for (at, known) in core::mem::take(&mut self.remembered).into_iter().skip(extra) {
             let age = now.wall.saturating_since(at);
             if age < self.sender.limits.idempotency_window {
-                self.sender.repeats.insert(now.mono.saturating_sub(age), known);
+                self.sender.repeats.insert(now.mono, age, known);
             }
         }
     }

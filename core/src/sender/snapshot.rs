@@ -54,7 +54,7 @@ enum Phase {
     Endpoints(u32),
     Events(u32),
     Deliveries(u32),
-    Remembered(u64),
+    Remembered(u32),
     End,
 }
 
@@ -175,25 +175,26 @@ impl Sender {
                 self.snapshot_delivery(current, at);
             }
             Phase::Deliveries(_) => current.phase = Phase::Remembered(0),
-            Phase::Remembered(from) => {
-                current.phase = Phase::End;
-                for (next, at, known) in self.repeats.from(from).take(PIECE as usize) {
-                    current.phase = Phase::Remembered(next);
-                    let age = self.now.mono.saturating_since(at);
-                    let record = Record::Remembered(Box::new(Remembered {
-                        event: known.seq,
-                        name: known.name.to_bytes(),
-                        id: known.event.clone(),
-                        digest: known.digest,
-                        at: self.now.wall.saturating_sub(age),
-                    }));
-                    self.add(current, &record);
-                }
-                return PIECE;
+            Phase::Remembered(at) if at < self.repeats.end() => {
+                current.phase = Phase::Remembered(at + 1);
+                self.snapshot_remembered(current, at);
             }
+            Phase::Remembered(_) => current.phase = Phase::End,
             Phase::End => {}
         }
         1
+    }
+
+    fn snapshot_remembered(&self, current: &mut Current, at: u32) {
+        let Some((known, age)) = self.repeats.get(at, self.now.mono) else { return };
+        let record = Record::Remembered(Box::new(Remembered {
+            event: known.seq,
+            name: known.name.to_bytes(),
+            id: known.event.clone(),
+            digest: known.digest,
+            at: self.now.wall.saturating_sub(age),
+        }));
+        self.add(current, &record);
     }
 
     fn snapshot_endpoint(&self, current: &mut Current, at: u32) {
