@@ -260,10 +260,13 @@ impl Ledger {
         let late = open.is_late(mono);
         match outcome {
             Outcome::Status { status: 200..=299, .. } => {
-                // A late success may count or not: it allows the delivery to end, and forbids no further attempt.
-                let incarnation = if late { u32::MAX } else { open.incarnation };
-                let tick = if late { u64::MAX } else { tick };
-                owed.taken = owed.taken.or(Some((tick, incarnation)));
+                // A late success may count or not: it allows the delivery to end, and forbids no further attempt. One that
+                // was attempted again after it had not been remembered, so the newest is what counts.
+                if late {
+                    owed.taken = owed.taken.or(Some((u64::MAX, u32::MAX)));
+                } else {
+                    owed.taken = Some((tick, open.incarnation));
+                }
             }
             Outcome::Failed { denied: true, .. } => owed.denied = true,
             Outcome::Status { .. } | Outcome::Failed { denied: false, .. } => {}
