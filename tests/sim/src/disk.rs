@@ -5,7 +5,7 @@
 //! there afterwards; when only the process dies, all of it is, and it is still pending. A sync that fails drops what it
 //! should have made durable: it can be read, and it is gone with the power, even after a later sync that succeeded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -57,7 +57,12 @@ struct State {
     dead: bool,
     operations: u64,
     counts: Counts,
+    /// The last operations, for people.
+    log: Option<VecDeque<String>>,
 }
+
+/// Operations that are kept for people.
+const LOG: usize = 80;
 
 /// What has been injected, and done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,6 +123,16 @@ impl SimDisk {
     /// Another disk with the same content, pending and durable.
     pub fn deep_clone(&self) -> Self {
         Self { state: Arc::new(Mutex::new(self.state().clone())) }
+    }
+
+    /// Keeps the last operations, for people; slow.
+    pub fn keep_log(&self) {
+        self.state().log.get_or_insert_default();
+    }
+
+    /// The last operations.
+    pub fn log(&self) -> Vec<String> {
+        self.state().log.iter().flatten().cloned().collect()
     }
 
     /// Whether it is the same disk.
@@ -189,6 +204,10 @@ impl SimDisk {
         for inode in &mut state.inodes {
             inode.lose(&mut survives, rng, tears, &mut state.counts);
         }
+        if state.log.is_some() {
+            let line = format!("after the loss of power there are {names:?}");
+            state.note(line);
+        }
         state.names.clone_from(&names);
         state.durable_names = names;
         state.dead = false;
@@ -199,6 +218,7 @@ impl SimDisk {
     /// The process dies and the machine goes on: what was written is there, and pending as before.
     pub fn kill(&self) {
         let mut state = self.state();
+        state.note("the process dies".to_owned());
         state.dead = false;
         state.faults.dies = None;
         state.forget_unlinked();
@@ -243,7 +263,11 @@ impl State {
 
     /// Counts an operation that changes something, and lets the power go when its time has come: this operation is the
     /// last that is done.
-    fn operation(&mut self) -> io::Result<()> {
+    fn operation(&mut self, what: impl FnOnce(&Self) -> String) -> io::Result<()> {
+        if self.log.is_some() {
+            let line = format!("{} {}{}", self.operations + 1, what(self), if self.dead { ": no power" } else { "" });
+            self.note(line);
+        }
         if self.dead {
             return Err(io::Error::other("the power is gone"));
         }
@@ -251,10 +275,25 @@ impl State {
         Ok(())
     }
 
+    fn note(&mut self, line: String) {
+        if let Some(log) = &mut self.log {
+            if log.len() == LOG {
+                log.pop_front();
+            }
+            log.push_back(line);
+        }
+    }
+
+    /// The name of a file, for people.
+    fn name(&self, inode: usize) -> &str {
+        self.names.iter().find(|(_, at)| **at == inode).map_or("a file without a name", |(name, _)| name)
+    }
+
     fn done(&mut self) -> io::Result<()> {
         match &mut self.faults.dies {
             Some(0) => {
                 self.dead = true;
+                self.note("the power goes".to_owned());
                 Err(io::Error::other("the power is gone"))
             }
             Some(left) => {
@@ -457,7 +496,7 @@ impl Disk for SimDisk {
 
     fn create(&self, name: &str, size: u64) -> io::Result<SimFile> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(|_| format!("create {name} of {size}"))?;
         if state.names.contains_key(name) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is such a file"));
         }
@@ -477,7 +516,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(|_| format!("rename {from} to {to}"))?;
         let inode = state.find(from)?;
         state.relink(Relink { unlink: Some(from.to_owned()), link: Some((to.to_owned(), inode)) });
         state.done()
@@ -485,7 +524,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(|_| format!("remove {name}"))?;
         state.find(name)?;
         state.relink(Relink { unlink: Some(name.to_owned()), link: None });
         state.done()
@@ -493,7 +532,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(|_| "sync the directory".to_owned())?;
         if state.faults.lies {
             state.counts.lies += 1;
         } else {
@@ -534,7 +573,7 @@ impl File for SimFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.operation()?;
+        state.operation(|state| format!("write {} at {offset}, {} bytes", state.name(self.inode), bytes.len()))?;
         let end = offset + bytes.len() as u64;
         let more = end.saturating_sub(state.inodes[self.inode].len);
         if more > 0 {
@@ -542,6 +581,7 @@ impl File for SimFile {
         }
         if state.faults.count_write() {
             state.counts.write_failures += 1;
+            state.note("which fails".to_owned());
             let part = usize::try_from(state.operations).unwrap_or(0) * 7919 % (bytes.len() + 1);
             state.inodes[self.inode].write(offset, &bytes[..part]);
             state.done()?;
@@ -554,7 +594,7 @@ impl File for SimFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.operation()?;
+        state.operation(|state| format!("set the length of {} to {len}", state.name(self.inode)))?;
         let more = len.saturating_sub(state.inodes[self.inode].len);
         if more > 0 {
             state.has_room(more)?;
@@ -565,10 +605,11 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.operation()?;
+        state.operation(|state| format!("sync {}", state.name(self.inode)))?;
         state.counts.syncs += 1;
         if state.faults.count_sync() {
             state.counts.sync_failures += 1;
+            state.note("which fails".to_owned());
             state.inodes[self.inode].drop_pending();
             state.done()?;
             return Err(io::Error::other("the sync failed"));

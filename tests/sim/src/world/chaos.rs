@@ -228,7 +228,7 @@ impl World {
             true => self.streams.chaos.about(12 * 3600 * SECOND),
             false => down,
         };
-        let down = if self.healed { 0 } else { down };
+        let down = if self.healed { SECOND } else { down };
         self.schedule.at(self.now.after(down), Happening::Boot { node, life });
     }
 
@@ -287,7 +287,7 @@ impl World {
         self.counts.recovered += opened.records.len() as u64;
         let clocks = self.clocks(node);
         let config = config(&self.profile);
-        let sender = if opened.records.is_empty() {
+        let sender = if opened.records.is_empty() && opened.missing.is_empty() {
             let mut seed = [0; 32];
             seed[..8].copy_from_slice(&self.profile.seed.to_le_bytes());
             Sender::new(config, Seed::from_bytes(seed), now(clocks))

@@ -103,6 +103,7 @@ impl Prefix {
 
     /// These are the records that a store gave when it was opened. With `loose`, some may be missing.
     pub(super) fn recovered(&mut self, records: &[(JournalSeq, Record)], loose: bool) -> Result<(), Broken> {
+        self.damaged |= loose;
         let mut bytes = bytes::BytesMut::new();
         let mut last = None;
         let mut through = 0;

@@ -271,6 +271,9 @@ impl World {
             cast,
             profile,
         };
+        if world.cast.readable {
+            world.nodes.iter().for_each(|node| node.disk.keep_log());
+        }
         world.begin();
         world
     }
@@ -290,6 +293,10 @@ impl World {
             self.broken.get_or_insert((self.now, Broken::new(28, what)));
         }
         self.count_disks();
+        for (node, owner) in self.nodes.iter().enumerate().filter(|_| self.cast.readable) {
+            let disk = owner.disk.log().into_iter().map(|line| format!("disk {node}: {line}"));
+            disk.for_each(|line| self.tail.push_back(line));
+        }
         Verdict {
             seed: self.profile.seed,
             broken: self.broken,

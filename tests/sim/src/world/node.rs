@@ -19,6 +19,9 @@ use super::{Caller, Happening, World};
 /// Outputs that one drain may give before it has to let its driver go on.
 const DRAIN: u32 = limits::DRAIN_BUDGET;
 
+/// Effects of one turn of the driver, over all its rounds; more means that machine and log go round in circles.
+const ROUNDS: u32 = 200_000;
+
 /// A machine that may be up or down.
 pub(super) struct Node {
     pub(super) disk: SimDisk,
@@ -133,7 +136,7 @@ impl World {
     /// Does what a machine wants, until it has nothing more to say for now.
     pub(super) fn drain(&mut self, node: u32) {
         let at = node as usize;
-        let mut outputs = 0;
+        let (mut outputs, mut rounds) = (0, 0);
         loop {
             let owner = &mut self.nodes[at];
             let Some(process) = &mut owner.up else { return };
@@ -160,6 +163,11 @@ impl World {
                     }
                     return self.sleep(node, wake);
                 }
+            }
+            rounds += 1;
+            if rounds > ROUNDS {
+                let what = format!("a drain of {rounds} rounds comes to no end");
+                return self.break_off(crate::observe::Broken::new(28, what));
             }
             if outputs > DRAIN + 1 {
                 return self.break_off(crate::observe::Broken::new(28, format!("{outputs} outputs without a wait")));
