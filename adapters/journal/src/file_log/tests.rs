@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-//! T
-=======
 //! Real machines on real directories.
 
 use std::sync::Arc;
@@ -196,4 +193,3 @@ fn a_full_directory_says_so_and_goes_on_when_it_is_told_to() {
     let again = open(dir.path(), options);
     assert_eq!(again.machine.events(), published);
 }
->>>>>>> store
