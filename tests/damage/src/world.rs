@@ -20,8 +20,8 @@ use postrider_core::time::{Instant, Now, UnixTime};
 use postrider_journal::store::StoreError;
 use postrider_journal::{Options, Store};
 
-use crate::dice::Dice;
 use crate::damage::Kind;
+use crate::dice::Dice;
 use crate::disk::{Disk, Op, Still};
 
 /// What was written to a journal.
@@ -208,11 +208,8 @@ impl Life {
             17 => self.advance(Duration::from_secs(dice.below(900) as u64)),
             18 => {
                 let at = EndpointKey::new(format!("e{}", dice.below(5))).expect("a key");
-                let _ = if dice.once_in(2) {
-                    self.sender.pause(self.now, &at)
-                } else {
-                    self.sender.resume(self.now, &at)
-                };
+                let _ =
+                    if dice.once_in(2) { self.sender.pause(self.now, &at) } else { self.sender.resume(self.now, &at) };
             }
             19 => {
                 let event = EventId::new(format!("ev{}", dice.below(self.published as usize))).expect("an id");

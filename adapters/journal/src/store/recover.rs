@@ -437,7 +437,7 @@ impl Reading {
                 let before = self.damage.len();
                 let rest = bytes.slice((tail.at - SEGMENT_HEAD as u64) as usize..);
                 let pieces = Salvage::new(seat, &rest, tail.at, self.log.last);
-                let here = |piece: &Piece| !first(piece).zip(below).is_some_and(|(first, below)| first >= below);
+                let here = |piece: &Piece| first(piece).zip(below).is_none_or(|(first, below)| first < below);
                 pieces.take_while(here).for_each(|piece| self.piece(segments, keeper, piece, &rest, tail.at));
                 // All that is left is sound by itself, and yet not what the file once had.
                 if self.damage.len() == before {
