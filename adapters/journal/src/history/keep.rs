@@ -38,6 +38,8 @@ pub(crate) struct History<D: Disk> {
     /// Ends that were noted and may not be durable: the record, and the event.
     ended: VecDeque<(JournalSeq, JournalSeq)>,
     task: Option<Task<D>>,
+    /// The store is being opened: what is read now is read again for its index later, when nobody waits.
+    opening: bool,
     /// Indexes without segments have been removed.
     swept: bool,
     /// No index could be written; tried again when another segment has been sealed.
@@ -49,7 +51,15 @@ enum Task<D: Disk> {
     Write(u64, D::File, Writing),
     Survey(Survey),
     Compact(Box<Compaction<D>>),
-    Rebuild(u64, Walk, Box<Tables>),
+    /// The tables begin with the first record that there is.
+    Rebuild(u64, Walk, Option<Box<Tables>>),
+}
+
+impl<D: Disk> Task<D> {
+    /// Reads a segment for its index.
+    fn rebuild(segments: &Segments<D>, sealed: &Sealed) -> Self {
+        Self::Rebuild(sealed.number, Walk::new(segments, sealed), None)
+    }
 }
 
 impl<D: Disk> History<D> {
@@ -64,6 +74,7 @@ impl<D: Disk> History<D> {
             shelf: Shelf::new(),
             ended: VecDeque::new(),
             task: None,
+            opening: true,
             swept: false,
             unwritable: false,
         }
@@ -98,16 +109,15 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
     }
 
+    fn opened(&mut self) {
+        self.opening = false;
+    }
+
     fn note(&mut self, frame: &Bytes, at: Location) {
         let Ok((key, _)) = journal::peek(frame) else { return };
         let concerns = match key.kind {
-            Kind::Accepted
-            | Kind::Kept
-            | Kind::Endpoint
-            | Kind::Outcome
-            | Kind::Ended
-            | Kind::Purged
-            | Kind::Erased => true,
+            Kind::Endpoint | Kind::Purged | Kind::Erased => true,
+            Kind::Accepted | Kind::Kept | Kind::Outcome | Kind::Ended => !self.opening,
             Kind::Genesis
             | Kind::Opened
             | Kind::Removed
@@ -125,9 +135,14 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
         let Ok((seq, record)) = journal::decode(&mut frame.clone()) else { return };
         self.names.learn(&record);
+        let erasure = Erasure::of(&record);
+        if self.opening {
+            erasure.into_iter().for_each(|erasure| self.erasures.add(seq, erasure));
+            return;
+        }
         let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
         tables.note(Place { seq, offset: at.offset, len: at.len }, &record, &self.names);
-        if let Some(erasure) = Erasure::of(&record) {
+        if let Some(erasure) = erasure {
             self.erasures.add_fresh(seq, erasure);
         }
         if let Record::Ended { event, .. } = record {
@@ -153,8 +168,12 @@ impl<D: Disk> Keeper<D> for History<D> {
             known.sealed = segment.clone();
             return;
         }
-        let tables = noted.map_or_else(|| Tables::new(segment.first), |(_, tables)| tables);
-        self.shelf.insert(segment.clone(), Source::Memory(Box::new(tables)));
+        let rows = match noted {
+            Some((_, tables)) => Source::Memory(Box::new(tables)),
+            None if self.opening => Source::missing(segment.first),
+            None => Source::Memory(Box::new(Tables::new(segment.first))),
+        };
+        self.shelf.insert(segment.clone(), rows);
     }
 
     fn tidy(&mut self, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError> {
@@ -167,6 +186,7 @@ impl<D: Disk> Keeper<D> for History<D> {
 
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
         let cut = self.marks.cut(&self.retention, wall);
+        while self.shelf.missing().is_some_and(|number| self.index_now(segments, number)) {}
         loop {
             match self.ask(segments, query, &cut) {
                 // An index is only a copy: it is made again, and is in memory then.
@@ -195,6 +215,9 @@ impl<D: Disk> History<D> {
         if !std::mem::replace(&mut self.swept, true) {
             self.sweep(segments);
             return Ok(Tidied::Worked);
+        }
+        if let Some(sealed) = self.shelf.missing().and_then(|number| segments.get(number)) {
+            return self.go_on(Task::rebuild(segments, sealed), segments, wall);
         }
         if let Some((seq, erasure)) = self.erasures.next_fresh() {
             // What is not found now, because an index is damaged, is found by the survey after it was made again.
@@ -315,8 +338,7 @@ impl<D: Disk> History<D> {
         if let Some(bad) = self.shelf.bad()
             && let Some(sealed) = segments.get(bad)
         {
-            let tables = Box::new(Tables::new(sealed.first));
-            self.task = Some(Task::Rebuild(bad, Walk::new(segments, sealed), tables));
+            self.task = Some(Task::rebuild(segments, sealed));
             return Ok(());
         }
         if let Some(segment) = self.shelf.sealed.get_mut(&number) {
@@ -335,7 +357,7 @@ impl<D: Disk> History<D> {
         segments: &mut Segments<D>,
         number: u64,
         mut walk: Walk,
-        mut tables: Box<Tables>,
+        mut tables: Option<Box<Tables>>,
     ) -> Result<(), StoreError> {
         let found = match walk.step(segments) {
             Ok(found) => found,
@@ -347,7 +369,8 @@ impl<D: Disk> History<D> {
         if found.is_empty() {
             self.shelf.close(number..=number);
             if let Some(segment) = self.shelf.sealed.get_mut(&number) {
-                segment.rows = Source::Memory(tables);
+                let first = segment.sealed.first;
+                segment.rows = Source::Memory(tables.unwrap_or_else(|| Box::new(Tables::new(first))));
                 segment.standing.suspect = true;
             }
             return Ok(());
@@ -356,6 +379,7 @@ impl<D: Disk> History<D> {
             let len = u32::try_from(found.frame.len()).expect("a record is shorter than 4 GiB");
             if let Ok((seq, record)) = journal::decode(&mut found.frame.clone()) {
                 self.names.learn(&record);
+                let tables = tables.get_or_insert_with(|| Box::new(Tables::new(seq)));
                 tables.note(Place { seq, offset: found.offset, len }, &record, &self.names);
             }
         }
@@ -363,20 +387,26 @@ impl<D: Disk> History<D> {
         Ok(())
     }
 
-    /// Makes a damaged index again at once, for a question that cannot wait; whether one was made.
+    /// Makes a damaged index again, for a question that cannot wait; whether one was made.
     fn mend(&mut self, segments: &mut Segments<D>) -> bool {
-        let Some(bad) = self.shelf.bad() else { return false };
-        let Some(sealed) = segments.get(bad) else { return false };
+        self.shelf.bad().is_some_and(|bad| self.index_now(segments, bad))
+    }
+
+    /// Makes the index of a segment at once; whether that could be done.
+    fn index_now(&mut self, segments: &mut Segments<D>, number: u64) -> bool {
+        let Some(sealed) = segments.get(number) else { return false };
+        let mut rebuild = Some(Task::rebuild(segments, sealed));
         let waiting = self.task.take();
-        self.task = Some(Task::Rebuild(bad, Walk::new(segments, sealed), Box::new(Tables::new(sealed.first))));
-        while let Some(Task::Rebuild(number, walk, tables)) = self.task.take() {
+        while let Some(Task::Rebuild(number, walk, tables)) = rebuild {
             if self.rebuild(segments, number, walk, tables).is_err() {
                 break;
             }
+            rebuild = self.task.take();
         }
-        self.task = waiting;
+        // What was being made of this segment would be thrown away.
+        self.task = waiting.filter(|task| !matches!(task, Task::Rebuild(other, ..) if *other == number));
         let in_memory = |segment: &Segment| matches!(segment.rows, Source::Memory(_));
-        self.shelf.sealed.get(&bad).is_some_and(in_memory)
+        self.shelf.sealed.get(&number).is_some_and(in_memory)
     }
 
     fn compact(&mut self, segments: &mut Segments<D>, mut compaction: Box<Compaction<D>>) -> Result<(), StoreError> {

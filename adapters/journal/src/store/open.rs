@@ -78,6 +78,7 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, _wall: UnixTime) -> Resul
         acked.tell(writing.durable());
     }
     let space = Space::new(options.budget);
+    keeper.opened();
     let look = Look::of(segments, keeper, survey);
     Ok(Store { look, options, writing, snapshots, acked, space })
 }
@@ -195,6 +196,8 @@ struct Intact {
 }
 
 impl<D: Disk> Keeper<D> for Intact {
+    fn opened(&mut self) {}
+
     fn endpoint(&mut self, _: &Bytes) {}
 
     fn found(&mut self, _: &D, _: &SegmentHead, _: u64) -> Option<Sealed> {
