@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead,
-    StoreId,
+    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat,
+    SegmentHead, StoreId,
 };
 
 use super::found::{Corrupt, Damage, Found, LostEvent, OpenError};
