@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use bytes::BytesMut;
+use postrider_core::id::EventId;
 use postrider_core::journal::{self, Kind as Of};
 use postrider_core::sender::{Config, LoadError, Output, Restore, Wake};
 use postrider_core::time::{Now, UnixTime};
@@ -183,6 +184,9 @@ impl Case<'_> {
         };
         let handed = self.read(&mut store, dice)?;
         let mut lost: Vec<_> = store.found().lost.iter().filter_map(range).collect();
+        let ids = store.found().lost.iter().flat_map(|place| &place.ids);
+        let known = |at: u64, id: &EventId| self.truth.events.get(&at).is_some_and(|known| known.id == *id);
+        lost.extend(ids.filter(|id| known(id.seq.get(), &id.event)).map(|id| id.seq.get()..=id.seq.get()));
         lost.extend(self.salvaged_before(&store));
         let missing = self.missing(&store, &handed, &lost);
         let blind = self.excuse(&missing, &handed, told)?;
@@ -319,8 +323,11 @@ impl Case<'_> {
         for id in &ids {
             let at = id.seq.get();
             let known = self.truth.events.get(&at);
-            misnamed += u32::from(!known.is_some_and(|known| known.id == id.event && known.tenant == id.tenant));
-            if !lost.iter().any(|range| range.contains(&at)) {
+            let named = known.is_some_and(|known| known.id == id.event && known.tenant == id.tenant);
+            misnamed += u32::from(!named);
+            // What was behind the end may be gone and be named all the same.
+            let gone = named && at > handed.last();
+            if !lost.iter().any(|range| range.contains(&at)) && !gone {
                 return Err(Failure::new(Fault::Wrong, format!("event {} is said to be lost at {at}", id.event)));
             }
         }
@@ -352,7 +359,11 @@ impl Case<'_> {
         let intact = |name: &str| disk.content(name).is_some_and(|content| whole.content(name) == Some(content));
         let snapshots = self.truth.snapshots.keys().map(|number| snapshot_name(*number));
         let there: Vec<_> = snapshots.filter(|name| whole.content(name).is_some()).collect();
-        let excused = there.len() > 1 || !intact("0000000001.seg");
+        let look = Store::look(whole.state().disk());
+        let look = look.map_err(|error| Failure::new(Fault::Stuck, format!("nothing is damaged yet: {error}")))?;
+        let beginning = look.segments().find(|segment| segment.first <= segment.last);
+        let begins = beginning.is_some_and(|segment| intact(&format!("{:010}.seg", segment.number)));
+        let excused = there.len() > 1 || !begins;
         if excused && !there.iter().any(|name| intact(name)) && !self.kind.is_crash() {
             return Ok(Verdict::Refused);
         }

@@ -156,7 +156,7 @@ impl Files {
             let covered = file.number <= through;
             if covered {
                 leftovers.push(names::segment(file.number));
-            } else if let Ok(head) = &file.head {
+            } else if let Some(head) = file.head.as_ref().ok().filter(|head| head.number == file.number) {
                 through = file.number.saturating_add(head.covers.into());
             }
             !covered
@@ -197,6 +197,11 @@ impl Headed {
             return Err(OpenError::Newer { file: name.to_owned(), format, known });
         }
         Ok(Self { number, len, head })
+    }
+
+    /// Its header, if it is sound and belongs to this file of this store.
+    fn own_head(&self, store: StoreId) -> Option<&SegmentHead> {
+        self.head.as_ref().ok().filter(|head| head.store == store && head.number == self.number)
     }
 }
 
@@ -287,8 +292,7 @@ impl Reading {
             let head = self.head(segments, file, next)?;
             expected = head.number.saturating_add(head.covers.into()).saturating_add(1);
             let stop = next.filter(|next| next.number == expected && !head.compacted);
-            let stop = stop.and_then(|next| next.head.as_ref().ok()).filter(|next| next.store == self.store);
-            let stop = stop.map(|next| next.previous);
+            let stop = stop.and_then(|next| next.own_head(self.store)).map(|next| next.previous);
             if let Some(known) = (!self.whole && next.is_some()).then(|| keeper.found(segments.disk(), &head, file.len))
                 && let Some(known) = known.filter(|known| self.needs_no_reading(known, stop))
             {
@@ -305,8 +309,7 @@ impl Reading {
     /// written again, or for the first time, in one of them.
     fn below<D: Disk>(&self, disk: &D, behind: &[Headed]) -> Result<Option<JournalSeq>, OpenError> {
         for file in behind {
-            let head = file.head.as_ref().ok().filter(|head| head.store == self.store && head.number == file.number);
-            let Some(head) = head else { continue };
+            let Some(head) = file.own_head(self.store) else { continue };
             let bytes = snapshots::read_all(disk, &names::segment(file.number)).map_err(io)?;
             let rest = bytes.slice(SEGMENT_HEAD.min(bytes.len())..);
             let first = Salvage::new(head.seat(), &rest, SEGMENT_HEAD as u64, None).find_map(|piece| first(&piece));
@@ -325,7 +328,7 @@ impl Reading {
         next: Option<&Headed>,
     ) -> Result<SegmentHead, OpenError> {
         match &file.head {
-            Ok(head) if head.store == self.store && head.number == file.number => return Ok(*head),
+            Ok(head) if file.own_head(self.store).is_some() => return Ok(*head),
             Ok(_) => self.report(Corrupt::new(file.number, 0, Damage::Foreign)),
             Err(_) => self.report(Corrupt::new(file.number, 0, Damage::Head)),
         }
@@ -438,7 +441,7 @@ impl Reading {
                 let before = self.damage.len();
                 let rest = bytes.slice((tail.at - SEGMENT_HEAD as u64) as usize..);
                 let pieces = Salvage::new(seat, &rest, tail.at, self.log.last);
-                let here = |piece: &Piece| !first(piece).zip(below).is_some_and(|(first, below)| first >= below);
+                let here = |piece: &Piece| first(piece).zip(below).is_none_or(|(first, below)| first < below);
                 pieces.take_while(here).for_each(|piece| self.piece(segments, keeper, piece, &rest, tail.at));
                 // All that is left is sound by itself, and yet not what the file once had.
                 if self.damage.len() == before {
