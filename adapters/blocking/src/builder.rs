@@ -9,7 +9,7 @@ use postrider_core::limits::Limits;
 use postrider_core::registration::Policy;
 use postrider_core::sender::{Config, Input};
 use postrider_driver::tls::{Roots, client_config};
-use postrider_driver::{Clock, Desk, Directory, Error, Opening, Resolver, Restoring};
+use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Resolver, Restoring};
 use postrider_journal::history::Retention;
 use postrider_journal::seal::Vault;
 use postrider_journal::{Log, MemoryLog};
@@ -128,6 +128,14 @@ impl Builder {
         self
     }
 
+    /// Sets the flight recorder: every call that the machine gets and a checksum of everything that it says is written
+    /// down, so that `postrider replay-trace` can run it again. Where the files cannot be written, recording ends and
+    /// nothing else.
+    pub fn flight_recorder(mut self, recorder: FlightRecorder) -> Self {
+        self.directory = self.directory.recorder(recorder);
+        self
+    }
+
     /// Makes a sender whose events die with the process.
     pub fn volatile(self) -> Result<Sender, Error> {
         self.with_log(MemoryLog::new())
@@ -143,9 +151,10 @@ impl Builder {
     }
 
     /// Makes a sender that writes to `log`, and goes on with what is in it. Of the settings for directories,
-    /// [`vault`](Self::vault) counts.
+    /// [`vault`](Self::vault) and [`flight_recorder`](Self::flight_recorder) count.
     pub fn with_log(self, log: impl Log) -> Result<Sender, Error> {
-        let restoring = Restoring { vault: self.directory.sealing().cloned(), ..Restoring::default() };
+        let (vault, recorder) = (self.directory.sealing().cloned(), self.directory.recording().cloned());
+        let restoring = Restoring { vault, recorder, ..Restoring::default() };
         let desk = Desk::open_with(log, self.config.clone(), restoring)?;
         self.start(desk)
     }

@@ -12,6 +12,7 @@ use postrider_journal::{FileLog, FileOptions};
 
 use crate::desk::{Desk, Restoring};
 use crate::error::Error;
+use crate::flight::FlightRecorder;
 use crate::opening::{Opening, Teller};
 
 /// How long another process that has the directory is waited for, when nothing else is said.
@@ -25,13 +26,14 @@ pub struct Directory {
     vault: Option<Vault>,
     takeover: Duration,
     teller: Teller,
+    recorder: Option<FlightRecorder>,
 }
 
 impl Directory {
     /// The usual way: nothing is sealed, another process is waited for 30 s, damage is refused, ended events stay
     /// readable as long as [`Retention::default`] says, segments have 64 MiB, and there is no budget.
     pub fn new() -> Self {
-        Self { options: Options::default(), vault: None, takeover: TAKEOVER, teller: Teller::default() }
+        Self { options: Options::default(), vault: None, takeover: TAKEOVER, teller: Teller::default(), recorder: None }
     }
 
     /// Sets what secrets are sealed with.
@@ -77,6 +79,17 @@ impl Directory {
         self
     }
 
+    /// Sets where everything that happens to the sender is written down.
+    pub fn recorder(mut self, recorder: FlightRecorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Where everything that happens is written down, if it is.
+    pub fn recording(&self) -> Option<&FlightRecorder> {
+        self.recorder.as_ref()
+    }
+
     /// What secrets are sealed with.
     pub fn sealing(&self) -> Option<&Vault> {
         self.vault.as_ref()
@@ -98,7 +111,7 @@ impl Directory {
             self.teller.tell(Opening::Salvaged { directory: directory.to_owned(), lost: found.lost.clone() });
         }
         let missing = log.gaps().to_vec();
-        Desk::open_with(log, config, Restoring { vault: self.vault.clone(), missing })
+        Desk::open_with(log, config, Restoring { vault: self.vault.clone(), missing, recorder: self.recorder.clone() })
     }
 
     fn file_options(&self, directory: &Path) -> FileOptions {

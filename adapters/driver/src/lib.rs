@@ -30,7 +30,7 @@ pub use desk::{Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, R
 pub use directory::{Directory, DirectoryError};
 pub use error::{CommandError, Error, PublishError, PutError, SettledError};
 pub use facts::{Facts, Waker};
-pub use flight::{FLIGHT_BYTES, Flight, read_trace};
+pub use flight::{FLIGHT_BYTES, Flight, FlightRecorder, read_trace};
 pub use handled::Handled;
 pub use idle::{IDLE_IN_ALL, IDLE_PER_ENDPOINT, IDLE_TIME, Idle, PoolKey};
 pub use opening::Opening;

@@ -79,7 +79,9 @@ pub use postrider_core::registration::{Cidr, Endpoint, EndpointError, EndpointVi
 pub use postrider_core::secret::{KeyId, Secret};
 pub use postrider_core::sender::{DeliveryReport, EventReport, Explanation, Fate, Notice, Page, Stats, Tally};
 pub use postrider_driver::tls::Roots;
-pub use postrider_driver::{CommandError, Error, Opening, PublishError, PutError, Receipt, Registered, SettledError};
+pub use postrider_driver::{
+    CommandError, Error, FlightRecorder, Opening, PublishError, PutError, Receipt, Registered, SettledError,
+};
 pub use postrider_journal as journal;
 pub use postrider_journal::seal::Vault;
 

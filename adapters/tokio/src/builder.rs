@@ -9,7 +9,7 @@ use postrider_core::limits::Limits;
 use postrider_core::registration::Policy;
 use postrider_core::sender::{Config, Input};
 use postrider_driver::tls::{Roots, client_config};
-use postrider_driver::{Clock, Desk, Directory, Error, Opening, Resolver, Restoring};
+use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Resolver, Restoring};
 use postrider_journal::history::Retention;
 use postrider_journal::seal::Vault;
 use postrider_journal::{Durability, Log, MemoryLog, Tell};
@@ -133,6 +133,14 @@ impl Builder {
         self
     }
 
+    /// Sets the flight recorder: every call that the machine gets and a checksum of everything that it says is written
+    /// down, so that `postrider replay-trace` can run it again. Where the files cannot be written, recording ends and
+    /// nothing else.
+    pub fn flight_recorder(mut self, recorder: FlightRecorder) -> Self {
+        self.directory = self.directory.recorder(recorder);
+        self
+    }
+
     /// Makes a sender whose events die with the process. Like [`with_log`](Self::with_log) otherwise.
     pub fn volatile(self) -> Result<Sender, Error> {
         self.with_log(MemoryLog::new())
@@ -154,14 +162,15 @@ impl Builder {
     }
 
     /// Makes a sender that writes to `log`, and goes on with what is in it. Of the settings for directories,
-    /// [`vault`](Self::vault) counts.
+    /// [`vault`](Self::vault) and [`flight_recorder`](Self::flight_recorder) count.
     ///
     /// Called within a tokio runtime that has its timers and sockets enabled, and which the sender's tasks then run on;
     /// without a runtime the error is [`Error::Io`]. What is in the log is read by the calling thread: for a long one,
     /// call it within `tokio::task::spawn_blocking`.
     pub fn with_log(self, log: impl Log) -> Result<Sender, Error> {
         let runtime = runtime()?;
-        let restoring = Restoring { vault: self.directory.sealing().cloned(), ..Restoring::default() };
+        let (vault, recorder) = (self.directory.sealing().cloned(), self.directory.recording().cloned());
+        let restoring = Restoring { vault, recorder, ..Restoring::default() };
         let desk = Desk::open_with(log, self.config.clone(), restoring)?;
         Ok(self.start(desk, &runtime))
     }

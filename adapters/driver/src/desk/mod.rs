@@ -3,6 +3,7 @@
 mod answer;
 mod asked;
 mod inquiry;
+mod making;
 mod notices;
 mod reported;
 mod sealing;
@@ -22,18 +23,21 @@ use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::registration::Endpoint;
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::Life;
+use postrider_core::sender::trace::Recorder;
 use postrider_core::sender::{
-    Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut, Restore, Sender,
-    Transmit, Wake,
+    Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut, Sender, Transmit,
+    Wake,
 };
 use postrider_core::time::UnixTime;
 use postrider_journal::seal::Vault;
 use postrider_journal::{Durability, Log, Records};
 
 use crate::error::{CommandError, Error, PublishError, PutError};
+use crate::flight::{Flight, FlightRecorder};
 use crate::{Clock, Facts, mint};
 pub use answer::{Receipt, Registered};
 use asked::Asked;
+use making::Making;
 use notices::Audience;
 pub use notices::{Heard, Missed, NOTICES, Notices};
 use sealing::Opener;
@@ -94,6 +98,8 @@ pub struct Restoring {
     pub vault: Option<Vault>,
     /// Records that it is known to have lost, by the first and the last of them.
     pub missing: Vec<(JournalSeq, JournalSeq)>,
+    /// Where everything that happens to the machine is written down, if it is.
+    pub recorder: Option<FlightRecorder>,
 }
 
 /// A sending machine with its clock, its log, and everybody who waits for it.
@@ -102,7 +108,9 @@ pub struct Restoring {
 /// called exactly once, whatever happens: with the answer, or with an error when the log has failed for good, when the
 /// machine is closed, or when the desk is dropped.
 pub struct Desk {
-    machine: Sender,
+    machine: Recorder,
+    /// Where its trace goes.
+    flight: Option<Flight>,
     clock: Clock,
     log: Box<dyn Log>,
     /// When its log was opened, if there was something in it.
@@ -127,35 +135,42 @@ impl Desk {
     /// than the vault would give it now (unsealed, or sealed with an older key) is written again at once.
     pub fn open_with(log: impl Log, config: Config, restoring: Restoring) -> Result<Self, Error> {
         let mut log: Box<dyn Log> = Box::new(log);
-        let Restoring { vault, missing } = restoring;
+        let Restoring { vault, missing, recorder } = restoring;
         let clock = Clock::start();
         let mut records = log.records().peekable();
         let is_new = records.peek().is_none() && missing.is_empty();
+        let mut making = Making::begin(config, recorder)?;
         let machine = if is_new {
-            Sender::new(config, mint::seed()?, clock.now())
+            making.anew(mint::seed()?, clock.now())?
         } else {
-            let told =
-                missing.into_iter().fold(Restore::new(config), |restore, (first, last)| restore.missing(first, last));
-            restored(told, &mut records, vault.as_ref(), clock)?
+            missing.into_iter().for_each(|(first, last)| making.missing(first, last));
+            restored(&mut making, &mut records, vault.as_ref(), clock)?
         };
         drop(records);
-        let mut desk = Self::assemble(machine, log, clock, vault);
+        let mut desk = Self::assemble(machine, making.into_flight(), log, clock, vault);
         desk.opened = (!is_new).then(|| clock.now().wall);
         Ok(desk)
     }
 
     /// A desk for this very machine, whose records `log` has and whose time `clock` tells.
     pub fn for_machine(machine: Sender, log: impl Log, clock: Clock) -> Self {
-        Self::assemble(machine, Box::new(log), clock, None)
+        Self::assemble(Recorder::off(machine), None, Box::new(log), clock, None)
     }
 
-    fn assemble(machine: Sender, mut log: Box<dyn Log>, clock: Clock, vault: Option<Vault>) -> Self {
+    fn assemble(
+        machine: Recorder,
+        flight: Option<Flight>,
+        mut log: Box<dyn Log>,
+        clock: Clock,
+        vault: Option<Vault>,
+    ) -> Self {
         let facts = Facts::new();
         let told = facts.clone();
         log.attach(Arc::new(move |input| told.put(input)));
         Self {
             durability: log.durability(),
             machine,
+            flight,
             clock,
             log,
             opened: None,
@@ -277,11 +292,22 @@ impl Desk {
             // A log that answers within the call has put its facts here.
             let heard = wake != Wake::Ready && self.hear();
             self.answer();
+            self.keep_trace();
             if !heard {
                 return wake;
             }
         }
         Wake::Ready
+    }
+
+    /// Writes down what has happened. A trace with a hole is worth nothing, so an error ends it.
+    fn keep_trace(&mut self) {
+        let Some(trace) = self.machine.take() else { return };
+        let written = self.flight.as_mut().is_some_and(|flight| flight.write(&trace).is_ok());
+        if !written {
+            self.machine.stop();
+            self.flight = None;
+        }
     }
 
     /// Tells the machine the facts that wait; whether there were any.
@@ -390,6 +416,7 @@ impl Desk {
 impl Drop for Desk {
     /// Answers everybody who still waits.
     fn drop(&mut self) {
+        self.keep_trace();
         self.fail();
     }
 }
@@ -409,18 +436,18 @@ impl fmt::Debug for Desk {
 
 /// The machine that a log's records tell of, with their secrets opened.
 fn restored(
-    mut restore: Restore,
+    making: &mut Making,
     records: &mut dyn Iterator<Item = <Records<'_> as Iterator>::Item>,
     vault: Option<&Vault>,
     clock: Clock,
-) -> Result<Sender, Error> {
+) -> Result<Recorder, Error> {
     let mut opener = Opener::new(vault);
     for record in records {
         let (seq, record) = record?;
-        restore = restore.record((seq, opener.open(record)?));
+        making.record((seq, opener.open(record)?))?;
     }
     let stale = opener.finish()?;
-    let mut machine = restore.finish(clock.now())?;
+    let mut machine = making.finish(clock.now())?;
     for endpoint in &stale {
         // One that cannot be written now, because too many are, is when the log is opened the next time.
         let _ = machine.rewrite(clock.now(), endpoint);

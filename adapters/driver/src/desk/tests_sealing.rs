@@ -25,7 +25,7 @@ impl Tapped {
     }
 
     fn open(&self, vault: Option<Vault>) -> Result<Bench, Error> {
-        let desk = Desk::open_with(self.clone(), Config::new(), Restoring { vault, missing: Vec::new() })?;
+        let desk = Desk::open_with(self.clone(), Config::new(), Restoring { vault, ..Restoring::default() })?;
         let mut bench = Bench { desk, carrier: Carrier::default() };
         bench.desk.handle(Input::Credit(8));
         bench.run();
