@@ -89,3 +89,44 @@ fn change<T>(place: &mut Option<Box<T>>, with: impl FnOnce(T) -> T) {
     let old = place.take().expect("it is always put back, until the machine is made");
     *place = Some(Box::new(with(*old)));
 }
+
+#[cfg(test)]
+mod tests {
+    use postrider_core::sender::Input;
+    use postrider_core::sender::trace::Replay;
+    use postrider_journal::MemoryLog;
+
+    use super::super::tests::{Bench, Carrier, acme, channel, paid};
+    use super::super::{Desk, Restoring};
+    use super::*;
+    use crate::flight::read_trace;
+
+    /// A sender on a log, with the recorder on; it gets an event, and its attempt stays open.
+    fn run(log: &MemoryLog, dir: &std::path::Path, id: &str) {
+        let restoring = Restoring { recorder: Some(FlightRecorder::new(dir)), ..Restoring::default() };
+        let desk = Desk::open_with(log.clone(), Config::new(), restoring).unwrap();
+        let mut bench = Bench { desk, carrier: Carrier::default() };
+        bench.desk.handle(Input::Credit(8));
+        let (reply, put) = channel();
+        bench.desk.put(acme(), reply);
+        bench.run();
+        put.try_recv().unwrap().unwrap();
+        let (reply, published) = channel();
+        bench.desk.publish(paid(id), reply);
+        bench.run();
+        published.try_recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_a_desk_recorded_runs_again_after_a_restart_too() {
+        let (dir, log) = (tempfile::tempdir().unwrap(), MemoryLog::keeping());
+        for (run_number, id) in ["first", "second"].into_iter().enumerate() {
+            run(&log, dir.path(), id);
+            let mut replay = Replay::new(read_trace(dir.path()).unwrap()).unwrap();
+            assert_eq!(replay.run().unwrap(), None);
+            let (calls, outputs) = replay.progress();
+            assert!(calls > 3 && outputs > 5, "{calls} calls, {outputs} outputs");
+            assert_eq!(replay.machine().events(), run_number + 1);
+        }
+    }
+}
