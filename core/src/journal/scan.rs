@@ -168,16 +168,18 @@ impl Area {
         self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1)
     }
 
-    /// Whether part of a sector within `from..to` is blank, as it is when its write did not arrive.
-    fn has_hole(&self, from: usize, to: usize) -> bool {
+    /// Whether part of a sector within `from..to` is blank, as it is when its write did not arrive. Parts of a few bytes
+    /// at the edges count only where nothing else tells whether their sectors arrived: where `edges` says so.
+    fn has_hole(&self, from: usize, to: usize, edges: (bool, bool)) -> bool {
         let blank = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
         let mut at = from;
         while at < to {
             let sector = (SECTOR - (self.base + at as u64) % SECTOR) as usize;
             let end = (at + sector).min(to);
             let Some(part) = self.bytes.get(at..end) else { return true };
+            let counts = part.len() >= BLANK || (at == from && edges.0) || (end == to && edges.1);
             let edge = part.len().min(BLANK);
-            if blank(&part[..edge]) || blank(&part[part.len() - edge..]) {
+            if counts && (blank(&part[..edge]) || blank(&part[part.len() - edge..])) {
                 return true;
             }
             at = end;
@@ -195,7 +197,8 @@ impl Area {
                 at += FOOTER;
             } else {
                 let next = self.next_sound(at, to);
-                if self.has_hole(at, next) {
+                // What is sound in a sector says that the sector arrived; before `from` it may have been there already.
+                if self.has_hole(at, next, (at == from, false)) {
                     return true;
                 }
                 at = next;
@@ -265,7 +268,11 @@ impl Marks {
         while let Some((len, _)) = area.record(end) {
             end += len;
         }
-        if area.plausible(end).is_some() || area.has_hole(end, end + FOOTER) { End::Torn } else { End::Damaged }
+        if area.plausible(end).is_some() || area.has_hole(end, end + FOOTER, (true, true)) {
+            End::Torn
+        } else {
+            End::Damaged
+        }
     }
 
     fn behind(&self, at: usize) -> &[Mark] {

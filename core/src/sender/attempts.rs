@@ -78,6 +78,10 @@ impl Sender {
                     && self.jobs.slab.get(attempt.event).is_some_and(|job| job.seq == attempt.seq)
             })
         });
+        #[cfg(postrider_planted)]
+        let known = attempt.delivery.is_some_and(|handle| self.deliveries.get(handle).is_some());
+        #[cfg(postrider_planted)]
+        let waits = waits || (crate::planted::breaks(17) && known);
         if waits && ruling.verdict == Verdict::Delivered {
             self.stats.late += 1;
             self.conclude(ended, outcome, &attempt.signed);
@@ -144,6 +148,10 @@ impl Sender {
     /// An attempt no longer burdens its endpoint.
     fn land(&mut self, endpoint: u32) {
         if let Some(slot) = self.endpoints.slab.get_mut(endpoint) {
+            #[cfg(postrider_planted)]
+            if crate::planted::breaks(13) && slot.in_flight > 1 {
+                slot.in_flight -= 1;
+            }
             slot.in_flight -= 1;
         }
     }
@@ -188,6 +196,13 @@ impl Sender {
         } else {
             floor
         };
+        #[cfg(postrider_planted)]
+        let floor = floor.filter(|_| !crate::planted::breaks(24));
+        #[cfg(postrider_planted)]
+        let ended = match crate::planted::breaks(14) && ended.number == schedule.attempts() {
+            true => Ended { number: ended.number - 1, ..ended },
+            false => ended,
+        };
         match plan.delay(ended.number) {
             Some(delay) => Then::Retry(Due { written: self.now.wall, delay: delay.max(floor.unwrap_or_default()) }),
             None => Then::Exhausted,
@@ -199,6 +214,10 @@ impl Sender {
         let now = self.mono();
         let slot = &mut self.endpoints.slab[ended.endpoint];
         match ruling.verdict {
+            #[cfg(postrider_planted)]
+            Verdict::Throttled { .. } if crate::planted::breaks(32) => {}
+            #[cfg(postrider_planted)]
+            Verdict::Gone if crate::planted::breaks(43) => {}
             Verdict::Delivered => slot.window.on_success(),
             Verdict::Retry { .. } | Verdict::Refused(_) => {}
             Verdict::Throttled { not_before } => {
@@ -263,6 +282,9 @@ impl Sender {
         if let (Then::Retry(due), Some(handle)) = (then, delivery) {
             #[cfg(postrider_planted)]
             let due = if crate::planted::breaks(5) { Due { delay: due.delay * 3 / 4, ..due } } else { due };
+            #[cfg(postrider_planted)]
+            let due =
+                if crate::planted::breaks(42) { Due { delay: due.delay.saturating_mul(100), ..due } } else { due };
             self.deliveries.arm(handle, self.now.mono.saturating_add(due.delay));
         }
         self.maybe_evict(ended.event);

@@ -187,6 +187,10 @@ impl Jobs {
     }
 
     pub(crate) fn expired(&self, at: u32, wall: UnixTime) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(30) {
+            return false;
+        }
         self.expires(at).is_some_and(|expires| wall >= expires)
     }
 
@@ -318,6 +322,10 @@ impl Job {
 
     /// Whether all its deliveries have ended.
     pub(crate) fn is_done(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(28) {
+            return self.deliveries.is_empty() && self.has_passed_all();
+        }
         self.deliveries.is_empty() && self.has_passed_all() && self.in_flight() == 0
     }
 

@@ -203,6 +203,10 @@ impl Sender {
         let event = Prepared::new(accepted.id.clone(), event_type, accepted.time, payload);
         self.jobs.bring(at, Arc::new(event), self.now.mono);
         self.stats.loaded += 1;
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(15) {
+            return;
+        }
         self.chore(Chore::Unstall(at, seq));
     }
 

@@ -219,6 +219,8 @@ impl Restore {
             Record::Outcome(outcome) => self.outcome(&outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
+            #[cfg(postrider_planted)]
+            Record::Cancelled { .. } if crate::planted::breaks(23) => {}
             Record::Cancelled { event, .. } => {
                 if let Some(job) = self.job(event) {
                     self.sender.apply_cancelled(job);
@@ -395,6 +397,10 @@ impl Restore {
                     self.pending.add_delivery(&self.sender.jobs, &self.sender.deliveries, handle);
                 }
                 self.pending.set_due(handle, due);
+                #[cfg(postrider_planted)]
+                if crate::planted::breaks(29) {
+                    self.sender.deliveries.get_mut(handle).expect("it waits").attempts = 0;
+                }
             }
             // It had ended before the mark was made, and is counted there.
             _ if waiting.is_none() && passed => {}
@@ -516,6 +522,8 @@ impl Restore {
             let (event, endpoint, Due { written, delay }) =
                 (delivery.event, delivery.endpoint, self.pending.due(handle));
             let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
+            #[cfg(postrider_planted)]
+            let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
             if rest.is_zero() {
                 self.sender.endpoints.slab[endpoint].window.ramp();
                 self.sender.make_ready(handle);
@@ -545,6 +553,10 @@ impl Restore {
     }
 
     fn remember(&mut self) {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(27) {
+            return;
+        }
         let now = self.sender.now;
         self.remembered.sort_by_key(|(at, known)| (*at, known.seq));
         let extra = self.remembered.len().saturating_sub(self.sender.limits.idempotency_entries);

@@ -206,6 +206,10 @@ impl Sender {
 
     fn snapshot_event(&self, current: &mut Current, at: u32) {
         let Some(job) = self.jobs.slab.get(at) else { return };
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(22) && !job.has_passed_all() {
+            return;
+        }
         let open = if job.in_flight() > 0 { self.open_of(at) } else { Vec::new() };
         let passed_all = job.has_passed_all();
         let work = job.work().filter(|_| !passed_all);
@@ -243,6 +247,10 @@ impl Sender {
             Place::Timer => delivery.due.saturating_since(self.now.mono),
             Place::Nowhere | Place::Ready | Place::Stalled | Place::InFlight => Duration::ZERO,
         };
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(20) && delay > Duration::from_secs(64) {
+            return;
+        }
         let record = Record::Pending {
             event: self.jobs.slab[delivery.event].seq,
             subscription: delivery.subscription,

@@ -333,11 +333,19 @@ impl Slot {
 
     /// Whether what waits for it is to be discarded: it is over, or was disabled and the hold has ended.
     pub(crate) fn is_discarding(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(39) && matches!(self.state, State::Paused { .. }) {
+            return true;
+        }
         self.is_over() || (matches!(self.state, State::Disabled { .. }) && self.until.is_none())
     }
 
     /// Whether an event with this high-water mark sees one of its subscriptions.
     pub(crate) fn is_seen(&self, subscription: u32, high_water: u32) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(37) {
+            return true;
+        }
         if self.subscription == Some(subscription) {
             return true;
         }
@@ -347,6 +355,10 @@ impl Slot {
 
     /// Whether it can take another attempt now, as far as it alone is concerned.
     pub(crate) fn can_start(&self, durable: JournalSeq) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(34) && self.state == State::Active && self.until.is_none() && !self.removed {
+            return self.gate <= durable && u32::from(self.in_flight) <= u32::from(self.window.size());
+        }
         !self.removed
             && self.state == State::Active
             && self.until.is_none()
