@@ -345,7 +345,7 @@ impl Restore {
             let (job, attempts, due) = (delivery.event, delivery.attempts, self.pending.due(handle));
             self.forget_waiting(handle);
             let handle = self.sender.apply_waiting(job, to, subscription, attempts);
-            self.pending.add_delivery(&self.sender.deliveries, handle);
+            self.pending.add_delivery(&self.sender.jobs, &self.sender.deliveries, handle);
             self.pending.set_due(handle, due);
         }
     }
@@ -364,9 +364,9 @@ impl Restore {
         let Some(job) = self.job(event) else { return };
         let Some(endpoint) = self.owners.get(&subscription).copied() else { return };
         let sender = &mut self.sender;
-        let handle = self.pending.delivery(&sender.deliveries, job, subscription).unwrap_or_else(|| {
+        let handle = self.pending.delivery(&sender.jobs, &sender.deliveries, job, subscription).unwrap_or_else(|| {
             let handle = sender.apply_waiting(job, endpoint, subscription, attempts);
-            self.pending.add_delivery(&sender.deliveries, handle);
+            self.pending.add_delivery(&sender.jobs, &sender.deliveries, handle);
             handle
         });
         if let Some(delivery) = sender.deliveries.get_mut(handle) {
@@ -387,14 +387,14 @@ impl Restore {
     fn outcome(&mut self, outcome: &OutcomeRecord) {
         let Some(job) = self.job(outcome.event) else { return };
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
-        let waiting = self.pending.delivery(&self.sender.deliveries, job, outcome.subscription);
+        let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
         let passed = self.sender.jobs.slab[job].has_passed(outcome.subscription);
         match outcome.then {
             Then::Retry(due) => {
                 let handle = self.sender.apply_conclusion(job, endpoint, waiting, outcome);
                 let handle = handle.expect("a delivery that is tried again waits");
                 if waiting.is_none() {
-                    self.pending.add_delivery(&self.sender.deliveries, handle);
+                    self.pending.add_delivery(&self.sender.jobs, &self.sender.deliveries, handle);
                 }
                 self.pending.set_due(handle, due);
                 #[cfg(postrider_planted)]
@@ -424,7 +424,7 @@ impl Restore {
             work.skip.drain(..passed);
         }
         for subscription in &mark.open {
-            if self.pending.delivery(&self.sender.deliveries, at, *subscription).is_none() {
+            if self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, at, *subscription).is_none() {
                 self.wait(mark.event, *subscription, 0, Due::default());
             }
         }
