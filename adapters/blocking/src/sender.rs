@@ -30,12 +30,15 @@ use crate::notices::Notices;
 /// network never does: [`publish`](Self::publish) returns when the event is safe in the log, and delivering goes on
 /// behind. When the last clone is dropped, the sender is closed as by [`close`](Self::close) with no time.
 ///
+/// [`open`](Self::open) writes to a directory and goes on with what is in it; [`volatile`](Self::volatile) keeps
+/// everything in memory.
+///
 /// ```no_run
 /// use postrider_blocking::{Endpoint, Error, Event, Sender};
 /// use std::time::Duration;
 ///
 /// fn main() -> Result<(), Error> {
-///     let sender = Sender::volatile()?;
+///     let sender = Sender::open("./postrider")?;
 ///     let acme = sender.put(Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.**"]))?;
 ///     if let Some(secret) = acme.created() { println!("show this to the customer once: {}", secret.reveal()); }
 ///     let receipt = sender.publish(Event::json_bytes("order.paid", r#"{"id":1001}"#.into())?)?;
@@ -277,8 +280,9 @@ impl Sender {
     }
 
     /// Closes the sender: nothing more is accepted and no attempt is begun; attempts in flight may end for `time` and
-    /// are then stopped. Returns when everything is in the log, and at the latest 10 s after `time`. What is pending
-    /// stays in the log. All clones are closed, and closing again waits for the same end.
+    /// are then stopped. Returns when everything is in the log and the log is let go of, so that a directory can be opened
+    /// again at once; and at the latest 10 s after `time`. What is pending stays in the log. All clones are closed, and
+    /// closing again waits for the same end.
     ///
     /// Fails with [`Error::Stopped`] if the log had failed for good, and with [`Error::Io`] (timed out) if it took nothing
     /// for those 10 s.

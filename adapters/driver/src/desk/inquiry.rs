@@ -22,8 +22,9 @@ impl Desk {
     ) -> Option<Waiting> {
         let report = self.machine.report(tenant, event);
         let known = report.is_some();
-        if let Some(report) = report.filter(|report| report.settled) {
-            reply(Ok(report));
+        let ended = report.filter(|report| report.settled);
+        if let Some(report) = ended.as_ref().filter(|report| self.saw_all_of(report)) {
+            reply(Ok(report.clone()));
             return None;
         }
         if self.is_over() {
@@ -31,7 +32,7 @@ impl Desk {
             return None;
         }
         let waiting = self.waiters.settled(tenant, event, known, reply);
-        if !known {
+        if !known || ended.is_some() {
             self.ask_how_it_ended(tenant, event);
             self.hear_history();
         }
@@ -41,7 +42,8 @@ impl Desk {
     /// Says what has become of an event: from the machine while it knows it, else from the log's history. `None` when
     /// neither does.
     pub fn report(&mut self, tenant: &TenantId, event: &EventId, reply: Reply<Result<Option<EventReport>, Error>>) {
-        if let Some(report) = self.machine.report(tenant, event) {
+        let report = self.machine.report(tenant, event);
+        if let Some(report) = report.filter(|report| !report.settled || self.saw_all_of(report)) {
             return reply(Ok(Some(report)));
         }
         let query = Query::Event { tenant: tenant.clone(), event: event.clone() };
@@ -63,10 +65,18 @@ impl Desk {
     /// Answers those who wait for an event if it has ended.
     pub(super) fn look_again(&mut self, tenant: &TenantId, event: &EventId) {
         match self.machine.report(tenant, event) {
-            Some(report) if report.settled => self.waiters.answer_settled(tenant, event, |_| Ok(report.clone())),
-            Some(_) => {}
-            None => self.ask_how_it_ended(tenant, event),
+            Some(report) if report.settled && self.saw_all_of(&report) => {
+                self.waiters.answer_settled(tenant, event, |_| Ok(report.clone()));
+            }
+            Some(report) if !report.settled => {}
+            Some(_) | None => self.ask_how_it_ended(tenant, event),
         }
+    }
+
+    /// Whether the machine has seen every delivery of an event end: of one that is older than this opening of the log,
+    /// some may have ended before, and only the log knows how.
+    fn saw_all_of(&self, report: &EventReport) -> bool {
+        self.opened.is_none_or(|opened| opened < report.accepted)
     }
 
     /// Asks the log for an event that somebody waits for and the machine does not know; once at a time.
@@ -92,8 +102,8 @@ impl Desk {
                 Ask::Query(reply) => reply(said.map_err(Error::History)),
                 Ask::Report(tenant, event, reply) => {
                     // It may have been published meanwhile.
-                    let report = self.machine.report(&tenant, &event).map(Ok);
-                    reply(report.or_else(|| found(said).transpose()).transpose().map_err(Error::History));
+                    let report = best(self.machine.report(&tenant, &event), said);
+                    reply(report.map_err(Error::History));
                 }
                 Ask::Settled(tenant, event) => self.said_how_it_ended(&tenant, &event, said),
             }
@@ -102,13 +112,11 @@ impl Desk {
 
     fn said_how_it_ended(&mut self, tenant: &TenantId, event: &EventId, said: Said) {
         self.waiters.mark_asked(tenant, event, false);
-        if let Some(report) = self.machine.report(tenant, event) {
-            if report.settled {
-                self.waiters.answer_settled(tenant, event, |_| Ok(report.clone()));
-            }
+        let report = self.machine.report(tenant, event);
+        if report.as_ref().is_some_and(|report| !report.settled) {
             return;
         }
-        let found = found(said);
+        let found = best(report, said);
         self.waiters.answer_settled(tenant, event, |known| match &found {
             Ok(Some(report)) if report.settled => Ok(report.clone()),
             Ok(None) if !known => Err(SettledError::Unknown(event.clone())),
@@ -119,13 +127,16 @@ impl Desk {
     }
 }
 
-/// The report in an answer to [`Query::Event`]; a log without history knows no event.
-fn found(said: Said) -> Result<Option<EventReport>, HistoryError> {
-    match said {
-        Ok(Answer::Event(found)) => Ok(found.map(|history| reported::report_of(&history))),
-        Ok(_) | Err(HistoryError::NotKept) => Ok(None),
-        Err(why) => Err(why),
-    }
+/// What is known of an event from the machine and from the log: the log's word for one that has ended, if that is whole.
+fn best(report: Option<EventReport>, said: Said) -> Result<Option<EventReport>, HistoryError> {
+    let found = match said {
+        Ok(Answer::Event(found)) => found,
+        Ok(_) | Err(HistoryError::NotKept) => None,
+        Err(why) => return report.map(Some).ok_or(why),
+    };
+    let Some(report) = report else { return Ok(found.map(|history| reported::report_of(&history))) };
+    let whole = found.filter(|history| report.settled && history.ended.is_some() && history.more == 0);
+    Ok(Some(whole.map_or(report, |history| reported::report_of(&history))))
 }
 
 /// Answers a question that the log does not answer any more.

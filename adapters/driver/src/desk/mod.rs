@@ -105,6 +105,8 @@ pub struct Desk {
     machine: Sender,
     clock: Clock,
     log: Box<dyn Log>,
+    /// When its log was opened, if there was something in it.
+    opened: Option<UnixTime>,
     durability: Durability,
     /// What secrets are sealed with before the machine gets them.
     vault: Option<Vault>,
@@ -128,7 +130,8 @@ impl Desk {
         let Restoring { vault, missing } = restoring;
         let clock = Clock::start();
         let mut records = log.records().peekable();
-        let machine = if records.peek().is_none() && missing.is_empty() {
+        let is_new = records.peek().is_none() && missing.is_empty();
+        let machine = if is_new {
             Sender::new(config, mint::seed()?, clock.now())
         } else {
             let told =
@@ -136,7 +139,9 @@ impl Desk {
             restored(told, &mut records, vault.as_ref(), clock)?
         };
         drop(records);
-        Ok(Self::assemble(machine, log, clock, vault))
+        let mut desk = Self::assemble(machine, log, clock, vault);
+        desk.opened = (!is_new).then(|| clock.now().wall);
+        Ok(desk)
     }
 
     /// A desk for this very machine, whose records `log` has and whose time `clock` tells.
@@ -153,6 +158,7 @@ impl Desk {
             machine,
             clock,
             log,
+            opened: None,
             vault,
             facts,
             waiters: Waiters::default(),

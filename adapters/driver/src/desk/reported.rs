@@ -11,7 +11,8 @@ use postrider_journal::history::{AttemptHistory, EventHistory};
 
 /// What [`Sender::report`](postrider_core::sender::Sender::report) said, or would have said, of this event.
 ///
-/// Deliveries come in the order in which they ended. One whose endpoint is not known any more is counted and not listed.
+/// Of an event with more than [`PAGE`](postrider_journal::history::PAGE) records only so many are counted. Deliveries
+/// come in the order in which they ended. One whose endpoint is not known any more is counted and not listed.
 pub(super) fn report_of(history: &EventHistory) -> EventReport {
     let mut report = EventReport::new(history.event.clone(), history.accepted);
     report.settled = history.ended.is_some();

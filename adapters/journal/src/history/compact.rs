@@ -261,7 +261,7 @@ impl<D: Disk> Compaction<D> {
         Ok(Step::More)
     }
 
-    fn begin(&mut self, segments: &mut Segments<D>) -> Result<(), Stop> {
+    fn begin(&mut self, segments: &Segments<D>) -> Result<(), Stop> {
         let of = |number: Option<&u64>| number.and_then(|number| segments.get(*number)).cloned();
         let (Some(first), Some(last)) = (of(self.run.first()), of(self.run.last())) else {
             return Err(Stop::Write(StoreError::NotSettled));

@@ -1,6 +1,7 @@
 //! The keeper of history: takes note of records, tidies, and hands questions on.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,12 +38,12 @@ pub(crate) struct History<D: Disk> {
     /// Ends that were noted and may not be durable: the record, and the event.
     ended: VecDeque<(JournalSeq, JournalSeq)>,
     task: Option<Task<D>>,
+    /// The store is being opened: what is read now is read again for its index later, when nobody waits.
+    opening: bool,
     /// Indexes without segments have been removed.
     swept: bool,
     /// No index could be written; tried again when another segment has been sealed.
     unwritable: bool,
-    /// Why something could not be tidied.
-    trouble: Option<LogError>,
 }
 
 /// Work that takes more than one piece.
@@ -50,7 +51,15 @@ enum Task<D: Disk> {
     Write(u64, D::File, Writing),
     Survey(Survey),
     Compact(Box<Compaction<D>>),
-    Rebuild(u64, Walk, Box<Tables>),
+    /// The tables begin with the first record that there is.
+    Rebuild(u64, Walk, Option<Box<Tables>>),
+}
+
+impl<D: Disk> Task<D> {
+    /// Reads a segment for its index.
+    fn rebuild(segments: &Segments<D>, sealed: &Sealed) -> Self {
+        Self::Rebuild(sealed.number, Walk::new(segments, sealed), None)
+    }
 }
 
 impl<D: Disk> History<D> {
@@ -65,9 +74,9 @@ impl<D: Disk> History<D> {
             shelf: Shelf::new(),
             ended: VecDeque::new(),
             task: None,
+            opening: true,
             swept: false,
             unwritable: false,
-            trouble: None,
         }
     }
 }
@@ -100,16 +109,15 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
     }
 
+    fn opened(&mut self) {
+        self.opening = false;
+    }
+
     fn note(&mut self, frame: &Bytes, at: Location) {
         let Ok((key, _)) = journal::peek(frame) else { return };
         let concerns = match key.kind {
-            Kind::Accepted
-            | Kind::Kept
-            | Kind::Endpoint
-            | Kind::Outcome
-            | Kind::Ended
-            | Kind::Purged
-            | Kind::Erased => true,
+            Kind::Endpoint | Kind::Purged | Kind::Erased => true,
+            Kind::Accepted | Kind::Kept | Kind::Outcome | Kind::Ended => !self.opening,
             Kind::Genesis
             | Kind::Opened
             | Kind::Removed
@@ -127,9 +135,14 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
         let Ok((seq, record)) = journal::decode(&mut frame.clone()) else { return };
         self.names.learn(&record);
+        let erasure = Erasure::of(&record);
+        if self.opening {
+            erasure.into_iter().for_each(|erasure| self.erasures.add(seq, erasure));
+            return;
+        }
         let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
         tables.note(Place { seq, offset: at.offset, len: at.len }, &record, &self.names);
-        if let Some(erasure) = Erasure::of(&record) {
+        if let Some(erasure) = erasure {
             self.erasures.add_fresh(seq, erasure);
         }
         if let Record::Ended { event, .. } = record {
@@ -155,8 +168,12 @@ impl<D: Disk> Keeper<D> for History<D> {
             known.sealed = segment.clone();
             return;
         }
-        let tables = noted.map_or_else(|| Tables::new(segment.first), |(_, tables)| tables);
-        self.shelf.insert(segment.clone(), Source::Memory(Box::new(tables)));
+        let rows = match noted {
+            Some((_, tables)) => Source::Memory(Box::new(tables)),
+            None if self.opening => Source::missing(segment.first),
+            None => Source::Memory(Box::new(Tables::new(segment.first))),
+        };
+        self.shelf.insert(segment.clone(), rows);
     }
 
     fn tidy(&mut self, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError> {
@@ -169,6 +186,7 @@ impl<D: Disk> Keeper<D> for History<D> {
 
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
         let cut = self.marks.cut(&self.retention, wall);
+        while self.shelf.missing().is_some_and(|number| self.index_now(segments, number)) {}
         loop {
             match self.ask(segments, query, &cut) {
                 // An index is only a copy: it is made again, and is in memory then.
@@ -198,6 +216,9 @@ impl<D: Disk> History<D> {
             self.sweep(segments);
             return Ok(Tidied::Worked);
         }
+        if let Some(sealed) = self.shelf.missing().and_then(|number| segments.get(number)) {
+            return self.go_on(Task::rebuild(segments, sealed), segments, wall);
+        }
         if let Some((seq, erasure)) = self.erasures.next_fresh() {
             // What is not found now, because an index is damaged, is found by the survey after it was made again.
             let _ = self.suspect(segments, seq, &erasure);
@@ -224,15 +245,15 @@ impl<D: Disk> History<D> {
     fn go_on(&mut self, task: Task<D>, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError> {
         match task {
             Task::Write(number, file, writing) => self.write_index(segments, number, file, writing),
-            Task::Survey(survey) => self.survey(segments, survey, wall),
-            Task::Compact(compaction) => return self.compact(segments, compaction),
-            Task::Rebuild(number, walk, tables) => self.rebuild(segments, number, walk, tables),
+            Task::Survey(survey) => self.survey(segments, survey, wall)?,
+            Task::Compact(compaction) => self.compact(segments, compaction)?,
+            Task::Rebuild(number, walk, tables) => self.rebuild(segments, number, walk, tables)?,
         }
         Ok(Tidied::Worked)
     }
 
     /// Removes indexes that belong to no segment.
-    fn sweep(&mut self, segments: &mut Segments<D>) {
+    fn sweep(&self, segments: &mut Segments<D>) {
         for name in segments.disk().list().unwrap_or_default() {
             if file::number(&name).is_some_and(|number| !self.shelf.sealed.contains_key(&number)) {
                 let _ = segments.disk().remove(&name);
@@ -296,7 +317,7 @@ impl<D: Disk> History<D> {
         Ok(())
     }
 
-    fn survey(&mut self, segments: &mut Segments<D>, mut survey: Survey, wall: UnixTime) {
+    fn survey(&mut self, segments: &Segments<D>, mut survey: Survey, wall: UnixTime) -> Result<(), StoreError> {
         let Self { shelf, erasures, .. } = self;
         match survey.step(&mut View { shelf, segments, erasures }) {
             Ok(false) => self.task = Some(Task::Survey(survey)),
@@ -306,26 +327,38 @@ impl<D: Disk> History<D> {
                     segment.standing.surveyed(profile, wall);
                 }
             }
-            Err(why) => self.stop(segments, survey.number(), why),
+            Err(why) => return self.stop(segments, survey.number(), why),
         }
+        Ok(())
     }
 
-    /// Something could not be read. A damaged index is made again; a segment that is damaged itself stays as it is.
-    fn stop(&mut self, segments: &Segments<D>, number: u64, why: LogError) {
+    /// Something could not be read. A damaged index is made again; a segment that cannot be read itself stays as it is
+    /// until the store is opened again, which is told once.
+    fn stop(&mut self, segments: &Segments<D>, number: u64, why: LogError) -> Result<(), StoreError> {
         if let Some(bad) = self.shelf.bad()
             && let Some(sealed) = segments.get(bad)
         {
-            let tables = Box::new(Tables::new(sealed.first));
-            self.task = Some(Task::Rebuild(bad, Walk::new(segments, sealed), tables));
-            return;
+            self.task = Some(Task::rebuild(segments, sealed));
+            return Ok(());
         }
         if let Some(segment) = self.shelf.sealed.get_mut(&number) {
             segment.standing.stuck = true;
         }
-        self.trouble = Some(why);
+        Err(match why {
+            LogError::Io { doing, kind } => StoreError::Broken { doing, kind },
+            LogError::Damaged { place, .. } => {
+                StoreError::Broken { doing: format!("reading what is {place}"), kind: io::ErrorKind::InvalidData }
+            }
+        })
     }
 
-    fn rebuild(&mut self, segments: &mut Segments<D>, number: u64, mut walk: Walk, mut tables: Box<Tables>) {
+    fn rebuild(
+        &mut self,
+        segments: &mut Segments<D>,
+        number: u64,
+        mut walk: Walk,
+        mut tables: Option<Box<Tables>>,
+    ) -> Result<(), StoreError> {
         let found = match walk.step(segments) {
             Ok(found) => found,
             Err(why) => {
@@ -336,40 +369,47 @@ impl<D: Disk> History<D> {
         if found.is_empty() {
             self.shelf.close(number..=number);
             if let Some(segment) = self.shelf.sealed.get_mut(&number) {
-                segment.rows = Source::Memory(tables);
+                let first = segment.sealed.first;
+                segment.rows = Source::Memory(tables.unwrap_or_else(|| Box::new(Tables::new(first))));
                 segment.standing.suspect = true;
             }
-            return;
+            return Ok(());
         }
         for found in found {
             let len = u32::try_from(found.frame.len()).expect("a record is shorter than 4 GiB");
             if let Ok((seq, record)) = journal::decode(&mut found.frame.clone()) {
                 self.names.learn(&record);
+                let tables = tables.get_or_insert_with(|| Box::new(Tables::new(seq)));
                 tables.note(Place { seq, offset: found.offset, len }, &record, &self.names);
             }
         }
         self.task = Some(Task::Rebuild(number, walk, tables));
+        Ok(())
     }
 
-    /// Makes a damaged index again at once, for a question that cannot wait; whether one was made.
+    /// Makes a damaged index again, for a question that cannot wait; whether one was made.
     fn mend(&mut self, segments: &mut Segments<D>) -> bool {
-        let Some(bad) = self.shelf.bad() else { return false };
-        let Some(sealed) = segments.get(bad) else { return false };
-        let waiting = self.task.take();
-        self.task = Some(Task::Rebuild(bad, Walk::new(segments, sealed), Box::new(Tables::new(sealed.first))));
-        while let Some(Task::Rebuild(number, walk, tables)) = self.task.take() {
-            self.rebuild(segments, number, walk, tables);
-        }
-        self.task = waiting;
-        let in_memory = |segment: &Segment| matches!(segment.rows, Source::Memory(_));
-        self.shelf.sealed.get(&bad).is_some_and(in_memory)
+        self.shelf.bad().is_some_and(|bad| self.index_now(segments, bad))
     }
 
-    fn compact(
-        &mut self,
-        segments: &mut Segments<D>,
-        mut compaction: Box<Compaction<D>>,
-    ) -> Result<Tidied, StoreError> {
+    /// Makes the index of a segment at once; whether that could be done.
+    fn index_now(&mut self, segments: &mut Segments<D>, number: u64) -> bool {
+        let Some(sealed) = segments.get(number) else { return false };
+        let mut rebuild = Some(Task::rebuild(segments, sealed));
+        let waiting = self.task.take();
+        while let Some(Task::Rebuild(number, walk, tables)) = rebuild {
+            if self.rebuild(segments, number, walk, tables).is_err() {
+                break;
+            }
+            rebuild = self.task.take();
+        }
+        // What was being made of this segment would be thrown away.
+        self.task = waiting.filter(|task| !matches!(task, Task::Rebuild(other, ..) if *other == number));
+        let in_memory = |segment: &Segment| matches!(segment.rows, Source::Memory(_));
+        self.shelf.sealed.get(&number).is_some_and(in_memory)
+    }
+
+    fn compact(&mut self, segments: &mut Segments<D>, mut compaction: Box<Compaction<D>>) -> Result<(), StoreError> {
         let Self { shelf, erasures, names, .. } = self;
         let step = match compaction.look(&mut View { shelf, segments, erasures }) {
             Ok(false) => Ok(Step::More),
@@ -380,18 +420,18 @@ impl<D: Disk> History<D> {
             Ok(Step::More) => self.task = Some(Task::Compact(compaction)),
             Ok(Step::Done(done)) => {
                 let failure = self.replaced(segments, compaction.run(), *done);
-                return failure.map_or(Ok(Tidied::Worked), Err);
+                return failure.map_or(Ok(()), Err);
             }
             Err(Stop::Read(number, why)) => {
                 compaction.discard(segments);
-                self.stop(segments, number, why);
+                return self.stop(segments, number, why);
             }
             Err(Stop::Write(why)) => {
                 compaction.discard(segments);
                 return Err(why);
             }
         }
-        Ok(Tidied::Worked)
+        Ok(())
     }
 
     /// A run was rewritten.

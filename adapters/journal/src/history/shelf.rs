@@ -33,6 +33,15 @@ pub(super) enum Source {
     Memory(Box<Tables>),
     /// In its file.
     File(Arc<Head>),
+    /// Nowhere: the segment was found without it, and is still to be read for it.
+    Missing(Box<Summary>),
+}
+
+impl Source {
+    /// No index of a segment that begins with that place. It may be about any event.
+    pub(super) fn missing(first: JournalSeq) -> Self {
+        Self::Missing(Box::new(Summary { oldest: JournalSeq::ZERO, ..Summary::new(first) }))
+    }
 }
 
 impl Segment {
@@ -40,6 +49,7 @@ impl Segment {
         match &self.rows {
             Source::Memory(tables) => tables.summary(),
             Source::File(head) => &head.summary,
+            Source::Missing(summary) => summary,
         }
     }
 
@@ -48,6 +58,7 @@ impl Segment {
         match &self.rows {
             Source::Memory(tables) => tables.erasures(),
             Source::File(head) => head.erasures(),
+            Source::Missing(_) => 0,
         }
     }
 
@@ -101,12 +112,13 @@ impl<D: Disk> Shelf<D> {
             tables.sort();
             return Ok(tables);
         }
-        let gone = || LogError::Damaged { place: file::name(number), why: "there is no such segment".to_owned() };
+        let gone = || LogError::Damaged { place: file::name(number), why: "there is no such index".to_owned() };
         match &mut self.sealed.get_mut(&number).ok_or_else(gone)?.rows {
             Source::Memory(tables) => {
                 tables.sort();
                 Ok(&mut **tables)
             }
+            Source::Missing(_) => Err(gone()),
             Source::File(head) => {
                 let at = match self.open.iter().position(|(open, _)| *open == number) {
                     Some(at) => at,
@@ -129,6 +141,12 @@ impl<D: Disk> Shelf<D> {
                 Ok(&mut self.open[0].1)
             }
         }
+    }
+
+    /// A segment that is still to be read for its index.
+    pub(super) fn missing(&self) -> Option<u64> {
+        let missing = |segment: &&Segment| matches!(segment.rows, Source::Missing(_)) && !segment.standing.stuck;
+        self.sealed.values().find(missing).map(|segment| segment.sealed.number)
     }
 
     /// The segment whose index turned out to be damaged.

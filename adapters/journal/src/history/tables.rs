@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postrider_core::id::{EndpointKey, JournalSeq, TenantId};
+use postrider_core::id::JournalSeq;
 use postrider_core::journal::{Accepted, OutcomeRecord, RECORD_CRC, Record};
 use postrider_core::time::UnixTime;
 
@@ -10,30 +10,56 @@ use super::End;
 use super::rows::{self, EVENTS, EventRow, OutcomeRow, Row, Rows, Summary, Table, row};
 use crate::LogError;
 
-/// Whose subscriptions are: what outcomes do not say themselves.
-#[derive(Debug, Default)]
+/// Whose subscriptions are: what outcomes do not say themselves. About 40 bytes for each subscription that was seen
+/// since opening, and its endpoint's name.
+#[derive(Debug)]
 pub(super) struct Names {
-    endpoints: BTreeMap<u32, (EndpointKey, u64)>,
+    /// Where the text of each begins.
+    places: BTreeMap<u32, u32>,
+    /// Endpoints as [`joined`](rows::joined) texts, each behind its length.
+    texts: Vec<u8>,
 }
 
 impl Names {
     pub(super) const fn new() -> Self {
-        Self { endpoints: BTreeMap::new() }
+        Self { places: BTreeMap::new(), texts: Vec::new() }
     }
 
-    /// Learns from a record that describes an endpoint.
+    /// Learns from a record that describes an endpoint. What was learned stays, so that an outcome that comes after a
+    /// removal has its name.
     pub(super) fn learn(&mut self, record: &Record) {
         let Record::Endpoint(endpoint) = record else { return };
-        let hash = rows::hash_endpoint(&endpoint.key);
         let retired = endpoint.retired.iter().map(|retired| retired.number);
-        for number in endpoint.subscription.into_iter().chain(retired) {
-            self.endpoints.entry(number).or_insert_with(|| (endpoint.key.clone(), hash));
+        let mut numbers: Vec<_> = endpoint.subscription.into_iter().chain(retired).collect();
+        numbers.retain(|number| !self.places.contains_key(number));
+        if numbers.is_empty() {
+            return;
         }
+        let text = rows::joined(&endpoint.key.tenant, endpoint.key.id.as_str());
+        // Beyond 4 GiB of names the newest ones go without.
+        let Ok(place) = u32::try_from(self.texts.len()) else { return };
+        put(&mut self.texts, &text);
+        self.places.extend(numbers.into_iter().map(|number| (number, place)));
     }
 
-    fn of(&self, subscription: u32) -> Option<&(EndpointKey, u64)> {
-        self.endpoints.get(&subscription)
+    /// The endpoint of a subscription, as a joined text.
+    fn of(&self, subscription: u32) -> Option<&str> {
+        self.places.get(&subscription).map(|place| text_at(&self.texts, *place))
     }
+}
+
+/// Appends a text, behind its length.
+fn put(texts: &mut Vec<u8>, text: &str) {
+    let len = u16::try_from(text.len()).expect("names are short");
+    texts.extend(len.to_be_bytes());
+    texts.extend(text.as_bytes());
+}
+
+/// The text that was put at that place.
+fn text_at(texts: &[u8], at: u32) -> &str {
+    let (len, rest) = texts[at as usize..].split_first_chunk().expect("a text is behind its length");
+    let text = &rest[..usize::from(u16::from_be_bytes(*len))];
+    str::from_utf8(text).expect("texts were put in as such")
 }
 
 /// The tables of one segment.
@@ -51,9 +77,11 @@ pub(super) struct Tables {
     subscriptions: Vec<[u8; 8]>,
     erasures: Vec<[u8; 8]>,
     texts: Vec<u8>,
-    tallies: BTreeMap<TenantId, Tally>,
-    endpoints: BTreeMap<EndpointKey, u32>,
-    numbers: BTreeMap<u32, u32>,
+    tallies: BTreeMap<Box<str>, Tally>,
+    /// Where the texts of endpoints are.
+    endpoints: BTreeMap<Box<str>, u32>,
+    /// The subscriptions that outcomes name.
+    numbers: BTreeMap<u32, Owner>,
     /// Every table is in order.
     sorted: bool,
 }
@@ -64,6 +92,14 @@ struct Tally {
     text: u32,
     payloads: u64,
     answers: u64,
+}
+
+/// Whose a subscription is.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    text: u32,
+    hash: u64,
+    tenant: u64,
 }
 
 /// A record, as far as an index is concerned.
@@ -144,7 +180,7 @@ impl Tables {
     fn accepted(&mut self, place: Place, delta: u32, accepted: &Accepted) {
         self.about(place.seq);
         let payload = u32::try_from(accepted.payload.len()).expect("a record is shorter than 4 GiB");
-        let tally = self.tally(&accepted.tenant);
+        let tally = self.tally(accepted.tenant.as_str());
         tally.payloads += u64::from(payload);
         let tenant = tally.text;
         self.summary.payloads += u64::from(payload);
@@ -165,20 +201,22 @@ impl Tables {
             self.summary.ends[end as usize] += 1;
             self.time(end as u8, outcome.at, delta);
         }
-        let Some((key, hash)) = names.of(outcome.subscription) else {
+        let Some(key) = names.of(outcome.subscription) else {
             self.summary.stray |= answer;
             return;
         };
-        self.subscribe(outcome.subscription, key);
-        self.tally(&key.tenant).answers += outcome.answer.as_ref().map_or(0, |answer| answer.len() as u64);
+        let owner = self.subscribe(outcome.subscription, key);
+        if let Some(answer) = &outcome.answer {
+            let (tenant, _) = key.split_once('\0').unwrap_or((key, ""));
+            self.tally(tenant).answers += answer.len() as u64;
+        }
         let Some(end) = end else { return };
         let (delta, offset) = (delta.to_be_bytes(), offset.to_be_bytes());
         let key_at = rows::end_at(end as u8, outcome.at).to_be_bytes();
-        self.closed.push(row(&[&hash.to_be_bytes(), &key_at, &delta, &offset]));
+        self.closed.push(row(&[&owner.hash.to_be_bytes(), &key_at, &delta, &offset]));
         if end == End::Exhausted {
-            let tenant = rows::hash_tenant(&key.tenant).to_be_bytes();
             let at = rows::end_at(0, outcome.at).to_be_bytes();
-            self.exhausted.push(row(&[&tenant, &at, &delta, &offset]));
+            self.exhausted.push(row(&[&owner.tenant.to_be_bytes(), &at, &delta, &offset]));
         }
     }
 
@@ -196,35 +234,35 @@ impl Tables {
         self.times.push(row(&[&rows::end_at(end, at).to_be_bytes(), &delta.to_be_bytes()]));
     }
 
-    fn tally(&mut self, tenant: &TenantId) -> &mut Tally {
+    fn tally(&mut self, tenant: &str) -> &mut Tally {
         if !self.tallies.contains_key(tenant) {
-            let text = self.put(tenant.as_str());
-            self.tallies.insert(tenant.clone(), Tally { text, ..Tally::default() });
+            let text = self.put(tenant);
+            self.tallies.insert(tenant.into(), Tally { text, ..Tally::default() });
         }
         self.tallies.get_mut(tenant).expect("it was inserted if it was not there")
     }
 
-    fn subscribe(&mut self, number: u32, key: &EndpointKey) {
-        if self.numbers.contains_key(&number) {
-            return;
+    fn subscribe(&mut self, number: u32, key: &str) -> Owner {
+        if let Some(owner) = self.numbers.get(&number) {
+            return *owner;
         }
         let text = match self.endpoints.get(key) {
             Some(text) => *text,
             None => {
-                let text = self.put(&rows::joined(&key.tenant, key.id.as_str()));
-                self.endpoints.insert(key.clone(), text);
+                let text = self.put(key);
+                self.endpoints.insert(key.into(), text);
                 text
             }
         };
-        self.numbers.insert(number, text);
+        let (tenant, id) = key.split_once('\0').unwrap_or((key, ""));
+        let owner = Owner { text, hash: rows::hash([tenant, id]), tenant: rows::hash([tenant, ""]) };
+        self.numbers.insert(number, owner);
+        owner
     }
 
-    /// Appends a text, behind its length.
     fn put(&mut self, text: &str) -> u32 {
         let at = u32::try_from(self.texts.len()).expect("the texts of a segment take less than the segment");
-        let len = u16::try_from(text.len()).expect("names are short");
-        self.texts.extend(len.to_be_bytes());
-        self.texts.extend(text.as_bytes());
+        put(&mut self.texts, text);
         at
     }
 
@@ -289,13 +327,16 @@ impl Tables {
             .tallies
             .iter()
             .map(|(tenant, tally)| {
-                let hash = rows::hash_tenant(tenant).to_be_bytes();
+                let hash = rows::hash([tenant, ""]).to_be_bytes();
                 row(&[&hash, &tally.text.to_be_bytes(), &short(tally.payloads), &short(tally.answers)])
             })
             .collect();
         self.tenants.sort();
-        self.subscriptions =
-            self.numbers.iter().map(|(number, text)| row(&[&number.to_be_bytes(), &text.to_be_bytes()])).collect();
+        self.subscriptions = self
+            .numbers
+            .iter()
+            .map(|(number, owner)| row(&[&number.to_be_bytes(), &owner.text.to_be_bytes()]))
+            .collect();
     }
 
     /// The bytes of a table, which was put in order.
@@ -340,8 +381,6 @@ impl Rows for Tables {
     }
 
     fn text(&mut self, at: u32) -> Result<String, LogError> {
-        let (len, rest) = self.texts[at as usize..].split_first_chunk().expect("a row names the place of a text");
-        let text = &rest[..usize::from(u16::from_be_bytes(*len))];
-        Ok(str::from_utf8(text).expect("texts were put in as such").to_owned())
+        Ok(text_at(&self.texts, at).to_owned())
     }
 }

@@ -29,6 +29,9 @@ pub(crate) trait Keeper<D: Disk>: Send {
     /// [`sealed`](Self::sealed) is called.
     fn found(&mut self, disk: &D, head: &SegmentHead, len: u64) -> Option<Sealed>;
 
+    /// Everything that opening reads has been read; what is noted from now on is new.
+    fn opened(&mut self);
+
     /// A record, as it is written or read at opening, in order of places within a segment. It may not be durable yet:
     /// see [`forget`](Self::forget). It must not be kept: it holds the memory of a whole segment.
     fn note(&mut self, frame: &Bytes, at: Location);

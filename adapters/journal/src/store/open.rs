@@ -57,6 +57,10 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, _wall: UnixTime) -> Resul
         return Err(OpenError::NoBeginning { first });
     }
     survey.leftovers.iter().for_each(|name| discard(segments.disk(), name));
+    #[cfg(postrider_planted)]
+    if postrider_core::planted::breaks(66) {
+        (keeper, survey) = read(&mut segments, &options, How::ToLook)?;
+    }
     let cut_at = segments.newest().cloned();
     if let Some(last) = cut_at.as_ref().filter(|_| !survey.tail.is_empty()) {
         match write_again(&mut segments, keeper.as_mut(), last, &survey.tail) {
@@ -76,8 +80,10 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, _wall: UnixTime) -> Resul
     let mut acked = Acked::open(segments.disk(), segments.store());
     if writing.durable() > known {
         acked.tell(writing.durable());
+        acked.sync();
     }
     let space = Space::new(options.budget);
+    keeper.opened();
     let look = Look::of(segments, keeper, survey);
     Ok(Store { look, options, writing, snapshots, acked, space })
 }
@@ -195,6 +201,8 @@ struct Intact {
 }
 
 impl<D: Disk> Keeper<D> for Intact {
+    fn opened(&mut self) {}
+
     fn endpoint(&mut self, _: &Bytes) {}
 
     fn found(&mut self, _: &D, _: &SegmentHead, _: u64) -> Option<Sealed> {

@@ -15,7 +15,9 @@ fn deliver(rig: &mut Rig, from: usize, count: usize, len: usize) {
         let first = rig.store().last().get() + 1;
         let now = rig.now;
         let event = |n: usize| JournalSeq::new(first + n as u64);
-        let accepted = batch.iter().map(|n| Record::Accepted(Box::new(rig::accepted(0, &format!("event-{n}"), &vec![1; len], now))));
+        let accepted = batch
+            .iter()
+            .map(|n| Record::Accepted(Box::new(rig::accepted(0, &format!("event-{n}"), &vec![1; len], now))));
         let outcomes = (0..batch.len()).map(|n| Record::Outcome(outcome(event(n), 0, 1, Then::Delivered, now)));
         let ended = (0..batch.len()).map(|n| Record::Ended { event: event(n), at: rig::at(now) });
         let records: Vec<_> = accepted.chain(outcomes).chain(ended).collect();
@@ -119,7 +121,10 @@ fn tidying_writes_less_than_was_appended() {
     let appended = rig.store().last().get() / 3 * (1_000 + 100 + 53 + 4 * 3 + 36 + 36);
     let kept = rig.segment_bytes();
     let amplification = written as f64 / appended as f64;
-    println!("{appended} bytes appended, {written} written: {amplification:.2}; {kept} kept, {} of indexes", rig.bytes_of(".idx"));
+    println!(
+        "{appended} bytes appended, {written} written: {amplification:.2}; {kept} kept, {} of indexes",
+        rig.bytes_of(".idx")
+    );
     // 2,000 s of payloads and 6,000 s more of what is kept without them, at one event a second.
     assert!(amplification < 2.0, "{amplification}");
     assert!(kept < 2 * (2_000 * 1_250 + 6_000 * 260), "{kept}");

@@ -273,7 +273,7 @@ fn size(record: &Record) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn answers_are_those_of_a_model_that_keeps_everything(ops in prop::collection::vec(op(), 1..160)) {

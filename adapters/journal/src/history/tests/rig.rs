@@ -223,7 +223,7 @@ pub(super) fn retry(now: u64) -> Then {
     Then::Retry(Due { written: at(now), delay: Duration::from_secs(5) })
 }
 
-fn endpoint_record(number: u32) -> EndpointRecord {
+pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
     EndpointRecord {
         key: endpoint(number),
         url: "https://example.com/hooks".to_owned(),

@@ -34,7 +34,12 @@ fn what_is_erased_is_not_shown_any_more_and_leaves_the_disk() {
     let mut rig = Rig::new(4096, rig::retention(WEEK, 4 * WEEK));
     for n in 0..40 {
         let filler = vec![b'a' + (n % 20) as u8; 300];
-        delivered(&mut rig, &format!("event-{n}"), &[format!("payload {n}.").as_bytes(), &filler].concat(), &format!("answer {n}."));
+        delivered(
+            &mut rig,
+            &format!("event-{n}"),
+            &[format!("payload {n}.").as_bytes(), &filler].concat(),
+            &format!("answer {n}."),
+        );
     }
     // The answer to its second attempt comes after it was erased, in another segment.
     let late = rig.accept(0, "late", b"payload late.");
@@ -131,7 +136,10 @@ fn what_could_not_be_made_durable_is_not_known() {
     delivered(&mut rig, "kept", b"payload", "answer");
     let before = (counts(&mut rig), rig.event(0, "kept"));
     let event = rig.append(&[Record::Accepted(Box::new(rig::accepted(0, "void", b"payload", rig.now)))]);
-    rig.append(&[Record::Outcome(outcome(event, 0, 1, Then::Delivered, rig.now)), Record::Ended { event, at: at(rig.now) }]);
+    rig.append(&[
+        Record::Outcome(outcome(event, 0, 1, Then::Delivered, rig.now)),
+        Record::Ended { event, at: at(rig.now) },
+    ]);
     rig.append(&[Record::Purged { tenant: tenant(0), at: at(rig.now) }]);
     assert!(rig.event(0, "void").is_some());
     rig.disk.fail_at(rig.disk.ops(), io::ErrorKind::Other);

@@ -5,6 +5,7 @@ mod damage;
 mod fake;
 #[path = "../../history/tests/mod.rs"]
 mod history;
+mod rates;
 mod work;
 
 use std::time::Duration;
@@ -66,12 +67,16 @@ fn genesis() -> Record {
 }
 
 /// Appends records behind the last one, as one batch, and says what the last one is then.
-fn append(store: &mut Store<Fake>, records: &[Record]) -> Result<JournalSeq, StoreError> {
+fn append<D: crate::Disk>(store: &mut Store<D>, records: &[Record]) -> Result<JournalSeq, StoreError> {
     let first = store.last().next();
     write(store, first, records)
 }
 
-fn write(store: &mut Store<Fake>, first: JournalSeq, records: &[Record]) -> Result<JournalSeq, StoreError> {
+fn write<D: crate::Disk>(
+    store: &mut Store<D>,
+    first: JournalSeq,
+    records: &[Record],
+) -> Result<JournalSeq, StoreError> {
     let (mut bytes, mut at) = (BytesMut::new(), first);
     for record in records {
         journal::encode(at, record, &mut bytes);
