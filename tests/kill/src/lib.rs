@@ -7,8 +7,7 @@
 //! * each event arrives at least once;
 //! * an event arrives again only if a kill came between, and only if the request before was in flight at that kill: not
 //!   answered yet, or answered so shortly before ([`RECORDING`]) that the sender may not have written the answer down;
-//! * at each kill no more requests were in flight than the sender may have ([`Plan::concurrency`]), and no more came
-//!   again;
+//! * over all kills no more requests came again than the sender may have in flight ([`Plan::concurrency`]) at each;
 //! * a last run finds every line of the input accepted, and nothing left to deliver, and the journal is sound.
 
 mod book;
@@ -76,10 +75,12 @@ pub struct Report {
     pub arrived: u64,
     /// Requests that arrived.
     pub requests: u64,
-    /// Requests in flight at the kills, over all kills.
+    /// Requests that were not answered when a kill came, over all kills.
+    pub open: u64,
+    /// The same, and those answered less than [`RECORDING`] before.
     pub in_flight: u64,
-    /// The most at one kill.
-    pub most_in_flight: u64,
+    /// What the sender may have had in flight by its own count: its concurrency at each kill.
+    pub allowed: u64,
     /// Requests for an event that had arrived before.
     pub duplicates: u64,
     /// The most that go back to one kill.
@@ -98,8 +99,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} kills, {} of them before a run's first request; {:.1?}", self.kills, self.early, self.elapsed)?;
         writeln!(f, "arrived:    {} of {} events in {} requests", self.arrived, self.events, self.requests)?;
-        let (in_flight, most) = (self.in_flight, self.most_in_flight);
-        writeln!(f, "in flight:  {in_flight} requests over all kills, {most} at most at one")?;
+        writeln!(
+            f,
+            "in flight:  {} at all kills together, {} of them not answered; at most {} by the sender's own count",
+            self.in_flight, self.open, self.allowed
+        )?;
         writeln!(
             f,
             "duplicates: {}, {} at most after one kill; {} had been answered before it, {:.1?} before at most",
@@ -152,6 +156,7 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u32, u64)) -> Result<Report, St
     if report.faults.is_empty() {
         finish(&command, &book, &mut report)?;
     }
+    report.allowed = u64::from(plan.concurrency) * u64::from(report.kills);
     book.judge(plan, &mut report);
     report.elapsed = started.elapsed();
     Ok(report)

@@ -42,7 +42,8 @@ pub(crate) fn span(time: Duration) -> String {
         3600.. => pair(3600, "h", 60, "m"),
         60.. => pair(60, "m", 1, "s"),
         1.. => format!("{:.1}s", time.as_secs_f64()),
-        0 => format!("{}ms", time.as_millis()),
+        0 if time.as_millis() > 0 || time.is_zero() => format!("{}ms", time.as_millis()),
+        0 => format!("{}µs", time.as_micros()),
     }
 }
 
@@ -170,6 +171,7 @@ mod tests {
         ] {
             assert_eq!(span(Duration::from_millis(millis)), text);
         }
+        assert_eq!(span(Duration::from_nanos(419_700)), "419µs");
         let now = UnixTime::from_secs(100);
         assert_eq!(distance(UnixTime::from_secs(105), now), "in 5.0s");
         assert_eq!(distance(UnixTime::from_secs(40), now), "1m ago");
