@@ -1,5 +1,17 @@
 //! What a log still knows of deliveries that have ended: questions and answers.
 
+mod answer;
+mod compact;
+mod erasures;
+mod file;
+mod keep;
+mod marks;
+mod rows;
+mod shelf;
+mod survey;
+mod tables;
+mod walk;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -9,6 +21,8 @@ use postrider_core::journal::Then;
 use postrider_core::response::TransportError;
 use postrider_core::secret::KeyId;
 use postrider_core::time::UnixTime;
+
+pub(crate) use self::keep::History;
 
 /// Entries on one page, at most.
 pub const PAGE: usize = 1000;
@@ -22,7 +36,7 @@ pub enum Query {
     Event {
         /// Whose.
         tenant: TenantId,
-        /// Which; the newest of this id.
+        /// Which; the newest of this id that is kept.
         event: EventId,
     },
     /// Ended deliveries of an endpoint, the newest first: [`Answer::Deliveries`].

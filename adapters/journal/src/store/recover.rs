@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Batch, Chain, End, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead, StoreId,
+    self, Batch, Chain, End, FORMAT, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead,
+    StoreId,
 };
 
 use super::found::{Corrupt, Damage, Found, LostEvent, OpenError};
@@ -46,9 +47,13 @@ pub(super) fn survey<D: Disk>(
     new: StoreId,
     how: How,
 ) -> Result<Survey, OpenError> {
+    // Before anything is listed: what it tells of is in files that are there already.
+    let acked = acked::Raw::read(segments.disk());
     let files = Files::list(segments.disk())?;
     let store = files.store(segments.disk())?.unwrap_or(new);
     segments.named(store);
+    let newest = files.segments.iter().rev().find_map(|file| file.head.as_ref().ok());
+    segments.write_format(newest.map_or(FORMAT, |head| head.format));
     let mut reading = Reading {
         store,
         whole: how == How::Whole,
@@ -56,9 +61,9 @@ pub(super) fn survey<D: Disk>(
         damage: Vec::new(),
         found: Found::default(),
         tail: VecDeque::new(),
-        acked: acked::read(segments.disk(), store),
+        acked: acked.map_or(JournalSeq::ZERO, |acked| acked.of(store)),
     };
-    let (kept, through) = reading.snapshot(segments.disk(), &files)?;
+    let (kept, through) = reading.snapshot(segments.disk(), keeper, &files)?;
     // A snapshot ends only when what it may show is durable.
     reading.acked = reading.acked.max(through);
     reading.log(segments, keeper, &files)?;
@@ -234,13 +239,20 @@ impl LogReader {
 
 impl Reading {
     /// Chooses a snapshot. Says which can be used, and how far the log must go for the one in use.
-    fn snapshot<D: Disk>(&mut self, disk: &D, files: &Files) -> Result<(Vec<Kept>, JournalSeq), OpenError> {
+    fn snapshot<D: Disk>(
+        &mut self,
+        disk: &D,
+        keeper: &mut dyn Keeper<D>,
+        files: &Files,
+    ) -> Result<(Vec<Kept>, JournalSeq), OpenError> {
         let mut newest_first = files.snapshots.iter().rev();
         for number in newest_first.by_ref() {
-            let Some(Summary { since, through, events }) = snapshots::summary(disk, self.store, *number)? else {
+            let Some(Summary { since, through, events, endpoints }) = snapshots::summary(disk, self.store, *number)?
+            else {
                 self.found.damaged_snapshots.push(*number);
                 continue;
             };
+            endpoints.iter().for_each(|frame| keeper.endpoint(frame));
             self.found.snapshot = Some(*number);
             (self.log.since, self.log.seen, self.log.events) = (since, vec![false; events.len()], events);
             let older = newest_first.find_map(|older| {
@@ -270,7 +282,8 @@ impl Reading {
             let head = self.head(segments, file, next)?;
             expected = head.number.saturating_add(head.covers.into()).saturating_add(1);
             let stop = next.filter(|next| next.number == expected && !head.compacted);
-            let stop = stop.and_then(|next| next.head.as_ref().ok()).map(|next| next.previous);
+            let stop = stop.and_then(|next| next.head.as_ref().ok()).filter(|next| next.store == self.store);
+            let stop = stop.map(|next| next.previous);
             if let Some(known) = (!self.whole && next.is_some()).then(|| keeper.found(segments.disk(), &head, file.len))
                 && let Some(known) = known.filter(|known| self.needs_no_reading(known, stop))
             {
@@ -397,10 +410,14 @@ impl Reading {
             }
             End::Torn | End::Damaged => {
                 self.release(segments, keeper);
-                self.report(Corrupt::new(number, tail.at, Damage::Records));
+                let before = self.damage.len();
                 let rest = bytes.slice((tail.at - SEGMENT_HEAD as u64) as usize..);
                 let pieces = Salvage::new(seat, &rest, tail.at, self.log.last);
                 pieces.for_each(|piece| self.piece(segments, keeper, piece, &rest, tail.at));
+                // All that is left is sound by itself, and yet not what the file once had.
+                if self.damage.len() == before {
+                    self.report(Corrupt::new(number, tail.at, Damage::Records));
+                }
             }
         }
     }
@@ -431,6 +448,10 @@ impl Reading {
                 self.record(segments, keeper, offset, &frame);
             }
             Piece::Lost { from, to } => {
+                let number = segments.newest().expect("a piece is of a segment").number;
+                if self.log.open.is_none() {
+                    self.report(Corrupt::new(number, from, Damage::Records));
+                }
                 let guess = lost::guess(&bytes.slice((from - base) as usize..(to - base) as usize));
                 if let Some(open) = self.log.open {
                     self.damage[open].ids.extend(guess);
@@ -479,7 +500,7 @@ impl Reading {
     fn follow<D: Disk>(&mut self, segments: &Segments<D>, seq: JournalSeq) {
         let needed = self.log.since.next();
         // Nothing is known of what was before the first segment that is left; what opening needs must be there.
-        let expected = self.log.last.map_or(needed.min(seq), JournalSeq::next);
+        let expected = self.log.last.map_or_else(|| needed.min(seq), JournalSeq::next);
         let gap = Some((expected, before(seq))).filter(|(first, last)| first <= last);
         let newest = segments.newest().expect("a record is in a segment");
         self.close(gap, newest.number, newest.len);

@@ -6,7 +6,7 @@ use super::*;
 use crate::Disk;
 
 /// Numbers that are the same each time.
-fn dice(mut state: u64) -> impl FnMut() -> u64 {
+pub(super) fn dice(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -46,8 +46,12 @@ fn script(disk: &Fake, options: &Options, ledger: &mut Ledger) -> Result<(), Sto
     store.close()
 }
 
-/// A snapshot as a machine makes it of what the store holds.
 fn snapshot(store: &mut Store<Fake>, number: u64) {
+    snapshot_of(store, number, 300);
+}
+
+/// A snapshot as a machine makes it of what the store holds, all payloads `len` bytes long.
+pub(super) fn snapshot_of(store: &mut Store<Fake>, number: u64, len: u32) {
     let since = store.durable();
     let begin = Record::SnapshotBegin(journal::SnapshotBegin {
         since,
@@ -63,7 +67,7 @@ fn snapshot(store: &mut Store<Fake>, number: u64) {
             passed_all: true,
             cancelled: false,
             accepted: *rest,
-            payload_len: 300,
+            payload_len: len,
             done: Vec::new(),
         }))
     });
