@@ -209,7 +209,9 @@ impl Ledger {
             return Err(Broken::new(20, format!("{name}: the event has expired")));
         }
         let Some(owed) = event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint) else {
-            return Err(Broken::new(2, format!("{name}: the endpoint did not want it when it was submitted")));
+            // A disk that lost what was safe may have brought back what the endpoint wanted long ago.
+            let made_up = Err(Broken::new(2, format!("{name}: the endpoint did not want it when it was submitted")));
+            return if node.weak { Ok(()) } else { made_up };
         };
         if let Some(other) = owed.flying.and_then(|other| facts.attempt(other))
             && !other.is_late(open.started.mono)
@@ -260,10 +262,13 @@ impl Ledger {
         let late = open.is_late(mono);
         match outcome {
             Outcome::Status { status: 200..=299, .. } => {
-                // A late success may count or not: it allows the delivery to end, and forbids no further attempt.
-                let incarnation = if late { u32::MAX } else { open.incarnation };
-                let tick = if late { u64::MAX } else { tick };
-                owed.taken = owed.taken.or(Some((tick, incarnation)));
+                // A late success may count or not: it allows the delivery to end, and forbids no further attempt. One that
+                // was attempted again after it had not been remembered, so the newest is what counts.
+                if late {
+                    owed.taken = owed.taken.or(Some((u64::MAX, u32::MAX)));
+                } else {
+                    owed.taken = Some((tick, open.incarnation));
+                }
             }
             Outcome::Failed { denied: true, .. } => owed.denied = true,
             Outcome::Status { .. } | Outcome::Failed { denied: false, .. } => {}

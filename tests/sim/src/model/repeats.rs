@@ -133,7 +133,7 @@ impl Repeats {
         let (nth, shrunk) = self.nodes.get(&node).copied().unwrap_or_default();
         let steady = !rules.jumps || known.incarnation == entry.incarnation;
         let young = at.since(entry.at) < rules.window / 5 * 4;
-        let kept = nth - entry.nth < rules.remembered && entry.at > shrunk;
+        let kept = nth - entry.nth < rules.remembered && entry.at >= shrunk;
         steady && young && kept && !known.weak
     }
 
