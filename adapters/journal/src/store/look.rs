@@ -174,10 +174,9 @@ impl<D: Disk> Look<D> {
         let bytes = bytes.slice(..(sealed.len as usize).min(bytes.len()));
         let frames = Frames { seat: sealed.head(self.id()).seat(), at: SEGMENT_HEAD, failed: false, bytes };
         #[cfg(postrider_planted)]
-        let frames = {
-            let times = if postrider_core::planted::breaks(64) { 2 } else { 1 };
-            frames.flat_map(move |frame| std::iter::repeat_n(frame, times))
-        };
+        let twice = if postrider_core::planted::breaks(64) { 2 } else { 1 };
+        #[cfg(postrider_planted)]
+        let frames = frames.flat_map(move |frame| std::iter::repeat_n(frame, twice));
         let records = frames.filter_map(move |(offset, frame)| match frame {
             Some((seq, _)) if seq <= since => None,
             Some((_, frame)) => Some(decode(&frame, &name, offset)),
