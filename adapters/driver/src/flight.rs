@@ -85,7 +85,7 @@ pub fn read_trace(from: &Path) -> io::Result<Bytes> {
     if !from.is_dir() {
         let mut bytes = fs::read(from)?;
         let numbers = from.file_name().and_then(|name| numbers(name.to_str()?));
-        let dir = from.parent().unwrap_or(Path::new("."));
+        let dir = from.parent().unwrap_or_else(|| Path::new("."));
         if let Some((run, 1)) = numbers {
             append(&mut bytes, dir, run, 2)?;
         }

@@ -1,4 +1,4 @@
-//! Logs that a Postrider sender writes to: the trait, and one in memory.
+//! Logs that a Postrider sender writes to: the trait, one in a directory, and one in memory.
 //!
 //! A sender's state is the fold of its records. The machine makes them and numbers them, a [`Log`] makes them durable
 //! and gives them back; it never makes, changes or reorders one. [`MemoryLog`] is what a process needs whose events may
@@ -22,9 +22,14 @@
 //! assert_eq!(machine.durable(), machine.last_record());
 //! ```
 
+pub mod care;
 mod disk;
+mod file_log;
 pub mod history;
+mod lock;
 mod memory;
+pub mod seal;
+mod std_disk;
 pub mod store;
 
 use std::fmt;
@@ -38,7 +43,10 @@ use postrider_core::sender::{Input, LoadRequest, PersistBatch, SnapshotPart, Wat
 use history::{Answer, HistoryError, Query};
 
 pub use disk::{Disk, File};
+pub use file_log::{FileLog, FileOptions};
+pub use lock::Waiting;
 pub use memory::MemoryLog;
+pub use std_disk::{StdDisk, StdFile};
 pub use store::{Options, Store};
 
 /// How a log answers a request: called once, from any thread, with the fact that ends the request.

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{Frames, Record};
+use postrider_core::journal::{Frames, Record, StoreId};
 use postrider_core::sender::{Output, PersistBatch};
+use postrider_core::time::UnixTime;
+use postrider_journal::{Options, StdDisk, Store};
 
 /// Somebody's store.
 pub trait Contender: Sized {
@@ -30,7 +32,36 @@ pub trait Contender: Sized {
 }
 
 /// Our own.
-pub struct Journal;
+pub struct Journal(Store<StdDisk>);
+
+impl Contender for Journal {
+    const NAME: &'static str = "journal";
+
+    fn open(dir: &Path) -> Self {
+        let disk = StdDisk::new(dir.join("journal")).expect("the directory opens");
+        let mut options = Options::default();
+        options.store = StoreId::from_bytes([7; 16]);
+        Self(Store::open(disk, options, UnixTime::from_secs(1_795_246_000)).expect("the journal opens"))
+    }
+
+    fn append(&mut self, batch: &PersistBatch) {
+        self.0.append(batch).expect("the journal writes");
+        self.0.sync().expect("the journal syncs");
+    }
+
+    fn take(&mut self, output: &Output) {
+        match output {
+            Output::Persist(batch) => self.append(batch),
+            Output::Snapshot(part) => self.0.snapshot(part),
+            Output::Reclaim(mark) => self.0.reclaim(*mark),
+            _ => {}
+        }
+    }
+
+    fn records(&mut self, each: &mut dyn FnMut((JournalSeq, Record))) {
+        self.0.records().for_each(|record| each(record.expect("a record")));
+    }
+}
 
 /// redb, a copy-on-write B-tree.
 pub struct Redb(redb::Database);

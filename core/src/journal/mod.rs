@@ -50,13 +50,73 @@
 //! | outcome with a retry | 62, and the same: at most 75 with one key and an attempt shorter than 18 minutes |
 //! | pending | 46 |
 //!
-//! # The seam
+//! # Files
 //!
-//! A frame knows its length and its number and nothing else: no checksum tells a damaged frame from a sound one, no
-//! footer tells which frames were written together. Whatever proves bytes whole is laid *around* frames (checksums,
-//! batches, segments), and only bytes that passed it are given to [`Frames`] here. Decoding is total all the same:
-//! arbitrary bytes give records or an error, never a panic, and never more memory than twice the frame and
-//! [`DECODE_OVERHEAD`].
+//! A frame knows its length and its number and nothing else. What proves bytes whole is laid around frames, in files
+//! that begin with a header: segments of the log, and snapshots. Numbers are little-endian; a header has
+//! [`SEGMENT_HEAD`] bytes.
+//!
+//! | bytes | field | |
+//! | --- | --- | --- |
+//! | 0..8 | magic | `PSTRLOG\0`, or `PSTRSNAP` |
+//! | 8..10 | format | [`FORMAT`] |
+//! | 10..12 | flags | bit 0: compacted |
+//! | 12..16 | length of the header | 64 |
+//! | 16..32 | store | [`StoreId`] |
+//! | 32..40 | number | from 1 |
+//! | 40..56 | previous | the chain before the first batch; zeros in a snapshot |
+//! | 56..60 | covers | how many numbers behind its own a compacted segment stands for |
+//! | 60..64 | checksum | CRC32C of the bytes before |
+//!
+//! In every later format the first 16 bytes mean the same and the checksum stands last, so that a newer file is told
+//! from a damaged one ([`HeadError::Newer`]).
+//!
+//! Behind it come batches without a space between, then zeros. A batch is a run of records, each its checksum (`u32`)
+//! and its frame, and a footer of [`FOOTER`] bytes.
+//!
+//! | bytes | field | |
+//! | --- | --- | --- |
+//! | 0..4 | checksum | |
+//! | 4..8 | len | 56, the bytes after this field |
+//! | 8 | kind | `0xF0`, which no record has |
+//! | 9 | version | 1 |
+//! | 10..12 | flags | bit 0: the end of a snapshot |
+//! | 12..20 | last | the number of the last record |
+//! | 20..24 | count | records, at least 1 |
+//! | 24..32 | first | the number of the first record |
+//! | 32..36 | bytes | of the records with their checksums |
+//! | 36..40 | pending | bytes before the batch that were not durable when it was made |
+//! | 40..56 | chain | SHA-256(chain before, digest), its first 16 bytes |
+//! | 56..64 | seal | the digest's first 8 bytes |
+//!
+//! A checksum is the CRC32C of the store's id, what the file holds (one byte: 0 plain, 1 compacted, 2 snapshot), its
+//! number, the offset of the checksum in the file, and the bytes behind it. The *digest* is the SHA-256 of
+//! `postrider batch 1\0`, the same four with the offset of the batch, the footer from `len` to `pending`, and the
+//! checksums of the records. So the chain proves that a batch is the one behind the batch before it, and the seal that
+//! it is the one that was written at this place, though what lies before be lost.
+//!
+//! In a plain segment numbers are consecutive, in a compacted one they ascend, in a snapshot records have none.
+//!
+//! **Bytes of another place are no record.** A sector that was doubled or misplaced, and a file of another store, fail
+//! every checksum. So does what somebody embeds in a payload: whoever can only choose payloads may know everything here
+//! but the store's id, 16 random bytes that leave the store in no request and no answer. Without it, what they make
+//! passes for a record once in 2^32 tries and for a batch once in 2^64, each try being good for one offset of one file;
+//! and payloads are searched only where damage has taken the length of the record around them. Whoever reads the files
+//! knows the id, and holds the records already.
+//!
+//! **A write that was not finished is not damage.** Disks write sectors in any order: after a crash a batch may be
+//! there whole behind one that is not, and neither was acknowledged. So a footer says what was durable when its batch
+//! was made. Unsound bytes before that were acknowledged, and are [damage](End::Damaged). Behind it they were all
+//! written since the last sync that anything tells of, and it counts whether a part of a sector that should hold
+//! something is blank, which is how a sector reads that never arrived in a fresh file: if so, they are a write that was
+//! [not finished](End::Torn), otherwise damage. What cannot be told is damage that blanks a sector of the last sync's
+//! writes, for then nothing speaks of their having been acknowledged. All this needs that files are made of zeros and
+//! that a torn tail is cut, and the cut made durable, before anything is appended.
+//!
+//! [`Scan`] reads what is sound from the beginning, [`Salvage`] what is sound at all. Both are total: arbitrary bytes
+//! give batches, records and gaps, never a panic, and take no more memory than there are bytes. The search for a record
+//! behind a damaged length gives up after reading 64 times what it searches, and calls the rest of that batch lost.
+//! [`decode`] is total too and takes no more memory than twice the frame and [`DECODE_OVERHEAD`].
 //!
 //! Stores that are no byte log (a table with a row for each record) take a batch apart with [`keyed`], keep each frame
 //! under its [`RecordKey`], and give the same frames back.

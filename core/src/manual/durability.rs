@@ -75,6 +75,22 @@
 //! after [`snapshot_every`](crate::limits::Limits::snapshot_every) bytes of records, or four times as many as the last
 //! one has, whichever is more, so that the work of snapshots stays in proportion to what is recorded.
 //!
+//! # What the disk gives back
+//!
+//! Between the batches of a file and the disk stand a checksum for each record, a footer for each batch and a chain
+//! over all of them; [the journal's room](crate::journal#files) has the layout. Two questions decide what a restart may
+//! do, and the format is made so that both have answers.
+//!
+//! *Was this acknowledged?* A crash leaves any part of what was not synced, and not in order. If every unsound byte
+//! were damage, a store would refuse to open after a loss of power; if none were, acknowledged events could vanish
+//! without a word. Therefore a footer says how much of its file was durable when its batch was made. Unsound bytes
+//! before that are damage and are reported; behind it, blank sectors are a write that did not arrive, and anything else
+//! is damage too. The last sync is the only one that no later footer speaks of.
+//!
+//! *Was this written here?* Checksums cover the store, the file and the offset besides the bytes. A payload that looks
+//! like a record, a sector that a disk put in the wrong place, and a file that was copied from another store are all
+//! told from records, also where damage has broken the chain that would tell them otherwise.
+//!
 //! # When the log fails
 //!
 //! Every record is held until it is acknowledged. After a failed write the log seals what it had, begins a new

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use postrider_core::secret::Secret;
 use postrider_core::signing::{SigningKey, standard};
 use postrider_core::time::UnixTime;
-use postrider_testkit::{bytes, laws};
+use postrider_testkit::{bytes, damage, laws};
 
 /// The files of a corpus, in the order of their names.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -26,6 +26,13 @@ fn sender_operations() {
         let half = ops.len() / 2;
         let runs = [(ops[..half].to_vec(), 1, 0), (ops[half..].to_vec(), 0, 60_000)];
         laws::crash(&setup, &runs).unwrap_or_else(|violation| panic!("{}: {violation:?}", path.display()));
+    }
+}
+
+#[test]
+fn journal_scan() {
+    for (_, data) in corpus("journal_scan") {
+        damage::scan(&data);
     }
 }
 

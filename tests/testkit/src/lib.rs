@@ -17,6 +17,7 @@
 
 pub mod bytes;
 mod canary;
+pub mod damage;
 pub mod driver_suite;
 pub mod harness;
 pub mod laws;

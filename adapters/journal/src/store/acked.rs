@@ -1,7 +1,8 @@
 //! How far records were durable, in a small file beside the log.
 //!
 //! The end of a log cannot tell by itself whether it was cut: a file that lost its last batches looks like one that
-//! never had them. After each sync of the log the place of its last record is written here, without a sync of its own.
+//! never had them. After each sync of the log the place of its last record is written here, without a sync of its own;
+//! at each opening and with each new segment it is synced.
 //! What is read here was durable once; it may be old after a loss of power, and then tells less. A log that ends
 //! before it is damaged.
 
@@ -44,14 +45,26 @@ impl<F: File> Acked<F> {
     }
 }
 
-/// What the file on this disk says; zero when there is none, or it is of another store, or damaged.
-pub(crate) fn read<D: Disk>(disk: &D, store: StoreId) -> JournalSeq {
-    let mut bytes = [0; LEN];
-    let read = disk.open(names::ACKED).and_then(|file| file.read_at(0, &mut bytes));
-    match read {
-        Ok(LEN) => decode(store, &bytes).unwrap_or(JournalSeq::ZERO),
-        Ok(_) | Err(_) => JournalSeq::ZERO,
+/// The bytes of the file on this disk.
+pub(crate) struct Raw([u8; LEN]);
+
+impl Raw {
+    /// `None` when there is no such file, or a shorter one.
+    pub(crate) fn read<D: Disk>(disk: &D) -> Option<Self> {
+        let mut bytes = [0; LEN];
+        let read = disk.open(names::ACKED).and_then(|file| file.read_at(0, &mut bytes));
+        matches!(read, Ok(LEN)).then_some(Self(bytes))
     }
+
+    /// What they say of this store; zero when they are of another, or damaged.
+    pub(crate) fn of(&self, store: StoreId) -> JournalSeq {
+        decode(store, &self.0).unwrap_or(JournalSeq::ZERO)
+    }
+}
+
+/// What the file on this disk says.
+pub(crate) fn read<D: Disk>(disk: &D, store: StoreId) -> JournalSeq {
+    Raw::read(disk).map_or(JournalSeq::ZERO, |raw| raw.of(store))
 }
 
 fn encode(store: StoreId, seq: JournalSeq) -> [u8; LEN] {

@@ -38,7 +38,8 @@ pub struct Corrupt {
     pub offset: u64,
     /// What is wrong there.
     pub damage: Damage,
-    /// The places of the records that are lost; `None` when none is, or when that cannot be told.
+    /// The places of the records that are lost, the first and the last; `None` when none is, or when that cannot be
+    /// told. In a segment that compaction has rewritten, records between them may have been gone before.
     pub records: Option<(JournalSeq, JournalSeq)>,
     /// The events that are lost, as far as they can be named: from what is left of their records, or from a snapshot.
     /// They may be fewer than the records, for a record may be of something else, or name its event by place alone.

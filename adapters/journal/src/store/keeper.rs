@@ -9,22 +9,28 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::SegmentHead;
 use postrider_core::time::UnixTime;
 
-use super::plain::Plain;
 use super::segments::{Location, Sealed, Segments};
 use super::{Options, StoreError};
 use crate::Disk;
-use crate::history::{Answer, HistoryError, Query};
+use crate::history::{Answer, History, HistoryError, Query};
 
 /// Keeps what has ended, and takes back the space of what is not kept.
 ///
 /// Everything happens on the store's thread. A keeper holds no record of its own that cannot be made again from the
 /// segments: what it writes (indexes of sealed segments) is a copy, and may be lost.
 pub(crate) trait Keeper<D: Disk>: Send {
+    /// An endpoint as the snapshot in use describes it, before any segment: outcomes name subscriptions, and the
+    /// segments that say whose these are may be gone.
+    fn endpoint(&mut self, frame: &Bytes);
+
     /// A sealed segment of `len` bytes was found at opening, the oldest first. What is known of it from an index that
     /// was written when it was sealed: then it need not be read. `None` when there is no index that belongs to this
     /// very header and length, or when it is damaged: then each of its records is [noted](Self::note), and
     /// [`sealed`](Self::sealed) is called.
     fn found(&mut self, disk: &D, head: &SegmentHead, len: u64) -> Option<Sealed>;
+
+    /// Everything that opening reads has been read; what is noted from now on is new.
+    fn opened(&mut self);
 
     /// A record, as it is written or read at opening, in order of places within a segment. It may not be durable yet:
     /// see [`forget`](Self::forget). It must not be kept: it holds the memory of a whole segment.
@@ -46,8 +52,8 @@ pub(crate) trait Keeper<D: Disk>: Send {
 }
 
 /// The keeper of a store that is opened so.
-pub(super) fn of<D: Disk>(_options: &Options) -> Box<dyn Keeper<D>> {
-    Box::new(Plain::new())
+pub(super) fn of<D: Disk>(options: &Options) -> Box<dyn Keeper<D>> {
+    Box::new(History::new(options.retention.clone(), options.segment_bytes))
 }
 
 /// What a piece of tidying did.

@@ -1,7 +1,8 @@
 //! The reading half of a store.
 
+use bytes::Bytes;
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{self, Record, SEGMENT_HEAD, Scan, StoreId};
+use postrider_core::journal::{self, FOOTER, RECORD_CRC, Record, SEGMENT_HEAD, Seat, StoreId};
 use postrider_core::sender::LoadError;
 use postrider_core::time::UnixTime;
 
@@ -58,6 +59,20 @@ impl<D: Disk> Look<D> {
         let Survey { mut found, damage, gaps, since, .. } = survey;
         found.pending = segments.pending().count() as u64;
         Self { segments, keeper, found, damage, gaps, since }
+    }
+
+    /// Looks at the store on this disk and reads every byte of its log.
+    pub(crate) fn whole(disk: D) -> Result<Self, OpenError> {
+        Self::new(disk, How::Whole)
+    }
+
+    /// Reads every snapshot there is to its end: its number, and whether it is sound.
+    pub(crate) fn snapshots(&self) -> Result<Vec<(u64, bool)>, OpenError> {
+        let names = self.segments.disk().list().map_err(|error| OpenError::io("listing", "its directory", &error))?;
+        let mut numbers: Vec<_> = names.iter().filter_map(|name| names::snapshot_number(name)).collect();
+        numbers.sort_unstable();
+        let sound = |number| snapshots::summary(self.segments.disk(), self.id(), number).map(|read| read.is_some());
+        numbers.into_iter().map(|number| Ok((number, sound(number)?))).collect()
     }
 
     /// What there is.
@@ -154,25 +169,67 @@ impl<D: Disk> Look<D> {
         let name = names::segment(sealed.number);
         let (bytes, error) = match snapshots::read_all(self.segments.disk(), &name) {
             Ok(bytes) => (bytes, None),
-            Err(error) => (bytes::Bytes::new(), Some(error)),
+            Err(error) => (Bytes::new(), Some(error)),
         };
-        let seat = sealed.head(self.id()).seat();
+        let bytes = bytes.slice(..(sealed.len as usize).min(bytes.len()));
+        let frames = Frames { seat: sealed.head(self.id()).seat(), at: SEGMENT_HEAD, failed: false, bytes };
         #[cfg(postrider_planted)]
-        let twice = if postrider_core::planted::breaks(64) { 2 } else { 1 };
-        let bytes = bytes.slice(SEGMENT_HEAD.min(bytes.len())..(sealed.len as usize).min(bytes.len()));
-        let scan = Scan::new(seat, &bytes, SEGMENT_HEAD as u64, sealed.previous);
-        #[cfg(postrider_planted)]
-        let scan = scan.flat_map(move |batch| std::iter::repeat_n(batch, twice));
-        let frames = scan.flat_map(|batch| batch.records());
-        let behind = frames.filter(move |(_, frame)| journal::peek(frame).is_ok_and(|(key, _)| key.seq > since));
-        let records = behind.map(move |(offset, frame)| decode(&frame, &name, offset));
+        let frames = {
+            let times = if postrider_core::planted::breaks(64) { 2 } else { 1 };
+            frames.flat_map(move |frame| std::iter::repeat_n(frame, times))
+        };
+        let records = frames.filter_map(move |(offset, frame)| match frame {
+            Some((seq, _)) if seq <= since => None,
+            Some((_, frame)) => Some(decode(&frame, &name, offset)),
+            None => Some(Err(changed(&name, offset))),
+        });
         records.chain(error.map(Err))
     }
 }
 
+/// Where a footer has the byte that no record has there, and that byte.
+const FOOTER_KIND_AT: usize = RECORD_CRC + 4;
+const FOOTER_KIND: u8 = 0xF0;
+
+/// The frames of a segment that was read to its end before: batches and the chain are not looked at again, the
+/// checksum of each record is.
+struct Frames {
+    seat: Seat,
+    bytes: Bytes,
+    at: usize,
+    failed: bool,
+}
+
+impl Iterator for Frames {
+    /// Where the record is, and the record; the last is `None` when it is not what it was.
+    type Item = (u64, Option<(JournalSeq, Bytes)>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.failed && self.at < self.bytes.len() {
+            let offset = self.at as u64;
+            let record = journal::record_at(self.seat, &self.bytes.slice(self.at..), offset);
+            if let Some((_, frame)) = &record {
+                self.at += RECORD_CRC + frame.len();
+            } else if self.bytes.get(self.at + FOOTER_KIND_AT) == Some(&FOOTER_KIND) {
+                self.at += FOOTER;
+                continue;
+            } else {
+                self.failed = true;
+            }
+            return Some((offset, record));
+        }
+        None
+    }
+}
+
+fn changed(name: &str, offset: u64) -> LogError {
+    let why = "the record there is not what was read before".to_owned();
+    LogError::Damaged { place: format!("in {name} at byte {offset}"), why }
+}
+
 /// A record in memory of its own, so that it does not hold that of the whole file.
 fn decode(frame: &[u8], name: &str, offset: u64) -> Result<(JournalSeq, Record), LogError> {
-    let mut frame = bytes::Bytes::copy_from_slice(frame);
+    let mut frame = Bytes::copy_from_slice(frame);
     journal::decode(&mut frame)
         .map_err(|why| LogError::Damaged { place: format!("in {name} at byte {offset}"), why: why.to_string() })
 }

@@ -42,9 +42,8 @@ mod found;
 pub(crate) mod keeper;
 mod look;
 mod lost;
-mod names;
+pub(crate) mod names;
 mod open;
-mod plain;
 mod recover;
 pub(crate) mod segments;
 mod snapshots;
@@ -54,7 +53,7 @@ mod tests;
 mod writing;
 
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{Record, StoreId};
+use postrider_core::journal::{FORMAT, Record, StoreId};
 use postrider_core::sender::{LoadError, PersistBatch, SnapshotPart, Watermark};
 use postrider_core::time::UnixTime;
 
@@ -116,7 +115,8 @@ pub enum Recovery {
 /// A log as files of a disk, and everything that is done to them.
 ///
 /// After an error of [`append`](Self::append) or [`sync`](Self::sync) nothing behind [`durable`](Self::durable) counts:
-/// tell the machine [`PersistFailed`](postrider_core::sender::Input::PersistFailed) from the record behind it, and
+/// tell the machine [`Persisted`](postrider_core::sender::Input::Persisted) with that record, which may be further than
+/// the last sync came, then [`PersistFailed`](postrider_core::sender::Input::PersistFailed) from the one behind it, and
 /// append what the machine issues then; it goes to a new segment. Batches that were issued before that are refused with
 /// [`StoreError::OutOfOrder`] and need no answer of their own.
 pub struct Store<D: Disk> {
@@ -220,6 +220,16 @@ impl<D: Disk> Store<D> {
         keeper.tidy(segments, wall)
     }
 
+    /// The format that new segments are written in: that of the newest one there was at opening.
+    pub const fn format(&self) -> u16 {
+        self.look.segments.format()
+    }
+
+    /// New segments are written in the newest format from now on.
+    pub(crate) const fn upgrade(&mut self) {
+        self.look.segments.write_format(FORMAT);
+    }
+
     /// Bytes of records that can still be appended, less [`Options::reserve`]; `None` when there is no bound or it
     /// cannot be told. It grows as deliveries end, snapshots are taken and the store is tidied.
     pub fn room(&mut self) -> Option<u64> {
@@ -228,7 +238,7 @@ impl<D: Disk> Store<D> {
 
     /// Bytes of records that can still be appended, the reserve included.
     pub(crate) fn free(&mut self) -> Option<u64> {
-        let budget = self.space.left(&mut self.look.segments);
+        let budget = self.space.left(&self.look.segments);
         let disk = self.look.segments.disk().room().ok().flatten();
         let left = budget.into_iter().chain(disk).min()?;
         Some(left.saturating_add(self.writing.reserved()))
@@ -265,11 +275,17 @@ impl<D: Disk> Store<D> {
     fn append_frames(&mut self, frames: &Frames<'_>) -> Result<(), StoreError> {
         let before = self.durable();
         let Look { segments, keeper, .. } = &mut self.look;
-        let space = &mut self.space;
+        let newest = |segments: &segments::Segments<D>| segments.newest().map(|newest| newest.number);
+        let (space, was) = (&mut self.space, newest(segments));
         let size = self.options.segment_bytes;
-        let room = &mut |segments: &mut segments::Segments<D>| space.left(segments);
+        let room = &mut |segments: &segments::Segments<D>| space.left(segments);
         let appended = self.writing.append(segments, keeper.as_mut(), frames, size, room);
+        let began = newest(segments) != was;
         self.tell_durable(before);
+        if began {
+            // So that after a loss of power only the end of the newest segment can be gone without a word.
+            self.acked.sync();
+        }
         appended
     }
 

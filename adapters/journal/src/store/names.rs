@@ -9,6 +9,11 @@ pub(crate) const ACKED: &str = "acked";
 /// What salvage could not bring back; see [`lost`](super::lost).
 pub(crate) const LOST: &str = "lost.txt";
 
+/// Whether a file of this name holds what cannot be made again.
+pub(crate) fn is_content(name: &str) -> bool {
+    segment_number(name).is_some() || snapshot_number(name).is_some() || name == LOST
+}
+
 /// The name of a segment.
 pub(crate) fn segment(number: u64) -> String {
     format!("{number:010}.seg")

@@ -37,6 +37,12 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, _wall: UnixTime) -> Resul
         if survey.damage.is_empty() {
             break;
         }
+        if options.recovery == Recovery::Strict && survey.found.damaged_snapshots.is_empty() {
+            return Err(OpenError::Corrupt(survey.damage));
+        }
+        if let Some(first) = survey.headless {
+            return Err(OpenError::NoBeginning { first });
+        }
         if options.recovery == Recovery::Strict {
             return Err(OpenError::Corrupt(survey.damage));
         }
@@ -74,8 +80,10 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, _wall: UnixTime) -> Resul
     let mut acked = Acked::open(segments.disk(), segments.store());
     if writing.durable() > known {
         acked.tell(writing.durable());
+        acked.sync();
     }
     let space = Space::new(options.budget);
+    keeper.opened();
     let look = Look::of(segments, keeper, survey);
     Ok(Store { look, options, writing, snapshots, acked, space })
 }
@@ -193,6 +201,10 @@ struct Intact {
 }
 
 impl<D: Disk> Keeper<D> for Intact {
+    fn opened(&mut self) {}
+
+    fn endpoint(&mut self, _: &Bytes) {}
+
     fn found(&mut self, _: &D, _: &SegmentHead, _: u64) -> Option<Sealed> {
         None
     }

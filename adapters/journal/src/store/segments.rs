@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{self, BatchWriter, Chain, FOOTER, Kind, RECORD_CRC, SEGMENT_HEAD, SegmentHead, StoreId};
+use postrider_core::journal::{
+    self, BatchWriter, Chain, FOOTER, FORMAT, Kind, RECORD_CRC, SEGMENT_HEAD, SegmentHead, StoreId,
+};
 
 use super::events::Events;
 use super::{StoreError, names};
@@ -76,6 +78,8 @@ pub(crate) struct Location {
 pub(crate) struct Segments<D: Disk> {
     disk: D,
     store: StoreId,
+    /// The format of new segments.
+    format: u16,
     /// In order of numbers, which is the order of places.
     list: Vec<Entry>,
     /// The last of the list still takes records.
@@ -128,11 +132,6 @@ impl<D: Disk> Segments<D> {
     pub(crate) fn pending_in(&self, number: u64) -> (usize, u64) {
         let entry = self.list.iter().find(|entry| entry.sealed.number == number);
         entry.map_or((0, 0), |entry| (entry.events.live(), entry.events.live_bytes()))
-    }
-
-    /// The pending events whose accepted records are in a segment, and where these begin in it.
-    pub(crate) fn pending_of(&self, number: u64) -> impl Iterator<Item = (JournalSeq, u64)> + '_ {
-        self.list.iter().filter(move |entry| entry.sealed.number == number).flat_map(|entry| entry.events.iter())
     }
 
     /// Reads bytes of a segment: fewer than `len` only at its end.
@@ -237,13 +236,23 @@ impl<D: Disk> Segments<D> {
     /// The segments of a store that have been found, all sealed.
     pub(super) fn new(disk: D, store: StoreId) -> Self {
         let (list, files) = (Vec::new(), VecDeque::new());
-        Self { disk, store, list, open: false, settled: JournalSeq::ZERO, files, changes: 0 }
+        Self { disk, store, format: FORMAT, list, open: false, settled: JournalSeq::ZERO, files, changes: 0 }
     }
 
     /// A segment that was made behind the others, with the accepted records of pending events in it.
     pub(super) fn push_with(&mut self, sealed: Sealed, events: Events) {
         self.push(sealed, false);
         self.list.last_mut().expect("it was just pushed").events = events;
+    }
+
+    /// The format of new segments.
+    pub(super) const fn format(&self) -> u16 {
+        self.format
+    }
+
+    /// New segments have this format.
+    pub(super) const fn write_format(&mut self, format: u16) {
+        self.format = format;
     }
 
     /// Empties the table.
@@ -413,11 +422,6 @@ impl<D: Disk> Rewrite<D> {
         }
         self.at += FOOTER as u64;
         Ok(seats)
-    }
-
-    /// Bytes of it so far.
-    pub(crate) const fn len(&self) -> u64 {
-        self.at
     }
 
     /// Gives up what was written.

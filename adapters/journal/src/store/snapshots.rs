@@ -166,6 +166,8 @@ pub(super) struct Summary {
     pub(super) through: JournalSeq,
     /// Its pending events, in order.
     pub(super) events: Vec<JournalSeq>,
+    /// The frames of its endpoints; they hold the memory of the whole snapshot.
+    pub(super) endpoints: Vec<Bytes>,
 }
 
 /// The header of a snapshot; `None` when it is damaged.
@@ -201,7 +203,8 @@ pub(super) fn batches<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
 /// Reads a snapshot to its end; `None` when it is damaged.
 pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<Option<Summary>, OpenError> {
     let Some(scan) = batches(disk, store, number)? else { return Ok(None) };
-    let mut summary = Summary { since: JournalSeq::ZERO, through: JournalSeq::ZERO, events: Vec::new() };
+    let (events, endpoints) = (Vec::new(), Vec::new());
+    let mut summary = Summary { since: JournalSeq::ZERO, through: JournalSeq::ZERO, events, endpoints };
     let (mut began, mut ended) = (false, false);
     for batch in scan {
         if ended {
@@ -212,6 +215,7 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
             let Ok((key, _)) = journal::peek(&frame) else { return Ok(None) };
             match key.kind {
                 Kind::Event => summary.events.extend(key.event),
+                Kind::Endpoint => summary.endpoints.push(frame),
                 Kind::SnapshotBegin | Kind::SnapshotEnd => match journal::decode(&mut frame) {
                     Ok((_, Record::SnapshotBegin(begin))) => (began, summary.since) = (true, begin.since),
                     Ok((_, Record::SnapshotEnd { through })) => summary.through = through,
@@ -220,7 +224,6 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
                 Kind::Genesis
                 | Kind::Opened
                 | Kind::Accepted
-                | Kind::Endpoint
                 | Kind::Removed
                 | Kind::Queued
                 | Kind::Outcome

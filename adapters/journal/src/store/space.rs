@@ -16,7 +16,7 @@ impl Space {
     }
 
     /// Bytes that may still be made of files; `None` without a budget.
-    pub(super) fn left<D: Disk>(&mut self, segments: &mut Segments<D>) -> Option<u64> {
+    pub(super) fn left<D: Disk>(&mut self, segments: &Segments<D>) -> Option<u64> {
         let budget = self.budget?;
         let changes = segments.changes();
         if self.used.is_none_or(|(_, known)| known != changes) {

@@ -81,7 +81,7 @@ impl<D: Disk> Writing<D> {
         keeper: &mut dyn Keeper<D>,
         frames: &Frames<'_>,
         size: u64,
-        room: &mut dyn FnMut(&mut Segments<D>) -> Option<u64>,
+        room: &mut dyn FnMut(&Segments<D>) -> Option<u64>,
     ) -> Result<(), StoreError> {
         if frames.first != self.last.next() || frames.last < frames.first {
             return Err(StoreError::OutOfOrder { next: self.last.next(), first: frames.first });
@@ -221,7 +221,7 @@ impl<D: Disk> Writing<D> {
             return Err(StoreError::Full);
         }
         let (number, previous) = segments.newest().map_or((1, Chain::START), |last| (last.through() + 1, last.chain));
-        let head = SegmentHead::plain(segments.store(), number, previous);
+        let head = SegmentHead { format: segments.format(), ..SegmentHead::plain(segments.store(), number, previous) };
         let mut size = size.min(room.unwrap_or(u64::MAX)).max(least);
         let file = loop {
             match make(segments.disk(), &head, size) {

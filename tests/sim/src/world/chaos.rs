@@ -213,7 +213,7 @@ impl World {
         let life = owner.life;
         let disk = owner.disk.clone();
         match how {
-            Death::Power => disk.power_loss(&mut self.streams.disk),
+            Death::Power => self.cut_power(node),
             Death::Kill | Death::Closed | Death::Fenced => disk.kill(),
         }
         disk.set_faults(|faults| (faults.sync_fails, faults.write_fails) = (None, None));
@@ -230,6 +230,15 @@ impl World {
         };
         let down = if self.healed { SECOND } else { down };
         self.schedule.at(self.now.after(down), Happening::Boot { node, life });
+    }
+
+    /// The power goes. What a disk lost that had said that it was durable voids every promise but those about reading it.
+    fn cut_power(&mut self, node: u32) {
+        let disk = self.nodes[node as usize].disk.clone();
+        let lost = |disk: &crate::disk::SimDisk| disk.counts().sectors_lost + disk.counts().names_lost;
+        let before = lost(&disk);
+        disk.power_loss(&mut self.streams.disk);
+        self.nodes[node as usize].betrayed |= self.profile.classes.has(Class::Lies) && lost(&disk) > before;
     }
 
     /// A process starts and reads what its node has.
@@ -250,7 +259,7 @@ impl World {
         let opened = match opened {
             Err(Unopened::Damaged(why, lost)) if !disk.is_dead() => {
                 let lost: Vec<u64> = lost.iter().filter_map(|event| number(event)).collect();
-                if !self.nodes[node as usize].damaged && !self.profile.classes.has(Class::Lies) {
+                if !self.nodes[node as usize].damaged && !self.nodes[node as usize].betrayed {
                     return self.break_off(Broken::new(18, format!("a sound log is called damaged: {why}")));
                 }
                 self.see(&Seen::Refused { node, why: &why, lost: &lost });
@@ -259,7 +268,7 @@ impl World {
             other => other,
         };
         if disk.is_dead() {
-            disk.power_loss(&mut self.streams.disk);
+            self.cut_power(node);
             let owner = &mut self.nodes[node as usize];
             owner.life += 1;
             let again = Happening::Boot { node, life: owner.life };
@@ -271,15 +280,23 @@ impl World {
             Err(Unopened::Io(_)) if !self.healed => {
                 self.schedule.at(self.now.after(10 * SECOND), Happening::Boot { node, life });
             }
+            // A disk that lied may have kept too little for anything.
+            Err(_) if self.nodes[node as usize].betrayed => self.over = true,
             Err(why) => self.break_off(Broken::new(18, format!("the store cannot be opened: {why:?}"))),
         }
     }
 
     /// A machine is made of what was read.
     fn start(&mut self, node: u32, opened: Opened) {
-        let loose = self.profile.classes.has(Class::Lies) || self.nodes[node as usize].damaged;
+        let betrayed = self.nodes[node as usize].betrayed;
+        let loose = betrayed || self.nodes[node as usize].damaged;
         if let Err(broken) = self.nodes[node as usize].prefix.recovered(&opened.records, loose) {
             return self.break_off(broken);
+        }
+        if betrayed {
+            // What was promised is void, and what is left was read back as it was written.
+            self.over = true;
+            return;
         }
         if let Err(broken) = self.recover_again(node, &opened.records) {
             return self.break_off(broken);

@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) prefix: Prefix,
     /// Bytes of its disk were damaged.
     pub(super) damaged: bool,
+    /// Its disk has lost what it had said to be durable.
+    pub(super) betrayed: bool,
 }
 
 /// A process.
@@ -90,6 +92,7 @@ impl Node {
             frozen: None,
             prefix: Prefix::default(),
             damaged: false,
+            betrayed: false,
         }
     }
 }

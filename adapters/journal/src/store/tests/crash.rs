@@ -1,12 +1,13 @@
 //! The power fails at every operation, and what had not been synced survives in parts.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use super::*;
 use crate::Disk;
 
 /// Numbers that are the same each time.
-fn dice(mut state: u64) -> impl FnMut() -> u64 {
+pub(super) fn dice(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -46,8 +47,12 @@ fn script(disk: &Fake, options: &Options, ledger: &mut Ledger) -> Result<(), Sto
     store.close()
 }
 
-/// A snapshot as a machine makes it of what the store holds.
 fn snapshot(store: &mut Store<Fake>, number: u64) {
+    snapshot_of(store, number, 300);
+}
+
+/// A snapshot as a machine makes it of what the store holds, all payloads `len` bytes long.
+pub(super) fn snapshot_of(store: &mut Store<Fake>, number: u64, len: u32) {
     let since = store.durable();
     let begin = Record::SnapshotBegin(journal::SnapshotBegin {
         since,
@@ -63,7 +68,7 @@ fn snapshot(store: &mut Store<Fake>, number: u64) {
             passed_all: true,
             cancelled: false,
             accepted: *rest,
-            payload_len: 300,
+            payload_len: len,
             done: Vec::new(),
         }))
     });
@@ -138,10 +143,15 @@ fn a_crash_at_any_operation_loses_nothing_that_was_durable() {
 #[test]
 fn a_store_goes_on_after_a_crash() {
     let options = options(4096);
-    for seed in 0..60 {
+    let seeds = if std::env::var_os("POSTRIDER_LONG_TESTS").is_some() { 5_000 } else { 60 };
+    for seed in 0..seeds {
         let (mut disk, mut ledger, mut roll) = (Fake::default(), Ledger::default(), dice(seed));
         for run in 0..6 {
             disk.stop_at(disk.ops() + 1 + roll() % 90);
+            if roll().is_multiple_of(2) {
+                let kind = if roll().is_multiple_of(2) { io::ErrorKind::Other } else { io::ErrorKind::StorageFull };
+                disk.fail_at(disk.ops() + roll() % 60, kind);
+            }
             let _ = script(&disk, &options, &mut ledger);
             disk = if roll() % 2 == 0 { disk.crashed(&mut roll) } else { disk.copy() };
             let (last, _) = check(&disk, &options, &ledger, &format!("seed {seed}, run {run}"));

@@ -31,6 +31,8 @@ struct State {
     capacity: Option<u64>,
     syncs: u64,
     reads: u64,
+    /// Bytes written.
+    written: u64,
 }
 
 #[derive(Clone)]
@@ -62,6 +64,12 @@ impl Fake {
 
     pub(super) fn syncs(&self) -> u64 {
         self.state().syncs
+    }
+
+    /// How often bytes were read, and how many bytes were written.
+    pub(super) fn traffic(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.reads, state.written)
     }
 
     /// The world stops before the operation with this number.
@@ -152,13 +160,13 @@ impl Inode {
     fn crashed(&self, dice: &mut dyn FnMut() -> u64) -> Self {
         let mut bytes = self.durable.clone();
         if self.now != self.durable {
-            if self.now.len() != self.durable.len() && dice() % 2 == 0 {
+            if self.now.len() != self.durable.len() && dice().is_multiple_of(2) {
                 bytes.resize(self.now.len(), 0);
             }
             let mut at = 0;
             while at < bytes.len().min(self.now.len()) {
                 let to = (at + SECTOR).min(bytes.len()).min(self.now.len());
-                if bytes[at..to] != self.now[at..to] && dice() % 2 == 0 {
+                if bytes[at..to] != self.now[at..to] && dice().is_multiple_of(2) {
                     bytes[at..to].copy_from_slice(&self.now[at..to]);
                 }
                 at = to;
@@ -255,6 +263,7 @@ impl File for FakeFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.act()?;
+        state.written += bytes.len() as u64;
         let room = state.room();
         let file = &mut state.files[self.at].now;
         let end = offset as usize + bytes.len();

@@ -3,10 +3,14 @@
 mod crash;
 mod damage;
 mod fake;
+#[path = "../../history/tests/mod.rs"]
+mod history;
+mod rates;
 mod work;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use postrider_core::event::Event;
 use postrider_core::id::{EventId, JournalSeq, TenantId};
 use postrider_core::journal::{self, Accepted, Record};
 use postrider_core::seed::Seed;
@@ -21,7 +25,11 @@ fn seq(n: u64) -> JournalSeq {
 }
 
 fn options(segment_bytes: u64) -> Options {
-    Options { segment_bytes, reserve: 0, store: super::StoreId::from_bytes([7; 16]), ..Options::default() }
+    let mut options = Options { segment_bytes, reserve: 0, ..Options::default() };
+    options.store = super::StoreId::from_bytes([7; 16]);
+    // What has ended is forgotten at once.
+    (options.retention.payloads, options.retention.attempts) = (Duration::ZERO, Duration::ZERO);
+    options
 }
 
 fn open(disk: &Fake, options: &Options) -> Store<Fake> {
@@ -34,8 +42,6 @@ fn salvaging(options: &Options) -> Options {
 
 /// An accepted event whose payload tells its place.
 fn accepted(n: u64, len: usize) -> Record {
-    let event = Event::raw("order.paid", "text/plain", Bytes::new()).unwrap();
-    let _ = event;
     Record::Accepted(Box::new(Accepted {
         id: EventId::new(format!("e{n}")).unwrap(),
         tenant: TenantId::default(),
@@ -61,12 +67,16 @@ fn genesis() -> Record {
 }
 
 /// Appends records behind the last one, as one batch, and says what the last one is then.
-fn append(store: &mut Store<Fake>, records: &[Record]) -> Result<JournalSeq, StoreError> {
+fn append<D: crate::Disk>(store: &mut Store<D>, records: &[Record]) -> Result<JournalSeq, StoreError> {
     let first = store.last().next();
     write(store, first, records)
 }
 
-fn write(store: &mut Store<Fake>, first: JournalSeq, records: &[Record]) -> Result<JournalSeq, StoreError> {
+fn write<D: crate::Disk>(
+    store: &mut Store<D>,
+    first: JournalSeq,
+    records: &[Record],
+) -> Result<JournalSeq, StoreError> {
     let (mut bytes, mut at) = (BytesMut::new(), first);
     for record in records {
         journal::encode(at, record, &mut bytes);

@@ -1,0 +1,386 @@
+//! The index of one segment in memory: made record by record, and written to a file once the segment is sealed.
+
+use std::collections::BTreeMap;
+
+use postrider_core::id::JournalSeq;
+use postrider_core::journal::{Accepted, OutcomeRecord, RECORD_CRC, Record};
+use postrider_core::time::UnixTime;
+
+use super::End;
+use super::rows::{self, EVENTS, EventRow, OutcomeRow, Row, Rows, Summary, Table, row};
+use crate::LogError;
+
+/// Whose subscriptions are: what outcomes do not say themselves. About 40 bytes for each subscription that was seen
+/// since opening, and its endpoint's name.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Where the text of each begins.
+    places: BTreeMap<u32, u32>,
+    /// Endpoints as [`joined`](rows::joined) texts, each behind its length.
+    texts: Vec<u8>,
+}
+
+impl Names {
+    pub(super) const fn new() -> Self {
+        Self { places: BTreeMap::new(), texts: Vec::new() }
+    }
+
+    /// Learns from a record that describes an endpoint. What was learned stays, so that an outcome that comes after a
+    /// removal has its name.
+    pub(super) fn learn(&mut self, record: &Record) {
+        let Record::Endpoint(endpoint) = record else { return };
+        let retired = endpoint.retired.iter().map(|retired| retired.number);
+        let mut numbers: Vec<_> = endpoint.subscription.into_iter().chain(retired).collect();
+        numbers.retain(|number| !self.places.contains_key(number));
+        if numbers.is_empty() {
+            return;
+        }
+        let text = rows::joined(&endpoint.key.tenant, endpoint.key.id.as_str());
+        // Beyond 4 GiB of names the newest ones go without.
+        let Ok(place) = u32::try_from(self.texts.len()) else { return };
+        put(&mut self.texts, &text);
+        self.places.extend(numbers.into_iter().map(|number| (number, place)));
+    }
+
+    /// The endpoint of a subscription, as a joined text.
+    fn of(&self, subscription: u32) -> Option<&str> {
+        self.places.get(&subscription).map(|place| text_at(&self.texts, *place))
+    }
+}
+
+/// Appends a text, behind its length.
+fn put(texts: &mut Vec<u8>, text: &str) {
+    let len = u16::try_from(text.len()).expect("names are short");
+    texts.extend(len.to_be_bytes());
+    texts.extend(text.as_bytes());
+}
+
+/// The text that was put at that place.
+fn text_at(texts: &[u8], at: u32) -> &str {
+    let (len, rest) = texts[at as usize..].split_first_chunk().expect("a text is behind its length");
+    let text = &rest[..usize::from(u16::from_be_bytes(*len))];
+    str::from_utf8(text).expect("texts were put in as such")
+}
+
+/// The tables of one segment.
+#[derive(Debug)]
+pub(super) struct Tables {
+    summary: Summary,
+    events: Vec<[u8; 24]>,
+    names: Vec<[u8; 12]>,
+    outcomes: Vec<[u8; 20]>,
+    ended: Vec<[u8; 20]>,
+    closed: Vec<[u8; 24]>,
+    exhausted: Vec<[u8; 24]>,
+    times: Vec<[u8; 12]>,
+    tenants: Vec<[u8; 20]>,
+    subscriptions: Vec<[u8; 8]>,
+    erasures: Vec<[u8; 8]>,
+    texts: Vec<u8>,
+    tallies: BTreeMap<Box<str>, Tally>,
+    /// Where the texts of endpoints are.
+    endpoints: BTreeMap<Box<str>, u32>,
+    /// The subscriptions that outcomes name.
+    numbers: BTreeMap<u32, Owner>,
+    /// Every table is in order.
+    sorted: bool,
+}
+
+/// What is there of a tenant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    text: u32,
+    payloads: u64,
+    answers: u64,
+}
+
+/// Whose a subscription is.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    text: u32,
+    hash: u64,
+    tenant: u64,
+}
+
+/// A record, as far as an index is concerned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) seq: JournalSeq,
+    pub(super) offset: u64,
+    /// Bytes of the frame, behind the checksum.
+    pub(super) len: u32,
+}
+
+impl Place {
+    fn offset(&self) -> u32 {
+        u32::try_from(self.offset).expect("a store keeps its segments below 4 GiB")
+    }
+
+    fn len(&self) -> u32 {
+        self.len + RECORD_CRC as u32
+    }
+}
+
+impl Tables {
+    /// Of a segment whose first record is `base`.
+    pub(super) fn new(base: JournalSeq) -> Self {
+        Self {
+            summary: Summary::new(base),
+            events: Vec::new(),
+            names: Vec::new(),
+            outcomes: Vec::new(),
+            ended: Vec::new(),
+            closed: Vec::new(),
+            exhausted: Vec::new(),
+            times: Vec::new(),
+            tenants: Vec::new(),
+            subscriptions: Vec::new(),
+            erasures: Vec::new(),
+            texts: Vec::new(),
+            tallies: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            sorted: true,
+        }
+    }
+
+    /// Takes note of a record; they come in order of places.
+    pub(super) fn note(&mut self, place: Place, record: &Record, names: &Names) {
+        let delta = self.summary.delta(place.seq).expect("a segment spans fewer than 2^32 places, and they ascend");
+        self.summary.last = place.seq;
+        self.sorted = false;
+        match record {
+            Record::Accepted(accepted) => self.accepted(place, delta, accepted),
+            Record::Kept(kept) => self.accepted(place, delta, &kept.accepted),
+            Record::Outcome(outcome) => self.outcome(place, delta, outcome, names),
+            Record::Ended { event, at } => {
+                self.about(*event);
+                self.summary.events += 1;
+                self.time(EVENTS, *at, delta);
+                let at = at.as_millis().to_be_bytes();
+                self.ended.push(row(&[&event.get().to_be_bytes(), &at, &delta.to_be_bytes()]));
+            }
+            Record::Purged { tenant, .. } => self.erasure(delta, tenant.as_str()),
+            Record::Erased { tenant, event, .. } => self.erasure(delta, &rows::joined(tenant, event.as_str())),
+            Record::Genesis { .. }
+            | Record::Opened { .. }
+            | Record::Endpoint(_)
+            | Record::Removed { .. }
+            | Record::Queued { .. }
+            | Record::Mark(_)
+            | Record::Cancelled { .. }
+            | Record::SnapshotBegin(_)
+            | Record::Event(_)
+            | Record::Pending { .. }
+            | Record::Remembered(_)
+            | Record::SnapshotEnd { .. } => {}
+        }
+    }
+
+    fn accepted(&mut self, place: Place, delta: u32, accepted: &Accepted) {
+        self.about(place.seq);
+        let payload = u32::try_from(accepted.payload.len()).expect("a record is shorter than 4 GiB");
+        let tally = self.tally(accepted.tenant.as_str());
+        tally.payloads += u64::from(payload);
+        let tenant = tally.text;
+        self.summary.payloads += u64::from(payload);
+        let id = self.put(accepted.id.as_str());
+        let (offset, len) = (place.offset(), place.len());
+        self.events.push(EventRow { delta, offset, len, payload, tenant, id }.encode());
+        let hash = rows::hash_event(&accepted.tenant, &accepted.id);
+        self.names.push(row(&[&hash.to_be_bytes(), &delta.to_be_bytes()]));
+    }
+
+    fn outcome(&mut self, place: Place, delta: u32, outcome: &OutcomeRecord, names: &Names) {
+        self.about(outcome.event);
+        let (offset, len) = (place.offset(), place.len());
+        let answer = outcome.answer.is_some();
+        self.outcomes.push(OutcomeRow { event: outcome.event, delta, offset, len, answer }.encode());
+        let end = End::of(outcome.then);
+        if let Some(end) = end {
+            self.summary.ends[end as usize] += 1;
+            self.time(end as u8, outcome.at, delta);
+        }
+        let Some(key) = names.of(outcome.subscription) else {
+            self.summary.stray |= answer;
+            return;
+        };
+        let owner = self.subscribe(outcome.subscription, key);
+        if let Some(answer) = &outcome.answer {
+            let (tenant, _) = key.split_once('\0').unwrap_or((key, ""));
+            self.tally(tenant).answers += answer.len() as u64;
+        }
+        let Some(end) = end else { return };
+        let (delta, offset) = (delta.to_be_bytes(), offset.to_be_bytes());
+        let key_at = rows::end_at(end as u8, outcome.at).to_be_bytes();
+        self.closed.push(row(&[&owner.hash.to_be_bytes(), &key_at, &delta, &offset]));
+        if end == End::Exhausted {
+            let at = rows::end_at(0, outcome.at).to_be_bytes();
+            self.exhausted.push(row(&[&owner.tenant.to_be_bytes(), &at, &delta, &offset]));
+        }
+    }
+
+    fn erasure(&mut self, delta: u32, text: &str) {
+        let text = self.put(text);
+        self.erasures.push(row(&[&delta.to_be_bytes(), &text.to_be_bytes()]));
+    }
+
+    fn about(&mut self, event: JournalSeq) {
+        self.summary.oldest = self.summary.oldest.min(event);
+    }
+
+    fn time(&mut self, end: u8, at: UnixTime, delta: u32) {
+        self.summary.time(at);
+        self.times.push(row(&[&rows::end_at(end, at).to_be_bytes(), &delta.to_be_bytes()]));
+    }
+
+    fn tally(&mut self, tenant: &str) -> &mut Tally {
+        if !self.tallies.contains_key(tenant) {
+            let text = self.put(tenant);
+            self.tallies.insert(tenant.into(), Tally { text, ..Tally::default() });
+        }
+        self.tallies.get_mut(tenant).expect("it was inserted if it was not there")
+    }
+
+    fn subscribe(&mut self, number: u32, key: &str) -> Owner {
+        if let Some(owner) = self.numbers.get(&number) {
+            return *owner;
+        }
+        let text = match self.endpoints.get(key) {
+            Some(text) => *text,
+            None => {
+                let text = self.put(key);
+                self.endpoints.insert(key.into(), text);
+                text
+            }
+        };
+        let (tenant, id) = key.split_once('\0').unwrap_or((key, ""));
+        let owner = Owner { text, hash: rows::hash([tenant, id]), tenant: rows::hash([tenant, ""]) };
+        self.numbers.insert(number, owner);
+        owner
+    }
+
+    fn put(&mut self, text: &str) -> u32 {
+        let at = u32::try_from(self.texts.len()).expect("the texts of a segment take less than the segment");
+        put(&mut self.texts, text);
+        at
+    }
+
+    /// Takes back every record from `from` on.
+    pub(super) fn forget(&mut self, from: JournalSeq) {
+        let Some(from) = self.summary.delta(from) else {
+            *self = Self::new(self.summary.base);
+            return;
+        };
+        let delta =
+            |row: &[u8], at: usize| u32::from_be_bytes(*row[at..].first_chunk().expect("a delta is in the row"));
+        let keep = |row: &[u8], at: usize| delta(row, at) < from;
+        self.events.retain(|row| keep(row, 0));
+        self.names.retain(|row| keep(row, 8));
+        self.outcomes.retain(|row| keep(row, 8));
+        self.ended.retain(|row| keep(row, 16));
+        self.closed.retain(|row| keep(row, 16));
+        self.exhausted.retain(|row| keep(row, 16));
+        self.times.retain(|row| keep(row, 8));
+        self.erasures.retain(|row| keep(row, 0));
+        self.recount(from);
+    }
+
+    /// Makes the summary again, after rows have gone. Tallies of tenants may stay too high; they only say where to
+    /// look.
+    fn recount(&mut self, from: u32) {
+        let mut summary = Summary::new(self.summary.base);
+        summary.last = summary.last.max(self.summary.last.min(JournalSeq::new(summary.seq(from).get() - 1)));
+        summary.stray = self.summary.stray;
+        let first = |row: &[u8]| u64::from_be_bytes(*row.first_chunk().expect("rows begin with a number"));
+        for row in &self.times {
+            let key = first(row);
+            summary.time(rows::time_of(key));
+            match (key >> 56) as u8 {
+                EVENTS => summary.events += 1,
+                end => summary.ends[usize::from(end)] += 1,
+            }
+        }
+        for row in &self.events {
+            let row = Row::new(row);
+            summary.oldest = summary.oldest.min(summary.seq(row.u32(0)));
+            summary.payloads += u64::from(row.u32(12));
+        }
+        let about = self.outcomes.iter().chain(&self.ended).map(|row| JournalSeq::new(first(row)));
+        summary.oldest = about.fold(summary.oldest, Ord::min);
+        self.summary = summary;
+    }
+
+    /// Puts every table in order. What was in order already costs little.
+    pub(super) fn sort(&mut self) {
+        if std::mem::replace(&mut self.sorted, true) {
+            return;
+        }
+        self.names.sort();
+        self.outcomes.sort();
+        self.ended.sort();
+        self.closed.sort();
+        self.exhausted.sort();
+        self.times.sort();
+        let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
+        self.tenants = self
+            .tallies
+            .iter()
+            .map(|(tenant, tally)| {
+                let hash = rows::hash([tenant, ""]).to_be_bytes();
+                row(&[&hash, &tally.text.to_be_bytes(), &short(tally.payloads), &short(tally.answers)])
+            })
+            .collect();
+        self.tenants.sort();
+        self.subscriptions = self
+            .numbers
+            .iter()
+            .map(|(number, owner)| row(&[&number.to_be_bytes(), &owner.text.to_be_bytes()]))
+            .collect();
+    }
+
+    /// The bytes of a table, which was put in order.
+    pub(super) fn bytes(&self, table: Table) -> &[u8] {
+        debug_assert!(self.sorted, "tables are put in order before they are read");
+        match table {
+            Table::Events => self.events.as_flattened(),
+            Table::Names => self.names.as_flattened(),
+            Table::Outcomes => self.outcomes.as_flattened(),
+            Table::Ended => self.ended.as_flattened(),
+            Table::Closed => self.closed.as_flattened(),
+            Table::Exhausted => self.exhausted.as_flattened(),
+            Table::Times => self.times.as_flattened(),
+            Table::Tenants => self.tenants.as_flattened(),
+            Table::Subscriptions => self.subscriptions.as_flattened(),
+            Table::Erasures => self.erasures.as_flattened(),
+        }
+    }
+
+    /// How many erasures are noted.
+    pub(super) const fn erasures(&self) -> u64 {
+        self.erasures.len() as u64
+    }
+
+    pub(super) fn texts(&self) -> &[u8] {
+        &self.texts
+    }
+}
+
+impl Rows for Tables {
+    fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    fn count(&self, table: Table) -> u32 {
+        u32::try_from(self.bytes(table).len() / table.width()).expect("a segment has fewer than 2^32 records")
+    }
+
+    fn row(&mut self, table: Table, at: u32) -> Result<Row, LogError> {
+        let from = at as usize * table.width();
+        Ok(Row::new(&self.bytes(table)[from..from + table.width()]))
+    }
+
+    fn text(&mut self, at: u32) -> Result<String, LogError> {
+        Ok(text_at(&self.texts, at).to_owned())
+    }
+}

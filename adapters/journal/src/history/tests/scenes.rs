@@ -1,0 +1,210 @@
+//! What is erased, what is forgotten at once, and what a crash leaves.
+
+use std::io;
+
+use bytes::Bytes;
+use postrider_core::id::{EventId, JournalSeq};
+use postrider_core::journal::{Record, Then};
+
+use super::rig::{self, Rig, at, outcome, retry, tenant};
+use crate::history::{Answer, Counts, PAGE, Query};
+use crate::store::Tidied;
+
+const WEEK: u64 = 7 * 24 * 3_600_000;
+
+/// An event of tenant 0 with an attempt that was answered, and its end.
+fn delivered(rig: &mut Rig, id: &str, payload: &[u8], answer: &str) -> JournalSeq {
+    let event = rig.accept(0, id, payload);
+    let mut attempt = outcome(event, 0, 1, Then::Delivered, rig.now);
+    attempt.answer = Some(Bytes::from(answer.to_owned()));
+    rig.write(&[Record::Outcome(attempt)]);
+    rig.end(event);
+    event
+}
+
+fn counts(rig: &mut Rig) -> Counts {
+    match rig.ask(&Query::Counts) {
+        Answer::Counts(counts) => counts,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_erased_is_not_shown_any_more_and_leaves_the_disk() {
+    let mut rig = Rig::new(4096, rig::retention(WEEK, 4 * WEEK));
+    for n in 0..40 {
+        let filler = vec![b'a' + (n % 20) as u8; 300];
+        delivered(
+            &mut rig,
+            &format!("event-{n}"),
+            &[format!("payload {n}.").as_bytes(), &filler].concat(),
+            &format!("answer {n}."),
+        );
+    }
+    // The answer to its second attempt comes after it was erased, in another segment.
+    let late = rig.accept(0, "late", b"payload late.");
+    let id = |id: &str| EventId::new(id).unwrap();
+    for name in ["event-7", "late"] {
+        rig.write(&[Record::Erased { tenant: tenant(0), event: id(name), at: at(rig.now) }]);
+    }
+    for n in 40..60 {
+        delivered(&mut rig, &format!("event-{n}"), format!("payload {n}.").as_bytes(), "answer");
+    }
+    let mut attempt = outcome(late, 0, 1, retry(0), rig.now);
+    attempt.answer = Some(Bytes::from_static(b"answer late."));
+    rig.write(&[Record::Outcome(attempt)]);
+    for name in ["event-7", "late"] {
+        let erased = rig.event(0, name).unwrap();
+        assert_eq!((erased.payload, erased.attempts[0].answer.clone()), (None, None), "{name}");
+    }
+    assert!(rig.event(0, "event-8").unwrap().payload.is_some());
+    rig.settle();
+    rig.tidy_all();
+    assert!(!rig.is_on_disk(b"payload 7.") && !rig.is_on_disk(b"answer 7."), "at the next compaction");
+    assert!(rig.is_on_disk(b"payload 8.") && rig.is_on_disk(b"answer 8."));
+    assert!(rig.is_on_disk(b"payload late."), "it is still to be delivered");
+    let Ok(loaded) = rig.store().load(&[late]) else { panic!("it is pending") };
+    assert!(matches!(&loaded[..], [(_, Record::Accepted(event))] if event.payload == b"payload late."[..]));
+    rig.end(late);
+    rig.settle();
+    rig.tidy_all();
+    assert!(!rig.is_on_disk(b"payload late.") && !rig.is_on_disk(b"answer late."), "once it has ended");
+    rig.reopen();
+    let erased = rig.event(0, "event-7").unwrap();
+    assert_eq!((erased.payload, erased.attempts.len(), erased.attempts[0].answer.clone()), (None, 1, None));
+}
+
+#[test]
+fn what_is_purged_is_gone_for_this_tenant_alone_and_only_up_to_then() {
+    let mut rig = Rig::new(4096, rig::retention(WEEK, 4 * WEEK));
+    delivered(&mut rig, "before", b"payload before.", "answer before.");
+    let other = rig.accept(1, "other", b"payload other.");
+    rig.end(other);
+    rig.write(&[Record::Purged { tenant: tenant(0), at: at(rig.now) }]);
+    delivered(&mut rig, "after", b"payload after.", "answer after.");
+    rig.settle();
+    rig.tidy_all();
+    assert!(!rig.is_on_disk(b"payload before.") && !rig.is_on_disk(b"answer before."));
+    rig.reopen();
+    assert_eq!(rig.event(0, "before").unwrap().payload, None);
+    assert_eq!(rig.event(0, "after").unwrap().payload.as_deref(), Some(&b"payload after."[..]));
+    assert_eq!(rig.event(1, "other").unwrap().payload.as_deref(), Some(&b"payload other."[..]));
+    // Its record goes too, once nothing is left that it speaks of.
+    rig.now += 5 * WEEK;
+    rig.settle();
+    rig.tidy_all();
+    assert!(!rig.is_on_disk(b"tenant-0\0") && rig.event(0, "after").is_none());
+    let kinds = |rig: &mut Rig| {
+        rig.reopen();
+        let records = rig.store().look.all().map(|record| record.unwrap().1.kind());
+        records.filter(|kind| *kind == postrider_core::journal::Kind::Purged).count()
+    };
+    assert_eq!(kinds(&mut rig), 0);
+}
+
+#[test]
+fn without_retention_nothing_stays_but_what_is_pending() {
+    let mut rig = Rig::new(4096, rig::retention(0, 0));
+    let pending = rig.accept(0, "pending", &[7; 500]);
+    for n in 0..100 {
+        delivered(&mut rig, &format!("event-{n}"), &[b'x'; 400], "answer");
+    }
+    assert_eq!((rig.event(0, "event-99"), counts(&mut rig)), (None, Counts::default()), "at once");
+    rig.settle();
+    rig.tidy_all();
+    assert!(rig.segment_bytes() < 4096 + 1024, "{}", rig.segment_bytes());
+    assert_eq!(rig.event(0, "pending").unwrap().payload.as_deref(), Some(&[7; 500][..]));
+    assert_eq!(rig.store().load(&[pending]).unwrap().len(), 1);
+}
+
+#[test]
+fn a_long_list_of_attempts_is_cut_and_says_by_how_many() {
+    let mut rig = Rig::new(16 * 1024, rig::retention(WEEK, WEEK));
+    let event = rig.accept(0, "long", b"payload");
+    for n in 0..PAGE as u16 + 37 {
+        let attempt = outcome(event, 0, n + 1, retry(rig.now), rig.now);
+        rig.write(&[Record::Outcome(attempt)]);
+    }
+    let history = rig.event(0, "long").unwrap();
+    assert_eq!((history.attempts.len(), history.more), (PAGE, 37));
+    assert!(history.attempts.iter().map(|attempt| attempt.number).eq(1..=PAGE as u16), "the oldest first");
+}
+
+#[test]
+fn what_could_not_be_made_durable_is_not_known() {
+    let mut rig = Rig::new(64 * 1024, rig::retention(WEEK, WEEK));
+    delivered(&mut rig, "kept", b"payload", "answer");
+    let before = (counts(&mut rig), rig.event(0, "kept"));
+    let event = rig.append(&[Record::Accepted(Box::new(rig::accepted(0, "void", b"payload", rig.now)))]);
+    rig.append(&[
+        Record::Outcome(outcome(event, 0, 1, Then::Delivered, rig.now)),
+        Record::Ended { event, at: at(rig.now) },
+    ]);
+    rig.append(&[Record::Purged { tenant: tenant(0), at: at(rig.now) }]);
+    assert!(rig.event(0, "void").is_some());
+    rig.disk.fail_at(rig.disk.ops(), io::ErrorKind::Other);
+    assert!(rig.store().sync().is_err());
+    assert_eq!((counts(&mut rig), rig.event(0, "kept")), before);
+    assert_eq!(rig.event(0, "void"), None);
+    delivered(&mut rig, "void", b"again", "answer");
+    assert_eq!(rig.event(0, "void").unwrap().payload.as_deref(), Some(&b"again"[..]));
+    assert_eq!(counts(&mut rig).ended[0], 2);
+}
+
+/// The world stops before every operation of tidying, and what was not synced survives in parts.
+#[test]
+fn a_crash_while_tidying_leaves_either_the_old_or_the_new() {
+    let mut rig = Rig::new(4096, rig::retention(1_000, 5_000));
+    let mut pending = Vec::new();
+    for n in 0..60u8 {
+        let id = format!("event-{n}");
+        if n % 6 == 0 {
+            pending.push((rig.accept(0, &id, &[n; 200]), n));
+        } else {
+            delivered(&mut rig, &id, &[n; 200], "answer");
+        }
+        rig.now += 40;
+    }
+    rig.write(&[Record::Purged { tenant: tenant(1), at: at(rig.now) }]);
+    rig.settle();
+    rig.now += 3_000;
+    let whole = rig.disk.copy_as_is();
+    let first = whole.ops();
+    let mut stopped = 0;
+    for op in first.. {
+        rig.disk = whole.copy_as_is();
+        rig.disk.stop_at(u64::MAX);
+        rig.reopen();
+        let expected: Vec<_> = (0..60).map(|n| rig.event(0, &format!("event-{n}"))).collect();
+        let expected_counts = (counts(&mut rig).ended, counts(&mut rig).events);
+        let stop = rig.disk.ops() + (op - first);
+        rig.disk.stop_at(stop);
+        let mut idle = false;
+        for _ in 0..500 {
+            let now = at(rig.now);
+            idle = matches!(rig.store().tidy(now), Ok(Tidied::Nothing));
+            if idle || rig.disk.ops() >= stop {
+                break;
+            }
+        }
+        let mut state = op;
+        rig.disk = rig.disk.crashed(&mut || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 33
+        });
+        rig.reopen();
+        assert_eq!((counts(&mut rig).ended, counts(&mut rig).events), expected_counts, "operation {op}");
+        for (n, expected) in expected.iter().enumerate() {
+            assert_eq!(rig.event(0, &format!("event-{n}")), *expected, "operation {op}");
+        }
+        for (event, n) in &pending {
+            let loaded = rig.store().load(&[*event]).unwrap();
+            assert!(matches!(&loaded[..], [(_, Record::Accepted(read))] if read.payload[..] == [*n; 200]));
+        }
+        if idle {
+            break;
+        }
+        stopped += 1;
+    }
+    assert!(stopped > 30, "{stopped} operations");
+}

@@ -1,0 +1,209 @@
+//! Records of every kind, as strategies.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+use proptest::prelude::*;
+
+use super::super::*;
+use super::plain_key;
+use crate::id::{EndpointId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::secret::KeyId;
+use crate::seed::Seed;
+use crate::time::UnixTime;
+
+pub(super) fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        seed().prop_map(|seed| Record::Genesis { seed }),
+        (any::<u32>(), time()).prop_map(|(incarnation, at)| Record::Opened { incarnation, at }),
+        (accepted(), bytes(300)).prop_map(|(accepted, payload)| {
+            Record::Accepted(Box::new(Accepted { payload: payload.into(), ..accepted }))
+        }),
+        endpoint().prop_map(|endpoint| Record::Endpoint(Box::new(endpoint))),
+        (endpoint_key(), time()).prop_map(|(endpoint, at)| Record::Removed { endpoint, at }),
+        (seq(), any::<u32>()).prop_map(|(event, subscription)| Record::Queued { event, subscription }),
+        outcome().prop_map(Record::Outcome),
+        mark().prop_map(Record::Mark),
+        (seq(), time()).prop_map(|(event, at)| Record::Ended { event, at }),
+        (seq(), time()).prop_map(|(event, at)| Record::Cancelled { event, at }),
+        (seq(), seed(), any::<u32>(), any::<u32>()).prop_map(|(since, seed, incarnation, next_subscription)| {
+            Record::SnapshotBegin(SnapshotBegin { since, seed, incarnation, next_subscription })
+        }),
+        (mark(), any::<bool>(), any::<bool>(), accepted(), any::<u32>(), list(any::<u32>())).prop_map(
+            |(mark, passed_all, cancelled, accepted, payload_len, done)| {
+                Record::Event(Box::new(EventRecord { mark, passed_all, cancelled, accepted, payload_len, done }))
+            }
+        ),
+        (seq(), any::<u32>(), any::<u16>(), due()).prop_map(|(event, subscription, attempts, due)| {
+            Record::Pending { event, subscription, attempts, due }
+        }),
+        (seq(), any::<[u8; 16]>(), event_id(), any::<[u8; 16]>(), time()).prop_map(|(event, name, id, digest, at)| {
+            Record::Remembered(Box::new(Remembered { event, name, id, digest, at }))
+        }),
+        seq().prop_map(|through| Record::SnapshotEnd { through }),
+        (tenant(), time()).prop_map(|(tenant, at)| Record::Purged { tenant, at }),
+        (tenant(), event_id(), time()).prop_map(|(tenant, event, at)| Record::Erased { tenant, event, at }),
+        (accepted(), any::<u32>())
+            .prop_map(|(accepted, payload_len)| Record::Kept(Box::new(Kept { accepted, payload_len }))),
+    ]
+}
+
+pub(super) fn accepted() -> impl Strategy<Value = Accepted> {
+    let names = (event_id(), tenant(), text(), option(text()), option(text()), option(text()));
+    let rest = (time(), option(time()), any::<[u8; 16]>(), any::<u32>(), time());
+    (names, rest).prop_map(
+        |((id, tenant, event_type, content_type, key, idempotency), (time, expires, digest, high_water, at))| {
+            let (key, idempotency) = (key.map(Arc::from), idempotency.map(Arc::from));
+            let payload = Bytes::new();
+            Accepted {
+                id,
+                tenant,
+                event_type,
+                time,
+                content_type,
+                payload,
+                key,
+                idempotency,
+                expires,
+                digest,
+                high_water,
+                at,
+            }
+        },
+    )
+}
+
+pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
+    let wants = (endpoint_key(), text(), list(text()), any::<u8>(), list(nanos()), nanos(), any::<u16>());
+    let secret = prop_oneof![
+        prop::collection::vec(any::<u8>(), 1..70).prop_map(|key| plain_key(&key)),
+        (any::<[u8; 8]>(), bytes(70))
+            .prop_map(|(id, bytes)| StoredKey::Sealed { id: KeyId::from_bytes(id), bytes: bytes.into() }),
+    ];
+    let key = (secret, option(time())).prop_map(|(secret, expires)| KeyRecord { secret, expires });
+    let header = (text(), bytes(40), 0..3).prop_map(|(name, value, form)| {
+        let value = Bytes::from(value);
+        let value = match form {
+            0 => StoredValue::Open(value),
+            1 => StoredValue::Secret { value, sealed: None },
+            _ => StoredValue::Sealed(value),
+        };
+        HeaderRecord { name, value }
+    });
+    let rings = (list(header), list(key), list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)));
+    let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
+    let retired = (any::<u32>(), any::<u32>(), text());
+    let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
+    let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>());
+    (wants, rings, rest).prop_map(
+        |(
+            (key, url, patterns, encoding, schedule, timeout, concurrency),
+            (headers, keys, revoked),
+            (state, subscription, retired, at, keep_answers),
+        )| EndpointRecord {
+            key,
+            url,
+            patterns,
+            encoding,
+            schedule,
+            timeout,
+            concurrency,
+            headers,
+            keep_answers,
+            keys,
+            revoked,
+            state,
+            subscription,
+            retired,
+            at,
+        },
+    )
+}
+
+pub(super) fn outcome() -> impl Strategy<Value = OutcomeRecord> {
+    let then = prop_oneof![
+        Just(Then::Delivered),
+        due().prop_map(Then::Retry),
+        Just(Then::Exhausted),
+        Just(Then::Refused),
+        Just(Then::Discarded),
+        Just(Then::Expired),
+        Just(Then::Lost),
+    ];
+    let kept = (list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)), option(bytes(40).prop_map(Bytes::from)));
+    (seq(), any::<u32>(), any::<u16>(), time(), nanos(), any::<u16>(), any::<(u8, u8)>(), (then, kept)).prop_map(
+        |(event, subscription, attempts, at, elapsed, status, failure, (then, (signed, answer)))| OutcomeRecord {
+            event,
+            subscription,
+            attempts,
+            at,
+            elapsed,
+            status,
+            failure,
+            then,
+            signed,
+            answer,
+        },
+    )
+}
+
+pub(super) fn mark() -> impl Strategy<Value = Mark> {
+    (seq(), any::<u32>(), list(any::<u32>())).prop_map(|(event, through, open)| Mark { event, through, open })
+}
+
+pub(super) fn due() -> impl Strategy<Value = Due> {
+    (time(), nanos()).prop_map(|(written, delay)| Due { written, delay })
+}
+
+pub(super) fn seq() -> impl Strategy<Value = JournalSeq> {
+    number().prop_map(JournalSeq::new)
+}
+
+pub(super) fn time() -> impl Strategy<Value = UnixTime> {
+    number().prop_map(UnixTime::from_millis)
+}
+
+pub(super) fn nanos() -> impl Strategy<Value = Duration> {
+    number().prop_map(Duration::from_nanos)
+}
+
+/// Numbers of every width, and not only wide ones.
+pub(super) fn number() -> impl Strategy<Value = u64> {
+    (any::<u64>(), 0u32..=64).prop_map(|(number, shift)| number.checked_shr(shift).unwrap_or(0))
+}
+
+pub(super) fn seed() -> impl Strategy<Value = Seed> {
+    any::<[u8; 32]>().prop_map(Seed::from_bytes)
+}
+
+pub(super) fn event_id() -> impl Strategy<Value = EventId> {
+    "[!-\\-/-~]{1,40}".prop_map(|name| EventId::new(name).unwrap())
+}
+
+pub(super) fn tenant() -> impl Strategy<Value = TenantId> {
+    "[!-~]{1,20}".prop_map(|name| TenantId::new(name).unwrap())
+}
+
+pub(super) fn endpoint_key() -> impl Strategy<Value = EndpointKey> {
+    (tenant(), "[!-~]{1,20}").prop_map(|(tenant, id)| EndpointKey { tenant, id: EndpointId::new(id).unwrap() })
+}
+
+pub(super) fn text() -> impl Strategy<Value = String> {
+    ".{0,12}"
+}
+
+pub(super) fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..=max)
+}
+
+pub(super) fn list<T: Strategy>(item: T) -> impl Strategy<Value = Vec<T::Value>> {
+    prop::collection::vec(item, 0..4)
+}
+
+pub(super) fn option<T: Strategy>(value: T) -> impl Strategy<Value = Option<T::Value>> {
+    prop::option::of(value)
+}
