@@ -210,18 +210,14 @@ impl SimDisk {
         }
         state.names.clone_from(&names);
         state.durable_names = names;
-        state.dead = false;
-        state.faults.dies = None;
-        state.forget_unlinked();
+        state.revive();
     }
 
     /// The process dies and the machine goes on: what was written is there, and pending as before.
     pub fn kill(&self) {
         let mut state = self.state();
         state.note("the process dies".to_owned());
-        state.dead = false;
-        state.faults.dies = None;
-        state.forget_unlinked();
+        state.revive();
     }
 
     /// Changes one bit of what is durable, and says in which file and where.
@@ -325,6 +321,13 @@ impl State {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// What was to fail has no meaning for the next process.
+    fn revive(&mut self) {
+        self.dead = false;
+        (self.faults.dies, self.faults.sync_fails, self.faults.write_fails) = (None, None, None);
+        self.forget_unlinked();
     }
 
     /// Lets go of the bytes of files that nobody can reach any more after a restart.

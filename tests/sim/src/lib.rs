@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod clock;
+pub mod crash;
 pub mod disk;
 pub mod heap;
 pub mod journal;

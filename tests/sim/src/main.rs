@@ -1,8 +1,11 @@
 //! The simulator's command.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
+use postrider_sim::crash::{self, Effort};
+use postrider_sim::journal::Journals;
 use postrider_sim::planted;
 use postrider_sim::profile::Scale;
 use postrider_sim::run::{self, Plan};
@@ -19,6 +22,12 @@ struct Cli {
 enum Command {
     /// Runs seeds side by side; with --seed, that one alone, with a readable trace if it fails.
     Run(Run),
+    /// Crashes short stories after every operation of the disk, in every way, and once more within the recovery.
+    Crash {
+        /// Try a few ways only.
+        #[arg(long)]
+        short: bool,
+    },
     /// Prints the hash of a seed's trace.
     Hash(Seed),
     /// Builds itself once more with planted bugs, and says which seed finds which.
@@ -106,6 +115,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let done = match Cli::parse().command {
         Command::Run(options) => run(&options),
+        Command::Crash { short } => crash(if short { Effort::SHORT } else { Effort::ALL }),
         Command::Planted(_) if !cfg!(postrider_planted) => return planted::build(std::env::args().skip(1)),
         Command::Planted(options) => return planted::prove(options.seeds, options.hours, &options.only),
         Command::Hash(options) => options.size.scale().map(|scale| {
@@ -121,6 +131,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn crash(effort: Effort) -> Result<bool, String> {
+    let begun = Instant::now();
+    let tried = crash::run(effort, || Box::new(Journals))?;
+    println!(
+        "{} stories, crashes after {} operations ({} with more pending than can be tried in every part), {} recoveries, \
+         {} second crashes within them, nothing lost, in {:.1} s",
+        tried.stories,
+        tried.operations,
+        tried.sampled,
+        tried.recoveries,
+        tried.second,
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(true)
 }
 
 fn run(options: &Run) -> Result<bool, String> {

@@ -1,5 +1,9 @@
 //! What happened, as 128 bits: two runs of a seed must agree on them.
 
+use bytes::BytesMut;
+use postrider_core::id::JournalSeq;
+use postrider_core::journal::{self, Record};
+
 use crate::observe::{Outcome, Seen, SimTime, Told};
 
 /// A fast hash that is the same everywhere; not made to withstand an adversary.
@@ -40,6 +44,18 @@ impl Hasher {
     pub fn finish(&self) -> u128 {
         u128::from(self.high) << 64 | u128::from(self.low)
     }
+}
+
+/// A digest of records and their places, for comparing what was recovered.
+pub fn digest_of(records: &[(JournalSeq, Record)]) -> u128 {
+    let mut hash = Hasher::default();
+    let mut bytes = BytesMut::new();
+    for (seq, record) in records {
+        bytes.clear();
+        journal::encode(*seq, record, &mut bytes);
+        hash.bytes(&bytes);
+    }
+    hash.finish()
 }
 
 /// The hash of everything that was seen.

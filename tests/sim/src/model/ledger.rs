@@ -378,7 +378,8 @@ impl Ledger {
         if known && settled {
             return self.settled(facts, at, node, number, None);
         }
-        if known || !event.sure {
+        // What a disk lost that said it was safe, nobody can know of.
+        if known || !event.sure || (weak && facts.rules().lies) {
             return Ok(());
         }
         let pending = event.owed.iter().find(|owed| owed.sure && !event.may_be_over(facts, at, owed));

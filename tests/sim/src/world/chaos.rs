@@ -1,7 +1,7 @@
 //! Disasters: how nodes die and come back, and what else happens to them.
 
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{self, Record};
+use postrider_core::journal::Record;
 use postrider_core::limits::Limits;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Life, Restore, Sender};
@@ -10,7 +10,7 @@ use postrider_core::time::UnixTime;
 use crate::observe::{Broken, Death, SECOND, Seen};
 use crate::profile::{Class, Profile};
 use crate::store::{Opened, Unopened};
-use crate::trace::Hasher;
+use crate::trace::digest_of;
 
 use super::node::{Process, now, number};
 use super::{Happening, World};
@@ -216,7 +216,6 @@ impl World {
             Death::Power => self.cut_power(node),
             Death::Kill | Death::Closed | Death::Fenced => disk.kill(),
         }
-        disk.set_faults(|faults| (faults.sync_fails, faults.write_fails) = (None, None));
         self.flights.orphan(node);
         self.see(&Seen::Died { node, how });
         let down = match self.streams.chaos.below(4) {
@@ -350,7 +349,7 @@ impl World {
         let again = self.cast.stores.open(&copy, &self.profile, wall, false);
         let again =
             again.map_err(|why| Broken::new(16, format!("what was just recovered cannot be opened: {why:?}")))?;
-        let (first, second) = (fold(records), fold(&again.records));
+        let (first, second) = (digest_of(records), digest_of(&again.records));
         if first != second {
             let counts = (records.len(), again.records.len());
             return Err(Broken::new(16, format!("recovering twice gives something else: {counts:?} records")));
@@ -380,18 +379,6 @@ impl World {
             self.injected.add(Class::Torn, counts.sectors_torn);
         }
     }
-}
-
-/// A digest of records, for comparing what was recovered.
-fn fold(records: &[(JournalSeq, Record)]) -> u128 {
-    let mut hash = Hasher::default();
-    let mut bytes = bytes::BytesMut::new();
-    for (seq, record) in records {
-        bytes.clear();
-        journal::encode(*seq, record, &mut bytes);
-        hash.bytes(&bytes);
-    }
-    hash.finish()
 }
 
 fn config(profile: &Profile) -> Config {
