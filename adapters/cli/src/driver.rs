@@ -1,6 +1,7 @@
 //! The two drivers behind one small interface, so that every command runs over either.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use postrider_core::limits::Limits;
 use postrider_core::registration::{Endpoint, EndpointView, Policy};
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{EventReport, Notice, Page, Stats, Tally};
-use postrider_driver::{Error, Heard, PublishError, Receipt, Registered};
+use postrider_driver::{Error, FlightRecorder, Heard, PublishError, Receipt, Registered};
 use tokio::runtime::Runtime;
 
 use crate::exit::Refusal;
@@ -77,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// Attempts in flight, where that is not the driver's own number.
     pub(crate) credit: Option<u32>,
+    /// Where the flight recorder writes.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// A builder with all settings; both drivers have the same ones.
@@ -84,6 +87,8 @@ macro_rules! configured {
     ($builder:expr, $settings:expr, $journal:expr) => {{
         let builder = $builder.policy($settings.policy).limits($settings.limits);
         let builder = $settings.credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
+        let trace = $settings.trace.map(FlightRecorder::new);
+        let builder = trace.into_iter().fold(builder, |builder, trace| builder.flight_recorder(trace));
         match $journal {
             None => builder,
             Some(journal) => {

@@ -15,6 +15,7 @@ mod exit;
 mod http;
 mod journal;
 mod listen;
+mod replay_trace;
 mod sign;
 mod store;
 mod suggest;
@@ -42,6 +43,7 @@ enum Command {
     Deliver(deliver::Args),
     Journal(journal::Args),
     Listen(listen::Args),
+    ReplayTrace(replay_trace::Args),
     Sign(sign::Args),
     Top(top::Args),
     Verify(verify::Args),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Deliver(args) => deliver::run(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::ReplayTrace(args) => replay_trace::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -46,6 +46,9 @@ pub(crate) struct Args {
     dry_run: bool,
     #[command(flatten)]
     store: Store,
+    /// Keep a flight recorder in this directory, without payloads and secrets; replay-trace runs it again
+    #[arg(long, value_name = "DIR")]
+    trace: Option<PathBuf>,
     /// Print a line on stdout for each event, once it is as safe as it gets
     #[arg(long)]
     receipts: bool,
@@ -63,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         return dry_run::run(&entries, policy, lines, args.json);
     }
     let lines = if args.store.is_durable() { lines.with_ids() } else { lines };
-    let settings = driver::Settings { policy, limits: limits(&args.store), credit: args.concurrency };
+    let (limits, credit, trace) = (limits(&args.store), args.concurrency, args.trace.clone());
+    let settings = driver::Settings { policy, limits, credit, trace };
     let driver = driver::open(args.driver, settings, &args.store)?;
     let mut run = Run::new(&*driver, &lines, &entries, args.receipts.then_some(args.json))?;
     if let Some(pending) = args.store.pending()? {
