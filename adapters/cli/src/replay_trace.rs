@@ -1,12 +1,13 @@
 //! `postrider replay-trace`: a flight recorder's trace, run again.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use postrider_core::sender::trace::Replay;
 use postrider_driver::read_trace;
 use serde_json::json;
 
-use crate::exit::{Exit, Refusal, complain, print};
+use crate::exit::{Exit, Refusal, complain};
 
 /// Run a recorded trace again and stop at the first difference; exit 0 none, 1 one (shown), 2 no trace
 #[derive(clap::Args)]
@@ -37,7 +38,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
                 "after": difference.after.to_string(),
             })
         });
-        print(&json!({ "calls": calls, "outputs": outputs, "difference": told }))?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", json!({ "calls": calls, "outputs": outputs, "difference": told }))?;
     } else if let Some(difference) = &difference {
         complain!("{difference}");
     } else {
