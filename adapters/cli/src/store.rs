@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use postrider::journal::seal::Vault;
+use postrider::journal::store::OpenError;
 use postrider_core::id::{EventId, TenantId};
 use postrider_driver::{Error, Opening};
-use postrider_journal::seal::Vault;
-use postrider_journal::store::OpenError;
 
 use crate::exit::{Fault, Refusal, complain};
 use crate::journal::files::Files;

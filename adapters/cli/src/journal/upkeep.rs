@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postrider_journal::history::Retention;
-use postrider_journal::store::{OpenError, Options, Tidied};
-use postrider_journal::{StdDisk, Store, care};
+use postrider::journal::history::Retention;
+use postrider::journal::store::{OpenError, Options, Tidied};
+use postrider::journal::{StdDisk, Store, care};
 use serde_json::json;
 
 use super::files::Files;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use postrider_journal::care::{self, Verified};
+use postrider::journal::care::{self, Verified};
 use serde_json::{Value, json};
 
 use super::Dir;
