@@ -68,7 +68,7 @@ pub const BUGS: &[Bug] = &[
     bug(65, "an event's payload is given up with its first outcome", "ledger"),
     bug(66, "what was read at a start is not made durable", "world"),
     bug(67, "a snapshot is named before it is synced", "world"),
-    bug(68, "payloads that are read back together are mixed up", "ledger"),
+    bug(68, "a payload that is read back lacks its last byte", "ledger"),
     bug(69, "the next segment goes on from what was never synced", "world"),
 ];
 
