@@ -131,6 +131,10 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(41) {
+            return write!(f, "Secret({:?})", self.expose());
+        }
         f.write_str("Secret(..)")
     }
 }

@@ -63,6 +63,8 @@ impl KeyRing {
     /// Calls `f` with each key that signs at `wall`, newest first.
     pub(crate) fn each_active(&self, wall: UnixTime, f: impl FnMut(&SigningKey)) {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(postrider_planted)]
+        let keys = if crate::planted::breaks(12) && keys.len() > 1 { &keys[1..] } else { &keys[..] };
         keys.iter().filter(|key| key.expires.is_none_or(|at| wall < at)).map(|key| &key.signing).for_each(f);
     }
 
@@ -137,6 +139,10 @@ impl Draft {
         }
         if !other {
             return Err(RingError::Last(id));
+        }
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(25) {
+            return Ok(true);
         }
         self.keys.retain(|(key, _)| key.id() != id);
         if self.revoked.len() == REVOKED {

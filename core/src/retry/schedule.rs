@@ -111,6 +111,8 @@ impl<'a> Plan<'a> {
     /// `None` when there is no further attempt.
     pub fn delay(&self, failed: u16) -> Option<Duration> {
         let base = self.schedule.delay(failed)?;
+        #[cfg(postrider_planted)]
+        let base = if crate::planted::breaks(40) { base * 3 / 2 } else { base };
         Some(jitter(self.seed, self.event, self.endpoint, failed, base))
     }
 

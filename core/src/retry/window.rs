@@ -47,6 +47,10 @@ impl Window {
     /// Starts a ramp: 1, then doubled with each success until the limit. For when an endpoint comes back with
     /// deliveries that are overdue: resumed, recovered, restored, replayed.
     pub fn ramp(&mut self) {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(33) {
+            return;
+        }
         self.size = 1;
         self.ramping = self.limit > 1;
     }

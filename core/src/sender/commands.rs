@@ -229,6 +229,10 @@ impl Sender {
             }
             let wanted = slot.wire.config.subscription.clone();
             retired.extend(subscription.map(|number| Retired { number, at: self.next_subscription, wanted }));
+            #[cfg(postrider_planted)]
+            if crate::planted::breaks(38) {
+                retired.clear();
+            }
             subscription = Some(self.next_subscription + 1);
         }
         let state = slot.state;
@@ -297,6 +301,13 @@ impl Sender {
     pub fn revoke_key(&mut self, now: Now, endpoint: &EndpointKey, key: KeyId) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
         self.rekey(at, |draft, wall| draft.revoke(key, wall))
+    }
+
+    /// Writes an endpoint's record again as it is, although nothing about it has changed: for an adapter that has sealed
+    /// its secrets anew, so that the log holds the new form.
+    pub fn rewrite(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        self.rekey(at, |_, _| Ok(true))
     }
 
     /// Cancels an event: nothing more is sent for it, what waits is discarded, what is in flight is aborted.
@@ -534,6 +545,8 @@ impl Sender {
         let until = match state {
             State::Disabled { since } => {
                 let held = self.now.wall.saturating_since(since);
+                #[cfg(postrider_planted)]
+                let held = if crate::planted::breaks(26) { limits::DISABLED_HOLD * 63 / 64 } else { held };
                 Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
             }
             State::Active => self.endpoints.slab[at].throttled.filter(|until| *until > self.now.mono),

@@ -156,6 +156,10 @@ impl Outbox {
             return Failure::Stale;
         }
         self.issued = 0;
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(16) {
+            self.unacked.pop_front();
+        }
         match why {
             PersistFailure::Full => {
                 self.full = true;

@@ -42,6 +42,8 @@ impl Prepared {
             Encoding::Envelope => &self.encoded[0],
             Encoding::Data => &self.encoded[1],
         };
+        #[cfg(postrider_planted)]
+        let slot = if crate::planted::breaks(36) { &self.encoded[0] } else { slot };
         slot.get_or_init(|| encoding::encode(encoding, self.event_type.as_str(), self.time, &self.payload))
     }
 }
@@ -170,6 +172,10 @@ impl Transmit {
     /// Only what this returns can be sent; see the crate's `manual` for why the check stands here. Encoding happens on
     /// the calling thread.
     pub fn clear(&self, addr: SocketAddr) -> Result<Cleared, Denied> {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(19) {
+            return Ok(Cleared { transmit: self.clone(), peer: Peer::Address(addr) });
+        }
         self.wire.policy.check(self.target(), addr).map_err(|why| self.denied(why))?;
         Ok(Cleared { transmit: self.clone(), peer: Peer::Address(addr) })
     }
@@ -341,6 +347,8 @@ impl Cleared {
         let Transmit { wire, event, number, started, signed, .. } = &self.transmit;
         let encoded = self.encoded();
         let timestamp = started.wall.as_secs();
+        #[cfg(postrider_planted)]
+        let timestamp = if crate::planted::breaks(18) && *number > 1 { event.time.as_secs() } else { timestamp };
         let mut decimal = Decimal::default();
         let mut put = |name: &str, value: &[u8]| each(name, value, false);
         put("content-type", encoded.content_type.as_bytes());

@@ -130,6 +130,12 @@ impl<D: Disk> Look<D> {
                 Err(LogError::Io { .. }) => return Err(LoadError::Unavailable),
             }
         }
+        #[cfg(postrider_planted)]
+        if let [(_, first), (_, second), ..] = &mut records[..]
+            && postrider_core::planted::breaks(68)
+        {
+            std::mem::swap(first, second);
+        }
         if records.is_empty() && !seqs.is_empty() { Err(LoadError::Corrupt) } else { Ok(records) }
     }
 
@@ -167,6 +173,11 @@ impl<D: Disk> Look<D> {
         };
         let bytes = bytes.slice(..(sealed.len as usize).min(bytes.len()));
         let frames = Frames { seat: sealed.head(self.id()).seat(), at: SEGMENT_HEAD, failed: false, bytes };
+        #[cfg(postrider_planted)]
+        let frames = {
+            let times = if postrider_core::planted::breaks(64) { 2 } else { 1 };
+            frames.flat_map(move |frame| std::iter::repeat_n(frame, times))
+        };
         let records = frames.filter_map(move |(offset, frame)| match frame {
             Some((seq, _)) if seq <= since => None,
             Some((_, frame)) => Some(decode(&frame, &name, offset)),

@@ -432,6 +432,10 @@ impl Reading {
             End::Torn if may_be_torn && self.acked <= self.reached() => {
                 self.found.torn = written().saturating_sub(tail.at)
             }
+            #[cfg(postrider_planted)]
+            End::Torn | End::Damaged if postrider_core::planted::breaks(62) => {
+                self.found.torn = written().saturating_sub(tail.at)
+            }
             End::Torn | End::Damaged => {
                 self.release(segments, keeper);
                 let before = self.damage.len();

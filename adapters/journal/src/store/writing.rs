@@ -117,6 +117,15 @@ impl<D: Disk> Writing<D> {
         keeper: &mut dyn Keeper<D>,
     ) -> Result<JournalSeq, StoreError> {
         let Some(now) = self.current.as_mut().filter(|now| now.dirty) else { return Ok(self.durable) };
+        #[cfg(postrider_planted)]
+        if postrider_core::planted::breaks(60) {
+            (now.dirty, self.durable) = (false, self.last);
+            return Ok(self.last);
+        }
+        #[cfg(postrider_planted)]
+        if postrider_core::planted::breaks(63) {
+            let _ = now.file.sync();
+        }
         if let Err(error) = now.file.sync() {
             return Err(self.fail(segments, keeper, &error, "syncing"));
         }
@@ -153,6 +162,10 @@ impl<D: Disk> Writing<D> {
             let len = u32::try_from(frame.len()).expect("a batch is shorter than 4 GiB");
             match key.kind {
                 Kind::Accepted => segments.accepted(key.seq, offset, len),
+                #[cfg(postrider_planted)]
+                Kind::Outcome if postrider_core::planted::breaks(65) => {
+                    self.ending.extend(key.event.map(|event| (key.seq, event)))
+                }
                 Kind::Ended => self.ending.extend(key.event.map(|event| (key.seq, event))),
                 Kind::Genesis
                 | Kind::Opened
@@ -187,6 +200,9 @@ impl<D: Disk> Writing<D> {
     ) -> StoreError {
         let now = self.current.take().expect("only a segment that is open fails");
         let (len, chain) = now.sound;
+        #[cfg(postrider_planted)]
+        let (len, chain) =
+            if postrider_core::planted::breaks(69) { (now.writer.offset(), now.writer.chain()) } else { (len, chain) };
         let _ = now.file.set_len(len);
         let from = self.durable.next();
         segments.forget(from);
@@ -236,6 +252,10 @@ fn make<D: Disk>(disk: &D, head: &SegmentHead, size: u64) -> io::Result<D::File>
         file.write_at(0, &head.encode())?;
         file.sync()?;
         disk.rename(&aside, &name)?;
+        #[cfg(postrider_planted)]
+        if postrider_core::planted::breaks(61) {
+            return Ok(file);
+        }
         disk.sync_dir()?;
         Ok(file)
     };

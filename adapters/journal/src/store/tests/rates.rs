@@ -8,8 +8,7 @@ use crate::StdDisk;
 const PAYLOAD: usize = 100;
 
 fn store(dir: &std::path::Path) -> (Store<StdDisk>, Duration) {
-    let mut options = Options::default();
-    options.store = crate::store::StoreId::from_bytes([7; 16]);
+    let options = Options { store: crate::store::StoreId::from_bytes([7; 16]), ..Options::default() };
     let start = Instant::now();
     let store = Store::open(StdDisk::new(dir).unwrap(), options, UnixTime::EPOCH).unwrap();
     (store, start.elapsed())
@@ -55,7 +54,7 @@ fn rates() {
         for run in 0..2 {
             let (all, opened) = store(&path);
             let start = Instant::now();
-            let count = all.records().map(|record| record.unwrap()).count();
+            let count = all.records().filter(Result::is_ok).count();
             println!(
                 "{records:4} records a batch, run {run}: {count} records, {} MiB, opened in {opened:?}, replayed in {:?}: {:.0} records/s in all",
                 bytes >> 20,

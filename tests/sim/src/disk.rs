@@ -1,0 +1,756 @@
+//! A disk in memory that loses, tears, refuses and lies, as far as real ones do.
+//!
+//! Files are made of sectors of 512 bytes. What is written can be read at once, but it is *pending* until the file is
+//! synced, and so is a name until the directory is. When the power goes, of everything that is pending any part is
+//! there afterwards; when only the process dies, all of it is, and it is still pending. A sync that fails drops what it
+//! should have made durable: it can be read, and it is gone with the power, even after a later sync that succeeded.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use postrider_journal::{Disk, File};
+
+use crate::rng::Rng;
+
+/// Bytes of a sector: what a disk writes whole or not at all, unless it is told to tear.
+pub const SECTOR: usize = 512;
+
+/// A directory on a disk of its own. A clone is the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+/// An open file of a [`SimDisk`].
+#[derive(Debug)]
+pub struct SimFile {
+    disk: SimDisk,
+    inode: usize,
+}
+
+/// What can go wrong from now on. Each `Option` counts operations down: 0 is the next one.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// The next syncs fail that come after so many others, and drop what they should have made durable.
+    pub sync_fails: Option<u64>,
+    /// The write after so many others fails, and any beginning of it is written.
+    pub write_fails: Option<u64>,
+    /// The power goes after so many further operations that change something.
+    pub dies: Option<u64>,
+    /// Bytes that the disk can hold.
+    pub capacity: Option<u64>,
+    /// Syncs succeed and make nothing durable.
+    pub lies: bool,
+    /// Sectors tear: of the bytes of one, any beginning is new.
+    pub tears: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    names: BTreeMap<String, usize>,
+    /// Changes of names that are pending, in order.
+    renames: Vec<Relink>,
+    durable_names: BTreeMap<String, usize>,
+    inodes: Vec<Inode>,
+    faults: Faults,
+    dead: bool,
+    operations: u64,
+    counts: Counts,
+    /// The last operations, for people.
+    log: Option<VecDeque<String>>,
+}
+
+/// Operations that are kept for people.
+const LOG: usize = 80;
+
+/// What has been injected, and done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Syncs that failed.
+    pub sync_failures: u64,
+    /// Writes that failed.
+    pub write_failures: u64,
+    /// Operations refused for want of room.
+    pub full: u64,
+    /// Syncs that lied.
+    pub lies: u64,
+    /// Pending sectors that a loss of power took.
+    pub sectors_lost: u64,
+    /// Sectors that were torn.
+    pub sectors_torn: u64,
+    /// Names that a loss of power took back.
+    pub names_lost: u64,
+    /// Syncs of files.
+    pub syncs: u64,
+    /// Bytes written.
+    pub written: u64,
+}
+
+/// One atomic change of the directory.
+#[derive(Clone, Debug)]
+struct Relink {
+    unlink: Option<String>,
+    link: Option<(String, usize)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    /// What is read. Bytes between its end and `len` are zeros.
+    bytes: Vec<u8>,
+    len: u64,
+    /// Sectors that are pending, with what is durable of them; `None` stands for zeros.
+    pending: BTreeMap<u32, Old>,
+    /// The durable length, while another one is pending.
+    old_len: Option<u64>,
+    /// Sectors that a failed sync dropped: they read as written, and no sync makes them durable.
+    dropped: BTreeMap<u32, Old>,
+}
+
+type Old = Option<Box<[u8; SECTOR]>>;
+
+impl SimDisk {
+    /// An empty disk without faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another disk with the same content, pending and durable.
+    pub fn deep_clone(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.state().clone())) }
+    }
+
+    /// Keeps the last operations, for people; slow.
+    pub fn keep_log(&self) {
+        self.state().log.get_or_insert_default();
+    }
+
+    /// The last operations.
+    pub fn log(&self) -> Vec<String> {
+        self.state().log.iter().flatten().cloned().collect()
+    }
+
+    /// Whether it is the same disk.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
+    /// Changes what can go wrong.
+    pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.state().faults);
+    }
+
+    /// Whether the power has gone; every operation fails until [`power_loss`](Self::power_loss).
+    pub fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Operations that changed something, or would have.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// What has been injected and done.
+    pub fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// Bytes that its files take.
+    pub fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// Sectors and names that are pending, each of which a loss of power may take.
+    pub fn pending(&self) -> usize {
+        let state = self.state();
+        state.renames.len() + state.inodes.iter().map(Inode::pending).sum::<usize>()
+    }
+
+    /// The power goes and comes back: of everything that is pending, `rng` draws what is there.
+    pub fn power_loss(&self, rng: &mut Rng) {
+        // Every so often all of it or none, which hardly ever comes by drawing one by one.
+        let style = rng.below(8);
+        self.lose(|rng| style == 0 || (style > 1 && rng.below(2) == 0), rng);
+    }
+
+    /// The same, where bit n of `survives` says whether the n-th thing that is pending is there: first the changes of
+    /// names in their order, then each file's length and its sectors.
+    pub fn power_loss_subset(&self, survives: u64) {
+        let mut at = 0;
+        let draw = |_: &mut Rng| {
+            at += 1;
+            at <= 64 && survives >> (at - 1) & 1 == 1
+        };
+        self.lose(draw, &mut Rng::new(0));
+    }
+
+    fn lose(&self, mut survives: impl FnMut(&mut Rng) -> bool, rng: &mut Rng) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let mut names = std::mem::take(&mut state.durable_names);
+        for relink in state.renames.drain(..) {
+            if survives(rng) {
+                relink.apply(&mut names);
+            } else {
+                state.counts.names_lost += 1;
+            }
+        }
+        let tears = state.faults.tears;
+        for inode in &mut state.inodes {
+            inode.lose(&mut survives, rng, tears, &mut state.counts);
+        }
+        if state.log.is_some() {
+            let line = format!("after the loss of power there are {names:?}");
+            state.note(line);
+        }
+        state.names.clone_from(&names);
+        state.durable_names = names;
+        state.dead = false;
+        state.faults.dies = None;
+        state.forget_unlinked();
+    }
+
+    /// The process dies and the machine goes on: what was written is there, and pending as before.
+    pub fn kill(&self) {
+        let mut state = self.state();
+        state.note("the process dies".to_owned());
+        state.dead = false;
+        state.faults.dies = None;
+        state.forget_unlinked();
+    }
+
+    /// Changes one bit of what is durable, and says in which file and where.
+    pub fn flip(&self, rng: &mut Rng) -> Option<(String, u64)> {
+        let mut state = self.state();
+        let state = &mut *state;
+        let durable = |inode: &Inode| inode.pending.is_empty() && inode.dropped.is_empty() && !inode.bytes.is_empty();
+        let candidates: Vec<_> = state.names.iter().filter(|(_, at)| durable(&state.inodes[**at])).collect();
+        if candidates.is_empty() {
+            return None;
+        }
+        let (name, at) = *rng.pick(&candidates);
+        let (name, at) = (name.clone(), *at);
+        let bytes = &mut state.inodes[at].bytes;
+        let place = rng.index(bytes.len());
+        bytes[place] ^= 1 << rng.below(8);
+        Some((name, place as u64))
+    }
+
+    /// A digest of all files by name, as they are read.
+    pub fn digest(&self) -> u128 {
+        let state = self.state();
+        let mut hash = crate::trace::Hasher::default();
+        for (name, at) in &state.names {
+            let inode = &state.inodes[*at];
+            hash.bytes(name.as_bytes());
+            hash.number(inode.len);
+            let end = inode.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+            hash.bytes(&inode.bytes[..end]);
+        }
+        hash.finish()
+    }
+}
+
+impl State {
+    fn used(&self) -> u64 {
+        self.names.values().map(|at| self.inodes[*at].len).sum()
+    }
+
+    /// Counts an operation that changes something, and lets the power go when its time has come: this operation is the
+    /// last that is done.
+    fn operation(&mut self, what: impl FnOnce(&Self) -> String) -> io::Result<()> {
+        if self.log.is_some() {
+            let line = format!("{} {}{}", self.operations + 1, what(self), if self.dead { ": no power" } else { "" });
+            self.note(line);
+        }
+        if self.dead {
+            return Err(io::Error::other("the power is gone"));
+        }
+        self.operations += 1;
+        Ok(())
+    }
+
+    fn note(&mut self, line: String) {
+        if let Some(log) = &mut self.log {
+            if log.len() == LOG {
+                log.pop_front();
+            }
+            log.push_back(line);
+        }
+    }
+
+    /// The name of a file, for people.
+    fn name(&self, inode: usize) -> &str {
+        self.names.iter().find(|(_, at)| **at == inode).map_or("a file without a name", |(name, _)| name)
+    }
+
+    fn done(&mut self) -> io::Result<()> {
+        match &mut self.faults.dies {
+            Some(0) => {
+                self.dead = true;
+                self.note("the power goes".to_owned());
+                Err(io::Error::other("the power is gone"))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.dead { Err(io::Error::other("the power is gone")) } else { Ok(()) }
+    }
+
+    fn find(&self, name: &str) -> io::Result<usize> {
+        self.names.get(name).copied().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
+    }
+
+    fn relink(&mut self, relink: Relink) {
+        relink.apply(&mut self.names);
+        self.renames.push(relink);
+    }
+
+    fn has_room(&mut self, more: u64) -> io::Result<()> {
+        match self.faults.capacity {
+            Some(capacity) if self.used() + more > capacity => {
+                self.counts.full += 1;
+                Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on the disk"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Lets go of the bytes of files that nobody can reach any more after a restart.
+    fn forget_unlinked(&mut self) {
+        let mut reachable = vec![false; self.inodes.len()];
+        let pending = self.renames.iter().filter_map(|relink| relink.link.as_ref().map(|(_, at)| *at));
+        let linked = self.names.values().chain(self.durable_names.values()).copied();
+        linked.chain(pending).for_each(|at| reachable[at] = true);
+        for (inode, reachable) in self.inodes.iter_mut().zip(reachable) {
+            if !reachable {
+                *inode = Inode::default();
+            }
+        }
+    }
+}
+
+impl Relink {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        if let Some(name) = &self.unlink {
+            names.remove(name);
+        }
+        if let Some((name, inode)) = &self.link {
+            names.insert(name.clone(), *inode);
+        }
+    }
+}
+
+impl Inode {
+    fn pending(&self) -> usize {
+        self.pending.len() + usize::from(self.old_len.is_some())
+    }
+
+    /// The bytes of a sector as they are read.
+    fn sector(&self, at: u32) -> Old {
+        let start = at as usize * SECTOR;
+        let part = self.bytes.get(start..).unwrap_or_default();
+        let part = &part[..part.len().min(SECTOR)];
+        if part.iter().all(|byte| *byte == 0) {
+            return None;
+        }
+        let mut sector = Box::new([0; SECTOR]);
+        sector[..part.len()].copy_from_slice(part);
+        Some(sector)
+    }
+
+    fn set_sector(&mut self, at: u32, old: &Old) {
+        let start = at as usize * SECTOR;
+        let end = (start + SECTOR).min(self.bytes.len());
+        if old.is_some() && end < start + SECTOR {
+            self.bytes.resize(start + SECTOR, 0);
+        }
+        match old {
+            Some(old) => self.bytes[start..start + SECTOR].copy_from_slice(&old[..]),
+            None if start < end => self.bytes[start..end].fill(0),
+            None => {}
+        }
+    }
+
+    fn note_sector(&mut self, at: u32) {
+        if self.pending.contains_key(&at) {
+            return;
+        }
+        let old = match self.dropped.remove(&at) {
+            Some(old) => old,
+            None => self.sector(at),
+        };
+        self.pending.insert(at, old);
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let start = usize::try_from(offset).expect("simulated files are small");
+        let end = start + bytes.len();
+        for sector in start / SECTOR..end.div_ceil(SECTOR) {
+            self.note_sector(u32::try_from(sector).expect("simulated files are small"));
+        }
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[start..end].copy_from_slice(bytes);
+        if self.len < end as u64 {
+            self.note_len();
+            self.len = end as u64;
+        }
+    }
+
+    fn note_len(&mut self) {
+        self.old_len.get_or_insert(self.len);
+    }
+
+    fn set_len(&mut self, len: u64) {
+        self.note_len();
+        let keep = usize::try_from(len).expect("simulated files are small");
+        if keep < self.bytes.len() {
+            for sector in keep / SECTOR..self.bytes.len().div_ceil(SECTOR) {
+                self.note_sector(u32::try_from(sector).expect("simulated files are small"));
+            }
+            self.bytes.truncate(keep);
+        }
+        self.len = len;
+    }
+
+    fn sync(&mut self) {
+        self.pending.clear();
+        self.old_len = None;
+    }
+
+    fn drop_pending(&mut self) {
+        self.dropped.append(&mut self.pending);
+        if let Some(len) = self.old_len.take() {
+            // The length is metadata, which the file system keeps in a log of its own.
+            self.len = self.len.max(len);
+        }
+    }
+
+    fn lose(&mut self, survives: &mut impl FnMut(&mut Rng) -> bool, rng: &mut Rng, tears: bool, counts: &mut Counts) {
+        let new_len = self.len;
+        if let Some(old) = self.old_len.take()
+            && !survives(rng)
+        {
+            self.len = old;
+        }
+        for (at, old) in std::mem::take(&mut self.pending) {
+            // What was cut off is whole again where the cut was lost.
+            let kept = new_len.saturating_sub(u64::from(at) * SECTOR as u64);
+            let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(SECTOR);
+            let uncut = self.len > new_len && kept < SECTOR;
+            if !survives(rng) {
+                counts.sectors_lost += 1;
+                self.set_sector(at, &old);
+            } else if tears && rng.below(4) == 0 {
+                counts.sectors_torn += 1;
+                self.tear(at, &old, rng.index(SECTOR).min(kept));
+            } else if uncut {
+                self.tear(at, &old, kept);
+            }
+        }
+        for (at, old) in std::mem::take(&mut self.dropped) {
+            if !survives(rng) {
+                counts.sectors_lost += 1;
+                self.set_sector(at, &old);
+            }
+        }
+        let keep = usize::try_from(self.len).expect("simulated files are small");
+        self.bytes.truncate(keep);
+    }
+
+    /// Leaves the first `new` bytes of a sector, and the rest as it was.
+    fn tear(&mut self, at: u32, old: &Old, new: usize) {
+        let mut torn = self.sector(at).unwrap_or_else(|| Box::new([0; SECTOR]));
+        match old {
+            Some(old) => torn[new..].copy_from_slice(&old[new..]),
+            None => torn[new..].fill(0),
+        }
+        self.set_sector(at, &Some(torn));
+    }
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let state = self.state();
+        state.alive()?;
+        Ok(state.names.keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str, size: u64) -> io::Result<SimFile> {
+        let mut state = self.state();
+        state.operation(|_| format!("create {name} of {size}"))?;
+        if state.names.contains_key(name) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is such a file"));
+        }
+        state.has_room(size)?;
+        let inode = state.inodes.len();
+        state.inodes.push(Inode { len: size, old_len: (size > 0).then_some(0), ..Inode::default() });
+        state.relink(Relink { unlink: None, link: Some((name.to_owned(), inode)) });
+        state.done()?;
+        Ok(SimFile { disk: self.clone(), inode })
+    }
+
+    fn open(&self, name: &str) -> io::Result<SimFile> {
+        let state = self.state();
+        state.alive()?;
+        Ok(SimFile { disk: self.clone(), inode: state.find(name)? })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation(|_| format!("rename {from} to {to}"))?;
+        let inode = state.find(from)?;
+        state.relink(Relink { unlink: Some(from.to_owned()), link: Some((to.to_owned(), inode)) });
+        state.done()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation(|_| format!("remove {name}"))?;
+        state.find(name)?;
+        state.relink(Relink { unlink: Some(name.to_owned()), link: None });
+        state.done()
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.operation(|_| "sync the directory".to_owned())?;
+        if state.faults.lies {
+            state.counts.lies += 1;
+        } else {
+            let state = &mut *state;
+            for relink in state.renames.drain(..) {
+                relink.apply(&mut state.durable_names);
+            }
+        }
+        state.done()
+    }
+
+    fn room(&self) -> io::Result<Option<u64>> {
+        let state = self.state();
+        state.alive()?;
+        Ok(state.faults.capacity.map(|capacity| capacity.saturating_sub(state.used())))
+    }
+}
+
+impl File for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        let state = self.disk.state();
+        state.alive()?;
+        Ok(state.inodes[self.inode].len)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let state = self.disk.state();
+        state.alive()?;
+        let inode = &state.inodes[self.inode];
+        let there = inode.len.saturating_sub(offset).min(into.len() as u64);
+        let there = usize::try_from(there).expect("no more than the buffer has");
+        let start = usize::try_from(offset).expect("simulated files are small").min(inode.bytes.len());
+        let written = (inode.bytes.len() - start).min(there);
+        into[..written].copy_from_slice(&inode.bytes[start..start + written]);
+        into[written..there].fill(0);
+        Ok(there)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.operation(|state| format!("write {} at {offset}, {} bytes", state.name(self.inode), bytes.len()))?;
+        let end = offset + bytes.len() as u64;
+        let more = end.saturating_sub(state.inodes[self.inode].len);
+        if more > 0 {
+            state.has_room(more)?;
+        }
+        if state.faults.count_write() {
+            state.counts.write_failures += 1;
+            state.note("which fails".to_owned());
+            let part = usize::try_from(state.operations).unwrap_or(0) * 7919 % (bytes.len() + 1);
+            state.inodes[self.inode].write(offset, &bytes[..part]);
+            state.done()?;
+            return Err(io::Error::other("the write failed"));
+        }
+        state.counts.written += bytes.len() as u64;
+        state.inodes[self.inode].write(offset, bytes);
+        state.done()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.operation(|state| format!("set the length of {} to {len}", state.name(self.inode)))?;
+        let more = len.saturating_sub(state.inodes[self.inode].len);
+        if more > 0 {
+            state.has_room(more)?;
+        }
+        state.inodes[self.inode].set_len(len);
+        state.done()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.operation(|state| format!("sync {}", state.name(self.inode)))?;
+        state.counts.syncs += 1;
+        if state.faults.count_sync() {
+            state.counts.sync_failures += 1;
+            state.note("which fails".to_owned());
+            state.inodes[self.inode].drop_pending();
+            state.done()?;
+            return Err(io::Error::other("the sync failed"));
+        }
+        if state.faults.lies {
+            state.counts.lies += 1;
+        } else {
+            state.inodes[self.inode].sync();
+        }
+        state.done()
+    }
+}
+
+impl Faults {
+    fn count_write(&mut self) -> bool {
+        count_down(&mut self.write_fails)
+    }
+
+    fn count_sync(&mut self) -> bool {
+        count_down(&mut self.sync_fails)
+    }
+}
+
+/// Counts down; true once, at the end.
+fn count_down(left: &mut Option<u64>) -> bool {
+    match left {
+        Some(0) => {
+            *left = None;
+            true
+        }
+        Some(more) => {
+            *more -= 1;
+            false
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(disk: &SimDisk, name: &str) -> Vec<u8> {
+        let file = disk.open(name).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
+        bytes
+    }
+
+    fn synced(content: &[u8]) -> (SimDisk, SimFile) {
+        let disk = SimDisk::new();
+        let file = disk.create("a", 0).unwrap();
+        file.write_at(0, content).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir().unwrap();
+        (disk, file)
+    }
+
+    #[test]
+    fn what_is_synced_survives_and_the_rest_may_not() {
+        let (disk, file) = synced(b"first");
+        file.write_at(5, b" second").unwrap();
+        assert_eq!(read(&disk, "a"), b"first second");
+        disk.power_loss_subset(0);
+        assert_eq!(read(&disk, "a"), b"first");
+    }
+
+    #[test]
+    fn any_subset_of_sectors_survives() {
+        let (disk, file) = synced(&[0; 4 * SECTOR]);
+        file.write_at(0, &[1; 4 * SECTOR]).unwrap();
+        assert_eq!(disk.pending(), 4);
+        disk.power_loss_subset(0b1010);
+        let bytes = read(&disk, "a");
+        let kept: Vec<_> = bytes.chunks(SECTOR).map(|sector| sector[0]).collect();
+        assert_eq!(kept, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_name_is_durable_after_the_directory_is_synced() {
+        let disk = SimDisk::new();
+        let file = disk.create("a", 8).unwrap();
+        file.sync().unwrap();
+        let copy = disk.deep_clone();
+        disk.power_loss_subset(0);
+        assert!(disk.list().unwrap().is_empty());
+        copy.sync_dir().unwrap();
+        copy.power_loss_subset(0);
+        assert_eq!(copy.list().unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_failed_sync_drops_what_it_had() {
+        let (disk, file) = synced(b"old");
+        file.write_at(0, b"new").unwrap();
+        disk.set_faults(|faults| faults.sync_fails = Some(0));
+        assert!(file.sync().is_err());
+        assert_eq!(read(&disk, "a"), b"new");
+        file.sync().unwrap();
+        disk.power_loss_subset(0);
+        assert_eq!(read(&disk, "a"), b"old");
+    }
+
+    #[test]
+    fn a_kill_loses_nothing_and_makes_nothing_durable() {
+        let (disk, file) = synced(b"old");
+        file.write_at(0, b"new").unwrap();
+        disk.kill();
+        assert_eq!(read(&disk, "a"), b"new");
+        disk.power_loss_subset(0);
+        assert_eq!(read(&disk, "a"), b"old");
+    }
+
+    #[test]
+    fn the_power_goes_after_the_operation_that_was_named() {
+        let (disk, file) = synced(b"old");
+        disk.set_faults(|faults| faults.dies = Some(1));
+        file.write_at(0, b"new").unwrap();
+        assert!(file.sync().is_err() && disk.is_dead());
+        assert!(file.write_at(0, b"xxx").is_err() && disk.list().is_err());
+        disk.power_loss_subset(0);
+        assert_eq!(read(&disk, "a"), b"new");
+    }
+
+    #[test]
+    fn there_is_no_more_room_than_there_is() {
+        let disk = SimDisk::new();
+        disk.set_faults(|faults| faults.capacity = Some(1000));
+        let file = disk.create("a", 600).unwrap();
+        let refused = disk.create("b", 600).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        assert!(file.write_at(0, &[1; 600]).is_ok() && file.write_at(600, &[1; 401]).is_err());
+        assert_eq!(disk.room().unwrap(), Some(400));
+    }
+
+    #[test]
+    fn a_cut_that_is_lost_leaves_the_old_bytes() {
+        let (disk, file) = synced(&[7; 1000]);
+        file.set_len(100).unwrap();
+        assert_eq!(read(&disk, "a").len(), 100);
+        disk.power_loss_subset(0);
+        assert_eq!(read(&disk, "a"), [7; 1000]);
+    }
+}

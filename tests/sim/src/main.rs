@@ -1,0 +1,157 @@
+//! The simulator's command.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use postrider_sim::planted;
+use postrider_sim::profile::Scale;
+use postrider_sim::run::{self, Plan};
+use postrider_sim::world::{Cast, World};
+
+/// Runs Postrider's real machine and journal in made-up worlds, one for each seed.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs seeds side by side; with --seed, that one alone, with a readable trace if it fails.
+    Run(Run),
+    /// Prints the hash of a seed's trace.
+    Hash(Seed),
+    /// Builds itself once more with planted bugs, and says which seed finds which.
+    Planted(Planted),
+}
+
+#[derive(Debug, Args)]
+struct Planted {
+    /// Seeds that each bug is given, at most.
+    #[arg(long, default_value_t = 2000)]
+    seeds: u64,
+    /// Hours of each seed.
+    #[arg(long, default_value_t = 6)]
+    hours: u64,
+    /// Only the bugs of these numbers, with commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<u8>,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// How many seeds.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// This seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    size: Size,
+    /// Threads, instead of one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Run all seeds even if some fail.
+    #[arg(long)]
+    keep_going: bool,
+    /// With --seed: print the end of the trace even if nothing fails, and do not shrink.
+    #[arg(long)]
+    trace: bool,
+    /// Run no seed twice.
+    #[arg(long)]
+    no_replay: bool,
+}
+
+#[derive(Debug, Args)]
+struct Seed {
+    /// Which.
+    #[arg(long)]
+    seed: u64,
+    #[command(flatten)]
+    size: Size,
+}
+
+#[derive(Debug, Args)]
+struct Size {
+    /// Hours of faults and healing; what is left to do then comes on top.
+    #[arg(long, default_value_t = 24)]
+    hours: u64,
+    /// Kinds of fault that do not exist, with commas.
+    #[arg(long, value_delimiter = ',')]
+    cut: Vec<String>,
+    /// No more new events than this.
+    #[arg(long)]
+    events: Option<u64>,
+    /// Milliseconds between two events, in the mean, instead of what the seed draws.
+    #[arg(long)]
+    gap_ms: Option<u64>,
+}
+
+impl Size {
+    fn scale(&self) -> Result<Scale, String> {
+        Ok(Scale {
+            hours: self.hours,
+            allowed: run::cut(&self.cut)?,
+            events: self.events.unwrap_or(u64::MAX),
+            gap: run::gap(self.gap_ms),
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    // A panic within a world is a finding, which is told with its seed.
+    std::panic::set_hook(Box::new(|_| {}));
+    let done = match Cli::parse().command {
+        Command::Run(options) => run(&options),
+        Command::Planted(_) if !cfg!(postrider_planted) => return planted::build(std::env::args().skip(1)),
+        Command::Planted(options) => return planted::prove(options.seeds, options.hours, &options.only),
+        Command::Hash(options) => options.size.scale().map(|scale| {
+            println!("{:032x}", World::new(options.seed, &scale, Cast::usual()).run().hash);
+            true
+        }),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Run) -> Result<bool, String> {
+    let scale = options.size.scale()?;
+    if let Some(seed) = options.seed {
+        let fails = World::new(seed, &scale, Cast::usual()).run().broken.is_some();
+        if fails || options.trace {
+            let scale = if options.trace { scale } else { run::shrink(seed, &scale, Cast::usual) };
+            println!("{}", run::explain(seed, &scale, Cast::usual));
+        } else {
+            println!("seed {seed} holds");
+        }
+        return Ok(!fails);
+    }
+    let plan = Plan {
+        first: options.first,
+        seeds: options.seeds,
+        scale,
+        threads: options.threads,
+        keep_going: options.keep_going,
+        progress: true,
+        replay: if options.no_replay { None } else { std::env::current_exe().ok() },
+    };
+    let summary = run::run(&plan, Cast::usual);
+    if let Some(first) = summary.failures.first() {
+        let small = run::shrink(first.seed, &scale, Cast::usual);
+        println!("{}\n", run::explain(first.seed, &small, Cast::usual));
+    }
+    for failure in &summary.failures {
+        println!("seed {}: {}", failure.seed, failure.what);
+    }
+    println!("{}", summary.text());
+    Ok(summary.failures.is_empty())
+}

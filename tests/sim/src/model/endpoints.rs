@@ -1,0 +1,294 @@
+//! What endpoints may be like: all that is possible, where nobody was told what became of a command.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::observe::{Note, SECOND, SimTime, Spec, Told, Wish};
+
+/// What waits for a disabled endpoint is held this long: 72 h.
+pub(super) const HOLD: u64 = 72 * 3600 * SECOND;
+
+/// All endpoints that were ever registered.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    all: BTreeMap<u32, Endpoint>,
+    of_tenant: BTreeMap<u32, Vec<u32>>,
+    /// Endpoints of calls that have no answer yet.
+    calls: BTreeMap<u64, (u32, Kind, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Put,
+    Resume,
+    Remove,
+    Other,
+}
+
+/// One endpoint, as far as it is known.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) node: u32,
+    pub(super) specs: Possible<Rc<Spec>>,
+    pub(super) states: Possible<State>,
+    /// How often it was registered anew.
+    pub(super) generation: u32,
+    /// It may have answered 410, and nobody has resumed it for sure since.
+    gone: bool,
+    /// The tick of the last 410.
+    gone_at: u64,
+    /// The last tick at which what waits for it may have been discarded.
+    over: u64,
+    /// It may have been disabled since then.
+    pub(super) disabled: Option<SimTime>,
+    /// When it was last described.
+    described: u64,
+    /// Attempts that any description of it has allowed: the fewest and the most.
+    pub(super) attempts: (u16, u16),
+}
+
+/// The administrative state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Absent,
+    Active,
+    Paused,
+    Disabled,
+}
+
+/// Everything that something may be, oldest first. What was asked for last is last.
+#[derive(Debug)]
+pub(super) struct Possible<T>(Vec<(u64, T)>);
+
+impl<T> Possible<T> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    /// What it is, where only one thing is possible.
+    pub(super) fn sure(&self) -> Option<&T> {
+        match &self.0[..] {
+            [(_, value)] => Some(value),
+            _ => None,
+        }
+    }
+
+    fn ask(&mut self, call: u64, value: T) {
+        self.0.push((call, value));
+    }
+
+    fn answer(&mut self, call: u64, told: Told) {
+        let Some(at) = self.0.iter().position(|(other, _)| *other == call) else { return };
+        match told {
+            Told::Ok { .. } => {
+                self.0.drain(..at);
+            }
+            Told::Refused(_) if self.0.len() > 1 => {
+                self.0.remove(at);
+            }
+            Told::Refused(_) | Told::Lost => {}
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether an event that is accepted now is owed to it: for sure, and possibly.
+    pub(super) fn wants(&self, event_type: &str) -> (bool, bool) {
+        let named = |spec: &Rc<Spec>| spec.patterns.iter().any(|pattern| names(pattern, event_type));
+        let matches = |state: &State| matches!(state, State::Active | State::Paused);
+        let sure = !self.gone && self.specs.all().all(named) && self.states.all().all(matches);
+        (sure, self.specs.all().any(named) && self.states.all().any(matches))
+    }
+
+    /// Whether what waited for it since `since` may have been discarded.
+    pub(super) fn may_discard(&self, since: u64, at: SimTime, jumps: bool) -> bool {
+        self.over >= since || self.disabled.is_some_and(|from| jumps || at.since(from) >= HOLD / 20 * 17)
+    }
+
+    /// Whether it was described anew after this tick.
+    pub(super) fn changed_since(&self, tick: u64) -> bool {
+        self.described > tick
+    }
+
+    /// Whether attempts may start.
+    pub(super) fn may_start(&self) -> bool {
+        self.states.all().any(|state| *state == State::Active)
+    }
+}
+
+impl Endpoints {
+    pub(super) fn get(&self, endpoint: u32) -> Option<&Endpoint> {
+        self.all.get(&endpoint)
+    }
+
+    /// Endpoints of a tenant to which an event may be owed, and whether it is for sure.
+    pub(super) fn matching(&self, tenant: u32, event_type: &str) -> Vec<(u32, bool)> {
+        let ours = self.of_tenant.get(&tenant).into_iter().flatten();
+        let wanted = ours.filter_map(|number| match self.all[number].wants(event_type) {
+            (sure, true) => Some((*number, sure)),
+            (_, false) => None,
+        });
+        wanted.collect()
+    }
+
+    pub(super) fn asked(&mut self, at: SimTime, tick: u64, node: u32, call: u64, wish: &Wish<'_>) {
+        let (number, kind) = match wish {
+            Wish::Put(spec) => {
+                self.put(tick, node, call, spec);
+                (spec.endpoint, Kind::Put)
+            }
+            Wish::Pause(number) | Wish::Disable(number) | Wish::AddKey(number, _) => (*number, Kind::Other),
+            Wish::ExpireKey(number, ..) | Wish::RevokeKey(number, _) => (*number, Kind::Other),
+            Wish::Resume(number) => (*number, Kind::Resume),
+            Wish::Remove(number) => (*number, Kind::Remove),
+            Wish::Publish(_) | Wish::Cancel { .. } | Wish::Purge(_) | Wish::Erase { .. } | Wish::Close(_) => return,
+        };
+        self.calls.insert(call, (number, kind, tick));
+        let Some(endpoint) = self.all.get_mut(&number) else { return };
+        match wish {
+            Wish::Pause(_) => endpoint.states.ask(call, State::Paused),
+            Wish::Disable(_) => {
+                endpoint.states.ask(call, State::Disabled);
+                endpoint.disabled.get_or_insert(at);
+            }
+            Wish::Resume(_) => {
+                if endpoint.disabled.is_some_and(|from| at.since(from) >= HOLD / 20 * 17) {
+                    endpoint.over = tick;
+                }
+                endpoint.states.ask(call, State::Active);
+            }
+            Wish::Remove(_) => {
+                endpoint.states.ask(call, State::Absent);
+                endpoint.over = tick;
+            }
+            Wish::Put(_)
+            | Wish::AddKey(..)
+            | Wish::ExpireKey(..)
+            | Wish::RevokeKey(..)
+            | Wish::Publish(_)
+            | Wish::Cancel { .. }
+            | Wish::Purge(_)
+            | Wish::Erase { .. }
+            | Wish::Close(_) => {}
+        }
+    }
+
+    fn put(&mut self, tick: u64, node: u32, call: u64, spec: &Spec) {
+        let attempts = u16::try_from(spec.schedule.len()).unwrap_or(u16::MAX);
+        let spec = Rc::new(spec.clone());
+        let endpoint = self.all.entry(spec.endpoint).or_insert_with(|| {
+            self.of_tenant.entry(spec.tenant).or_default().push(spec.endpoint);
+            Endpoint {
+                node,
+                specs: Possible(Vec::new()),
+                states: Possible(vec![(0, State::Absent)]),
+                generation: 0,
+                gone: false,
+                gone_at: 0,
+                over: 0,
+                disabled: None,
+                described: 0,
+                attempts: (u16::MAX, 0),
+            }
+        });
+        if endpoint.states.all().any(|state| *state == State::Absent) {
+            endpoint.states.ask(call, State::Active);
+            endpoint.generation += 1;
+            endpoint.over = endpoint.over.max(tick - 1);
+        }
+        endpoint.described = tick;
+        endpoint.attempts = (endpoint.attempts.0.min(attempts), endpoint.attempts.1.max(attempts));
+        endpoint.specs.ask(call, spec);
+    }
+
+    pub(super) fn answered(&mut self, call: u64, told: Told) {
+        let Some((number, kind, asked)) = self.calls.remove(&call) else { return };
+        let Some(endpoint) = self.all.get_mut(&number) else { return };
+        endpoint.specs.answer(call, told);
+        if kind == Kind::Put && matches!(told, Told::Ok { .. }) {
+            endpoint.put_ok(call);
+        } else {
+            endpoint.states.answer(call, told);
+        }
+        if matches!(told, Told::Ok { .. }) && matches!(kind, Kind::Resume | Kind::Remove) {
+            // A 410 that came after the call was made is not undone by it.
+            endpoint.gone &= endpoint.gone_at > asked;
+        }
+        if !endpoint.states.all().any(|state| *state == State::Disabled) {
+            endpoint.disabled = None;
+        }
+    }
+
+    pub(super) fn gone(&mut self, number: u32, tick: u64) {
+        if let Some(endpoint) = self.all.get_mut(&number) {
+            (endpoint.gone, endpoint.gone_at, endpoint.over) = (true, tick, tick);
+        }
+    }
+
+    pub(super) fn noted(&mut self, tick: u64, note: &Note<'_>) {
+        if let Note::HoldEnded(number) | Note::Gone(number) = note
+            && let Some(endpoint) = self.all.get_mut(number)
+        {
+            endpoint.over = tick;
+        }
+    }
+}
+
+impl Endpoint {
+    /// A registration is done: it is there, in the state in which it was, or active if it was not there.
+    fn put_ok(&mut self, call: u64) {
+        let before = |(other, state): &(u64, State)| *other < call && *state == State::Absent;
+        self.states.0.retain(|entry| !before(entry));
+        if self.states.0.is_empty() {
+            self.states.ask(call, State::Active);
+        }
+    }
+}
+
+/// Whether a pattern names an event type: `*` is one segment, `**` any number, none included.
+fn names(pattern: &str, event_type: &str) -> bool {
+    fn rest(pattern: &[&str], segments: &[&str]) -> bool {
+        match (pattern, segments) {
+            ([], []) => true,
+            ([first, after @ ..], _) if *first == "**" => (0..=segments.len()).any(|n| rest(after, &segments[n..])),
+            ([first, after @ ..], [segment, others @ ..]) => (*first == "*" || first == segment) && rest(after, others),
+            ([], [_, ..]) | ([_, ..], []) => false,
+        }
+    }
+    if pattern == "**" || pattern == event_type {
+        return true;
+    }
+    rest(&pattern.split('.').collect::<Vec<_>>(), &event_type.split('.').collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_name_types() {
+        for (pattern, event_type, named) in [
+            ("**", "a.b", true),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", false),
+            ("a.**", "a", true),
+            ("*.b.**", "a.b.c.d", true),
+            ("**.d", "a.b.c.d", true),
+            ("a.b", "a.c", false),
+            ("*", "a.b", false),
+        ] {
+            assert_eq!(names(pattern, event_type), named, "{pattern} {event_type}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_was_told_stays_possible() {
+        let mut state = Possible(vec![(0, 1)]);
+        state.ask(5, 2);
+        state.answer(5, Told::Lost);
+        assert_eq!(state.sure(), None);
+        state.ask(6, 3);
+        state.answer(6, Told::Ok { fresh: true });
+        assert_eq!(state.sure(), Some(&3));
+    }
+}

@@ -1,0 +1,261 @@
+//! What every judge needs to know about nodes, attempts and calls: bookkeeping, and no opinion.
+
+use std::collections::BTreeMap;
+
+use super::endpoints::Endpoints;
+use crate::observe::{Clocks, Outcome, Rules, SECOND, Seen, SimTime, Told};
+
+/// An attempt is given up by a node this long after its time is over.
+pub(super) const GRACE: u64 = 5 * SECOND;
+
+/// What is known so far.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) rules: Option<Rules>,
+    /// How many things have been seen: the order of everything.
+    pub(super) tick: u64,
+    pub(super) endpoints: Endpoints,
+    nodes: BTreeMap<u32, Node>,
+    attempts: BTreeMap<u64, Attempt>,
+    calls: BTreeMap<u64, Call>,
+    /// Up to which tick what a node had done was durable when it died, by node and incarnation.
+    ends: BTreeMap<(u32, u32), u64>,
+    /// Events that are over, by the ledger's word; the other judges forget them.
+    pub(super) over: Vec<u64>,
+}
+
+/// A node, as far as it shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Node {
+    pub(super) up: bool,
+    /// How often it has been restarted.
+    pub(super) incarnation: u32,
+    /// Its clocks when it was last seen.
+    pub(super) clocks: Clocks,
+    /// Its clocks when it came back.
+    pub(super) began: Clocks,
+    /// The latest that its wall clock ever showed, and when.
+    pub(super) latest: u64,
+    seen: SimTime,
+    /// Everything that this incarnation did before this tick is durable: somebody was told so of something later.
+    durable: u64,
+    /// Its disk has lost what it said was safe, so that only loud loss and lies about content are judged.
+    pub(super) weak: bool,
+    /// Milliseconds that its wall clock has stepped back, in all.
+    pub(super) stepped_back: u64,
+}
+
+impl Node {
+    /// Whether its wall clock may have shown this by now.
+    pub(super) fn may_have_seen(&self, wall: u64, at: SimTime) -> bool {
+        self.latest.max(self.clocks.wall + at.since(self.seen) / 900_000 + 1) >= wall
+    }
+}
+
+/// An attempt that has not ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) node: u32,
+    pub(super) incarnation: u32,
+    pub(super) endpoint: u32,
+    pub(super) event: u64,
+    pub(super) number: u16,
+    pub(super) started: Clocks,
+    pub(super) at: SimTime,
+    pub(super) tick: u64,
+    /// Nanoseconds that it may take.
+    pub(super) time: u64,
+    /// The node gave it up, at this time of its monotonic clock.
+    pub(super) aborted: Option<u64>,
+    /// The registration of the endpoint that it is for.
+    pub(super) generation: u32,
+}
+
+impl Attempt {
+    /// Whether its node no longer cares how it ended, at this time of its monotonic clock.
+    pub(super) fn is_late(&self, mono: u64) -> bool {
+        self.aborted.is_some() || mono >= self.started.mono.saturating_add(self.time).saturating_add(GRACE)
+    }
+
+    /// Whether its node may have ended it by itself by now, by the world's time; clocks drift a little.
+    pub(super) fn may_be_overdue(&self, at: SimTime) -> bool {
+        at.since(self.at) >= self.time / 10 * 9
+    }
+
+    /// Whether its node may have freed its slot, whatever became of it.
+    pub(super) fn may_be_freed(&self, mono: u64) -> bool {
+        let end = self.started.mono.saturating_add(self.time).saturating_add(2 * GRACE);
+        mono >= self.aborted.map_or(end, |at| end.min(at.saturating_add(GRACE)))
+    }
+}
+
+/// A call that has no answer yet.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    node: u32,
+    tick: u64,
+}
+
+impl Facts {
+    /// Takes note before the judges do.
+    pub(super) fn before(&mut self, at: SimTime, seen: &Seen<'_>) {
+        self.tick += 1;
+        match seen {
+            Seen::Began(rules) => {
+                self.rules = Some((*rules).clone());
+                self.nodes = (0..rules.nodes).map(|node| (node, Node { up: true, ..Node::default() })).collect();
+            }
+            Seen::Asked { call, node, clocks, wish } => {
+                self.clock(at, *node, *clocks);
+                self.calls.insert(*call, Call { node: *node, tick: self.tick });
+                self.endpoints.asked(at, self.tick, *node, *call, wish);
+            }
+            Seen::Answered { call, told } => {
+                self.endpoints.answered(*call, *told);
+                let call = self.calls.get(call).copied();
+                if let (Some(call), Told::Ok { fresh: true }) = (call, told) {
+                    let node = self.node_mut(call.node);
+                    node.durable = node.durable.max(call.tick);
+                }
+            }
+            Seen::Started { attempt, node, clocks, endpoint, event, number, time } => {
+                self.clock(at, *node, *clocks);
+                let attempt_of = Attempt {
+                    node: *node,
+                    incarnation: self.node(*node).incarnation,
+                    endpoint: *endpoint,
+                    event: event_number(event).unwrap_or(u64::MAX),
+                    number: *number,
+                    started: *clocks,
+                    at,
+                    tick: self.tick,
+                    time: *time,
+                    aborted: None,
+                    generation: self.endpoints.get(*endpoint).map_or(0, |endpoint| endpoint.generation),
+                };
+                self.attempts.insert(*attempt, attempt_of);
+            }
+            Seen::Ended { attempt, clocks, outcome } => self.ended(at, *attempt, *clocks, *outcome),
+            Seen::Aborted { attempt } => {
+                if let Some(open) = self.attempts.get_mut(attempt) {
+                    let mono = self.nodes.get(&open.node).map_or(0, |node| node.clocks.mono);
+                    open.aborted = open.aborted.or(Some(mono));
+                }
+            }
+            Seen::Noted { node, clocks, note } => {
+                self.clock(at, *node, *clocks);
+                self.endpoints.noted(self.tick, note);
+            }
+            Seen::Died { node, .. } => {
+                // Where a disk lies, and the power may go while nobody looks, nothing is safe after that.
+                let lies = self.rules().lies;
+                let known = self.node_mut(*node);
+                known.up = false;
+                known.weak |= lies;
+                let (incarnation, durable) = (known.incarnation, known.durable);
+                self.ends.insert((*node, incarnation), durable);
+            }
+            Seen::Restarted { node, clocks, .. } => {
+                let known = self.node_mut(*node);
+                known.up = true;
+                known.incarnation += 1;
+                known.began = *clocks;
+                known.clocks = *clocks;
+                known.seen = at;
+                known.latest = known.latest.max(clocks.wall);
+            }
+            Seen::Stepped { node, by } => {
+                let known = self.node_mut(*node);
+                known.stepped_back += by.min(&0).unsigned_abs();
+                known.clocks.wall = known.clocks.wall.saturating_add_signed(*by);
+                known.latest = known.latest.max(known.clocks.wall);
+            }
+            Seen::Damaged { node } => self.node_mut(*node).weak = true,
+            Seen::Departed(_)
+            | Seen::Suspended { .. }
+            | Seen::Arrived { .. }
+            | Seen::Settled { .. }
+            | Seen::Refused { .. }
+            | Seen::Healed { .. } => {}
+        }
+    }
+
+    /// Takes note after the judges did: forgets what is over.
+    pub(super) fn after(&mut self, seen: &Seen<'_>) {
+        match seen {
+            Seen::Ended { attempt, .. } => {
+                self.attempts.remove(attempt);
+            }
+            Seen::Answered { call, .. } => {
+                self.calls.remove(call);
+            }
+            Seen::Died { node, .. } => self.attempts.retain(|_, attempt| attempt.node != *node),
+            Seen::Began(_)
+            | Seen::Asked { .. }
+            | Seen::Started { .. }
+            | Seen::Departed(_)
+            | Seen::Arrived { .. }
+            | Seen::Aborted { .. }
+            | Seen::Noted { .. }
+            | Seen::Settled { .. }
+            | Seen::Restarted { .. }
+            | Seen::Refused { .. }
+            | Seen::Stepped { .. }
+            | Seen::Suspended { .. }
+            | Seen::Damaged { .. }
+            | Seen::Healed { .. } => {}
+        }
+    }
+
+    /// The rules of the seed.
+    pub(super) fn rules(&self) -> &Rules {
+        self.rules.as_ref().expect("a seed begins with its rules")
+    }
+
+    /// A node.
+    pub(super) fn node(&self, node: u32) -> Node {
+        self.nodes.get(&node).copied().unwrap_or_default()
+    }
+
+    /// Whether what a node did at a tick of one of its incarnations is surely durable.
+    pub(super) fn is_durable(&self, node: u32, incarnation: u32, tick: u64) -> bool {
+        let end = self.ends.get(&(node, incarnation)).copied();
+        tick < end.unwrap_or_else(|| self.node(node).durable)
+    }
+
+    /// All attempts of a node that have not ended.
+    pub(super) fn attempts_of(&self, node: u32) -> impl Iterator<Item = &Attempt> {
+        self.attempts.values().filter(move |attempt| attempt.node == node)
+    }
+
+    /// An attempt that has not ended.
+    pub(super) fn attempt(&self, attempt: u64) -> Option<&Attempt> {
+        self.attempts.get(&attempt)
+    }
+
+    fn ended(&mut self, at: SimTime, attempt: u64, clocks: Clocks, outcome: Outcome<'_>) {
+        let Some(open) = self.attempts.get(&attempt).copied() else { return };
+        self.clock(at, open.node, clocks);
+        if let Outcome::Status { status: 410, .. } = outcome
+            && open.aborted.is_none()
+        {
+            self.endpoints.gone(open.endpoint, self.tick);
+        }
+    }
+
+    fn clock(&mut self, at: SimTime, node: u32, clocks: Clocks) {
+        let node = self.node_mut(node);
+        node.clocks = clocks;
+        node.seen = at;
+        node.latest = node.latest.max(clocks.wall);
+    }
+
+    fn node_mut(&mut self, node: u32) -> &mut Node {
+        self.nodes.entry(node).or_default()
+    }
+}
+
+/// The number in an event's id: `e12` is 12.
+pub(super) fn event_number(id: &str) -> Option<u64> {
+    id.strip_prefix('e')?.parse().ok()
+}

@@ -1,0 +1,190 @@
+//! Every request is signed by every key that is active, and by no other: invariant 12.
+//!
+//! The signature is computed here once more, by the specification: HMAC-SHA256 over id, timestamp and body.
+
+use std::collections::BTreeMap;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::base64;
+use super::facts::Facts;
+use crate::observe::{Broken, Departure, Key, Seen, Told, Wish};
+
+/// The rings of all endpoints.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    rings: BTreeMap<u32, BTreeMap<u32, Entry>>,
+    calls: BTreeMap<u64, Call>,
+}
+
+/// A key of a ring, as far as it is known.
+#[derive(Debug)]
+struct Entry {
+    mac: Hmac<Sha256>,
+    /// It signs for sure, until it expires.
+    must: bool,
+    /// It may sign, until it expires.
+    may: bool,
+    /// It signs no attempt that starts at or after this time, in milliseconds; sure when the last command is.
+    expires: Option<u64>,
+    /// The last call that meant it.
+    touched: u64,
+}
+
+#[derive(Debug)]
+struct Call {
+    endpoint: u32,
+    /// What was known of each key that it means: whether it signed for sure, and until when.
+    before: Vec<(u32, bool, Option<u64>)>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// These are all there are.
+    Exactly(Vec<u32>),
+    Add,
+    Expire(u32, u64),
+    Revoke(u32),
+    Remove,
+}
+
+impl Keys {
+    pub(super) fn see(&mut self, facts: &Facts, seen: &Seen<'_>) -> Result<(), Broken> {
+        match seen {
+            Seen::Asked { call, wish, .. } => self.asked(*call, wish),
+            Seen::Answered { call, told } => {
+                if let Some(known) = self.calls.remove(call) {
+                    self.answered(*call, &known, *told);
+                }
+            }
+            Seen::Departed(departure) => return self.departed(facts, departure),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn asked(&mut self, call: u64, wish: &Wish<'_>) {
+        let (endpoint, what, keys) = match wish {
+            Wish::Put(spec) if spec.keys.is_empty() => return,
+            Wish::Put(spec) => {
+                let numbers = spec.keys.iter().map(|key| key.number).collect();
+                (spec.endpoint, What::Exactly(numbers), &spec.keys[..])
+            }
+            Wish::AddKey(endpoint, key) => (*endpoint, What::Add, std::slice::from_ref(key)),
+            Wish::ExpireKey(endpoint, key, at) => (*endpoint, What::Expire(key.number, *at), &[][..]),
+            Wish::RevokeKey(endpoint, key) => (*endpoint, What::Revoke(key.number), &[][..]),
+            Wish::Remove(endpoint) => (*endpoint, What::Remove, &[][..]),
+            Wish::Publish(_)
+            | Wish::Pause(_)
+            | Wish::Resume(_)
+            | Wish::Disable(_)
+            | Wish::Cancel { .. }
+            | Wish::Purge(_)
+            | Wish::Erase { .. }
+            | Wish::Close(_) => return,
+        };
+        let ring = self.rings.entry(endpoint).or_default();
+        for key in keys {
+            ring.entry(key.number).or_insert_with(|| Entry::new(key)).may = true;
+        }
+        let mut before = Vec::new();
+        for (number, entry) in ring.iter_mut() {
+            let (meant, stays) = match &what {
+                What::Exactly(all) => (true, all.contains(number)),
+                What::Add => (keys.iter().any(|key| key.number == *number), true),
+                What::Expire(key, _) | What::Revoke(key) => (key == number, false),
+                What::Remove => (true, false),
+            };
+            if meant {
+                before.push((*number, entry.must, entry.expires));
+                // Until there is an answer it may be so or so.
+                entry.must &= stays && entry.expires.is_none();
+                entry.expires = None;
+                entry.touched = call;
+            }
+        }
+        self.calls.insert(call, Call { endpoint, before, what });
+    }
+
+    fn answered(&mut self, call: u64, known: &Call, told: Told) {
+        let Some(ring) = self.rings.get_mut(&known.endpoint) else { return };
+        let ours = ring.iter_mut().filter(|(_, entry)| entry.touched == call);
+        match told {
+            Told::Ok { .. } => {
+                for (number, entry) in ours {
+                    (entry.must, entry.may) = match &known.what {
+                        What::Exactly(all) if all.contains(number) => (true, true),
+                        What::Exactly(_) | What::Revoke(_) | What::Remove => (false, false),
+                        What::Add | What::Expire(..) => (true, true),
+                    };
+                    entry.expires = match known.what {
+                        What::Expire(_, at) => Some(at),
+                        What::Exactly(_) | What::Add | What::Revoke(_) | What::Remove => None,
+                    };
+                }
+            }
+            Told::Refused(_) => {
+                for (number, entry) in ours {
+                    let known = known.before.iter().find(|(other, ..)| other == number);
+                    (entry.must, entry.expires) = known.map_or((false, None), |(_, must, expires)| (*must, *expires));
+                }
+            }
+            // What it means for the keys stays open.
+            Told::Lost => {}
+        }
+    }
+
+    fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
+        let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
+        let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
+        let fail = |what: String| Err(Broken::new(12, format!("{}: {what}", name())));
+        let text = |header: &str| departure.header(header).and_then(|value| std::str::from_utf8(value).ok());
+        let (id, seconds) = (format!("e{}", open.event), (open.started.wall / 1000).to_string());
+        if text("webhook-id") != Some(&id) {
+            return fail(format!("its id is {:?}", text("webhook-id")));
+        }
+        if text("webhook-timestamp") != Some(&seconds) {
+            return fail(format!("it began at {seconds}, and says {:?}", text("webhook-timestamp")));
+        }
+        if text("postrider-attempt") != Some(&open.number.to_string()) {
+            return fail(format!("it says that it is number {:?}", text("postrider-attempt")));
+        }
+        let same = facts.endpoints.get(open.endpoint).is_some_and(|known| known.generation == open.generation);
+        let Some(ring) = self.rings.get_mut(&open.endpoint).filter(|_| same) else { return Ok(()) };
+        if facts.node(open.node).weak {
+            return Ok(());
+        }
+        let mut left: Vec<_> =
+            text("webhook-signature").unwrap_or("").split(' ').filter(|one| !one.is_empty()).collect();
+        let latest = facts.node(open.node).latest;
+        for (number, entry) in ring.iter_mut().filter(|(_, entry)| entry.may) {
+            let expired = entry.expires.is_some_and(|at| open.started.wall >= at);
+            let mut mac = entry.mac.clone();
+            for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", departure.body] {
+                mac.update(part);
+            }
+            let signature = format!("v1,{}", base64::encode(&mac.finalize().into_bytes()));
+            let found = left.iter().position(|one| *one == signature);
+            match found {
+                Some(_) if expired => return fail(format!("key {number} has expired, and signed it")),
+                Some(at) => {
+                    left.swap_remove(at);
+                }
+                None if entry.must && !expired && entry.expires.is_none_or(|at| latest < at) => {
+                    return fail(format!("key {number} is active, and did not sign it"));
+                }
+                None => {}
+            }
+        }
+        if left.is_empty() { Ok(()) } else { fail(format!("{} signatures are by no active key", left.len())) }
+    }
+}
+
+impl Entry {
+    fn new(key: &Key) -> Self {
+        let mac = Hmac::new_from_slice(&key.secret).expect("a key of any length will do");
+        Self { mac, must: false, may: false, expires: None, touched: 0 }
+    }
+}

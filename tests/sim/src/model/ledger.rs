@@ -1,0 +1,395 @@
+//! Nothing that was accepted is lost, nothing is made up, nothing that has ended begins again.
+//!
+//! Invariants 1 to 4, 13, 14, 17 and 18. A delivery is owed from when its event was submitted until the node has told
+//! that the event has settled; then the event is forgotten, and an attempt for it is an attempt for nobody.
+
+use std::collections::BTreeMap;
+
+use super::facts::{Attempt, Facts, event_number};
+use super::owed::{Event, Owed, allowed, is_envelope};
+use crate::observe::{
+    Broken, Departure, Fate, Form, Look, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish,
+};
+
+/// Open events that one sweep asks about.
+const ASKED_AT_ONCE: usize = 32;
+
+/// Everything that is owed.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    events: BTreeMap<u64, Event>,
+    /// What unanswered calls are about.
+    calls: BTreeMap<u64, (u64, About)>,
+    /// Events that have ended, 64 to an entry.
+    ended: BTreeMap<u64, u64>,
+    /// Where the next sweep goes on.
+    next: u64,
+    /// A node has come back since the last sweep.
+    all: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Publish,
+    Cancel,
+}
+
+impl Ledger {
+    pub(super) fn see(&mut self, facts: &mut Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
+        match seen {
+            Seen::Asked { call, node, wish, .. } => match wish {
+                Wish::Publish(submission) => self.submitted(facts, *call, *node, submission),
+                Wish::Cancel { event, .. } => {
+                    self.calls.insert(*call, (*event, About::Cancel));
+                    if let Some(event) = self.events.get_mut(event) {
+                        event.cancelled.0 = true;
+                    }
+                }
+                Wish::Put(_)
+                | Wish::Pause(_)
+                | Wish::Resume(_)
+                | Wish::Disable(_)
+                | Wish::Remove(_)
+                | Wish::AddKey(..)
+                | Wish::ExpireKey(..)
+                | Wish::RevokeKey(..)
+                | Wish::Purge(_)
+                | Wish::Erase { .. }
+                | Wish::Close(_) => {}
+            },
+            Seen::Answered { call, told } => self.answered(*call, *told),
+            Seen::Started { attempt, event, endpoint, number, .. } => {
+                let name = format_args!("attempt {number} of {event} to endpoint {endpoint}").to_string();
+                let event = event_number(event)
+                    .ok_or_else(|| Broken::new(2, format!("{name}: no event has an id like that")))?;
+                return self.started(facts, event, *attempt, &name);
+            }
+            Seen::Departed(departure) => return self.departed(facts, departure),
+            Seen::Ended { attempt, clocks, outcome } => {
+                if let Some(open) = facts.attempt(*attempt).copied() {
+                    self.ended(*attempt, &open, facts.tick, clocks.mono, *outcome);
+                }
+            }
+            Seen::Noted { node, note, .. } => return self.noted(facts, at, *node, note),
+            Seen::Settled { node, report, event } => {
+                let event = event_number(event)
+                    .ok_or_else(|| Broken::new(2, format!("event {event} has settled, and nobody submitted it")))?;
+                return self.settled(facts, at, *node, event, report.as_ref());
+            }
+            Seen::Died { node, .. } => {
+                for open in facts.attempts_of(*node) {
+                    let event = self.events.get_mut(&open.event);
+                    let owed =
+                        event.and_then(|event| event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint));
+                    if let Some(owed) = owed {
+                        let overdue = if open.may_be_overdue(at) { open.number } else { 0 };
+                        (owed.flying, owed.failed) = (None, owed.failed.max(overdue));
+                    }
+                }
+            }
+            Seen::Restarted { node, lost, .. } => {
+                self.all = true;
+                return self.lose(facts, *node, lost);
+            }
+            Seen::Refused { node, lost, why } => {
+                if !facts.node(*node).weak {
+                    return Err(Broken::new(17, format!("nothing was damaged, and node {node} does not open: {why}")));
+                }
+                return self.lose(facts, *node, lost);
+            }
+            Seen::Began(_)
+            | Seen::Arrived { .. }
+            | Seen::Aborted { .. }
+            | Seen::Stepped { .. }
+            | Seen::Suspended { .. }
+            | Seen::Damaged { .. }
+            | Seen::Healed { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn submitted(&mut self, facts: &Facts, call: u64, node: u32, submission: &Submission<'_>) {
+        self.calls.insert(call, (submission.event, About::Publish));
+        let matching = facts.endpoints.matching(submission.tenant, submission.event_type);
+        let fresh = |(endpoint, sure)| Owed {
+            endpoint,
+            sure,
+            taken: None,
+            failed: 0,
+            denied: false,
+            over: false,
+            flying: None,
+        };
+        let Some(event) = self.events.get_mut(&submission.event) else {
+            let event = Event {
+                node,
+                tenant: submission.tenant,
+                event_type: submission.event_type.to_string(),
+                payload: submission.payload.to_vec(),
+                expires: submission.expires,
+                alone: submission.idempotency.is_none(),
+                again: self.has_ended(submission.event),
+                sure: false,
+                open: 1,
+                since: facts.tick,
+                incarnation: facts.node(node).incarnation,
+                owed: matching.into_iter().map(fresh).collect(),
+                cancelled: (false, false),
+                lost: false,
+            };
+            self.events.insert(submission.event, event);
+            return;
+        };
+        event.open += 1;
+        if event.sure || event.payload != submission.payload {
+            return;
+        }
+        // Which of the submissions is the one that counts is not known: owed for sure is what both mean.
+        for owed in &mut event.owed {
+            owed.sure &= matching.iter().any(|(endpoint, sure)| *endpoint == owed.endpoint && *sure);
+        }
+        for (endpoint, _) in matching {
+            if event.owed.iter().all(|owed| owed.endpoint != endpoint) {
+                event.owed.push(fresh((endpoint, false)));
+            }
+        }
+    }
+
+    fn answered(&mut self, call: u64, told: Told) {
+        let Some((number, about)) = self.calls.remove(&call) else { return };
+        let Some(event) = self.events.get_mut(&number) else { return };
+        match (about, told) {
+            (About::Publish, Told::Ok { fresh }) => {
+                event.open -= 1;
+                // A repeat is a promise too, unless it repeats what has ended, or an event of another id.
+                event.sure |= fresh || (event.alone && !event.again);
+                event.again &= !fresh;
+                self.drop_if_none(number);
+            }
+            (About::Publish, Told::Refused(_)) => {
+                event.open -= 1;
+                self.drop_if_none(number);
+            }
+            (About::Cancel, Told::Ok { .. }) => event.cancelled.1 = true,
+            (About::Publish | About::Cancel, Told::Lost) | (About::Cancel, Told::Refused(_)) => {}
+        }
+    }
+
+    /// Forgets an event that nobody has accepted.
+    fn drop_if_none(&mut self, number: u64) {
+        if self.events.get(&number).is_some_and(|event| event.open == 0 && !event.sure) {
+            self.events.remove(&number);
+        }
+    }
+
+    fn has_ended(&self, number: u64) -> bool {
+        self.ended.get(&(number / 64)).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
+    }
+
+    fn forget(&mut self, facts: &mut Facts, number: u64) {
+        self.events.remove(&number);
+        *self.ended.entry(number / 64).or_default() |= 1 << (number % 64);
+        facts.over.push(number);
+    }
+
+    fn started(&mut self, facts: &Facts, number: u64, attempt: u64, name: &str) -> Result<(), Broken> {
+        let Some(open) = facts.attempt(attempt) else { return Ok(()) };
+        let node = facts.node(open.node);
+        let Some(event) = self.events.get_mut(&number) else {
+            return if node.weak {
+                Ok(())
+            } else {
+                Err(Broken::new(4, format!("{name}: the event was never submitted, was refused, or has ended")))
+            };
+        };
+        if event.cancelled.1 {
+            return Err(Broken::new(4, format!("{name}: the event was cancelled")));
+        }
+        if event.expires.is_some_and(|expires| open.started.wall >= expires) {
+            return Err(Broken::new(20, format!("{name}: the event has expired")));
+        }
+        let Some(owed) = event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint) else {
+            // A disk that lost what was safe may have brought back what the endpoint wanted long ago.
+            let made_up = Err(Broken::new(2, format!("{name}: the endpoint did not want it when it was submitted")));
+            return if node.weak { Ok(()) } else { made_up };
+        };
+        if let Some(other) = owed.flying.and_then(|other| facts.attempt(other))
+            && !other.is_late(open.started.mono)
+        {
+            return Err(Broken::new(14, format!("{name}: attempt {} is still under way", other.number)));
+        }
+        owed.flying = Some(attempt);
+        if node.weak {
+            return Ok(());
+        }
+        if owed.over {
+            return Err(Broken::new(4, format!("{name}: the node has said that the delivery has ended")));
+        }
+        match owed.taken {
+            Some((_, incarnation)) if incarnation == node.incarnation => {
+                Err(Broken::new(14, format!("{name}: it was delivered, and the node has not been down since")))
+            }
+            Some((tick, incarnation)) if facts.is_durable(open.node, incarnation, tick) => {
+                Err(Broken::new(4, format!("{name}: it was delivered, and something later is durable")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
+        let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
+        let Some(event) = self.events.get(&open.event) else { return Ok(()) };
+        let Some(endpoint) = facts.endpoints.get(open.endpoint) else { return Ok(()) };
+        let is_body = |form: Form| match form {
+            Form::Data => departure.body == event.payload,
+            Form::Envelope => is_envelope(departure.body, &event.event_type, &event.payload),
+        };
+        let same = open.generation == endpoint.generation && !endpoint.changed_since(open.tick);
+        if same && !endpoint.specs.all().any(|spec| is_body(spec.form)) {
+            let length = departure.body.len();
+            return Err(Broken::new(
+                2,
+                format!("e{}: the body of {length} bytes is not what was submitted", open.event),
+            ));
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, attempt: u64, open: &Attempt, tick: u64, mono: u64, outcome: Outcome<'_>) {
+        let Some(event) = self.events.get_mut(&open.event) else { return };
+        let Some(owed) = event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint) else { return };
+        owed.flying = owed.flying.filter(|flying| *flying != attempt);
+        let late = open.is_late(mono);
+        match outcome {
+            Outcome::Status { status: 200..=299, .. } => {
+                // A late success may count or not: it allows the delivery to end, and forbids no further attempt. One that
+                // was attempted again after it had not been remembered, so the newest is what counts.
+                if late {
+                    owed.taken = owed.taken.or(Some((u64::MAX, u32::MAX)));
+                } else {
+                    owed.taken = Some((tick, open.incarnation));
+                }
+            }
+            Outcome::Failed { denied: true, .. } => owed.denied = true,
+            Outcome::Status { .. } | Outcome::Failed { denied: false, .. } => {}
+        }
+        owed.failed = owed.failed.max(open.number);
+    }
+
+    fn noted(&mut self, facts: &Facts, at: SimTime, node: u32, note: &Note<'_>) -> Result<(), Broken> {
+        let (endpoint, number, fate) = match note {
+            Note::Exhausted { endpoint, event, .. } => (*endpoint, *event, Fate::Exhausted),
+            Note::Refused { endpoint, event } => (*endpoint, *event, Fate::Refused),
+            Note::Expired { endpoint, event } => (*endpoint, *event, Fate::Expired),
+            Note::Lost { endpoint, event } => (*endpoint, *event, Fate::Lost),
+            Note::Retrying { .. } | Note::Gone(_) | Note::HoldEnded(_) | Note::WindowShrunk(_) | Note::Other(_) => {
+                return Ok(());
+            }
+        };
+        let Some(event) = self.events.get_mut(&number) else { return Ok(()) };
+        let expired = event.expires;
+        let cancelled = event.cancelled.0;
+        let Some(owed) = event.owed.iter_mut().find(|owed| owed.endpoint == endpoint) else {
+            return Err(Broken::new(2, format!("e{number} to endpoint {endpoint} has ended and was never owed")));
+        };
+        owed.over = true;
+        let owed = *owed;
+        allowed(facts, at, node, number, &owed, expired, cancelled, fate)
+    }
+
+    fn settled(
+        &mut self,
+        facts: &mut Facts,
+        at: SimTime,
+        node: u32,
+        number: u64,
+        report: Option<&Report<'_>>,
+    ) -> Result<(), Broken> {
+        let Some(event) = self.events.get(&number) else { return Ok(()) };
+        if !event.sure && event.open > 0 && event.again {
+            return Ok(());
+        }
+        if event.sure && !facts.node(node).weak {
+            for owed in event.owed.iter().filter(|owed| owed.sure && !event.may_be_over(facts, at, owed)) {
+                let to = owed.endpoint;
+                let what = format!("e{number} has settled, and its delivery to endpoint {to} has not ended");
+                return Err(Broken::new(1, what));
+            }
+            if let Some(report) = report {
+                event.check(facts, at, report)?;
+            }
+        }
+        self.forget(facts, number);
+        Ok(())
+    }
+
+    fn lose(&mut self, facts: &Facts, node: u32, lost: &[u64]) -> Result<(), Broken> {
+        if let Some(first) = lost.first()
+            && !facts.node(node).weak
+        {
+            return Err(Broken::new(18, format!("nothing was damaged, and node {node} names e{first} as lost")));
+        }
+        for number in lost {
+            if let Some(event) = self.events.get_mut(number) {
+                event.lost = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the nodes about events that have not ended: some of them, or all after a restart.
+    pub(super) fn sweep(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
+        let most = if std::mem::take(&mut self.all) { usize::MAX } else { ASKED_AT_ONCE };
+        let asked: Vec<_> = self.events.range(self.next..).map(|(number, _)| *number).take(most).collect();
+        self.next = if asked.len() < most { 0 } else { asked.last().map_or(0, |last| last + 1) };
+        asked.into_iter().try_for_each(|number| self.ask(facts, at, look, number))
+    }
+
+    /// Everything must have ended.
+    pub(super) fn end(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
+        let open: Vec<_> = self.events.keys().copied().collect();
+        open.into_iter().try_for_each(|number| self.ask(facts, at, look, number))?;
+        let left = self.events.iter().filter(|(_, event)| event.sure && !event.lost && look.is_up(event.node));
+        for (number, event) in left.filter(|(_, event)| !facts.node(event.node).weak) {
+            let late = event.owed.iter().filter(|owed| owed.sure && !event.may_be_over(facts, at, owed));
+            if let Some(owed) = late.min_by_key(|owed| owed.endpoint) {
+                let to = owed.endpoint;
+                return Err(Broken::new(
+                    3,
+                    format!("all is well again, and e{number} was not delivered to {to} in time"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look, number: u64) -> Result<(), Broken> {
+        let Some(event) = self.events.get(&number).filter(|event| look.is_up(event.node)) else { return Ok(()) };
+        let (node, mut result, mut settled) = (event.node, Ok(()), false);
+        let known = look.report(node, event.tenant, number, &mut |report| {
+            settled = report.settled;
+            if !event.again {
+                result = event.check(facts, at, &report);
+            }
+        });
+        let weak = facts.node(node).weak;
+        if !weak {
+            result?;
+        }
+        if known && settled {
+            return self.settled(facts, at, node, number, None);
+        }
+        if known || !event.sure {
+            return Ok(());
+        }
+        let pending = event.owed.iter().find(|owed| owed.sure && !event.may_be_over(facts, at, owed));
+        if let Some(owed) = pending.filter(|_| !event.lost) {
+            let law = if weak { 18 } else { 1 };
+            let what =
+                format!("e{number} was accepted, is owed to endpoint {}, and the node does not know it", owed.endpoint);
+            return Err(Broken::new(law, what));
+        }
+        self.forget(facts, number);
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! The reference model: what must be true, told from what can be seen.
+//!
+//! One file for each concern, short enough to be obviously right; nothing here knows the core. What is uncertain (a
+//! command whose answer got lost) is kept as everything that is possible, and only what is wrong in every case is a
+//! fault. `COVERAGE.md` says which invariant is asserted where.
+
+mod addresses;
+mod base64;
+mod endpoints;
+mod facts;
+mod keys;
+mod ledger;
+mod order;
+mod owed;
+mod pacing;
+mod repeats;
+mod retry_after;
+mod secrecy;
+#[cfg(test)]
+mod tests;
+
+pub use addresses::is_public;
+
+use crate::observe::{Broken, Judge, Look, Seen, SimTime};
+use facts::Facts;
+use keys::Keys;
+use ledger::Ledger;
+use order::Order;
+use pacing::Pacing;
+use repeats::Repeats;
+use secrecy::Secrecy;
+
+/// All judges of the model behind one name.
+#[derive(Debug, Default)]
+pub struct Model {
+    facts: Facts,
+    ledger: Ledger,
+    repeats: Repeats,
+    pacing: Pacing,
+    order: Order,
+    keys: Keys,
+    secrecy: Secrecy,
+}
+
+impl Model {
+    /// Whether a text that a node has shown anywhere (a log line, an error, a `Debug` form) keeps every secret.
+    pub fn shown(&self, place: &str, text: &[u8]) -> Result<(), Broken> {
+        self.secrecy.search(place, text)
+    }
+
+    fn forget(&mut self) {
+        for event in std::mem::take(&mut self.facts.over) {
+            self.pacing.forget(event);
+            self.order.forget(event);
+        }
+    }
+}
+
+impl Judge for Model {
+    fn see(&mut self, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
+        self.facts.before(at, seen);
+        self.ledger.see(&mut self.facts, at, seen)?;
+        self.repeats.see(&self.facts, at, seen)?;
+        self.pacing.see(&self.facts, at, seen)?;
+        self.order.see(&self.facts, at, seen)?;
+        self.keys.see(&self.facts, seen)?;
+        addresses::see(&self.facts, seen)?;
+        self.secrecy.see(seen)?;
+        self.facts.after(seen);
+        self.forget();
+        Ok(())
+    }
+
+    fn sweep(&mut self, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
+        self.ledger.sweep(&mut self.facts, at, look)?;
+        self.forget();
+        Ok(())
+    }
+
+    fn end(&mut self, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
+        self.ledger.end(&mut self.facts, at, look)?;
+        self.forget();
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Attempts are counted: one after the other, across restarts, and never more than the schedule has.
+//!
+//! Invariant 13. An attempt's number is one more than the attempts whose outcomes the node remembers. A node that was
+//! down may have forgotten the last outcomes, but none before something that somebody was told is safe.
+//! Ordered lanes (invariant 7) come with their feature.
+
+use std::collections::BTreeMap;
+
+use super::facts::Facts;
+use crate::observe::{Broken, Note, Seen, SimTime};
+
+/// Where every delivery stands that has had an attempt.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    tracks: BTreeMap<(u64, u32), Track>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Track {
+    /// The last attempt that started, and in which incarnation of its node.
+    started: (u16, u32),
+    /// The highest attempt whose end the node was told, when, and in which incarnation.
+    ended: (u16, u64, u32),
+    /// The highest attempt whose end is surely durable.
+    durable: u16,
+    generation: u32,
+}
+
+impl Order {
+    pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
+        match seen {
+            Seen::Started { attempt, .. } => self.started(facts, *attempt),
+            Seen::Ended { attempt, .. } => {
+                self.ended(facts, *attempt);
+                Ok(())
+            }
+            Seen::Died { node, .. } => {
+                // An attempt that was overdue may have been ended without being reported.
+                for open in facts.attempts_of(*node).filter(|open| open.may_be_overdue(at)) {
+                    if let Some(track) = self.tracks.get_mut(&(open.event, open.endpoint)) {
+                        track.settle(facts, *node);
+                        track.ended = (track.ended.0.max(open.number), u64::MAX, open.incarnation);
+                    }
+                }
+                Ok(())
+            }
+            Seen::Noted { note: Note::Exhausted { endpoint, event, attempts }, .. } => {
+                let Some(endpoint_of) = facts.endpoints.get(*endpoint) else { return Ok(()) };
+                let (fewest, most) = endpoint_of.attempts;
+                if (fewest..=most).contains(attempts) || facts.node(endpoint_of.node).weak {
+                    return Ok(());
+                }
+                let what = format!("e{event} to endpoint {endpoint} was given up after {attempts} attempts");
+                Err(Broken::new(13, format!("{what}, the schedule has {fewest}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets an event.
+    pub(super) fn forget(&mut self, event: u64) {
+        while let Some((key, _)) = self.tracks.range((event, 0)..=(event, u32::MAX)).next() {
+            let key = *key;
+            self.tracks.remove(&key);
+        }
+    }
+
+    fn started(&mut self, facts: &Facts, attempt: u64) -> Result<(), Broken> {
+        let Some(open) = facts.attempt(attempt) else { return Ok(()) };
+        let node = facts.node(open.node);
+        let track = self.tracks.entry((open.event, open.endpoint)).or_default();
+        if track.generation != open.generation {
+            // Whether it was removed in between is perhaps not known, so it may begin anew or go on.
+            *track = Track { generation: open.generation, ended: (track.ended.0, u64::MAX, 0), ..Track::default() };
+        }
+        track.settle(facts, open.node);
+        let (last, incarnation) = track.started;
+        let allowed = if last > 0 && incarnation == open.incarnation {
+            last + 1..=last + 1
+        } else {
+            track.durable + 1..=track.ended.0 + 1
+        };
+        track.started = (open.number, open.incarnation);
+        if node.weak {
+            return Ok(());
+        }
+        let most = facts.endpoints.get(open.endpoint).map_or(u16::MAX, |endpoint| endpoint.attempts.1);
+        let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
+        if !allowed.contains(&open.number) {
+            return Err(Broken::new(13, format!("{}: its number must be in {allowed:?}", name())));
+        }
+        if open.number > most {
+            return Err(Broken::new(13, format!("{}: the schedule has only {most}", name())));
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, facts: &Facts, attempt: u64) {
+        let Some(open) = facts.attempt(attempt) else { return };
+        let Some(track) = self.tracks.get_mut(&(open.event, open.endpoint)) else { return };
+        if open.number < track.ended.0 {
+            return;
+        }
+        track.settle(facts, open.node);
+        // Told twice of one number, after a crash: the later one counts.
+        track.ended = (open.number, facts.tick, open.incarnation);
+    }
+}
+
+impl Track {
+    /// Remembers the last end if it is durable by now.
+    fn settle(&mut self, facts: &Facts, node: u32) {
+        let (number, tick, incarnation) = self.ended;
+        if facts.is_durable(node, incarnation, tick) {
+            self.durable = self.durable.max(number);
+        }
+    }
+}

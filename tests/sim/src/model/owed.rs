@@ -1,0 +1,156 @@
+//! What is owed: one event to its endpoints, and how each of these deliveries may have ended.
+
+use super::facts::Facts;
+use crate::observe::{Broken, Fate, Report, SimTime};
+
+/// An event that was submitted and has not settled.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) node: u32,
+    pub(super) tenant: u32,
+    pub(super) event_type: String,
+    pub(super) payload: Vec<u8>,
+    pub(super) expires: Option<u64>,
+    /// It has a name of its own: no other event can be meant by a repeat.
+    pub(super) alone: bool,
+    /// It had ended before it was submitted again.
+    pub(super) again: bool,
+    /// Somebody was told that it is safe.
+    pub(super) sure: bool,
+    /// Calls that submitted it and may yet succeed, or may have succeeded.
+    pub(super) open: u32,
+    /// It was submitted at this tick.
+    pub(super) since: u64,
+    /// Of this incarnation of its node.
+    pub(super) incarnation: u32,
+    pub(super) owed: Vec<Owed>,
+    /// Somebody asked to cancel it; the second says whether it was confirmed.
+    pub(super) cancelled: (bool, bool),
+    /// The node names it as lost with its disk.
+    pub(super) lost: bool,
+}
+
+/// One event owed to one endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owed {
+    pub(super) endpoint: u32,
+    /// The endpoint surely wanted it.
+    pub(super) sure: bool,
+    /// The node was told of a success, at this tick of this incarnation.
+    pub(super) taken: Option<(u64, u32)>,
+    /// The highest number of an attempt that the node was told has failed.
+    pub(super) failed: u16,
+    /// An attempt could never succeed.
+    pub(super) denied: bool,
+    /// The node has said that nothing more happens.
+    pub(super) over: bool,
+    /// An attempt is under way.
+    pub(super) flying: Option<u64>,
+}
+
+impl Event {
+    /// Whether a delivery may have ended, by what was seen.
+    pub(super) fn may_be_over(&self, facts: &Facts, at: SimTime, owed: &Owed) -> bool {
+        let endpoint = facts.endpoints.get(owed.endpoint);
+        let node = facts.node(self.node);
+        owed.taken.is_some()
+            || owed.denied
+            || owed.over
+            || self.lost
+            || self.cancelled.0
+            || self.expires.is_some_and(|expires| node.may_have_seen(expires, at))
+            || endpoint.is_none_or(|endpoint| {
+                owed.failures(facts, at) >= endpoint.attempts.0
+                    || endpoint.may_discard(self.since, at, facts.rules().jumps)
+            })
+    }
+
+    /// What a node reports must be what was seen.
+    pub(super) fn check(&self, facts: &Facts, at: SimTime, report: &Report<'_>) -> Result<(), Broken> {
+        let number = report.event;
+        for row in report.rows {
+            let Some(owed) = self.owed.iter().find(|owed| owed.endpoint == row.endpoint) else {
+                return Err(Broken::new(
+                    2,
+                    format!("e{number} is reported as owed to {}, which never wanted it", row.endpoint),
+                ));
+            };
+            if row.fate.is_final() {
+                let may = facts
+                    .endpoints
+                    .get(row.endpoint)
+                    .is_some_and(|endpoint| endpoint.may_discard(self.since, at, facts.rules().jumps));
+                allowed(facts, at, self.node, number, owed, self.expires, self.cancelled.0 || may, row.fate)?;
+            }
+        }
+        let told: u64 = report.tally.iter().sum();
+        if told > self.owed.len() as u64 {
+            return Err(Broken::new(
+                2,
+                format!("e{number} has {told} ended deliveries, owed were {}", self.owed.len()),
+            ));
+        }
+        let alive = self.incarnation == facts.node(self.node).incarnation && !self.cancelled.0 && report.settled;
+        let kept = |owed: &&Owed| {
+            owed.sure
+                && facts
+                    .endpoints
+                    .get(owed.endpoint)
+                    .is_some_and(|endpoint| !endpoint.may_discard(self.since, at, facts.rules().jumps))
+        };
+        let least = self.owed.iter().filter(kept).count() as u64;
+        if alive && told < least {
+            return Err(Broken::new(1, format!("e{number} has settled with {told} deliveries, owed were {least}")));
+        }
+        Ok(())
+    }
+}
+
+impl Owed {
+    /// The highest number of an attempt that may have failed: one that is overdue has, for its node.
+    fn failures(&self, facts: &Facts, at: SimTime) -> u16 {
+        let flying = self.flying.and_then(|attempt| facts.attempt(attempt));
+        flying.filter(|open| open.may_be_overdue(at)).map_or(self.failed, |open| open.number.max(self.failed))
+    }
+}
+
+/// Whether a delivery may have ended like that.
+pub(super) fn allowed(
+    facts: &Facts,
+    at: SimTime,
+    node: u32,
+    number: u64,
+    owed: &Owed,
+    expires: Option<u64>,
+    discarded: bool,
+    fate: Fate,
+) -> Result<(), Broken> {
+    let node = facts.node(node);
+    let fewest = facts.endpoints.get(owed.endpoint).map_or(0, |endpoint| endpoint.attempts.0);
+    let may = match fate {
+        Fate::Delivered => owed.taken.is_some(),
+        Fate::Exhausted => owed.failures(facts, at) >= fewest,
+        Fate::Refused => owed.denied,
+        Fate::Discarded => discarded,
+        Fate::Expired => expires.is_some_and(|expires| node.may_have_seen(expires, at)),
+        Fate::Lost => false,
+        Fate::InFlight | Fate::Waiting(_) => true,
+    };
+    if may || node.weak {
+        return Ok(());
+    }
+    Err(Broken::new(
+        1,
+        format!("e{number} to endpoint {} ended as {fate:?}, and nothing that was seen allows it", owed.endpoint),
+    ))
+}
+
+/// Whether a body is the envelope around a payload.
+pub(super) fn is_envelope(body: &[u8], event_type: &str, payload: &[u8]) -> bool {
+    let mut rest = Some(body);
+    for part in [b"{\"type\":\"", event_type.as_bytes(), b"\",\"timestamp\":\""] {
+        rest = rest.and_then(|rest| rest.strip_prefix(part));
+    }
+    let rest = rest.and_then(|rest| rest.strip_suffix(b"}")).and_then(|rest| rest.strip_suffix(payload));
+    rest.and_then(|rest| rest.strip_suffix(b"\",\"data\":")).is_some_and(|time| time.len() == 24)
+}

@@ -1,0 +1,138 @@
+//! What happened, as 128 bits: two runs of a seed must agree on them.
+
+use crate::observe::{Outcome, Seen, SimTime, Told};
+
+/// A fast hash that is the same everywhere; not made to withstand an adversary.
+#[derive(Clone, Copy, Debug)]
+pub struct Hasher {
+    low: u64,
+    high: u64,
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self { low: 0x243F_6A88_85A3_08D3, high: 0x1319_8A2E_0370_7344 }
+    }
+}
+
+impl Hasher {
+    /// Takes a number in.
+    pub fn number(&mut self, number: u64) {
+        let product = u128::from(self.low ^ number) * 0x9E37_79B9_7F4A_7C15;
+        let [lower, upper] = [product, product >> 64].map(|half| (half & u128::from(u64::MAX)) as u64);
+        self.low = lower ^ upper ^ self.high.rotate_left(23);
+        self.high = self.high.wrapping_add(number).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    }
+
+    /// Takes bytes in, and how many there are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let chunks = bytes.chunks_exact(8);
+        let mut last = [0; 8];
+        last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
+        for chunk in chunks {
+            self.number(u64::from_le_bytes(chunk.try_into().expect("8 bytes")));
+        }
+        self.number(u64::from_le_bytes(last));
+        self.number(bytes.len() as u64);
+    }
+
+    /// The hash of everything so far.
+    pub fn finish(&self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+}
+
+/// The hash of everything that was seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace {
+    hash: Hasher,
+}
+
+impl Trace {
+    /// The hash so far.
+    pub fn finish(&self) -> u128 {
+        self.hash.finish()
+    }
+
+    /// Takes a mark in that is no observation: which event of the world came at which time.
+    pub fn mark(&mut self, at: SimTime, what: u64) {
+        self.hash.number(at.0 ^ what.rotate_left(48));
+    }
+
+    /// Takes in what was seen.
+    pub fn see(&mut self, at: SimTime, seen: &Seen<'_>) {
+        let hash = &mut self.hash;
+        let mut all = |numbers: &[u64]| numbers.iter().for_each(|number| hash.number(*number));
+        match seen {
+            Seen::Began(rules) => all(&[1, rules.seed, u64::from(rules.credit), rules.window]),
+            Seen::Asked { call, node, clocks, .. } => all(&[2, *call, u64::from(*node), clocks.mono, clocks.wall]),
+            Seen::Answered { call, told } => {
+                let told = match told {
+                    Told::Ok { fresh } => u64::from(*fresh),
+                    Told::Refused(why) => 16 + *why as u64,
+                    Told::Lost => 2,
+                };
+                all(&[3, *call, told]);
+            }
+            Seen::Started { attempt, node, clocks, endpoint, event, number, .. } => {
+                all(&[4, *attempt, u64::from(*node), clocks.mono, u64::from(*endpoint), u64::from(*number)]);
+                hash.bytes(event.as_bytes());
+            }
+            Seen::Departed(departure) => {
+                all(&[5, departure.attempt, departure.clocks.mono, u64::from(departure.port)]);
+                departure.headers.iter().for_each(|(_, value)| hash.bytes(value));
+                hash.bytes(departure.body);
+            }
+            Seen::Arrived { attempt, took, status } => {
+                all(&[6, *attempt, u64::from(*took), u64::from(status.unwrap_or(0))]);
+            }
+            Seen::Ended { attempt, clocks, outcome } => {
+                let outcome = match outcome {
+                    Outcome::Status { status, .. } => u64::from(*status),
+                    Outcome::Failed { why, .. } => 1 << 16 | u64::from(why.as_bytes()[0]) | (why.len() as u64) << 8,
+                };
+                all(&[7, *attempt, clocks.mono, outcome]);
+            }
+            Seen::Aborted { attempt } => all(&[8, *attempt]),
+            Seen::Noted { node, clocks, .. } => all(&[9, u64::from(*node), clocks.mono]),
+            Seen::Settled { node, report, event } => {
+                all(&[10, u64::from(*node), report.map_or(0, |report| 1 + report.tally.iter().sum::<u64>())]);
+                hash.bytes(event.as_bytes());
+            }
+            Seen::Died { node, how } => all(&[11, u64::from(*node), *how as u64]),
+            Seen::Restarted { node, clocks, lost } => {
+                all(&[12, u64::from(*node), clocks.mono, clocks.wall, lost.len() as u64]);
+            }
+            Seen::Refused { node, why, lost } => {
+                all(&[13, u64::from(*node), lost.len() as u64]);
+                hash.bytes(why.as_bytes());
+            }
+            Seen::Stepped { node, by } => all(&[14, u64::from(*node), by.unsigned_abs()]),
+            Seen::Suspended { node, nanos } => all(&[15, u64::from(*node), *nanos]),
+            Seen::Damaged { node } => all(&[16, u64::from(*node)]),
+            Seen::Healed { until } => all(&[17, until.0]),
+        }
+        hash.number(at.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(bytes: &[u8]) -> u128 {
+        let mut hasher = Hasher::default();
+        hasher.bytes(bytes);
+        hasher.finish()
+    }
+
+    #[test]
+    fn every_byte_and_the_length_count() {
+        let all = [b"".as_slice(), b"\0", b"\0\0", b"12345678", b"12345679", b"123456780", b"02345678"];
+        for (at, one) in all.iter().enumerate() {
+            for other in &all[at + 1..] {
+                assert_ne!(hash(one), hash(other));
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What events say and what endpoints are, as functions of their numbers.
+
+use std::fmt::Write as _;
+
+use crate::observe::{Form, Key, SECOND, SimTime, Spec};
+use crate::profile::{Class, Profile};
+use crate::rng::Rng;
+
+use super::{Offer, World};
+
+/// The beginning of every secret, to be looked for wherever none may be.
+pub(super) const CANARY: &[u8; 15] = b"canary~secret~~";
+
+/// An endpoint and what the operators know of it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) node: u32,
+    pub(super) spec: Spec,
+    /// Every key that it ever had.
+    pub(super) all_keys: Vec<Key>,
+}
+
+/// An event's content.
+#[derive(Clone, Debug)]
+pub(super) struct Content {
+    pub(super) tenant: u32,
+    pub(super) event_type: &'static str,
+    pub(super) payload: Vec<u8>,
+    pub(super) expires: Option<u64>,
+    pub(super) idempotency: Option<u64>,
+}
+
+const TYPES: [&str; 5] = ["order.paid", "order.shipped", "user.created", "invoice.line.added", "ping"];
+
+const PATTERNS: [&[&str]; 6] =
+    [&["**"], &["**"], &["order.*"], &["*.created", "ping"], &["invoice.**"], &["order.paid"]];
+
+impl World {
+    /// Makes the endpoints, which have yet to be registered.
+    pub(super) fn make_places(&mut self) {
+        let mut rng = Rng::part(self.profile.seed, "endpoints");
+        for endpoint in 0..self.profile.endpoints {
+            let tenant = endpoint % self.profile.tenants;
+            let key = self.new_key();
+            let spec = Spec {
+                endpoint,
+                tenant,
+                host: format!("p{endpoint}.hooks.example.com"),
+                port: if rng.once_in(4) { 8443 } else { 443 },
+                patterns: draw_patterns(&mut rng),
+                form: if rng.once_in(2) { Form::Envelope } else { Form::Data },
+                schedule: draw_schedule(&mut rng, self.profile.schedule),
+                timeout: *rng.pick(&[1, 5, 20, 60]) * SECOND,
+                concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
+                keys: vec![key],
+            };
+            self.peers[endpoint as usize].keys(self.now, &[key]);
+            let node = tenant % self.profile.nodes;
+            self.places.push(Place { node, spec, all_keys: vec![key] });
+        }
+    }
+
+    pub(super) fn new_key(&mut self) -> Key {
+        let number = self.next_key;
+        self.next_key += 1;
+        let mut secret = [0; 32];
+        secret[..15].copy_from_slice(CANARY);
+        secret[15..19].copy_from_slice(&number.to_le_bytes());
+        secret[19..27].copy_from_slice(&self.profile.seed.to_le_bytes());
+        Key { number, secret }
+    }
+
+    pub(super) fn node_of_event(&self, event: u64) -> u32 {
+        let tenant = Rng::new(self.profile.seed ^ event).below(self.profile.tenants.into());
+        u32::try_from(tenant).expect("a tenant") % self.profile.nodes
+    }
+}
+
+/// What the event of an offer says: the same in every honest repeat.
+pub(super) fn content(profile: &Profile, offer: &Offer) -> Content {
+    let mut rng = Rng::new(profile.seed ^ offer.event);
+    let tenant = u32::try_from(rng.below(profile.tenants.into())).expect("a tenant");
+    let event_type = *rng.pick(&TYPES);
+    let has = |class| profile.classes.has(class);
+    let limit = usize::try_from(profile.payload).expect("a limit");
+    let poisoned = has(Class::Poison) && rng.once_in(50);
+    let payload = match rng.below(16) {
+        0 if poisoned => b"0".to_vec(),
+        1..4 if poisoned => b"\"\"".to_vec(),
+        4 if poisoned => padded(offer.event, limit),
+        5 if poisoned => padded(offer.event, limit + 1),
+        6..9 if poisoned => "{\"\\u0000\":\"\\ud83d\\ude00 </script> \u{7f}\"}".into(),
+        0 => padded(offer.event, rng.index(2048)),
+        _ => padded(offer.event, rng.index(64)),
+    };
+    let payload = if offer.other_content { padded(offer.event, payload.len() + 7) } else { payload };
+    let born = crate::clock::NodeClock::truth(offer.born);
+    let expires = (has(Class::Expiry) && rng.once_in(8)).then(|| born + rng.about(1_800_000));
+    let idempotency = rng.once_in(8).then_some(offer.event);
+    Content { tenant, event_type, payload, expires, idempotency }
+}
+
+/// JSON that names the event and has so many bytes, or a few more if that is too few.
+fn padded(event: u64, len: usize) -> Vec<u8> {
+    let mut text = String::with_capacity(len.max(40));
+    write!(text, "{{\"n\":{event},\"p\":\"").expect("text can be written");
+    let pad = len.saturating_sub(text.len() + 2);
+    text.extend(std::iter::repeat_n('x', pad));
+    text.push_str("\"}");
+    text.into()
+}
+
+pub(super) fn draw_patterns(rng: &mut Rng) -> Vec<String> {
+    rng.pick(&PATTERNS).iter().map(|pattern| (*pattern).to_owned()).collect()
+}
+
+fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {
+    let seconds: &[u64] = match kind {
+        0 => &[0, 1, 5, 30, 60, 300, 900, 3600, 3600, 3600],
+        1 => &[0, 5, 60, 600, 1800, 7200, 7200],
+        2 => &[0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400],
+        _ => &[1, 2, 4],
+    };
+    let keep = if rng.once_in(4) { rng.between(1, seconds.len() as u64) } else { seconds.len() as u64 };
+    seconds[..usize::try_from(keep).expect("it is small")].iter().map(|seconds| seconds * SECOND).collect()
+}
+
+/// The longest that a delivery may wait when its receiver is well.
+pub(super) fn longest_wait(places: &[Place], hints: bool) -> SimTime {
+    let delay = places.iter().flat_map(|place| &place.spec.schedule).copied().max().unwrap_or(0);
+    let hinted = if hints { 24 * 3600 * SECOND } else { 0 };
+    SimTime((delay + delay / 5).max(hinted))
+}

@@ -1,0 +1,272 @@
+//! Operators: they register endpoints and change them.
+
+use std::time::Duration;
+
+use postrider_core::encoding::Encoding;
+use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
+use postrider_core::registration::Endpoint;
+use postrider_core::secret::Secret;
+use postrider_core::sender::{Change, Close, CommandError, PutError};
+use postrider_core::time::UnixTime;
+
+use crate::observe::{Form, Key, Refusal, SECOND, Seen, Spec, Told, Wish};
+use crate::profile::Class;
+
+use super::content::draw_patterns;
+use super::node::now;
+use super::{Caller, Happening, Register, World};
+
+impl World {
+    pub(super) fn begin_operating(&mut self) {
+        let classes = self.profile.classes;
+        let any = [Class::Operators, Class::Removals, Class::Keys, Class::Cancels, Class::Closes];
+        if any.into_iter().any(|class| classes.has(class)) {
+            let first = self.streams.operator.about(self.profile.operator);
+            self.schedule.at(self.now.after(first), Happening::Operate);
+        }
+    }
+
+    /// The next step towards an endpoint that is there, and active if operators have stopped working on it.
+    pub(super) fn register(&mut self, endpoint: u32, how: Register) {
+        let place = &self.places[endpoint as usize];
+        if self.nodes[place.node as usize].up.is_none() {
+            return self.register_after(5 * SECOND, endpoint, how);
+        }
+        let caller = Caller::Registrar { endpoint, how };
+        match how {
+            Register::First => {
+                let spec = place.spec.clone();
+                self.put(&spec, caller);
+            }
+            Register::Again => {
+                let spec = Spec { keys: Vec::new(), ..place.spec.clone() };
+                self.put(&spec, caller);
+            }
+            Register::Anew => {
+                let key = self.give_key(endpoint);
+                let spec = &mut self.places[endpoint as usize].spec;
+                spec.keys = vec![key];
+                let spec = spec.clone();
+                self.put(&spec, caller);
+            }
+            Register::Resume => self.command(endpoint, &Wish::Resume(endpoint), caller),
+        }
+    }
+
+    fn register_after(&mut self, nanos: u64, endpoint: u32, how: Register) {
+        self.schedule.at(self.now.after(nanos), Happening::Register { endpoint, how });
+    }
+
+    pub(super) fn registered(&mut self, endpoint: u32, how: Register, told: Told) {
+        let next = match (how, told) {
+            (Register::First | Register::Resume, Told::Ok { .. }) => return,
+            (Register::Again | Register::Anew, Told::Ok { .. }) => Register::Resume,
+            // It is not there, so it needs a key.
+            (Register::Again, Told::Refused(Refusal::Invalid)) => Register::Anew,
+            (_, Told::Refused(_) | Told::Lost) => return self.register_after(5 * SECOND, endpoint, how),
+        };
+        self.register_after(1, endpoint, next);
+    }
+
+    fn put(&mut self, spec: &Spec, caller: Caller) {
+        let node = self.places[spec.endpoint as usize].node;
+        let clocks = self.clocks(node);
+        self.calls += 1;
+        let call = self.calls;
+        self.see(&Seen::Asked { call, node, clocks, wish: Wish::Put(spec) });
+        let Some(process) = &mut self.nodes[node as usize].up else { return };
+        match process.sender.put(now(clocks), endpoint_of(spec)) {
+            Ok(put) => {
+                let change = put.change();
+                self.await_record(node, change.seq, call, change.changed, caller);
+            }
+            Err(refused) => {
+                let why = match refused {
+                    PutError::Invalid(..) | PutError::NoSecret(_) => Refusal::Invalid,
+                    PutError::Ring(..) => Refusal::Ring,
+                    PutError::Overloaded(_) => Refusal::Overloaded,
+                    PutError::Closed(_) | PutError::Fenced(_) => Refusal::Stopped,
+                    _ => Refusal::Other,
+                };
+                self.answer(call, Told::Refused(why), caller);
+                self.drain(node);
+            }
+        }
+    }
+
+    /// Asks a node something about an endpoint or an event.
+    fn command(&mut self, endpoint: u32, wish: &Wish<'_>, caller: Caller) {
+        let place = &self.places[endpoint as usize];
+        let (node, tenant) = (place.node, TenantId::new(format!("t{}", place.spec.tenant)).expect("a name"));
+        let key = EndpointKey { tenant, id: EndpointId::new(format!("p{endpoint}")).expect("a name") };
+        let clocks = self.clocks(node);
+        self.calls += 1;
+        let call = self.calls;
+        self.see(&Seen::Asked { call, node, clocks, wish: *wish });
+        let Some(process) = &mut self.nodes[node as usize].up else { return };
+        let (sender, now) = (&mut process.sender, now(clocks));
+        let change = match wish {
+            Wish::Pause(_) => sender.pause(now, &key),
+            Wish::Resume(_) => sender.resume(now, &key),
+            Wish::Disable(_) => sender.disable(now, &key),
+            Wish::Remove(_) => sender.remove(now, &key),
+            Wish::AddKey(_, new) => sender.add_key(now, &key, &secret(new)),
+            Wish::ExpireKey(_, old, at) => sender.expire_key(now, &key, secret(old).id(), UnixTime::from_millis(*at)),
+            Wish::RevokeKey(_, old) => sender.revoke_key(now, &key, secret(old).id()),
+            Wish::Cancel { event, .. } => {
+                sender.cancel(now, &key.tenant, &EventId::new(format!("e{event}")).expect("a name"))
+            }
+            Wish::Close(drain) => {
+                sender.close(now, if *drain { Close::Drain } else { Close::Now });
+                return self.drain(node);
+            }
+            Wish::Publish(_) | Wish::Put(_) | Wish::Purge(_) | Wish::Erase { .. } => return,
+        };
+        self.commanded(node, call, change, caller);
+    }
+
+    fn commanded(&mut self, node: u32, call: u64, change: Result<Change, CommandError>, caller: Caller) {
+        match change {
+            Ok(change) => self.await_record(node, change.seq, call, change.changed, caller),
+            Err(refused) => {
+                let why = match refused {
+                    CommandError::UnknownEndpoint(_) | CommandError::UnknownEvent(_) => Refusal::Unknown,
+                    CommandError::Ring(_) => Refusal::Ring,
+                    CommandError::NotActive(_) => Refusal::State,
+                    CommandError::Overloaded => Refusal::Overloaded,
+                    CommandError::Closed | CommandError::Fenced => Refusal::Stopped,
+                    _ => Refusal::Other,
+                };
+                self.answer(call, Told::Refused(why), caller);
+                self.drain(node);
+            }
+        }
+    }
+
+    /// Operators want something, and will want the next thing some time later.
+    pub(super) fn operate(&mut self) {
+        if self.healed || self.places.is_empty() {
+            return;
+        }
+        let gap = self.streams.operator.about(self.profile.operator);
+        self.schedule.at(self.now.after(gap), Happening::Operate);
+        let endpoint = u32::try_from(self.streams.operator.index(self.places.len())).expect("an endpoint");
+        let node = &self.nodes[self.places[endpoint as usize].node as usize];
+        if node.up.is_none() || node.frozen.is_some() {
+            return;
+        }
+        let wanted = [Class::Operators, Class::Operators, Class::Removals, Class::Keys, Class::Keys, Class::Cancels];
+        let class = *self.streams.operator.pick(&wanted);
+        if !self.profile.classes.has(class) {
+            return;
+        }
+        self.injected.count(class);
+        match class {
+            Class::Removals => self.remove_or_restore(endpoint),
+            Class::Keys => self.rekey(endpoint),
+            Class::Cancels => {
+                let back = self.streams.operator.about(4);
+                let Some(event) = self.next_event.checked_sub(back) else { return };
+                let tenant = super::content::content(&self.profile, &self.offer_of(event)).tenant;
+                let of_tenant = |place: &super::content::Place| place.spec.tenant == tenant;
+                let Some(at) = self.places.iter().position(of_tenant) else { return };
+                let at = u32::try_from(at).expect("an endpoint");
+                self.command(at, &Wish::Cancel { tenant, event }, Caller::Operator);
+            }
+            _ => self.change(endpoint),
+        }
+    }
+
+    fn offer_of(&self, event: u64) -> super::Offer {
+        super::Offer { event, born: self.now, tries: 0, other_content: false }
+    }
+
+    fn change(&mut self, endpoint: u32) {
+        match self.streams.operator.below(8) {
+            0 => self.command(endpoint, &Wish::Disable(endpoint), Caller::Operator),
+            1 | 2 => self.command(endpoint, &Wish::Pause(endpoint), Caller::Operator),
+            3..6 => self.command(endpoint, &Wish::Resume(endpoint), Caller::Operator),
+            6 => {
+                let spec = &mut self.places[endpoint as usize].spec;
+                spec.patterns = draw_patterns(&mut self.streams.operator);
+                let spec = Spec { keys: Vec::new(), ..spec.clone() };
+                self.put(&spec, Caller::Operator);
+            }
+            _ => {
+                let concurrency = u16::try_from(self.streams.operator.between(1, 16)).expect("it is small");
+                let spec = &mut self.places[endpoint as usize].spec;
+                spec.concurrency = concurrency;
+                let spec = Spec { keys: Vec::new(), ..spec.clone() };
+                self.put(&spec, Caller::Operator);
+            }
+        }
+    }
+
+    fn remove_or_restore(&mut self, endpoint: u32) {
+        if self.streams.operator.once_in(3) {
+            self.command(endpoint, &Wish::Remove(endpoint), Caller::Operator);
+        } else {
+            // A key that was revoked is gone for good with this name, so a new registration brings a new one.
+            let key = self.give_key(endpoint);
+            let spec = &mut self.places[endpoint as usize].spec;
+            spec.keys = vec![key];
+            let spec = spec.clone();
+            self.put(&spec, Caller::Operator);
+        }
+    }
+
+    fn rekey(&mut self, endpoint: u32) {
+        let keys = &self.places[endpoint as usize].all_keys;
+        let old = keys[keys.len() - 1 - self.streams.operator.index(keys.len().min(3))];
+        match self.streams.operator.below(4) {
+            0 => {
+                let wall = self.clocks(self.places[endpoint as usize].node).wall;
+                let at = wall + self.streams.operator.about(3_600_000);
+                self.command(endpoint, &Wish::ExpireKey(endpoint, old, at), Caller::Operator);
+            }
+            1 => self.command(endpoint, &Wish::RevokeKey(endpoint, old), Caller::Operator),
+            _ => {
+                let key = self.give_key(endpoint);
+                self.command(endpoint, &Wish::AddKey(endpoint, key), Caller::Operator);
+            }
+        }
+    }
+
+    /// A new key, which the receiver learns at once.
+    fn give_key(&mut self, endpoint: u32) -> Key {
+        let key = self.new_key();
+        let place = &mut self.places[endpoint as usize];
+        place.all_keys.push(key);
+        // A ring has at most 10 keys, so older ones cannot sign any more... but one may never have expired.
+        self.peers[endpoint as usize].keys(self.now, &place.all_keys);
+        key
+    }
+
+    /// Closes a node; it is started again some time later.
+    pub(super) fn close(&mut self, node: u32) {
+        let drain = self.streams.operator.once_in(2);
+        let Some(at) = self.places.iter().position(|place| place.node == node) else { return };
+        let at = u32::try_from(at).expect("an endpoint");
+        self.command(at, &Wish::Close(drain), Caller::Operator);
+    }
+}
+
+fn secret(key: &Key) -> Secret {
+    Secret::from_bytes(key.secret).expect("32 bytes")
+}
+
+fn endpoint_of(spec: &Spec) -> Endpoint {
+    let port = if spec.port == 443 { String::new() } else { format!(":{}", spec.port) };
+    let endpoint = Endpoint::new(format!("p{}", spec.endpoint), format!("https://{}{port}/hook", spec.host))
+        .tenant(format!("t{}", spec.tenant))
+        .events(&spec.patterns)
+        .encoding(match spec.form {
+            Form::Envelope => Encoding::Envelope,
+            Form::Data => Encoding::Data,
+        })
+        .schedule(spec.schedule.iter().map(|nanos| Duration::from_nanos(*nanos)))
+        .timeout(Duration::from_nanos(spec.timeout))
+        .concurrency(spec.concurrency)
+        .secret_header("x-token", "canary~secret~~ of a header");
+    spec.keys.iter().fold(endpoint, |endpoint, key| endpoint.signing_key(secret(key)))
+}

@@ -1,0 +1,158 @@
+//! Producers: they publish, repeat what they have had no answer for, and make mistakes.
+
+use bytes::Bytes;
+use postrider_core::event::Event;
+use postrider_core::sender::Refused;
+use postrider_core::time::UnixTime;
+
+use crate::observe::{Refusal, SECOND, Seen, Submission, Told, Wish};
+use crate::profile::Class;
+
+use super::content::content;
+use super::node::now;
+use super::{Caller, Happening, Offer, World};
+
+/// Times that a producer offers an event before it gives up.
+const TRIES: u16 = 400;
+
+impl World {
+    /// A producer has a new event, and will have the next some time later.
+    pub(super) fn produce(&mut self) {
+        if self.now.0 >= self.profile.workload || self.next_event >= self.profile.events {
+            return;
+        }
+        let burst = if self.classes_now(Class::Bursts) && self.streams.workload.once_in(500) {
+            self.injected.count(Class::Bursts);
+            self.streams.workload.between(10, 300)
+        } else {
+            1
+        };
+        for _ in 0..burst {
+            let offer = Offer { event: self.next_event, born: self.now, tries: 0, other_content: false };
+            self.next_event += 1;
+            self.offer_or_wait(offer);
+        }
+        let gap = self.streams.workload.about(self.profile.gap);
+        self.schedule.at(self.now.after(gap), Happening::Produce);
+    }
+
+    fn offer_or_wait(&mut self, offer: Offer) {
+        match self.nodes[self.node_of_event(offer.event) as usize].frozen {
+            Some(later) => self.schedule.at(later.after(1), Happening::Offer(offer)),
+            None => self.offer(offer),
+        }
+    }
+
+    /// Whether a class strikes at this time at all.
+    pub(super) fn classes_now(&self, class: Class) -> bool {
+        !self.healed && self.profile.classes.has(class)
+    }
+
+    /// A producer offers an event to its node.
+    pub(super) fn offer(&mut self, offer: Offer) {
+        let node = self.node_of_event(offer.event);
+        let clocks = self.clocks(node);
+        if self.nodes[node as usize].up.is_none() {
+            return self.offer_again(offer);
+        }
+        let content = content(&self.profile, &offer);
+        let (event_type, tenant) = (content.event_type, content.tenant);
+        let payload = Bytes::from(content.payload);
+        self.calls += 1;
+        let call = self.calls;
+        let submission = Submission {
+            event: offer.event,
+            tenant,
+            event_type,
+            payload: &payload,
+            expires: content.expires,
+            idempotency: content.idempotency,
+        };
+        self.see(&Seen::Asked { call, node, clocks, wish: Wish::Publish(submission) });
+        let event = Event::json_bytes(event_type, payload).expect("made as JSON");
+        let mut event = event.id(format!("e{}", offer.event)).tenant(format!("t{tenant}"));
+        if let Some(at) = content.expires {
+            event = event.expires(UnixTime::from_millis(at));
+        }
+        if let Some(key) = content.idempotency {
+            event = event.idempotency_key(format!("k{key}"));
+        }
+        let process = self.nodes[node as usize].up.as_mut().expect("it was just there");
+        let caller = Caller::Producer(offer);
+        match process.sender.publish(now(clocks), event) {
+            Ok(receipt) => self.await_record(node, receipt.seq, call, receipt.fresh, caller),
+            Err(refused) => {
+                let why = refusal(&refused);
+                if self.classes_now(Class::Poison) && why == Refusal::TooLarge {
+                    self.injected.count(Class::Poison);
+                }
+                if offer.other_content {
+                    self.injected.count(Class::Conflicts);
+                }
+                self.answer(call, Told::Refused(why), caller);
+                self.drain(node);
+            }
+        }
+    }
+
+    /// A producer learns what became of its offer.
+    pub(super) fn offer_answered(&mut self, offer: Offer, told: Told) {
+        match told {
+            Told::Ok { fresh } => {
+                self.counts.accepted += u64::from(fresh);
+                self.follow_up(offer, fresh);
+            }
+            Told::Lost => self.offer_again(offer),
+            Told::Refused(Refusal::Overloaded | Refusal::Full | Refusal::Unsettled | Refusal::Stopped)
+                if !offer.other_content =>
+            {
+                self.offer_again(offer);
+            }
+            Told::Refused(_) => {}
+        }
+    }
+
+    /// Tries again a little later, and every time later than before.
+    fn offer_again(&mut self, offer: Offer) {
+        if offer.tries >= TRIES {
+            return;
+        }
+        let longest = if self.healed { 20 } else { 600 };
+        let wait = self.streams.workload.about((SECOND << offer.tries.min(9)).min(longest * SECOND));
+        self.schedule.at(self.now.after(wait), Happening::Offer(Offer { tries: offer.tries + 1, ..offer }));
+    }
+
+    /// What producers do with an event that is accepted.
+    fn follow_up(&mut self, offer: Offer, fresh: bool) {
+        if !fresh || offer.other_content {
+            return;
+        }
+        if self.classes_now(Class::Repeats) && self.streams.workload.once_in(16) {
+            self.injected.count(Class::Repeats);
+            let wait = self.streams.workload.about(60 * SECOND);
+            self.schedule.at(self.now.after(wait), Happening::Offer(offer));
+        }
+        // A short time, within which nobody has forgotten the first.
+        if self.classes_now(Class::Conflicts) && !self.profile.classes.has(Class::Tight) {
+            let strikes = self.streams.workload.once_in(32);
+            if strikes && content(&self.profile, &offer).payload.len() < 1000 {
+                let wait = self.streams.workload.about(10 * SECOND);
+                let other = Offer { other_content: true, ..offer };
+                self.schedule.at(self.now.after(wait), Happening::Offer(other));
+            }
+        }
+    }
+}
+
+fn refusal(refused: &Refused) -> Refusal {
+    match refused {
+        Refused::TooLarge(..) => Refusal::TooLarge,
+        Refused::Conflict(_) => Refusal::Conflict,
+        Refused::Unsettled(_) => Refusal::Unsettled,
+        Refused::Overloaded(_) => Refusal::Overloaded,
+        Refused::Full(_) => Refusal::Full,
+        Refused::Closed(_) | Refused::Fenced(_) => Refusal::Stopped,
+        Refused::Invalid(..) | Refused::NoId(_) => Refusal::Invalid,
+        _ => Refusal::Other,
+    }
+}
