@@ -1,6 +1,6 @@
 //! Damages journals a million times and shows that no loss is silent and no wrong byte is handed out.
 //!
-//! A case is a function of a seed and a number: it takes a [world](world::World), a journal that a real sender wrote
+//! A case is a function of a seed and a number: it takes a world, a journal that a real sender wrote
 //! through the real store, at one moment of its life, and does one [kind](Kind) of harm to it. Then the journal is
 //! opened, and what is handed out is compared with what was written: snapshots, records, and the payloads of pending
 //! events, byte for byte.

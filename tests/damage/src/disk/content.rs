@@ -12,12 +12,6 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    pub(crate) fn of(bytes: &[u8]) -> Self {
-        let mut content = Self::default();
-        content.write(0, bytes);
-        content
-    }
-
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

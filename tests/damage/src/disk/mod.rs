@@ -239,10 +239,6 @@ impl Disk {
         self.state().stop = Some(op);
     }
 
-    pub(crate) fn ops(&self) -> u64 {
-        self.state().ops
-    }
-
     /// Whether the next sync fails.
     pub(crate) fn fail_sync(&self, fails: bool) {
         self.state().fail_sync = fails;
