@@ -290,7 +290,8 @@ fn live(
         }
         if act == 'K' {
             disk.kill();
-            disk.set_faults(|faults| faults.dies = last.map(|last| last.saturating_sub(disk.operations())));
+            let done = disk.operations();
+            disk.set_faults(|faults| faults.dies = last.map(|last| last.saturating_sub(done)));
             let Ok(opened) = stores.open(&disk, profile, WALL, false) else { break };
             let (published, puts, now) = (node.published, node.puts, node.now);
             node = Node::restored(opened, disk.clone(), node.promised)?;
