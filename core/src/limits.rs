@@ -21,6 +21,9 @@ pub const UNACKED_BATCHES: usize = 8;
 /// hangs is not given crumbs.
 pub const LAZY_BATCHES: usize = 64;
 
+/// A payload that has not been used for this long leaves memory, and comes back from the log when its event is due.
+pub const RESIDENT_FOR: Duration = Duration::from_secs(60);
+
 /// Notices kept for a driver that does not drain; those beyond are folded into a count.
 pub const NOTICES: usize = 1024;
 

@@ -1,13 +1,17 @@
 //! How a sender is made.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use postrider_core::limits::Limits;
 use postrider_core::registration::Policy;
 use postrider_core::sender::{Config, Input};
 use postrider_driver::tls::{Roots, client_config};
-use postrider_driver::{Clock, Desk, Error, Resolver};
+use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Resolver, Restoring};
+use postrider_journal::history::Retention;
+use postrider_journal::seal::Vault;
 use postrider_journal::{Log, MemoryLog};
 
 use crate::carry::Carriage;
@@ -23,6 +27,7 @@ const CONCURRENCY: u32 = 64;
 #[must_use = "a builder makes a sender only when it is told to"]
 pub struct Builder {
     config: Config,
+    directory: Directory,
     roots: Roots,
     resolver: Resolver,
     concurrency: u32,
@@ -30,7 +35,13 @@ pub struct Builder {
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        Self { config: Config::new(), roots: Roots::new(), resolver: Resolver::new(), concurrency: CONCURRENCY }
+        Self {
+            config: Config::new(),
+            directory: Directory::new(),
+            roots: Roots::new(),
+            resolver: Resolver::new(),
+            concurrency: CONCURRENCY,
+        }
     }
 
     /// Sets where requests may go; without it, to public https targets only.
@@ -64,15 +75,91 @@ impl Builder {
         self
     }
 
+    /// Sets what the secrets of endpoints are sealed with before they reach a log. Without it they stand there as they
+    /// are, and whoever may read the files may sign.
+    pub fn vault(mut self, vault: Vault) -> Self {
+        self.directory = self.directory.vault(vault);
+        self
+    }
+
+    /// Sets how long [`open`](Self::open) waits for another process that has the directory, as during a deploy; 30 s
+    /// without it.
+    pub fn takeover(mut self, at_most: Duration) -> Self {
+        self.directory = self.directory.takeover(at_most);
+        self
+    }
+
+    /// Sets how long a directory keeps what became of events after their end, and in how much room; without it, payloads
+    /// for 7 days and attempts for 30.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.directory = self.directory.retention(retention);
+        self
+    }
+
+    /// Sets whether a damaged directory is opened with everything in it that is intact. Without it, opening fails and
+    /// names the damage. What is lost is told as [`Opening::Salvaged`].
+    pub fn salvage(mut self, salvage: bool) -> Self {
+        self.directory = self.directory.salvage(salvage);
+        self
+    }
+
+    /// Sets how many bytes a segment of a directory has; 64 MiB without it. Space comes back in pieces of about this size.
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.directory = self.directory.segment_bytes(bytes);
+        self
+    }
+
+    /// Sets how many bytes a directory may take. As they run out, nothing more is accepted, and what was accepted is
+    /// still delivered. Without it, as many as the disk has.
+    pub fn budget(mut self, bytes: u64) -> Self {
+        self.directory = self.directory.budget(bytes);
+        self
+    }
+
+    /// Sets who is told what is worth hearing while a directory is opened: that another process is waited for, that
+    /// secrets are not sealed, that something was lost. Without it nobody is; nothing is ever printed. It is called by the
+    /// thread that opens.
+    ///
+    /// ```no_run
+    /// let builder = postrider_blocking::Sender::builder().on_opening(|opening| eprintln!("postrider: {opening}"));
+    /// ```
+    pub fn on_opening(mut self, tell: impl Fn(Opening) + Send + Sync + 'static) -> Self {
+        self.directory = self.directory.on_opening(tell);
+        self
+    }
+
+    /// Sets the flight recorder: every call that the machine gets and a checksum of everything that it says is written
+    /// down, so that `postrider replay-trace` can run it again. Where the files cannot be written, recording ends and
+    /// nothing else.
+    pub fn flight_recorder(mut self, recorder: FlightRecorder) -> Self {
+        self.directory = self.directory.recorder(recorder);
+        self
+    }
+
     /// Makes a sender whose events die with the process.
     pub fn volatile(self) -> Result<Sender, Error> {
         self.with_log(MemoryLog::new())
     }
 
-    /// Makes a sender that writes to `log`, and goes on with what is in it.
-    pub fn with_log(mut self, log: impl Log) -> Result<Sender, Error> {
-        let config = std::mem::take(&mut self.config);
-        let mut desk = Desk::open(log, config)?;
+    /// Makes a sender that writes to a directory, which is made if it does not exist, and goes on with what is in it.
+    ///
+    /// One sender at a time has a directory; while another process has it, this waits, at most as long as
+    /// [`takeover`](Self::takeover) says, and then fails with [`Error::Directory`].
+    pub fn open(self, directory: impl AsRef<Path>) -> Result<Sender, Error> {
+        let desk = self.directory.open(directory.as_ref(), self.config.clone())?;
+        self.start(desk)
+    }
+
+    /// Makes a sender that writes to `log`, and goes on with what is in it. Of the settings for directories,
+    /// [`vault`](Self::vault) and [`flight_recorder`](Self::flight_recorder) count.
+    pub fn with_log(self, log: impl Log) -> Result<Sender, Error> {
+        let (vault, recorder) = (self.directory.sealing().cloned(), self.directory.recording().cloned());
+        let restoring = Restoring { vault, recorder, ..Restoring::default() };
+        let desk = Desk::open_with(log, self.config.clone(), restoring)?;
+        self.start(desk)
+    }
+
+    fn start(self, mut desk: Desk) -> Result<Sender, Error> {
         let (line, facts) = (Line::new(), desk.facts());
         facts.set_waker(line.waker());
         let words = line.tell();

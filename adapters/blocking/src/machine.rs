@@ -1,5 +1,6 @@
 //! Driving a machine that somebody else has made, for those who test drivers.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -23,7 +24,7 @@ pub type MachineCommand = Box<dyn FnOnce(&mut sender::Sender, Now) + Send>;
 /// the transport count. A [`Sender`](crate::Sender) runs on the same loop and the same threads.
 pub fn run_machine<L: Log>(
     machine: sender::Sender,
-    log: L,
+    mut log: L,
     clock: Clock,
     settings: &Builder,
     commands: Receiver<MachineCommand>,
@@ -32,6 +33,8 @@ pub fn run_machine<L: Log>(
     let told = Told { words: line.tell(), clock };
     let (outcomes, words) = (told.clone(), line.tell());
     let mut crew = settings.crew(clock, Box::new(move |input| outcomes.fact(input)));
+    let facts = told.clone();
+    log.attach(Arc::new(move |input| facts.fact(input)));
     let mut bare = Bare { machine, log, told };
     bare.machine.handle(clock.now(), Input::Credit(settings.credit()));
     thread::spawn(move || {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,10 +13,12 @@ use postrider_core::registration::{Endpoint, EndpointView};
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
 use postrider_core::time::UnixTime;
+use postrider_driver::questions::{self, Question};
 use postrider_driver::{
     Command, CommandError, Desk, Error, PublishError, PutError, Receipt, Registered, Reply, SettledError, Waiting, mint,
 };
 use postrider_journal::Log;
+use postrider_journal::history::EventHistory;
 
 use crate::builder::Builder;
 use crate::drive::Word;
@@ -27,12 +30,15 @@ use crate::notices::Notices;
 /// network never does: [`publish`](Self::publish) returns when the event is safe in the log, and delivering goes on
 /// behind. When the last clone is dropped, the sender is closed as by [`close`](Self::close) with no time.
 ///
+/// [`open`](Self::open) writes to a directory and goes on with what is in it; [`volatile`](Self::volatile) keeps
+/// everything in memory.
+///
 /// ```no_run
 /// use postrider_blocking::{Endpoint, Error, Event, Sender};
 /// use std::time::Duration;
 ///
 /// fn main() -> Result<(), Error> {
-///     let sender = Sender::volatile()?;
+///     let sender = Sender::open("./postrider")?;
 ///     let acme = sender.put(Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.**"]))?;
 ///     if let Some(secret) = acme.created() { println!("show this to the customer once: {}", secret.reveal()); }
 ///     let receipt = sender.publish(Event::json_bytes("order.paid", r#"{"id":1001}"#.into())?)?;
@@ -50,6 +56,12 @@ pub(crate) struct Handle {
 }
 
 impl Sender {
+    /// A sender that writes to a directory and goes on with what is in it, with the defaults of
+    /// [`builder`](Self::builder); see [`Builder::open`].
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder().open(directory)
+    }
+
     /// A sender whose events die with the process, with the defaults of [`builder`](Self::builder).
     pub fn volatile() -> Result<Self, Error> {
         Self::builder().volatile()
@@ -128,15 +140,16 @@ impl Sender {
             return answer.unwrap_or_else(|_| Err(SettledError::Closed(event.clone())));
         }
         let (owner, name) = (tenant.clone(), event.clone());
-        let looked = self.ask((), move |desk, (), reply: Reply<Option<EventReport>>| {
+        let looked = self.inquire(move |desk, reply| {
             if let Some(waiting) = lock(&waiting).take() {
                 desk.give_up(waiting);
             }
-            reply(desk.read(|machine| machine.report(&owner, &name)));
+            desk.report(&owner, &name, reply);
         });
-        match looked.wait() {
+        match looked {
             Ok(Some(report)) => Ok(report),
             Ok(None) => Err(SettledError::Forgotten(event.clone())),
+            Err(Error::History(why)) => Err(SettledError::Unreadable { event: event.clone(), why }),
             Err(_) => Err(SettledError::Closed(event.clone())),
         }
     }
@@ -181,6 +194,17 @@ impl Sender {
         self.command(Command::Cancel(tenant.clone(), event.clone()))
     }
 
+    /// Forgets what all events of a tenant have brought so far, payloads and answers: at once for whoever asks, and on disk
+    /// when the log is next compacted. What waits is discarded; endpoints stay.
+    pub fn purge(&self, tenant: &TenantId) -> Result<Change, CommandError> {
+        self.command(Command::Purge(tenant.clone()))
+    }
+
+    /// The same for one event, whether it has ended or not.
+    pub fn erase(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.command(Command::Erase(tenant.clone(), event.clone()))
+    }
+
     /// One endpoint.
     pub fn endpoint(&self, key: &EndpointKey) -> Result<Option<EndpointView>, Error> {
         let key = key.clone();
@@ -205,10 +229,37 @@ impl Sender {
         self.look(move |machine| machine.explain(&event, after.as_ref(), most))
     }
 
-    /// What has become of an event; `None` when it is not known, or was so long ago that its report is gone.
+    /// What has become of an event so far: from the machine while it knows it, else from the log's history. `None` when
+    /// neither does.
     pub fn report(&self, tenant: &TenantId, event: &EventId) -> Result<Option<EventReport>, Error> {
         let (tenant, event) = (tenant.clone(), event.clone());
-        self.look(move |machine| machine.report(&tenant, &event))
+        self.inquire(move |desk, reply| desk.report(&tenant, &event, reply))
+    }
+
+    /// Everything that the log keeps of an event of the tenant `default`: its payload, every attempt with its answer, and
+    /// how it ended. `None` when nothing is known of it. See [`history`](Self::history).
+    pub fn event_history(&self, event: &EventId) -> Result<Option<Box<EventHistory>>, Error> {
+        self.history(questions::event(&TenantId::default(), event))
+    }
+
+    /// Asks what has ended, as [`questions`](postrider_driver::questions) can be put. Only a log on disk keeps history;
+    /// with another the error is [`Error::History`].
+    ///
+    /// ```no_run
+    /// # fn example(sender: &postrider_blocking::Sender) -> Result<(), postrider_driver::Error> {
+    /// use postrider_core::id::TenantId;
+    /// use postrider_driver::questions;
+    ///
+    /// let page = sender.history(questions::exhausted(&TenantId::default()).page(None, 50))?;
+    /// for dead in &page.items {
+    ///     println!("{}: {} after {} attempts", dead.endpoint, dead.end, dead.attempts);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn history<Q: Question>(&self, question: Q) -> Result<Q::Answer, Error> {
+        let query = question.query();
+        questions::read::<Q>(self.inquire(move |desk, reply| desk.history(query, reply)))
     }
 
     /// How deliveries to an endpoint ended since the sender was made; `None` when it is not known.
@@ -229,8 +280,9 @@ impl Sender {
     }
 
     /// Closes the sender: nothing more is accepted and no attempt is begun; attempts in flight may end for `time` and
-    /// are then stopped. Returns when everything is in the log, and at the latest 10 s after `time`. What is pending
-    /// stays in the log. All clones are closed, and closing again waits for the same end.
+    /// are then stopped. Returns when everything is in the log and the log is let go of, so that a directory can be opened
+    /// again at once; and at the latest 10 s after `time`. What is pending stays in the log. All clones are closed, and
+    /// closing again waits for the same end.
     ///
     /// Fails with [`Error::Stopped`] if the log had failed for good, and with [`Error::Io`] (timed out) if it took nothing
     /// for those 10 s.
@@ -243,6 +295,14 @@ impl Sender {
             }
         }
         if self.0.ended.is_fenced() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// Asks for what the desk answers when it likes.
+    fn inquire<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Desk, Reply<Result<T, Error>>) + Send + 'static,
+    ) -> Result<T, Error> {
+        self.ask((), move |desk, (), reply| look(desk, reply)).wait().unwrap_or(Err(Error::Stopped))
     }
 
     fn command(&self, command: Command) -> Result<Change, CommandError> {

@@ -1,18 +1,22 @@
 //! The two drivers behind one small interface, so that every command runs over either.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use postrider_core::event::Event;
-use postrider_core::id::{EndpointKey, EventId, TenantId};
+use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::limits::Limits;
-use postrider_core::registration::{Endpoint, Policy};
+use postrider_core::registration::{Endpoint, EndpointView, Policy};
 use postrider_core::secret::{KeyId, Secret};
-use postrider_core::sender::{EventReport, Notice, Tally};
-use postrider_driver::{Error, Heard, PublishError, Receipt, Registered};
+use postrider_core::sender::{EventReport, Notice, Page, Stats, Tally};
+use postrider_driver::{Error, FlightRecorder, Heard, PublishError, Receipt, Registered};
 use tokio::runtime::Runtime;
+
+use crate::exit::Refusal;
+use crate::store::{self, Store};
 
 /// Which driver carries the attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -40,6 +44,8 @@ pub(crate) trait Driver: Sync {
     fn put(&self, endpoint: Endpoint) -> Result<Registered, Error>;
     /// Publishes an event.
     fn publish(&self, event: Event) -> Result<Receipt, PublishError>;
+    /// Publishes events in order, with the log's syncs shared.
+    fn publish_all(&self, events: Vec<Event>) -> Vec<Result<Receipt, PublishError>>;
     /// Adds a key to an endpoint.
     fn add_key(&self, endpoint: &EndpointKey, secret: &Secret) -> Result<(), Error>;
     /// Never signs with a key of an endpoint again.
@@ -48,10 +54,14 @@ pub(crate) trait Driver: Sync {
     fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport>;
     /// How deliveries to an endpoint ended.
     fn tally(&self, endpoint: &EndpointKey) -> Option<Tally>;
+    /// The endpoints of a tenant.
+    fn endpoints(&self, tenant: &TenantId) -> Vec<EndpointView>;
+    /// Counters since the sender was opened; `None` when it has stopped.
+    fn stats(&self) -> Option<Stats>;
     /// Begins to listen to notices.
     fn notices(&self) -> Result<Box<dyn Listen + '_>, Error>;
-    /// Stops: what is in flight may end within `patience`.
-    fn close(&self, patience: Duration);
+    /// Stops: what is in flight may end within `patience`. Fails if not everything could be written down.
+    fn close(&self, patience: Duration) -> Result<(), Error>;
 }
 
 /// Somebody who listens to a sender's notices.
@@ -60,25 +70,76 @@ pub(crate) trait Listen {
     fn next_within(&mut self, timeout: Duration) -> Heard;
 }
 
-/// Opens a sender that keeps everything in memory.
-pub(crate) fn open(kind: Kind, policy: Policy, limits: Limits, credit: Option<u32>) -> Result<Box<dyn Driver>, Error> {
+/// What a sender is opened with.
+pub(crate) struct Settings {
+    /// Where requests may go.
+    pub(crate) policy: Policy,
+    /// What it may hold.
+    pub(crate) limits: Limits,
+    /// Attempts in flight, where that is not the driver's own number.
+    pub(crate) credit: Option<u32>,
+    /// Where the flight recorder writes.
+    pub(crate) trace: Option<PathBuf>,
+}
+
+/// A builder with all settings; both drivers have the same ones.
+macro_rules! configured {
+    ($builder:expr, $settings:expr, $journal:expr) => {{
+        let builder = $builder.policy($settings.policy).limits($settings.limits);
+        let builder = $settings.credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
+        let trace = $settings.trace.map(FlightRecorder::new);
+        let builder = trace.into_iter().fold(builder, |builder, trace| builder.flight_recorder(trace));
+        match $journal {
+            None => builder,
+            Some(journal) => {
+                let builder = builder.takeover(journal.takeover).salvage(journal.salvage).on_opening(journal.teller());
+                journal.vault.iter().fold(builder, |builder, vault| builder.vault(vault.clone()))
+            }
+        }
+    }};
+}
+
+/// Opens a sender that keeps everything where `store` says.
+pub(crate) fn open(kind: Kind, settings: Settings, store: &Store) -> Result<Box<dyn Driver>, Refusal> {
+    let journal = store.settings()?;
     match kind {
         Kind::Tokio => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
-            let builder = postrider::tokio::Sender::builder().policy(policy).limits(limits);
-            let builder = credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
-            let sender = {
-                let _inside = runtime.enter();
-                builder.volatile()?
-            };
-            Ok(Box::new(Tokio { sender, runtime }))
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Refusal::new)?;
+            let builder = configured!(postrider::tokio::Sender::builder(), settings, &journal);
+            let sender = runtime.block_on(async {
+                match &journal {
+                    None => builder.volatile(),
+                    Some(journal) => builder.open(&journal.directory).await,
+                }
+            });
+            Ok(Box::new(Tokio { sender: sender.map_err(store::refusal)?, runtime }))
         }
         Kind::Blocking => {
-            let builder = postrider::blocking::Sender::builder().policy(policy).limits(limits);
-            let builder = credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
-            Ok(Box::new(Blocking(builder.volatile()?)))
+            let builder = configured!(postrider::blocking::Sender::builder(), settings, &journal);
+            let sender = match &journal {
+                None => builder.volatile(),
+                Some(journal) => builder.open(&journal.directory),
+            };
+            Ok(Box::new(Blocking(sender.map_err(store::refusal)?)))
         }
     }
+}
+
+/// Endpoints asked for at once.
+const PAGE: usize = 1000;
+
+/// Everything on all pages; what there is when the sender stops meanwhile.
+fn all_pages(page: impl Fn(Option<&EndpointId>) -> Result<Page<EndpointView>, Error>) -> Vec<EndpointView> {
+    let mut all = Vec::new();
+    let mut after = None;
+    while let Ok(next) = page(after.as_ref()) {
+        all.extend(next.items);
+        after = next.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    all
 }
 
 struct Tokio {
@@ -94,6 +155,10 @@ impl Driver for Tokio {
 
     fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
         self.runtime.block_on(self.sender.publish(event))
+    }
+
+    fn publish_all(&self, events: Vec<Event>) -> Vec<Result<Receipt, PublishError>> {
+        self.runtime.block_on(self.sender.publish_all(events))
     }
 
     fn add_key(&self, endpoint: &EndpointKey, secret: &Secret) -> Result<(), Error> {
@@ -114,13 +179,21 @@ impl Driver for Tokio {
         self.runtime.block_on(self.sender.tally(endpoint)).ok().flatten()
     }
 
+    fn endpoints(&self, tenant: &TenantId) -> Vec<EndpointView> {
+        all_pages(|after| self.runtime.block_on(self.sender.endpoints(tenant, after, PAGE)))
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        self.runtime.block_on(self.sender.stats()).ok()
+    }
+
     fn notices(&self) -> Result<Box<dyn Listen + '_>, Error> {
         let notices = self.runtime.block_on(self.sender.notices())?;
         Ok(Box::new(Streamed { notices, runtime: &self.runtime }))
     }
 
-    fn close(&self, patience: Duration) {
-        _ = self.runtime.block_on(self.sender.close(patience));
+    fn close(&self, patience: Duration) -> Result<(), Error> {
+        self.runtime.block_on(self.sender.close(patience))
     }
 }
 
@@ -163,6 +236,10 @@ impl Driver for Blocking {
         self.0.publish(event)
     }
 
+    fn publish_all(&self, events: Vec<Event>) -> Vec<Result<Receipt, PublishError>> {
+        self.0.publish_all(events)
+    }
+
     fn add_key(&self, endpoint: &EndpointKey, secret: &Secret) -> Result<(), Error> {
         self.0.add_key(endpoint, secret.clone())?;
         Ok(())
@@ -181,13 +258,20 @@ impl Driver for Blocking {
         self.0.tally(endpoint).ok().flatten()
     }
 
+    fn endpoints(&self, tenant: &TenantId) -> Vec<EndpointView> {
+        all_pages(|after| self.0.endpoints(tenant, after, PAGE))
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        self.0.stats().ok()
+    }
+
     fn notices(&self) -> Result<Box<dyn Listen + '_>, Error> {
         Ok(Box::new(self.0.notices()?))
     }
 
-    fn close(&self, patience: Duration) {
-        // Nothing is kept in any case, so there is nothing to say when it took longer.
-        _ = self.0.close(patience);
+    fn close(&self, patience: Duration) -> Result<(), Error> {
+        self.0.close(patience)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `postrider deliver --dry-run`: who would get what, and why not. Nothing is sent.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Read, Write};
 
 use postrider_core::event::Event;
 use postrider_core::id::EndpointId;
@@ -19,12 +19,7 @@ const PAGE: usize = 1000;
 
 /// Reads every event and says of each endpoint of its tenant whether it would be told. With `json`, as one object for
 /// each event.
-pub(crate) fn run(
-    entries: &[Entry],
-    policy: Policy,
-    mut lines: Lines<impl BufRead>,
-    json: bool,
-) -> Result<Exit, Refusal> {
+pub(crate) fn run(entries: &[Entry], policy: Policy, mut lines: Lines<impl Read>, json: bool) -> Result<Exit, Refusal> {
     let now = Now { mono: Instant::ORIGIN, wall: now() };
     // Nothing is sent, so that nothing depends on the seed.
     let mut machine = Sender::new(Config::new().policy(policy), Seed::from_bytes([0; 32]), now);

@@ -1,7 +1,8 @@
 //! Events, one JSON object a line, or CloudEvents 1.0 in their JSON form, one a line.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,7 @@ use postrider_core::id::{EventId, IdError, TenantId};
 use postrider_core::time::UnixTime;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 use crate::exit::Fault;
 use crate::suggest::unknown_key;
@@ -23,15 +25,27 @@ const KEYS: [&str; 6] = ["type", "id", "timestamp", "data", "tenant", "key"];
 /// The lines of a file, as events or as faults.
 pub(crate) struct Lines<R> {
     name: String,
-    reader: R,
+    reader: BufReader<R>,
     line: u64,
     buffer: Vec<u8>,
+    /// Gives ids to events that have none.
+    ids: Option<LineIds>,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: Read> Lines<R> {
     /// The lines of `reader`, which faults call `name`.
     pub(crate) fn new(name: impl Into<String>, reader: R) -> Self {
-        Self { name: name.into(), reader, line: 0, buffer: Vec::new() }
+        Self { name: name.into(), reader: BufReader::new(reader), line: 0, buffer: Vec::new(), ids: None }
+    }
+
+    /// The same, with an id for each event that has none: the same one whenever the same input is read.
+    pub(crate) fn with_ids(self) -> Self {
+        Self { ids: Some(LineIds::default()), ..self }
+    }
+
+    /// Whether the next line can be had without waiting for whoever writes it.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.reader.buffer().contains(&b'\n')
     }
 
     /// What faults call it.
@@ -56,6 +70,10 @@ impl<R: BufRead> Lines<R> {
             } else {
                 event(&self.buffer)
             };
+            let parsed = match (parsed, &mut self.ids) {
+                (Ok(event), Some(ids)) if event.event_id().is_none() => Ok(event.id(ids.of(&self.buffer))),
+                (parsed, _) => parsed,
+            };
             let place = |bad: BadLine| self.fault(self.line, bad.key, bad.what);
             return Ok(Some(parsed.map(|event| (self.line, event)).map_err(place)));
         }
@@ -64,6 +82,30 @@ impl<R: BufRead> Lines<R> {
     /// A fault in a line.
     pub(crate) fn fault(&self, line: u64, key: Option<String>, what: impl fmt::Display) -> Fault {
         Fault { place: Some((self.name.clone(), line)), key, what: what.to_string() }
+    }
+}
+
+/// Ids for lines that bring none: what the line says, and the how-manieth it is of those that say the same.
+///
+/// So a file that is read again, or has grown at its end, gives the same ids; so does one whose other lines have changed.
+/// Counting the equal ones takes some 40 bytes of memory for each different line without an id.
+#[derive(Default)]
+struct LineIds(HashMap<[u8; 16], u64>);
+
+impl LineIds {
+    /// `line_` and 32 hexadecimal digits: half of the SHA-256 over a domain, the line's own digest and its number among
+    /// equal lines, counted from 0. White space around a line does not count.
+    fn of(&mut self, line: &[u8]) -> String {
+        let half = |hash: Sha256| -> [u8; 16] {
+            let digest = hash.finalize();
+            std::array::from_fn(|i| digest[i])
+        };
+        let content = half(Sha256::new().chain_update(line.trim_ascii()));
+        let earlier = self.0.entry(content).or_default();
+        let hash = Sha256::new().chain_update(b"postrider line id 1\0").chain_update(content);
+        let digits = half(hash.chain_update(earlier.to_le_bytes()));
+        *earlier += 1;
+        format!("line_{:032x}", u128::from_be_bytes(digits))
     }
 }
 
@@ -319,6 +361,24 @@ mod tests {
         let line = r#"{"specversion":"1.0","type":"a","source":"s","id":"1","data_base64":"AAE="}"#;
         let (_, event) = read(line).remove(0).unwrap();
         assert_eq!(event.payload().body().as_ref(), [0, 1]);
+    }
+
+    #[test]
+    fn a_line_without_an_id_gets_the_same_one_again() {
+        let ids = |text: &str| -> Vec<String> {
+            let mut lines = Lines::new("e.ndjson", text.as_bytes()).with_ids();
+            let events = std::iter::from_fn(|| lines.next().unwrap());
+            events.map(|event| event.unwrap().1.event_id().unwrap().to_string()).collect()
+        };
+        let (a, b) = (r#"{"type":"a"}"#, r#"{"type":"b"}"#);
+        let first = ids(&format!("{a}\n{b}\n{a}\n"));
+        assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{first:?}");
+        assert!(first.iter().all(|id| id.len() == 37 && id.starts_with("line_")), "{first:?}");
+        // Grown at the end, with other line ends, and with an event between that brings an id.
+        let again = ids(&format!("{a} \r\n{b}\r\n{{\"type\":\"a\",\"id\":\"x\"}}\n\n{a}\n{a}"));
+        assert_eq!([&again[0], &again[1], &again[3]], [&first[0], &first[1], &first[2]]);
+        assert_eq!(again[2], "x");
+        assert!(!first.contains(&again[4]));
     }
 
     #[test]

@@ -52,6 +52,12 @@ impl From<Vec<Fault>> for Refusal {
     }
 }
 
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
+    }
+}
+
 impl From<io::Error> for Refusal {
     /// An error of stdin, stdout or stderr.
     fn from(error: io::Error) -> Self {

@@ -13,11 +13,15 @@ mod endpoints;
 mod events;
 mod exit;
 mod http;
+mod journal;
 mod listen;
+mod replay_trace;
 mod sign;
+mod store;
 mod suggest;
 mod summary;
 mod target;
+mod top;
 mod tracker;
 mod verify;
 
@@ -37,8 +41,11 @@ struct Args {
 enum Command {
     Demo(demo::Args),
     Deliver(deliver::Args),
+    Journal(journal::Args),
     Listen(listen::Args),
+    ReplayTrace(replay_trace::Args),
     Sign(sign::Args),
+    Top(top::Args),
     Verify(verify::Args),
 }
 
@@ -47,8 +54,11 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Deliver(args) => deliver::run(&args),
+        Command::Journal(args) => journal::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::ReplayTrace(args) => replay_trace::run(&args),
         Command::Sign(args) => sign::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     exit::code(result)

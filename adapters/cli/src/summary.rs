@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use postrider_core::id::{EndpointKey, TenantId};
-use postrider_core::sender::{EventReport, Tally};
+use postrider_core::sender::{EventReport, Stats, Tally};
 use serde_json::{Value, json};
 
 /// Counts of a run.
@@ -16,11 +16,17 @@ pub(crate) struct Summary {
     pub(crate) repeats: u64,
     /// Lines that are no event, or were refused.
     pub(crate) bad_lines: u64,
-    /// Events whose end nobody saw.
+    /// Events of an earlier run that ended in this one.
+    pub(crate) left_over: u64,
+    /// Events that have not ended, because the sender stopped.
     pub(crate) abandoned: u64,
+    /// Whether what has not ended is kept, so that another run goes on with it.
+    pub(crate) durable: bool,
     /// How deliveries ended.
     pub(crate) tally: Tally,
     endpoints: BTreeMap<EndpointKey, (Tally, Duration)>,
+    /// What had been counted when the run began: of each endpoint, and in all.
+    before: (BTreeMap<EndpointKey, Tally>, Tally),
     started: Instant,
     elapsed: Duration,
 }
@@ -32,8 +38,11 @@ impl Summary {
             events: 0,
             repeats: 0,
             bad_lines: 0,
+            left_over: 0,
             abandoned: 0,
+            durable: false,
             tally: Tally::default(),
+            before: Default::default(),
             endpoints: endpoints.into_iter().map(|key| (key, (Tally::default(), Duration::ZERO))).collect(),
             started: Instant::now(),
             elapsed: Duration::ZERO,
@@ -59,11 +68,23 @@ impl Summary {
         }
     }
 
-    /// Ends the counting; `of` knows how the deliveries to each endpoint ended.
-    pub(crate) fn finish(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>) {
+    /// Begins the counting of a run that goes on with what a journal has; arguments as for [`finish`](Self::finish).
+    pub(crate) fn begin(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>, stats: Option<Stats>) {
+        self.durable = true;
+        let known = self.endpoints.keys().filter_map(|key| Some((key.clone(), of(key)?)));
+        self.before = (known.collect(), stats.map(tally_of).unwrap_or_default());
+    }
+
+    /// Ends the counting; `of` knows how the deliveries to each endpoint ended, `stats` how all did.
+    pub(crate) fn finish(&mut self, of: impl Fn(&EndpointKey) -> Option<Tally>, stats: Option<Stats>) {
         self.elapsed = self.started.elapsed();
+        if let (true, Some(stats)) = (self.durable, stats) {
+            // Some may have ended before anybody looked.
+            self.tally = since(&tally_of(stats), &self.before.1);
+        }
         for (key, (tally, _)) in &mut self.endpoints {
-            *tally = of(key).unwrap_or_default();
+            let before = self.before.0.get(key).copied().unwrap_or_default();
+            *tally = since(&of(key).unwrap_or_default(), &before);
         }
     }
 
@@ -95,6 +116,16 @@ impl Summary {
                 counted(self.repeats, "line repeats an event", "lines repeat an event")
             )?;
         }
+        if self.left_over > 0 {
+            let text =
+                counted(self.left_over, "event was left from before and has", "events were left from before and have");
+            writeln!(out, "{text} ended")?;
+        }
+        if self.abandoned > 0 {
+            let text = counted(self.abandoned, "event has not ended", "events have not ended");
+            let how = if self.durable { "; run it again to go on" } else { "" };
+            writeln!(out, "{text}{how}")?;
+        }
         if self.bad_lines > 0 {
             writeln!(out, "{} not published, see above", counted(self.bad_lines, "line was", "lines were"))?;
         }
@@ -108,11 +139,35 @@ impl Summary {
         let mut object = counts(self.events, &self.tally, self.elapsed);
         object["repeats"] = self.repeats.into();
         object["bad_lines"] = self.bad_lines.into();
+        object["pending"] = self.abandoned.into();
+        if self.durable {
+            object["left_over"] = self.left_over.into();
+        }
         let endpoints = self.endpoints.iter();
         let endpoints = endpoints.map(|(key, (tally, last))| (key.to_string(), counts(tally.ended(), tally, *last)));
         object["endpoints"] = Value::Object(endpoints.collect());
         object
     }
+}
+
+/// All counts of a sender.
+fn tally_of(stats: Stats) -> Tally {
+    let mut tally = stats.tally;
+    tally.attempts = stats.attempts;
+    tally
+}
+
+/// What has been counted since.
+fn since(now: &Tally, before: &Tally) -> Tally {
+    let mut tally = *now;
+    tally.delivered -= before.delivered.min(now.delivered);
+    tally.exhausted -= before.exhausted.min(now.exhausted);
+    tally.refused -= before.refused.min(now.refused);
+    tally.discarded -= before.discarded.min(now.discarded);
+    tally.expired -= before.expired.min(now.expired);
+    tally.lost -= before.lost.min(now.lost);
+    tally.attempts -= before.attempts.min(now.attempts);
+    tally
 }
 
 fn counts(events: u64, tally: &Tally, elapsed: Duration) -> Value {

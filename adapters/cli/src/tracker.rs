@@ -39,7 +39,12 @@ impl<'d, T> Tracker<'d, T> {
         Ok(Self { driver, notices: driver.notices()?, waiting: HashMap::new(), swept: Instant::now() })
     }
 
-    /// An event was accepted.
+    /// Whether an event is under way.
+    pub(crate) fn has(&self, tenant: &TenantId, event: &EventId) -> bool {
+        self.waiting.contains_key(&(tenant.clone(), event.clone()))
+    }
+
+    /// An event was accepted, or is under way and known by something else.
     pub(crate) fn add(&mut self, tenant: TenantId, event: EventId, known: T) {
         self.waiting.insert((tenant, event), known);
     }

@@ -13,7 +13,10 @@ use postrider_core::secret::{KeyIdError, SecretError};
 use postrider_core::sender::{self, Refused, RestoreError};
 use postrider_core::signing::standard::VerifierError;
 use postrider_journal::LogError;
+use postrider_journal::history::HistoryError;
+use postrider_journal::seal::{SealError, VaultError};
 
+use crate::directory::DirectoryError;
 use crate::mint::EntropyError;
 use crate::tls::RootsError;
 
@@ -69,7 +72,7 @@ impl std::error::Error for PublishError {}
 pub enum PutError {
     /// It was refused. It comes back.
     Refused(sender::PutError),
-    /// No secret could be minted for it. It comes back.
+    /// No secret could be minted for it, or none of its own sealed, for want of random bytes. It comes back.
     Entropy(Box<Endpoint>),
     /// The log failed, or the sender was stopped, before the endpoint was safe. It may or may not be so when the store
     /// is opened again.
@@ -92,7 +95,7 @@ impl fmt::Display for PutError {
         match self {
             Self::Refused(why) => write!(f, "{why}"),
             Self::Entropy(endpoint) => {
-                write!(f, "endpoint {:?}: no secret could be minted: {EntropyError}", endpoint.name())
+                write!(f, "endpoint {:?}: no secret could be minted or sealed: {EntropyError}", endpoint.name())
             }
             Self::NotDurable => f.write_str("the sender stopped before the endpoint was safe; put it again"),
         }
@@ -107,6 +110,8 @@ impl std::error::Error for PutError {}
 pub enum CommandError {
     /// It was refused.
     Refused(sender::CommandError),
+    /// A key could not be sealed, for want of random bytes.
+    Entropy,
     /// The log failed, or the sender was stopped, before its effect was safe. It may or may not be there when the store
     /// is opened again.
     NotDurable,
@@ -116,6 +121,7 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(why) => write!(f, "{why}"),
+            Self::Entropy => write!(f, "a key could not be sealed: {EntropyError}"),
             Self::NotDurable => f.write_str("the sender stopped before the command's effect was safe; give it again"),
         }
     }
@@ -133,6 +139,13 @@ pub enum SettledError {
     Forgotten(EventId),
     /// The sender stopped before it ended. What is durable goes on when the store is opened again.
     Closed(EventId),
+    /// The sender does not know it any more, and the log's history could not be read.
+    Unreadable {
+        /// The event.
+        event: EventId,
+        /// Why not.
+        why: HistoryError,
+    },
 }
 
 impl fmt::Display for SettledError {
@@ -145,6 +158,7 @@ impl fmt::Display for SettledError {
                 write!(f, "{event}: it has ended, and its report is gone; raise the limit `reports`")
             }
             Self::Closed(event) => write!(f, "{event}: the sender stopped before the event ended"),
+            Self::Unreadable { event, why } => write!(f, "{event}: what became of it cannot be read: {why}"),
         }
     }
 }
@@ -201,6 +215,14 @@ pub enum Error {
     Log(LogError),
     /// Records make no machine.
     Restore(RestoreError),
+    /// A directory cannot be opened.
+    Directory(DirectoryError),
+    /// A question about history has no answer.
+    History(HistoryError),
+    /// There is no vault key where it was said to be.
+    Vault(VaultError),
+    /// A secret cannot be sealed, or one in the log cannot be opened.
+    Seal(SealError),
     /// The operating system did not do what was asked: start a thread, open a socket.
     Io(Arc<std::io::Error>),
     /// The sender has stopped, and whatever was asked of it was not heard.
@@ -232,6 +254,10 @@ impl Error {
             Self::Entropy(error) => error,
             Self::Log(error) => error,
             Self::Restore(error) => error,
+            Self::Directory(error) => error,
+            Self::History(error) => error,
+            Self::Vault(error) => error,
+            Self::Seal(error) => error,
             Self::Io(error) => &**error,
             Self::Stopped => return None,
         })
@@ -293,6 +319,10 @@ from! {
     Entropy(EntropyError),
     Log(LogError),
     Restore(RestoreError),
+    Directory(DirectoryError),
+    History(HistoryError),
+    Vault(VaultError),
+    Seal(SealError),
 }
 
 impl From<std::io::Error> for Error {

@@ -10,12 +10,50 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use postrider_core::sender::trace::Detail;
 
 /// Bytes of one piece, as a share of all: a ring has so many pieces at least.
 const PIECES: u64 = 16;
 
 /// Bytes that a ring may take, when nothing else is said: 256 MiB.
 pub const FLIGHT_BYTES: u64 = 256 << 20;
+
+/// Whether and where a sender writes down everything that happens to it: for builders.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is written down until a sender is made with it"]
+pub struct FlightRecorder {
+    dir: PathBuf,
+    bytes: u64,
+    detail: Detail,
+}
+
+impl FlightRecorder {
+    /// Into this directory, which is made if need be, at most [`FLIGHT_BYTES`] over all runs; payloads and secrets are
+    /// replaced by stand-ins of the same length.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), bytes: FLIGHT_BYTES, detail: Detail::StandIns }
+    }
+
+    /// Sets how many bytes all files may take together.
+    pub fn bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Writes payloads and secrets as they are. The files are as secret as they.
+    pub fn with_everything(mut self) -> Self {
+        self.detail = Detail::Everything;
+        self
+    }
+
+    pub(crate) const fn detail(&self) -> Detail {
+        self.detail
+    }
+
+    pub(crate) fn begin(&self) -> io::Result<Flight> {
+        Flight::begin(&self.dir, self.bytes)
+    }
+}
 
 /// The files that a machine's trace goes to.
 #[derive(Debug)]
@@ -85,7 +123,7 @@ pub fn read_trace(from: &Path) -> io::Result<Bytes> {
     if !from.is_dir() {
         let mut bytes = fs::read(from)?;
         let numbers = from.file_name().and_then(|name| numbers(name.to_str()?));
-        let dir = from.parent().unwrap_or(Path::new("."));
+        let dir = from.parent().unwrap_or_else(|| Path::new("."));
         if let Some((run, 1)) = numbers {
             append(&mut bytes, dir, run, 2)?;
         }

@@ -12,22 +12,27 @@
 
 mod clock;
 mod desk;
+mod directory;
 mod error;
 mod facts;
 mod flight;
 mod handled;
 mod idle;
 pub mod mint;
+mod opening;
+pub mod questions;
 mod resolver;
 pub mod tls;
 mod transport;
 
 pub use clock::Clock;
-pub use desk::{Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Waiting};
+pub use desk::{Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, Waiting};
+pub use directory::{Directory, DirectoryError};
 pub use error::{CommandError, Error, PublishError, PutError, SettledError};
 pub use facts::{Facts, Waker};
-pub use flight::{FLIGHT_BYTES, Flight, read_trace};
+pub use flight::{FLIGHT_BYTES, Flight, FlightRecorder, read_trace};
 pub use handled::Handled;
 pub use idle::{IDLE_IN_ALL, IDLE_PER_ENDPOINT, IDLE_TIME, Idle, PoolKey};
+pub use opening::Opening;
 pub use resolver::{Looked, Resolver};
 pub use transport::transport_error;

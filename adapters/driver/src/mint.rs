@@ -53,6 +53,13 @@ pub fn seed() -> Result<Seed, EntropyError> {
     Ok(Seed::from_bytes(bytes))
 }
 
+/// What makes the stand-ins of one trace unlike those of another.
+pub(crate) fn salt() -> Result<[u8; 32], EntropyError> {
+    let mut bytes = [0; 32];
+    fill(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn fill(bytes: &mut [u8]) -> Result<(), EntropyError> {
     getrandom::fill(bytes).map_err(|_| EntropyError)
 }

@@ -1,4 +1,23 @@
 //! What a log still knows of deliveries that have ended: questions and answers.
+//!
+//! # What is kept
+//!
+//! An event with all its attempts is kept while it is pending and for [`Retention::attempts`] after it ended, its
+//! payload for [`Retention::payloads`] and never longer than the event. In lists and counts a delivery stays that long
+//! after its own end, so that a list may still name a delivery of an event that is pending, and no longer the first
+//! deliveries of one that has been pending for longer than that. Budgets trim by the time of the end, the oldest first.
+//! What was purged or erased, and what is beyond its retention, is not shown from that moment on; it leaves the disk
+//! when its segment is next rewritten. Times are those of the wall clock, and retention is as exact as that was.
+//!
+//! # What it costs
+//!
+//! Each sealed segment (64 MiB) has an index, a tenth of its size or so for events of 1 KiB, that is searched with a few
+//! reads of 4 KiB and never read whole. An event costs a search in each segment that could have it, and a read for each
+//! attempt shown. A page costs a search in each segment for each kind of end, where the segment has any of the time asked
+//! for, and three or so reads for each entry. Counts are in memory but for the segments in which retention ends just now.
+//!
+//! A segment is rewritten when half of it can go, when something in it was erased, and to join small ones. The segment
+//! that is being written and the last one before it are not: what is erased there leaves the disk later.
 
 mod answer;
 mod compact;
@@ -245,7 +264,8 @@ pub struct Counts {
     pub ended: [u64; 6],
     /// Events that have ended and are kept.
     pub events: u64,
-    /// Bytes of payloads of ended events.
+    /// Bytes of payloads of ended events, as far as the log has been tidied: those that ended just now may not be
+    /// counted yet.
     pub payload_bytes: u64,
 }
 
@@ -253,13 +273,14 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Payloads, from the end of the event on; zero forgets at once. 7 days.
+    /// Payloads, from the end of the event on, but not longer than attempts; zero forgets at once. 7 days.
     pub payloads: Duration,
     /// Attempts and what else is known of an event, from its end on; zero forgets at once. 30 days.
     pub attempts: Duration,
-    /// Bytes of payloads of ended events on disk, at most; the oldest ended go first. 10 GiB.
+    /// Bytes of payloads of ended events that are kept, at most; the oldest ended go first. 10 GiB. On disk there may be
+    /// more until it is tidied: what is gone already and waits to be rewritten, and the segment that is being written.
     pub payload_bytes: u64,
-    /// Bytes of everything else of ended events on disk, at most; the oldest ended go first. 10 GiB.
+    /// Bytes of everything else of ended events that is kept, at most; the oldest ended go first. 10 GiB.
     pub attempt_bytes: u64,
 }
 

@@ -28,6 +28,7 @@ mod file_log;
 pub mod history;
 mod lock;
 mod memory;
+pub mod seal;
 mod std_disk;
 pub mod store;
 

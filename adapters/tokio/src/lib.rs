@@ -7,7 +7,7 @@
 //! use postrider_tokio::Sender;
 //!
 //! # async fn run() -> Result<(), Error> {
-//! let sender = Sender::volatile()?;
+//! let sender = Sender::open("./postrider").await?;
 //! let acme = sender.put(Endpoint::new("acme", "https://acme.example.com/hooks").events(["order.*"])).await?;
 //! if let Some(secret) = acme.created() {
 //!     println!("give this to acme: {}", secret.reveal());
@@ -20,6 +20,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`Sender::open`] writes to a directory and goes on with what is in it; [`Sender::volatile`] keeps everything in memory.
 //!
 //! # How it runs
 //! One task owns the machine, its log and everybody who waits, as a `postrider_driver::Desk`. Its loop, whole:
@@ -64,6 +66,8 @@ mod sender;
 mod tasks;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_directory;
 mod transport;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! The handle that applications hold.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
+use postrider_driver::questions::{self, Question};
 use postrider_driver::{Command as Wish, CommandError, Desk, Error, PublishError, PutError, Receipt};
 use postrider_driver::{Registered, SettledError, Waiting};
 use postrider_journal::Log;
+use postrider_journal::history::EventHistory;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -55,6 +58,12 @@ impl End {
 impl Sender {
     pub(crate) fn new(commands: mpsc::Sender<Command<Desk>>, ended: watch::Receiver<End>, runtime: Handle) -> Self {
         Self { commands, ended, runtime }
+    }
+
+    /// A sender with the default settings that writes to a directory and goes on with what is in it; see
+    /// [`Builder::open`].
+    pub async fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
+        Builder::new().open(directory).await
     }
 
     /// A sender with the default settings whose events die with the process.
@@ -169,6 +178,17 @@ impl Sender {
         self.wish(Wish::Cancel(tenant.clone(), event.clone())).await
     }
 
+    /// Forgets what all events of a tenant have brought so far, payloads and answers: at once for whoever asks, and on disk
+    /// when the log is next compacted. What waits is discarded; endpoints stay.
+    pub async fn purge(&self, tenant: &TenantId) -> Result<Change, CommandError> {
+        self.wish(Wish::Purge(tenant.clone())).await
+    }
+
+    /// The same for one event, whether it has ended or not.
+    pub async fn erase(&self, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
+        self.wish(Wish::Erase(tenant.clone(), event.clone())).await
+    }
+
     /// One endpoint.
     pub async fn endpoint(&self, key: &EndpointKey) -> Result<Option<EndpointView>, Error> {
         let key = key.clone();
@@ -197,10 +217,37 @@ impl Sender {
         self.read(move |machine| machine.explain(&event, after.as_ref(), most)).await
     }
 
-    /// What has become of an event so far; `None` when it is not known, or its report is gone.
+    /// What has become of an event so far: from the machine while it knows it, else from the log's history. `None` when
+    /// neither does.
     pub async fn report(&self, tenant: &TenantId, event: &EventId) -> Result<Option<EventReport>, Error> {
         let (tenant, event) = (tenant.clone(), event.clone());
-        self.read(move |machine| machine.report(&tenant, &event)).await
+        self.inquire(move |desk, reply| desk.report(&tenant, &event, reply)).await
+    }
+
+    /// Everything that the log keeps of an event of the tenant `default`: its payload, every attempt with its answer, and
+    /// how it ended. `None` when nothing is known of it. See [`history`](Self::history).
+    pub async fn event_history(&self, event: &EventId) -> Result<Option<Box<EventHistory>>, Error> {
+        self.history(questions::event(&TenantId::default(), event)).await
+    }
+
+    /// Asks what has ended, as [`questions`](postrider_driver::questions) can be put. Only a log on disk keeps history;
+    /// with another the error is [`Error::History`].
+    ///
+    /// ```no_run
+    /// # async fn example(sender: &postrider_tokio::Sender) -> Result<(), postrider_driver::Error> {
+    /// use postrider_core::id::TenantId;
+    /// use postrider_driver::questions;
+    ///
+    /// let page = sender.history(questions::exhausted(&TenantId::default()).page(None, 50)).await?;
+    /// for dead in &page.items {
+    ///     println!("{}: {} after {} attempts", dead.endpoint, dead.end, dead.attempts);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn history<Q: Question>(&self, question: Q) -> Result<Q::Answer, Error> {
+        let query = question.query();
+        questions::read::<Q>(self.inquire(move |desk, reply| desk.history(query, reply)).await)
     }
 
     /// How deliveries to an endpoint ended since the sender was made; `None` when it is not known.
@@ -221,7 +268,8 @@ impl Sender {
 
     /// Closes the sender: nothing more is accepted and no attempt is begun; attempts in flight have `within` to end and
     /// are then aborted. What is pending stays in the log. Returns when everything is in the log and the sender's sockets
-    /// and its log are let go of, and at the latest 10 s after `within`. Closing again waits for the same end.
+    /// and its log are let go of, so that a directory can be opened again at once; and at the latest 10 s after `within`.
+    /// Closing again waits for the same end.
     ///
     /// Fails with [`Error::Stopped`] if the log had failed for good, and with [`Error::Io`] (timed out) if it took nothing
     /// for those 10 s.
@@ -279,6 +327,17 @@ impl Sender {
         look: impl FnOnce(&sender::Sender) -> T + Send + 'static,
     ) -> Result<T, Error> {
         self.ask(|desk| desk.read(look)).await
+    }
+
+    /// Asks for what the desk answers when it likes.
+    async fn inquire<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Desk, Reply<Result<T, Error>>) + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = answer();
+        let asked = self.commands.send(Box::new(move |desk| look(desk, reply))).await;
+        asked.map_err(|_| Error::Stopped)?;
+        answer.await.unwrap_or(Err(Error::Stopped))
     }
 
     pub(crate) async fn ask<T: Send + 'static>(

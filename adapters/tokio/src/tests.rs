@@ -98,8 +98,9 @@ async fn many_events_share_few_connections_and_one_batch() {
         let report = timeout(LONG, sender.settled(receipt.unwrap().event())).await.unwrap().unwrap();
         assert_eq!(report.tally.delivered, 1, "{report}");
     }
-    // 8 attempts at once for one endpoint, of which two connections are kept when it goes quiet.
-    assert!(server.accepted() < 150, "{} connections for 300 requests", server.accepted());
+    // 8 attempts at once for one endpoint. At worst all of them end before the next begin: two connections are kept, and
+    // six in eight are new.
+    assert!(server.accepted() < 240, "{} connections for 300 requests", server.accepted());
     assert_eq!(sender.stats().await.unwrap().attempts, 300);
 }
 

@@ -7,8 +7,7 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::{Frames, Record, StoreId};
 use postrider_core::sender::{Output, PersistBatch};
 use postrider_core::time::UnixTime;
-use postrider_journal::store::{Options, Store};
-use postrider_journal::StdDisk;
+use postrider_journal::{Options, StdDisk, Store};
 
 /// Somebody's store.
 pub trait Contender: Sized {
@@ -39,8 +38,9 @@ impl Contender for Journal {
     const NAME: &'static str = "journal";
 
     fn open(dir: &Path) -> Self {
-        let disk = StdDisk::open(dir.join("journal")).expect("the directory opens");
-        let options = Options::new(StoreId::from_bytes([7; 16]));
+        let disk = StdDisk::new(dir.join("journal")).expect("the directory opens");
+        let mut options = Options::default();
+        options.store = StoreId::from_bytes([7; 16]);
         Self(Store::open(disk, options, UnixTime::from_secs(1_795_246_000)).expect("the journal opens"))
     }
 

@@ -36,10 +36,11 @@ fn appending<C: Contender>(events: usize) {
     for size in [1, 64] {
         // A batch of one waits for the disk each time: fewer of them say as much.
         let count = if size == 1 { events / 20 } else { events };
-        let batches = work::batches(count, size);
+        let (beginning, batches) = work::batches(count, size);
         let payload = (count * work::PAYLOAD) as f64;
         let dir = tempfile::tempdir_in(".").expect("a directory here");
         let mut store = C::open(dir.path());
+        beginning.iter().for_each(|batch| store.append(batch));
         let before = figures::Written::now();
         let begun = std::time::Instant::now();
         batches.iter().for_each(|batch| store.append(batch));

@@ -23,12 +23,13 @@ fn config() -> Config {
     Config::new().limits(limits)
 }
 
-fn machine() -> Sender {
+/// A machine with one endpoint, which wants everything.
+fn machine(mut take: impl FnMut(&Output)) -> Sender {
     let mut machine = Sender::new(config(), Seed::from_bytes([7; 32]), NOW);
     let endpoint = Endpoint::new("acme", "https://acme.example.com/").events(["order.**"]);
     let endpoint = endpoint.signing_key(Secret::from_bytes([7; 32]).expect("32 bytes"));
-    let change = machine.put(NOW, endpoint).expect("a good endpoint");
-    machine.handle(NOW, Input::Persisted(change.change().seq));
+    machine.put(NOW, endpoint).expect("a good endpoint");
+    drain(&mut machine, &mut take);
     machine
 }
 
@@ -37,26 +38,23 @@ fn event(number: usize, size: usize) -> Event {
     Event::raw("order.paid", "text/plain", body).expect("an event").id(format!("event-{number:010}"))
 }
 
-/// Batches of accepted events.
-pub fn batches(count: usize, size: usize) -> Vec<PersistBatch> {
-    let mut machine = machine();
-    let mut batches = Vec::new();
-    let mut number = 0;
-    drain(&mut machine, |_| {});
-    while number < count {
-        for _ in 0..size {
+/// What a store begins with, and batches of accepted events.
+pub fn batches(count: usize, size: usize) -> (Vec<PersistBatch>, Vec<PersistBatch>) {
+    let (mut beginning, mut batches) = (Vec::new(), Vec::new());
+    let mut machine = machine(|output| keep(output, &mut beginning));
+    for first in (0..count).step_by(size) {
+        (first..first + size).for_each(|number| {
             machine.publish(NOW, event(number, PAYLOAD)).expect("there is room");
-            number += 1;
-        }
-        drain(&mut machine, |output| {
-            if let Output::Persist(batch) = output
-                && batch.is_gating()
-            {
-                batches.push(batch.clone());
-            }
         });
+        drain(&mut machine, |output| keep(output, &mut batches));
     }
-    batches
+    (beginning, batches)
+}
+
+fn keep(output: &Output, batches: &mut Vec<PersistBatch>) {
+    if let Output::Persist(batch) = output {
+        batches.push(batch.clone());
+    }
 }
 
 /// Acknowledges at once; nothing is sent, since there is no credit.
@@ -76,12 +74,7 @@ fn drain(machine: &mut Sender, mut see: impl FnMut(&Output)) {
 
 /// Makes a machine with so many pending deliveries, and shows everything that a log must take.
 pub fn fill(pending: usize, mut take: impl FnMut(&Output)) {
-    let mut machine = Sender::new(config(), Seed::from_bytes([7; 32]), NOW);
-    drain(&mut machine, &mut take);
-    let endpoint = Endpoint::new("acme", "https://acme.example.com/").events(["order.**"]);
-    let endpoint = endpoint.signing_key(Secret::from_bytes([7; 32]).expect("32 bytes"));
-    machine.put(NOW, endpoint).expect("a good endpoint");
-    drain(&mut machine, &mut take);
+    let mut machine = machine(&mut take);
     for number in 0..pending {
         machine.publish(NOW, event(number, 64)).expect("there is room");
         if number % 64 == 63 {

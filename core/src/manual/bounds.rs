@@ -23,7 +23,7 @@
 //! | attempts | C | the credit |
 //! | timers | none of their own | links in attempts, deliveries and endpoints |
 //! | rings of what can go on, crowds that wait for payloads | none of their own | links in events and endpoints, which leave them when they end |
-//! | payloads in memory | `resident` bytes | beyond it, those not durable yet, in flight, or just read back (256 at most) |
+//! | payloads in memory | `resident` bytes | beyond it, those not durable yet, in flight, or just read back (256 at most); each for [`RESIDENT_FOR`](crate::limits::RESIDENT_FOR) after its last use |
 //! | encoded bodies | twice the payloads in memory | one for each encoding that is used |
 //! | payloads asked for | 256 | the others wait in the crowd |
 //! | payloads that could not be read, for a minute | E | one for each event, which takes it along when it ends |
@@ -31,11 +31,19 @@
 //! | effects that wait for a record | one for each gating record among those | [`Record::is_gating`](crate::journal::Record::is_gating) |
 //! | batches handed to the log | 8 gating, 64 lazy | [`UNACKED_BATCHES`](crate::limits::UNACKED_BATCHES), [`LAZY_BATCHES`](crate::limits::LAZY_BATCHES) |
 //! | aborts to hand out | C | one for each attempt in flight |
-//! | chores | 2 N + 2 E | one for each endpoint that ends, for what waits for it, for each cancelled event, and for each payload that came or is lost |
+//! | chores | 2 N + 2 E, and two for each purge that is not through | one for each endpoint that ends, for what waits for it, for each cancelled event, and for each payload that came or is lost |
 //! | notices | 1,024 | [`NOTICES`](crate::limits::NOTICES); the others are counted |
 //! | repeats | I, and one publish more | the oldest are forgotten first, four with each publish |
 //! | reports | R | the oldest go first |
 //! | snapshot being written | 1 MiB | [`SNAPSHOT_PART`](crate::limits::SNAPSHOT_PART); one record may be larger |
+//!
+//! # An event that waits
+//!
+//! An event whose deliveries all wait, and whose payload is away, takes 64 bytes, its id in a place of a multiple of 8
+//! bytes, and 8 bytes by which it is found; each delivery 48. What sending it needs besides (its type, its time, its
+//! payload) comes back with its accepted record, in some 300 bytes and the payload, which it keeps until all its deliveries
+//! wait again and the payload has gone. So a delivery of an event of its own takes 152 bytes with an id of 26, and ten
+//! million deliveries of a million events 600 MB. Being recognised as a repeat takes about 150 bytes besides.
 //!
 //! Tables whose entries are named by numbers (endpoints, events, deliveries, attempts, tenants) keep the memory of their
 //! peak: a place is used again and not given back. A [`Restore`](crate::sender::Restore) holds besides what the records

@@ -9,13 +9,17 @@ use super::deliveries::Place;
 use super::notice::Notice;
 use super::report::{DeliveryReport, Fate};
 use super::signed::Signed;
-use super::tables::{Attempt, Body, Slot, Stage};
+use super::tables::{Attempt, Slot, Stage};
 use crate::id::{AttemptId, JournalSeq};
 use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
 use crate::registration::State;
 use crate::response::{self, Outcome, Phase, Profile, Reply, Ruling, TransportError, Verdict};
-use crate::retry::Plan;
+use crate::retry::{List, Plan};
+use crate::time::Instant;
+
+/// Payloads go together that have not been used for a minute and less than this.
+const EVICT_TOGETHER: Duration = Duration::from_secs(1);
 
 /// What an ended attempt was for.
 #[derive(Clone, Copy)]
@@ -29,7 +33,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn of(attempt: &Attempt, now: crate::time::Instant) -> Self {
+    fn of(attempt: &Attempt, now: Instant) -> Self {
         Self {
             event: attempt.event,
             endpoint: attempt.endpoint,
@@ -53,7 +57,7 @@ impl Sender {
         let ended = Ended::of(&attempt, self.mono());
         match attempt.stage {
             Stage::Flying => {
-                self.jobs.slab[attempt.event].in_flight -= 1;
+                self.landed(attempt.event);
                 self.conclude(ended, outcome, &attempt.signed);
             }
             Stage::Overdue => self.completed_late(&attempt, ended, outcome),
@@ -94,7 +98,7 @@ impl Sender {
         match attempt.stage {
             Stage::Flying => {
                 let (ended, event) = (Ended::of(attempt, now), attempt.event);
-                self.jobs.slab[event].in_flight -= 1;
+                self.landed(event);
                 let delivery = self.conclude(ended, &Err(TransportError::TimedOut(Phase::Head)), &Signed::default());
                 self.attempts.linger(at, Stage::Overdue, now.saturating_add(limits::OVERDUE_GRACE), delivery);
                 // Closing has aborted everything already.
@@ -118,7 +122,7 @@ impl Sender {
         let id = self.attempts.id(at, self.incarnation);
         let Some(attempt) = self.attempts.get(at).filter(|attempt| attempt.stage == Stage::Flying) else { return };
         let ended = Ended::of(attempt, now);
-        self.jobs.slab[ended.event].in_flight -= 1;
+        self.landed(ended.event);
         self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
         self.queues.aborts.push_back(id);
         let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded, &Signed::default());
@@ -133,6 +137,12 @@ impl Sender {
         if self.endpoints.slab.get(endpoint).is_some_and(waits) {
             self.discard_soon(endpoint);
         }
+    }
+
+    /// An attempt no longer needs the payload of its event.
+    fn landed(&mut self, event: u32) {
+        self.jobs.slab[event].work_mut().in_flight -= 1;
+        self.jobs.touch(event, self.now.mono);
     }
 
     /// An attempt no longer burdens its endpoint.
@@ -170,7 +180,7 @@ impl Sender {
 
     /// What follows a ruling.
     fn decide(&self, ended: Ended, ruling: &Ruling) -> Then {
-        let (job, slot) = (&self.jobs.slab[ended.event], &self.endpoints.slab[ended.endpoint]);
+        let slot = &self.endpoints.slab[ended.endpoint];
         let floor = match ruling.verdict {
             Verdict::Delivered => return Then::Delivered,
             Verdict::Gone => return Then::Discarded,
@@ -179,7 +189,7 @@ impl Sender {
             Verdict::Retry { not_before } | Verdict::Throttled { not_before } => not_before,
         };
         let schedule = &slot.wire.config.schedule;
-        let plan = Plan::new(schedule, &self.seed, job.id.as_str(), &slot.key);
+        let plan = Plan::new(schedule, &self.seed, self.jobs.name(ended.event), &slot.key);
         #[cfg(postrider_planted)]
         let floor = if crate::planted::breaks(6) {
             floor.max(plan.delay(ended.number).map(|delay| delay + Duration::from_nanos(crate::planted::noise())))
@@ -212,9 +222,9 @@ impl Sender {
             Verdict::Retry { .. } | Verdict::Refused(_) => {}
             Verdict::Throttled { not_before } => {
                 slot.window.on_throttle();
-                let job = &self.jobs.slab[ended.event];
                 let schedule = &slot.wire.config.schedule;
-                let rest = Plan::new(schedule, &self.seed, job.id.as_str(), &slot.key).rest(ended.number, not_before);
+                let plan = Plan::new(schedule, &self.seed, self.jobs.name(ended.event), &slot.key);
+                let rest = plan.rest(ended.number, not_before);
                 let until = now.saturating_add(rest);
                 let until = slot.throttled.map_or(until, |at| at.max(until));
                 slot.throttled = Some(until);
@@ -298,7 +308,7 @@ impl Sender {
                 if let Some(delivery) = self.deliveries.get_mut(handle) {
                     delivery.attempts = record.attempts;
                 }
-                self.jobs.slab[event].tally.attempts += 1;
+                self.jobs.slab[event].count_attempt();
                 self.endpoints.slab[endpoint].tally.attempts += 1;
                 self.stats.tally.attempts += 1;
                 return Some(handle);
@@ -316,14 +326,17 @@ impl Sender {
             self.deliveries.remove(handle, &mut job.deliveries, &mut slot.deliveries);
         }
         let sent = record.status != 0 || record.failure != (0, 0);
-        job.tally.count(&fate);
-        job.tally.attempts += u64::from(sent);
+        if sent {
+            job.count_attempt();
+        }
+        let work = job.work_mut();
+        work.tally.count(&fate);
         slot.tally.count(&fate);
         slot.tally.attempts += u64::from(sent);
         self.stats.tally.attempts += u64::from(sent);
         self.stats.tally.count(&fate);
-        if job.ended.len() < limits::REPORT_ENTRIES {
-            job.ended.push(DeliveryReport {
+        if work.ended.len() < limits::REPORT_ENTRIES {
+            work.ended.push(DeliveryReport {
                 endpoint: slot.key.id.clone(),
                 fate,
                 attempts: record.attempts,
@@ -359,7 +372,7 @@ impl Sender {
             answer: None,
         };
         let seq = self.record(&Record::Outcome(record.clone()));
-        let (endpoint, event) = (self.endpoints.slab[endpoint].key.clone(), self.jobs.slab[event].id.clone());
+        let (endpoint, event) = (self.endpoints.slab[endpoint].key.clone(), self.jobs.id(event));
         match then {
             Then::Expired => self.tell(seq, Notice::Expired { endpoint, event }),
             Then::Lost => self.tell(seq, Notice::Lost { endpoint, event }),
@@ -375,9 +388,7 @@ impl Sender {
             self.tell(JournalSeq::ZERO, Notice::HintAboveCap { endpoint, asked });
         }
         // Names are only copied when there is something to tell.
-        let name = |sender: &Self| {
-            (sender.endpoints.slab[ended.endpoint].key.clone(), sender.jobs.slab[ended.event].id.clone())
-        };
+        let name = |sender: &Self| (sender.endpoints.slab[ended.endpoint].key.clone(), sender.jobs.id(ended.event));
         let notice = match then {
             Then::Retry(Due { delay, .. }) => {
                 let (endpoint, event) = name(self);
@@ -402,7 +413,8 @@ impl Sender {
         let (endpoint, was_stalled) = (delivery.endpoint, delivery.place == Place::Stalled);
         let slot = &mut self.endpoints.slab[endpoint];
         slot.fetching -= u16::from(was_stalled);
-        let stalled = &mut self.jobs.slab[delivery.event].stalled;
+        let mut none = List::new();
+        let stalled = if was_stalled { self.jobs.slab[delivery.event].stalled_mut() } else { &mut none };
         self.deliveries.unqueue(handle, &mut slot.ready, stalled);
         if was_stalled {
             self.wake_endpoint(endpoint);
@@ -415,12 +427,37 @@ impl Sender {
             return;
         }
         let durable = self.outbox.durable();
-        let Some(job) = self.jobs.slab.get_mut(at) else { return };
+        let Some(job) = self.jobs.slab.get(at) else { return };
         // One that is being fanned out is needed again in a moment.
-        let in_use = job.in_flight > 0 || (job.turn.is_in_ring() && job.through > 0);
-        if !in_use && job.seq <= durable && matches!(job.body, Body::Here(_)) {
-            job.body = Body::Away;
-            self.jobs.resident -= job.payload_len as usize;
+        let in_use = job.work().is_some_and(|work| work.in_flight > 0 || (work.is_in_ring() && work.through > 0));
+        if !in_use && job.seq <= durable {
+            self.jobs.send_away(at);
+            self.jobs.rest(at);
         }
+    }
+
+    /// Lets the payload go that was used longest ago, if that was more than a minute ago and nobody is using it. Says
+    /// whether it was so long ago.
+    pub(super) fn evict_idlest(&mut self) -> bool {
+        let Some((at, since)) = self.jobs.idlest() else { return false };
+        let now = self.now.mono;
+        if now.saturating_since(since) < limits::RESIDENT_FOR {
+            return false;
+        }
+        let job = &self.jobs.slab[at];
+        if job.in_flight() > 0 || job.seq > self.outbox.durable() {
+            self.jobs.touch(at, now);
+        } else {
+            self.jobs.send_away(at);
+            self.jobs.rest(at);
+        }
+        true
+    }
+
+    /// When to look for payloads that have not been used for long: a little later than one could go, so that those that
+    /// go about then go together.
+    pub(super) fn eviction_wake(&self) -> Option<Instant> {
+        let (_, since) = self.jobs.idlest()?;
+        Some(since.saturating_add(limits::RESIDENT_FOR + EVICT_TOGETHER))
     }
 }

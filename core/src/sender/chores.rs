@@ -101,7 +101,7 @@ impl Sender {
     fn unstall(&mut self, at: u32, seq: JournalSeq) {
         for _ in 0..PIECE {
             let Some(job) = self.jobs.slab.get_mut(at).filter(|job| job.seq == seq) else { return };
-            let Some(handle) = self.deliveries.pop_front(&mut job.stalled) else {
+            let Some(handle) = self.deliveries.pop_front(job.stalled_mut()) else {
                 self.scan_next(at);
                 return;
             };

@@ -303,6 +303,13 @@ impl Sender {
         self.rekey(at, |draft, wall| draft.revoke(key, wall))
     }
 
+    /// Writes an endpoint's record again as it is, although nothing about it has changed: for an adapter that has sealed
+    /// its secrets anew, so that the log holds the new form.
+    pub fn rewrite(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        let at = self.command(now, endpoint)?;
+        self.rekey(at, |_, _| Ok(true))
+    }
+
     /// Cancels an event: nothing more is sent for it, what waits is discarded, what is in flight is aborted.
     pub fn cancel(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.running(now)?;

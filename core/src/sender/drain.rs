@@ -137,6 +137,7 @@ impl Sender {
             || due(self.endpoints.wake())
             || due(self.deliveries.wake())
             || due(self.loads.wake())
+            || due(self.eviction_wake())
             || self.outbox.ready(now, true)
             || !self.queues.aborts.is_empty()
             || self.notices.queue.front().is_some_and(|(gate, _)| *gate <= durable)
@@ -161,8 +162,9 @@ impl Sender {
             return Wake::Closed;
         }
         let timers = [self.attempts.wake(), self.endpoints.wake(), self.deliveries.wake(), self.loads.wake()];
+        let timers = timers.into_iter().chain([self.eviction_wake()]);
         // What is due at the clock's very end, or beyond, never comes.
-        let timers = timers.into_iter().flatten().filter(|at| *at < Instant::LAST);
+        let timers = timers.flatten().filter(|at| *at < Instant::LAST);
         match timers.min() {
             #[cfg(postrider_planted)]
             Some(_) if crate::planted::breaks(2) => Wake::At(self.now.mono),
@@ -242,7 +244,7 @@ impl Sender {
             Due::Unfinished => return true,
             Due::Nothing => {}
         }
-        self.retry_load()
+        self.retry_load() || self.evict_idlest()
     }
 
     /// A throttled endpoint may go on, or a disabled one has been held long enough.

@@ -91,8 +91,8 @@ impl Sender {
     /// What has become of an event; `None` when it is not known, or was so long ago that its report is gone.
     pub fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport> {
         let tenant = self.tenants.find(tenant)?;
-        match self.jobs.by_id.get(&(tenant, event.clone())) {
-            Some(at) => Some(self.report_of(*at)),
+        match self.jobs.find(tenant, event) {
+            Some(at) => Some(self.report_of(at)),
             None => self.shelf.find(tenant, event, self.outbox.durable()),
         }
     }
@@ -107,16 +107,16 @@ impl Sender {
 
     fn report_of(&self, at: u32) -> EventReport {
         let job = &self.jobs.slab[at];
-        let mut deliveries = job.ended.clone();
+        let mut deliveries = job.work().map(|work| work.ended.clone()).unwrap_or_default();
         deliveries.extend(self.waiting_of(at).chain(self.flying_of(at)).take(limits::REPORT_ENTRIES));
-        EventReport { event: job.id.clone(), accepted: job.rest.at, settled: false, tally: job.tally, deliveries }
+        EventReport { event: self.jobs.id(at), accepted: job.at, settled: false, tally: job.tally(), deliveries }
     }
 
     /// The report of an event that is about to be forgotten.
     pub(super) fn last_report_of(&mut self, at: u32) -> EventReport {
-        let job = &mut self.jobs.slab[at];
-        let deliveries = core::mem::take(&mut job.ended);
-        EventReport { event: job.id.clone(), accepted: job.rest.at, settled: false, tally: job.tally, deliveries }
+        let deliveries = self.jobs.slab[at].take_ended();
+        let job = &self.jobs.slab[at];
+        EventReport { event: self.jobs.id(at), accepted: job.at, settled: false, tally: job.tally(), deliveries }
     }
 
     fn waiting_of(&self, at: u32) -> impl Iterator<Item = DeliveryReport> {

@@ -1,13 +1,12 @@
 //! From an event to its attempts: one cursor for each event, and a ring of endpoints with something that waits.
 
-use alloc::collections::BTreeSet;
-
 use super::Sender;
 use super::contract::Output;
 use super::deliveries::Place;
 use super::drain::Step;
+use super::jobs::Body;
 use super::signed::Signed;
-use super::tables::{Body, Chore, Flight, Job};
+use super::tables::{Chore, Flight};
 use super::transmit::Transmit;
 use crate::journal::{Mark, Record, Then};
 use crate::limits;
@@ -65,7 +64,7 @@ impl Sender {
 
     /// Puts an event into the ring of fan-outs, when it has subscriptions to pass.
     pub(super) fn start_scan(&mut self, job: u32) {
-        if self.jobs.slab[job].cursor.is_some() {
+        if !self.jobs.slab[job].has_passed_all() {
             self.queues.scan.join(&mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
@@ -73,7 +72,7 @@ impl Sender {
 
     /// The same, before the others: its payload was read for this and must not wait in memory.
     pub(super) fn scan_next(&mut self, job: u32) {
-        if self.jobs.slab[job].cursor.is_some() {
+        if !self.jobs.slab[job].has_passed_all() {
             self.queues.scan.join_first(&mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
@@ -91,18 +90,18 @@ impl Sender {
             }
             let job = &mut self.jobs.slab[at];
             // A payload is only asked for when there is somebody to send it to, so without one look before passing.
-            let here = matches!(job.body, Body::Here(_));
-            let Some(mut cursor) = (if here { job.cursor.take() } else { job.cursor.clone() }) else { break };
-            let tenant = &self.tenants[job.tenant];
+            let (here, tenant) = (job.body == Body::Here, &self.tenants[job.tenant]);
+            let work = job.work_mut();
+            let Some(mut cursor) = (if here { work.cursor.take() } else { work.cursor.clone() }) else { break };
             let Some(number) = tenant.index.next(&mut cursor) else {
                 return self.fanned_out(at);
             };
-            if job.skip.contains(&number) {
-                job.cursor = Some(cursor);
-                job.through = number;
+            if work.skip.binary_search(&number).is_ok() {
+                work.cursor = Some(cursor);
+                work.through = number;
                 continue;
             }
-            let high_water = job.rest.high_water;
+            let high_water = work.high_water;
             let seen = self.subscriptions.get(&number).copied().filter(|endpoint| {
                 let slot = &self.endpoints.slab[*endpoint];
                 !slot.is_over() && slot.is_seen(number, high_water)
@@ -114,7 +113,7 @@ impl Sender {
             };
             let ends = match &self.endpoints.slab[endpoint] {
                 slot if slot.is_discarding() => Some(Then::Discarded),
-                _ => self.jobs.slab[at].lost.then_some(Then::Lost),
+                _ => self.jobs.slab[at].is_lost().then_some(Then::Lost),
             };
             if let Some(then) = ends {
                 self.pass(at, cursor, number);
@@ -147,19 +146,21 @@ impl Sender {
 
     /// Moves the cursor past a subscription.
     fn pass(&mut self, at: u32, cursor: crate::matching::Cursor, number: u32) {
-        let job = &mut self.jobs.slab[at];
-        job.cursor = Some(cursor);
-        job.through = number;
-        job.unmarked += 1;
+        let work = self.jobs.slab[at].work_mut();
+        work.cursor = Some(cursor);
+        work.through = number;
+        work.unmarked += 1;
     }
 
     /// Notes in the journal how far the fan-out of an event has come, every so often. Whoever was passed last must have
     /// been started or queued before: a mark says of everybody passed and not named that they are done.
     fn mark_now_and_then(&mut self, at: u32) {
         let job = &mut self.jobs.slab[at];
-        if job.unmarked >= limits::MARK_EVERY {
-            job.unmarked = 0;
-            let (event, through, open) = (job.seq, job.through, self.open_of(at));
+        let event = job.seq;
+        let work = job.work_mut();
+        if work.unmarked >= limits::MARK_EVERY {
+            work.unmarked = 0;
+            let (through, open) = (work.through, self.open_of(at));
             self.record(&Record::Mark(Mark { event, through, open }));
         }
     }
@@ -175,14 +176,11 @@ impl Sender {
 
     /// An event has passed all its subscriptions.
     fn fanned_out(&mut self, at: u32) -> Step {
-        let job = &mut self.jobs.slab[at];
-        job.cursor = None;
-        job.skip = BTreeSet::new();
-        let seq = job.seq;
-        self.jobs.unfinished.remove(&seq);
+        self.jobs.finish(at);
         self.purge_retired();
         self.maybe_settle(at);
         self.maybe_evict(at);
+        self.jobs.rest(at);
         Step::Worked
     }
 
@@ -232,13 +230,13 @@ impl Sender {
             (delivery.event, delivery.subscription, delivery.attempts.saturating_add(1));
         let job = &self.jobs.slab[event];
         // A cancelled event's deliveries are discarded by a chore, which others need not wait for.
-        let ends = if self.is_void(event) { Some(Then::Discarded) } else { job.lost.then_some(Then::Lost) };
+        let ends = if self.is_void(event) { Some(Then::Discarded) } else { job.is_lost().then_some(Then::Lost) };
         if let Some(then) = ends {
             self.end_unsent(event, at, subscription, Some(handle), then);
             self.wake_endpoint(at);
             return Step::Worked;
         }
-        if !matches!(job.body, Body::Here(_)) && !job.expired(self.wall()) {
+        if job.body != Body::Here && !self.jobs.expired(event, self.wall()) {
             return self.fetch_for_delivery(event, handle);
         }
         self.deliveries.fly(handle);
@@ -249,20 +247,20 @@ impl Sender {
 
     /// Starts an attempt. The caller has seen that the endpoint can take it and that the payload is in memory.
     fn start(&mut self, at: u32, endpoint: u32, subscription: u32, delivery: Option<u32>, number: u16) -> Step {
-        let job = &mut self.jobs.slab[at];
-        if job.expired(self.now.wall) {
+        if self.jobs.expired(at, self.now.wall) {
             if let Some(handle) = delivery {
                 self.unqueue(handle);
             }
             self.end_unsent(at, endpoint, subscription, delivery, Then::Expired);
             return Step::Worked;
         }
-        let Body::Here(event) = &job.body else {
+        let Some(event) = self.jobs.slab[at].prepared().cloned() else {
             // Nothing is sent without its payload; the delivery comes back when it is there.
             return delivery.map_or(Step::Worked, |handle| self.fetch_for_delivery(at, handle));
         };
-        let event = event.clone();
-        job.in_flight += 1;
+        self.jobs.touch(at, self.now.mono);
+        let job = &mut self.jobs.slab[at];
+        job.work_mut().in_flight += 1;
         let seq = job.seq;
         let slot = &mut self.endpoints.slab[endpoint];
         slot.in_flight += 1;
@@ -298,17 +296,12 @@ impl Sender {
     /// Forgets an event; the same when it happens and when it is read back.
     pub(super) fn apply_ended(&mut self, at: u32) {
         self.queues.scan.leave(&mut self.jobs.slab, at);
-        let job = self.jobs.slab.remove(at).expect("an event ends once");
-        let Job { seq, tenant, id, body, payload_len, .. } = job;
-        match body {
-            Body::Here(_) => self.jobs.resident -= payload_len as usize,
-            Body::Later(again) => self.loads.forget(again, seq),
-            Body::Away | Body::Coming => {}
+        match self.jobs.slab[at].body {
+            Body::Later => self.forget_later(at),
+            Body::Here | Body::Away | Body::Coming => {}
         }
-        self.jobs.by_seq.remove(&seq);
-        self.jobs.by_id.remove(&(tenant, id));
-        self.jobs.unfinished.remove(&seq);
-        self.tenants.release(tenant);
+        let job = self.jobs.remove(at);
+        self.tenants.release(job.tenant);
     }
 
     pub(super) fn retry_load(&mut self) -> bool {

@@ -1,7 +1,8 @@
 //! Forgetting what an application gave: of one event, or of all events of a tenant.
 
 use super::chores::PIECE;
-use super::tables::{Body, Chore, Gate};
+use super::jobs::Body;
+use super::tables::{Chore, Gate};
 use super::{Change, CommandError, Sender};
 use crate::id::{EventId, JournalSeq, TenantId};
 use crate::journal::Record;
@@ -42,7 +43,7 @@ impl Sender {
     /// Whether nothing more is sent for an event: it was cancelled or erased, or its tenant purged.
     pub(super) fn is_void(&self, job: u32) -> bool {
         let job = &self.jobs.slab[job];
-        job.cancelled || job.seq < self.tenants[job.tenant].purged
+        job.is_cancelled() || job.seq < self.tenants[job.tenant].purged
     }
 
     /// The purge of a tenant is durable.
@@ -81,7 +82,7 @@ impl Sender {
 
     /// Ends what an event has left that is cancelled durably.
     pub(super) fn end_cancelled(&mut self, job: u32, seq: JournalSeq) {
-        if self.jobs.slab[job].in_flight > 0 {
+        if self.jobs.slab[job].in_flight() > 0 {
             // Discards what waits when all is aborted.
             self.chore(Chore::AbortOf(job, seq, 0));
         } else {
@@ -91,13 +92,15 @@ impl Sender {
 
     /// Lets the payload of an event go for good.
     pub(super) fn drop_payload(&mut self, at: u32) {
-        let job = &mut self.jobs.slab[at];
-        match job.body {
-            Body::Here(_) => self.jobs.resident -= job.payload_len as usize,
-            Body::Later(again) => self.loads.forget(again, job.seq),
+        match self.jobs.slab[at].body {
+            Body::Here => self.jobs.send_away(at),
+            Body::Later => {
+                self.forget_later(at);
+                self.jobs.slab[at].body = Body::Away;
+            }
             // What comes is not kept.
-            Body::Away | Body::Coming => return,
+            Body::Away | Body::Coming => {}
         }
-        job.body = Body::Away;
+        self.jobs.rest(at);
     }
 }

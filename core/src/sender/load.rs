@@ -9,13 +9,15 @@ use super::Sender;
 use super::contract::{LoadError, LoadRequest, Output};
 use super::deliveries::Place;
 use super::drain::Step;
+use super::jobs::Body;
 use super::notice::Notice;
-use super::tables::{Body, Chore};
+use super::tables::Chore;
 use super::transmit::Prepared;
 use crate::encoding::Payload;
 use crate::id::{JournalSeq, LoadId};
 use crate::journal::{Accepted, Record, Then};
 use crate::limits;
+use crate::matching::EventType;
 use crate::time::Instant;
 
 /// A load that could not be answered is asked again after this time.
@@ -49,14 +51,16 @@ impl Loads {
         let ((_, seq), job) = first.remove_entry();
         Some((job, seq))
     }
-
-    /// An event has ended that would have been asked for again.
-    pub(crate) fn forget(&mut self, again: Instant, seq: JournalSeq) {
-        self.later.remove(&(again, seq));
-    }
 }
 
 impl Sender {
+    /// The payload of an event need not be asked for again.
+    pub(super) fn forget_later(&mut self, at: u32) {
+        let job = &self.jobs.slab[at];
+        let again = job.work().expect("what could not be read is work").since;
+        self.loads.later.remove(&(again, job.seq));
+    }
+
     /// A fan-out has somebody to send to and needs its payload first.
     pub(super) fn fetch_for_scan(&mut self, at: u32) -> Step {
         if !self.fetch(at) {
@@ -69,7 +73,7 @@ impl Sender {
     pub(super) fn fetch_for_delivery(&mut self, at: u32, handle: u32) -> Step {
         let endpoint = self.deliveries[handle].endpoint;
         if self.fetch(at) {
-            self.deliveries.push_back(&mut self.jobs.slab[at].stalled, handle, Place::Stalled);
+            self.deliveries.push_back(self.jobs.slab[at].stalled_mut(), handle, Place::Stalled);
             self.endpoints.slab[endpoint].fetching += 1;
             self.wake_endpoint(endpoint);
         } else {
@@ -84,7 +88,7 @@ impl Sender {
     fn fetch(&mut self, at: u32) -> bool {
         let job = &mut self.jobs.slab[at];
         match job.body {
-            Body::Here(_) | Body::Coming | Body::Later(_) => true,
+            Body::Here | Body::Coming | Body::Later => true,
             Body::Away if self.loads.open >= AT_ONCE => false,
             Body::Away => {
                 job.body = Body::Coming;
@@ -173,11 +177,16 @@ impl Sender {
             match (known, found.remove(&seq)) {
                 (false, _) => {}
                 // What was cancelled meanwhile needs it no more; a chore ends its deliveries.
-                (true, _) if self.is_void(at) => self.jobs.slab[at].body = Body::Away,
+                (true, _) if self.is_void(at) => {
+                    self.jobs.slab[at].body = Body::Away;
+                    self.jobs.rest(at);
+                }
                 (true, Some(accepted)) => self.payload_came(at, &accepted),
                 (true, None) if failed == Some(LoadError::Unavailable) => {
                     let again = self.now.mono.saturating_add(RETRY);
-                    self.jobs.slab[at].body = Body::Later(again);
+                    let job = &mut self.jobs.slab[at];
+                    job.body = Body::Later;
+                    job.work_mut().since = again;
                     self.loads.later.insert((again, seq), at);
                 }
                 (true, None) => self.payload_lost(at),
@@ -187,13 +196,13 @@ impl Sender {
 
     fn payload_came(&mut self, at: u32, accepted: &Accepted) {
         let payload = Payload::accepted(accepted.content_type.as_deref(), accepted.payload.clone());
-        let Some(payload) = payload else { return self.payload_lost(at) };
-        let job = &mut self.jobs.slab[at];
-        let event = Prepared::new(job.id.clone(), job.event_type.clone(), job.rest.time, payload);
-        job.body = Body::Here(Arc::new(event));
-        self.jobs.resident += job.payload_len as usize;
-        self.stats.loaded += 1;
+        let (job, event_type) = (&self.jobs.slab[at], EventType::new(&accepted.event_type));
+        let same = accepted.id.as_str() == self.jobs.name(at) && accepted.digest == job.digest;
+        let (Some(payload), Ok(event_type), true) = (payload, event_type, same) else { return self.payload_lost(at) };
         let seq = job.seq;
+        let event = Prepared::new(accepted.id.clone(), event_type, accepted.time, payload);
+        self.jobs.bring(at, Arc::new(event), self.now.mono);
+        self.stats.loaded += 1;
         #[cfg(postrider_planted)]
         if crate::planted::breaks(15) {
             return;
@@ -205,7 +214,7 @@ impl Sender {
     fn payload_lost(&mut self, at: u32) {
         let job = &mut self.jobs.slab[at];
         job.body = Body::Away;
-        job.lost = true;
+        job.lose();
         let seq = job.seq;
         self.chore(Chore::Lose(at, seq));
     }
@@ -223,7 +232,7 @@ impl Sender {
     pub(super) fn lose(&mut self, at: u32, seq: JournalSeq) {
         for _ in 0..32 {
             let Some(job) = self.jobs.slab.get_mut(at).filter(|job| job.seq == seq) else { return };
-            let Some(handle) = self.deliveries.pop_front(&mut job.stalled) else {
+            let Some(handle) = self.deliveries.pop_front(job.stalled_mut()) else {
                 self.scan_next(at);
                 return;
             };

@@ -10,6 +10,7 @@
 //! ```
 
 mod attempts;
+mod chains;
 mod chores;
 mod commands;
 mod contract;
@@ -18,8 +19,10 @@ mod drain;
 mod explain;
 mod fanout;
 mod forget;
+mod jobs;
 mod load;
 mod notice;
+mod pending;
 mod persist;
 mod publish;
 mod repeats;
@@ -31,6 +34,7 @@ mod snapshot;
 mod subscriptions;
 mod tables;
 mod tenants;
+mod texts;
 pub mod trace;
 mod transmit;
 mod turns;
@@ -56,13 +60,15 @@ use crate::matching::Subscription;
 use crate::registration::Policy;
 use crate::seed::Seed;
 use crate::time::{Instant, Now};
+use chains::HashKey;
 use deliveries::Deliveries;
+use jobs::Jobs;
 use load::Loads;
 use persist::Outbox;
 use repeats::Repeats;
 use report::Shelf;
 use snapshot::Snapshots;
-use tables::{Attempts, Chore, Endpoints, Gate, Jobs, Queues};
+use tables::{Attempts, Chore, Endpoints, Gate, Queues};
 use tenants::Tenants;
 
 /// What a sender is made with.
@@ -227,6 +233,11 @@ impl Sender {
     }
 
     fn empty(config: Config, seed: Seed, last: JournalSeq, now: Now) -> Self {
+        let mut jobs = Jobs::default();
+        let mut repeats = Repeats::default();
+        let key = HashKey::new(seed);
+        jobs.set_key(key);
+        repeats.set_key(key);
         Self {
             limits: config.limits,
             policy: Arc::new(config.policy),
@@ -243,10 +254,10 @@ impl Sender {
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
             retired: BTreeMap::new(),
-            jobs: Jobs::default(),
+            jobs,
             deliveries: Deliveries::default(),
             attempts: Attempts::default(),
-            repeats: Repeats::default(),
+            repeats,
             shelf: Shelf::default(),
             queues: Queues::default(),
             loads: Loads::default(),

@@ -3,22 +3,19 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use bytes::Bytes;
 use core::fmt;
+use core::time::Duration;
 
+use super::jobs::Begin;
 use super::notice::Notice;
 use super::repeats::{Known, Name};
-use super::report::Tally;
-use super::tables::{Body, Gate, Job};
+use super::tables::Gate;
 use super::transmit::Prepared;
-use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::event::{Event, EventError};
 use crate::id::{EventId, JournalSeq, TenantId};
 use crate::journal::{Accepted, Record};
 use crate::matching::{NearMiss, Reach};
-use crate::retry::List;
 use crate::time::UnixTime;
 
 /// What an accepted event promises once its record is durable: it is delivered to every endpoint that wanted it when it
@@ -232,7 +229,7 @@ impl Sender {
         let known = by_id.or_else(by_key).cloned().or_else(|| {
             // An event that has not ended is known however long ago it was accepted.
             let job = &self.jobs.slab[self.find_event(event.tenant_id(), id)?];
-            Some(Known { name: names.id, event: id.clone(), seq: job.seq, digest: job.rest.digest })
+            Some(Known { name: names.id, event: id.clone(), seq: job.seq, digest: job.digest })
         })?;
         #[cfg(postrider_planted)]
         let known = if crate::planted::breaks(35) { Known { digest: names.digest, ..known } } else { known };
@@ -273,8 +270,9 @@ impl Sender {
         let Record::Accepted(accepted) = record else { unreachable!("it was made three lines above") };
         let prepared = Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, payload.clone());
         self.stats.accepted += 1;
-        let job = self.apply_accepted(seq, accepted, event.event_type(), Some(Arc::new(prepared)));
-        self.remember(seq, job, names);
+        let job = self.apply_accepted(seq, &accepted, event.event_type());
+        self.jobs.bring(job, Arc::new(prepared), self.now.mono);
+        self.remember(seq, accepted.id, names);
         self.hold(seq, Gate::Event(job));
         seq
     }
@@ -283,55 +281,35 @@ impl Sender {
     pub(super) fn apply_accepted(
         &mut self,
         seq: JournalSeq,
-        mut accepted: Box<Accepted>,
+        accepted: &Accepted,
         event_type: &crate::matching::EventType,
-        body: Option<Arc<Prepared>>,
     ) -> u32 {
-        let tenant = self.tenants.retain(&accepted.tenant);
-        let cursor = self.tenants[tenant].index.cursor(event_type.as_str(), accepted.high_water);
-        let payload_len = u32::try_from(accepted.payload.len()).unwrap_or(u32::MAX);
-        // The payload lives in the prepared event, or in the log; not twice.
-        accepted.payload = Bytes::new();
-        let (id, high_water) = (accepted.id.clone(), accepted.high_water);
-        if body.is_some() {
-            self.jobs.resident += payload_len as usize;
-        }
-        let job = self.jobs.slab.insert(Job {
-            seq,
-            tenant,
-            id: id.clone(),
-            event_type: event_type.clone(),
-            rest: accepted,
-            payload_len,
-            body: body.map_or(Body::Away, Body::Here),
-            cursor: Some(cursor),
-            through: 0,
-            unmarked: 0,
-            skip: alloc::collections::BTreeSet::new(),
-            deliveries: List::new(),
-            stalled: List::new(),
-            in_flight: 0,
-            cancelled: false,
-            turn: Turn::default(),
-            lost: false,
-            tally: Tally::default(),
-            ended: Vec::new(),
-        });
-        self.jobs.by_id.insert((tenant, id), job);
-        self.jobs.by_seq.insert(seq, job);
+        let job = self.apply_event(seq, accepted);
+        let high_water = accepted.high_water;
+        let cursor = self.tenants[self.jobs.slab[job].tenant].index.cursor(event_type.as_str(), high_water);
+        let work = self.jobs.slab[job].work_mut();
+        work.cursor = Some(cursor);
+        work.event_type = Some(event_type.clone());
+        work.high_water = high_water;
         self.jobs.unfinished.insert(seq, high_water);
         job
     }
 
+    /// Makes the job of an event that has passed all its subscriptions.
+    pub(super) fn apply_event(&mut self, seq: JournalSeq, accepted: &Accepted) -> u32 {
+        let tenant = self.tenants.retain(&accepted.tenant);
+        let Accepted { id, digest, at, expires, .. } = accepted;
+        self.jobs.insert(&Begin { seq, tenant, id, digest: *digest, at: *at, expires: *expires })
+    }
+
     /// Lets repeats of an event be recognised from now on.
-    fn remember(&mut self, seq: JournalSeq, job: u32, names: &Names) {
-        let event = self.jobs.slab[job].id.clone();
+    fn remember(&mut self, seq: JournalSeq, event: EventId, names: &Names) {
         let known = Known { name: names.id, event, seq, digest: names.digest };
         let now = self.mono();
         if let Some(key) = names.key {
-            self.repeats.insert(now, Known { name: key, ..known.clone() });
+            self.repeats.insert(now, Duration::ZERO, Known { name: key, ..known.clone() });
         }
-        self.repeats.insert(now, known);
+        self.repeats.insert(now, Duration::ZERO, known);
         let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);
         if let Some(age) = self.repeats.forget(now, window, most) {
             self.tell(JournalSeq::ZERO, Notice::WindowShrunk { age });
@@ -341,16 +319,14 @@ impl Sender {
     /// Cancels an event: nothing more is sent for it, and what waits is discarded. `None` when there is no such event
     /// that has not ended.
     pub(super) fn apply_cancelled(&mut self, job: u32) {
-        let job = &mut self.jobs.slab[job];
-        job.cancelled = true;
-        job.cursor = None;
-        let seq = job.seq;
-        self.jobs.unfinished.remove(&seq);
+        self.jobs.slab[job].cancel();
+        self.jobs.finish(job);
+        self.jobs.rest(job);
     }
 
     /// An event that has not ended.
     pub(super) fn find_event(&self, tenant: &TenantId, event: &EventId) -> Option<u32> {
-        self.jobs.by_id.get(&(self.tenants.find(tenant)?, event.clone())).copied()
+        self.jobs.find(self.tenants.find(tenant)?, event)
     }
 
     pub(super) fn wall(&self) -> UnixTime {

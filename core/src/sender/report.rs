@@ -40,7 +40,8 @@ impl Tally {
         self.exhausted + self.refused + self.discarded + self.expired + self.lost
     }
 
-    pub(crate) fn count(&mut self, fate: &Fate) {
+    /// Counts a delivery that has ended so; one that has not ended changes nothing. Attempts are counted apart.
+    pub fn count(&mut self, fate: &Fate) {
         match fate {
             Fate::Delivered => self.delivered += 1,
             Fate::Exhausted => self.exhausted += 1,
@@ -112,6 +113,14 @@ pub struct DeliveryReport {
     pub elapsed: Duration,
 }
 
+impl DeliveryReport {
+    /// A delivery without attempts, for those who know of it from elsewhere, such as the log's history. Its fields say
+    /// the rest.
+    pub fn new(endpoint: EndpointId, fate: Fate) -> Self {
+        Self { endpoint, fate, attempts: 0, status: None, failure: None, elapsed: Duration::ZERO }
+    }
+}
+
 impl fmt::Display for DeliveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.endpoint, self.fate)?;
@@ -139,6 +148,14 @@ pub struct EventReport {
     /// Deliveries one by one: at most [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES) that have ended, and as many
     /// that have not.
     pub deliveries: Vec<DeliveryReport>,
+}
+
+impl EventReport {
+    /// An event without deliveries that has not settled, for those who know of it from elsewhere, such as the log's
+    /// history. Its fields say the rest.
+    pub fn new(event: EventId, accepted: UnixTime) -> Self {
+        Self { event, accepted, settled: false, tally: Tally::default(), deliveries: Vec::new() }
+    }
 }
 
 impl fmt::Display for EventReport {

@@ -1,12 +1,13 @@
 //! A machine from its records.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 
+use super::chains::HashKey;
+use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
 use super::{Config, Sender};
@@ -49,18 +50,10 @@ pub struct Restore {
     missing: BTreeMap<JournalSeq, JournalSeq>,
     /// Subscription numbers to endpoints, those of the past included.
     owners: BTreeMap<u32, u32>,
-    /// Deliveries that wait, by event and subscription.
-    waiting: BTreeMap<(u32, u32), Waiting>,
-    /// Subscriptions beyond the marks of their events that are accounted for.
-    skips: BTreeMap<u32, BTreeSet<u32>>,
+    /// Events, and deliveries that wait.
+    pending: Pending,
     remembered: Vec<(UnixTime, Known)>,
     error: Option<RestoreError>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    handle: u32,
-    due: Due,
 }
 
 /// Why records make no machine.
@@ -142,8 +135,7 @@ impl Restore {
             last: JournalSeq::ZERO,
             missing: BTreeMap::new(),
             owners: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            skips: BTreeMap::new(),
+            pending: Pending::default(),
             remembered: Vec::new(),
             error: None,
         }
@@ -212,11 +204,11 @@ impl Restore {
         }
         match record {
             Record::Genesis { seed } => {
-                self.sender.seed = seed;
+                self.set_seed(seed);
                 self.began = true;
             }
             Record::Opened { incarnation, .. } => self.sender.incarnation = incarnation,
-            Record::Accepted(accepted) => self.accepted(seq, accepted)?,
+            Record::Accepted(accepted) => self.accepted(seq, &accepted)?,
             Record::Endpoint(endpoint) => self.endpoint(seq, &endpoint)?,
             Record::Removed { endpoint, .. } => {
                 if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
@@ -235,13 +227,13 @@ impl Restore {
                 }
             }
             Record::SnapshotBegin(SnapshotBegin { since, seed, incarnation, next_subscription }) => {
-                self.sender.seed = seed;
+                self.set_seed(seed);
                 self.sender.incarnation = incarnation;
                 self.sender.next_subscription = next_subscription;
                 self.since = since;
                 self.began = true;
             }
-            Record::Event(event) => self.event(*event)?,
+            Record::Event(event) => self.event(&event)?,
             Record::Pending { event, subscription, attempts, due } => self.wait(event, subscription, attempts, due),
             Record::Remembered(known) => {
                 let entry = Known {
@@ -285,10 +277,18 @@ impl Restore {
     }
 
     fn job(&self, event: JournalSeq) -> Option<u32> {
-        self.sender.jobs.by_seq.get(&event).copied()
+        self.pending.event(&self.sender.jobs, event)
     }
 
-    fn accepted(&mut self, seq: JournalSeq, accepted: Box<Accepted>) -> Result<(), RestoreError> {
+    fn set_seed(&mut self, seed: Seed) {
+        self.sender.seed = seed;
+        if self.sender.jobs.slab.len() == 0 {
+            self.sender.jobs.set_key(HashKey::new(seed));
+            self.sender.repeats.set_key(HashKey::new(seed));
+        }
+    }
+
+    fn accepted(&mut self, seq: JournalSeq, accepted: &Accepted) -> Result<(), RestoreError> {
         let known = |name| Known { name, event: accepted.id.clone(), seq, digest: accepted.digest };
         let id = Name::id(&accepted.tenant, &accepted.id);
         self.remembered.push((accepted.at, known(id)));
@@ -303,7 +303,8 @@ impl Restore {
         let Ok(event_type) = EventType::new(&accepted.event_type) else { return Err(RestoreError::Event { at: seq }) };
         // Numbers below were given, though the record that gave them may be missing.
         self.sender.next_subscription = self.sender.next_subscription.max(accepted.high_water);
-        self.sender.apply_accepted(seq, accepted, &event_type, None);
+        let job = self.sender.apply_accepted(seq, accepted, &event_type);
+        self.pending.add_event(&self.sender.jobs, job);
         Ok(())
     }
 
@@ -338,14 +339,24 @@ impl Restore {
     /// beginning has removed the endpoint with what the snapshot attached to it, and now makes it again: what waits
     /// for the new one's subscription is its own. Rare, and therefore a search.
     fn move_waiting(&mut self, subscription: u32, to: u32) {
-        for ((job, _), waiting) in self.waiting.iter_mut().filter(|((_, number), _)| *number == subscription) {
-            let sender = &mut self.sender;
-            let delivery = &sender.deliveries[waiting.handle];
-            let (from, attempts) = (delivery.endpoint, delivery.attempts);
-            let lists = (&mut sender.jobs.slab[*job].deliveries, &mut sender.endpoints.slab[from].deliveries);
-            sender.deliveries.remove(waiting.handle, lists.0, lists.1);
-            waiting.handle = sender.apply_waiting(*job, to, subscription, attempts);
+        for handle in 0..self.sender.deliveries.end() {
+            let known = self.sender.deliveries.get(handle);
+            let Some(delivery) = known.filter(|delivery| delivery.subscription == subscription) else { continue };
+            let (job, attempts, due) = (delivery.event, delivery.attempts, self.pending.due(handle));
+            self.forget_waiting(handle);
+            let handle = self.sender.apply_waiting(job, to, subscription, attempts);
+            self.pending.add_delivery(&self.sender.jobs, &self.sender.deliveries, handle);
+            self.pending.set_due(handle, due);
         }
+    }
+
+    /// Takes a delivery that waits out of its lists.
+    fn forget_waiting(&mut self, handle: u32) {
+        let sender = &mut self.sender;
+        self.pending.remove_delivery(&sender.deliveries, handle);
+        let (job, endpoint) = (sender.deliveries[handle].event, sender.deliveries[handle].endpoint);
+        let lists = (&mut sender.jobs.slab[job].deliveries, &mut sender.endpoints.slab[endpoint].deliveries);
+        sender.deliveries.remove(handle, lists.0, lists.1);
     }
 
     /// A delivery waits.
@@ -353,83 +364,88 @@ impl Restore {
         let Some(job) = self.job(event) else { return };
         let Some(endpoint) = self.owners.get(&subscription).copied() else { return };
         let sender = &mut self.sender;
-        let handle = match self.waiting.get(&(job, subscription)) {
-            Some(waiting) => waiting.handle,
-            None => sender.apply_waiting(job, endpoint, subscription, attempts),
-        };
+        let handle = self.pending.delivery(&sender.jobs, &sender.deliveries, job, subscription).unwrap_or_else(|| {
+            let handle = sender.apply_waiting(job, endpoint, subscription, attempts);
+            self.pending.add_delivery(&sender.jobs, &sender.deliveries, handle);
+            handle
+        });
         if let Some(delivery) = sender.deliveries.get_mut(handle) {
             delivery.attempts = attempts;
         }
-        self.waiting.insert((job, subscription), Waiting { handle, due });
+        self.pending.set_due(handle, due);
         self.account(job, subscription);
     }
 
     /// A fan-out need not look at a subscription again.
     fn account(&mut self, job: u32, subscription: u32) {
-        if subscription > self.sender.jobs.slab[job].through {
-            self.skips.entry(job).or_default().insert(subscription);
+        let job = &mut self.sender.jobs.slab[job];
+        if !job.has_passed(subscription) {
+            job.work_mut().skip(subscription);
         }
     }
 
     fn outcome(&mut self, outcome: &OutcomeRecord) {
         let Some(job) = self.job(outcome.event) else { return };
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
-        let name = (job, outcome.subscription);
-        let waiting = self.waiting.get(&name).copied();
-        let passed = outcome.subscription <= self.sender.jobs.slab[job].through;
+        let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
+        let passed = self.sender.jobs.slab[job].has_passed(outcome.subscription);
         match outcome.then {
             Then::Retry(due) => {
-                let handle = waiting.map(|waiting| waiting.handle);
-                let handle = self.sender.apply_conclusion(job, endpoint, handle, outcome);
+                let handle = self.sender.apply_conclusion(job, endpoint, waiting, outcome);
                 let handle = handle.expect("a delivery that is tried again waits");
+                if waiting.is_none() {
+                    self.pending.add_delivery(&self.sender.jobs, &self.sender.deliveries, handle);
+                }
+                self.pending.set_due(handle, due);
                 #[cfg(postrider_planted)]
                 if crate::planted::breaks(29) {
                     self.sender.deliveries.get_mut(handle).expect("it waits").attempts = 0;
                 }
-                self.waiting.insert(name, Waiting { handle, due });
             }
             // It had ended before the mark was made, and is counted there.
             _ if waiting.is_none() && passed => {}
             Then::Delivered | Then::Exhausted | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
-                let handle = waiting.map(|waiting| waiting.handle);
-                self.sender.apply_conclusion(job, endpoint, handle, outcome);
-                self.waiting.remove(&name);
+                if let Some(handle) = waiting {
+                    self.pending.remove_delivery(&self.sender.deliveries, handle);
+                }
+                self.sender.apply_conclusion(job, endpoint, waiting, outcome);
             }
         }
         self.account(job, outcome.subscription);
     }
 
     fn mark(&mut self, mark: &Mark) {
-        let Some(job) = self.job(mark.event) else { return };
-        let through = &mut self.sender.jobs.slab[job].through;
-        *through = mark.through.max(*through);
-        if let Some(skip) = self.skips.get_mut(&job) {
-            *skip = skip.split_off(&(mark.through + 1));
+        let Some(at) = self.job(mark.event) else { return };
+        let job = &mut self.sender.jobs.slab[at];
+        if !job.has_passed_all() {
+            let work = job.work_mut();
+            work.through = mark.through.max(work.through);
+            let passed = work.skip.partition_point(|number| *number <= work.through);
+            work.skip.drain(..passed);
         }
         for subscription in &mark.open {
-            if !self.waiting.contains_key(&(job, *subscription)) {
+            if self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, at, *subscription).is_none() {
                 self.wait(mark.event, *subscription, 0, Due::default());
             }
         }
     }
 
-    fn event(&mut self, record: EventRecord) -> Result<(), RestoreError> {
-        let EventRecord { mark, passed_all, cancelled, accepted, payload_len, done } = record;
-        let Ok(event_type) = EventType::new(&accepted.event_type) else {
-            return Err(RestoreError::Event { at: mark.event });
+    fn event(&mut self, record: &EventRecord) -> Result<(), RestoreError> {
+        let EventRecord { mark, passed_all, cancelled, accepted, payload_len: _, done } = record;
+        let job = if *passed_all {
+            self.sender.apply_event(mark.event, accepted)
+        } else {
+            let event_type = EventType::new(&accepted.event_type);
+            let event_type = event_type.map_err(|_| RestoreError::Event { at: mark.event })?;
+            self.sender.apply_accepted(mark.event, accepted, &event_type)
         };
-        let job = self.sender.apply_accepted(mark.event, Box::new(accepted), &event_type, None);
-        self.sender.jobs.slab[job].payload_len = payload_len;
-        self.mark(&mark);
-        if passed_all {
-            self.sender.jobs.slab[job].cursor = None;
-            self.sender.jobs.unfinished.remove(&mark.event);
-        }
-        if cancelled {
+        self.pending.add_event(&self.sender.jobs, job);
+        self.mark(mark);
+        if *cancelled {
             self.sender.apply_cancelled(job);
         }
         for subscription in done {
-            self.account(job, subscription);
+            self.account(job, *subscription);
         }
         Ok(())
     }
@@ -444,14 +460,10 @@ impl Restore {
 
     fn ended(&mut self, event: JournalSeq) {
         let Some(job) = self.job(event) else { return };
-        let left: Vec<_> = self.waiting.range((job, 0)..=(job, u32::MAX)).map(|(name, _)| *name).collect();
-        for name in left {
-            let waiting = self.waiting.remove(&name).expect("it was just found");
-            let endpoint = self.sender.deliveries[waiting.handle].endpoint;
-            let list = &mut self.sender.jobs.slab[job].deliveries;
-            self.sender.deliveries.remove(waiting.handle, list, &mut self.sender.endpoints.slab[endpoint].deliveries);
+        while let Some(handle) = self.sender.jobs.slab[job].deliveries.front() {
+            self.forget_waiting(handle);
         }
-        self.skips.remove(&job);
+        self.pending.remove_event(&self.sender.jobs, job);
         self.sender.apply_ended(job);
     }
 
@@ -482,43 +494,46 @@ impl Restore {
 
     /// Gives every fan-out its cursor back.
     fn resume_events(&mut self) {
-        let sender = &mut self.sender;
-        let jobs: Vec<_> = sender.jobs.by_seq.values().copied().collect();
-        for at in jobs {
+        for at in self.unfinished() {
+            let sender = &mut self.sender;
             let job = &mut sender.jobs.slab[at];
-            if job.cursor.is_some() {
-                let index = &sender.tenants[job.tenant].index;
-                let mut cursor = index.cursor(job.event_type.as_str(), job.rest.high_water);
-                cursor.seek_after(job.through);
-                job.cursor = Some(cursor);
-            }
-            let seq = job.seq;
-            if job.cancelled {
-                sender.chore(Chore::Cancel(at, seq));
-            }
-            if let Some(skip) = self.skips.remove(&at) {
-                sender.jobs.slab[at].skip = skip;
-            }
+            let index = &sender.tenants[job.tenant].index;
+            let work = job.work_mut();
+            let event_type = work.event_type.as_ref().map_or("", EventType::as_str);
+            let mut cursor = index.cursor(event_type, work.high_water);
+            cursor.seek_after(work.through);
+            work.cursor = Some(cursor);
         }
+        let cancelled = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_cancelled());
+        let cancelled: Vec<_> = cancelled.map(|(at, job)| Chore::Cancel(at, job.seq)).collect();
+        cancelled.into_iter().for_each(|chore| self.sender.chore(chore));
+    }
+
+    /// Events whose fan-out goes on, in the order in which they were accepted.
+    fn unfinished(&self) -> Vec<u32> {
+        self.sender.jobs.unfinished.keys().filter_map(|seq| self.job(*seq)).collect()
     }
 
     /// Lets what waits wait on, for the rest of its time.
     fn resume_deliveries(&mut self) {
         let now = self.sender.now;
-        for waiting in core::mem::take(&mut self.waiting).into_values() {
-            let Due { written, delay } = waiting.due;
+        for handle in 0..self.sender.deliveries.end() {
+            let Some(delivery) = self.sender.deliveries.get(handle) else { continue };
+            let (event, endpoint, Due { written, delay }) =
+                (delivery.event, delivery.endpoint, self.pending.due(handle));
             let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
             #[cfg(postrider_planted)]
             let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
             if rest.is_zero() {
-                let endpoint = self.sender.deliveries[waiting.handle].endpoint;
                 self.sender.endpoints.slab[endpoint].window.ramp();
-                self.sender.make_ready(waiting.handle);
+                self.sender.make_ready(handle);
             } else {
-                self.sender.deliveries.arm(waiting.handle, now.mono.saturating_add(rest));
+                self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));
             }
+            self.sender.jobs.rest(event);
         }
-        let jobs: Vec<_> = self.sender.jobs.by_seq.values().copied().collect();
+        let done = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_done()).map(|(at, _)| at);
+        let jobs: Vec<_> = self.unfinished().into_iter().chain(done).collect();
         jobs.into_iter().for_each(|job| self.sender.start_scan(job));
     }
 
@@ -548,7 +563,7 @@ impl Restore {
         for (at, known) in core::mem::take(&mut self.remembered).into_iter().skip(extra) {
             let age = now.wall.saturating_since(at);
             if age < self.sender.limits.idempotency_window {
-                self.sender.repeats.insert(now.mono.saturating_sub(age), known);
+                self.sender.repeats.insert(now.mono, age, known);
             }
         }
     }

@@ -6,6 +6,7 @@
 //! waits until every record made before it is acknowledged.
 
 use alloc::boxed::Box;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use core::time::Duration;
@@ -14,9 +15,11 @@ use super::Sender;
 use super::contract::{Output, SnapshotPart, Watermark};
 use super::deliveries::Place;
 use super::drain::Step;
+use super::jobs::Work;
 use crate::id::JournalSeq;
 use crate::journal::{self, Accepted, Due, EventRecord, Mark, Record, Remembered, SnapshotBegin};
 use crate::limits;
+use crate::time::UnixTime;
 
 /// Entries looked at in one step, at most.
 const PIECE: u32 = 1024;
@@ -51,7 +54,7 @@ enum Phase {
     Endpoints(u32),
     Events(u32),
     Deliveries(u32),
-    Remembered(u64),
+    Remembered(u32),
     End,
 }
 
@@ -172,25 +175,26 @@ impl Sender {
                 self.snapshot_delivery(current, at);
             }
             Phase::Deliveries(_) => current.phase = Phase::Remembered(0),
-            Phase::Remembered(from) => {
-                current.phase = Phase::End;
-                for (next, at, known) in self.repeats.from(from).take(PIECE as usize) {
-                    current.phase = Phase::Remembered(next);
-                    let age = self.now.mono.saturating_since(at);
-                    let record = Record::Remembered(Box::new(Remembered {
-                        event: known.seq,
-                        name: known.name.to_bytes(),
-                        id: known.event.clone(),
-                        digest: known.digest,
-                        at: self.now.wall.saturating_sub(age),
-                    }));
-                    self.add(current, &record);
-                }
-                return PIECE;
+            Phase::Remembered(at) if at < self.repeats.end() => {
+                current.phase = Phase::Remembered(at + 1);
+                self.snapshot_remembered(current, at);
             }
+            Phase::Remembered(_) => current.phase = Phase::End,
             Phase::End => {}
         }
         1
+    }
+
+    fn snapshot_remembered(&self, current: &mut Current, at: u32) {
+        let Some((known, age)) = self.repeats.get(at, self.now.mono) else { return };
+        let record = Record::Remembered(Box::new(Remembered {
+            event: known.seq,
+            name: known.name.to_bytes(),
+            id: known.event.clone(),
+            digest: known.digest,
+            at: self.now.wall.saturating_sub(age),
+        }));
+        self.add(current, &record);
     }
 
     fn snapshot_endpoint(&self, current: &mut Current, at: u32) {
@@ -203,18 +207,36 @@ impl Sender {
     fn snapshot_event(&self, current: &mut Current, at: u32) {
         let Some(job) = self.jobs.slab.get(at) else { return };
         #[cfg(postrider_planted)]
-        if crate::planted::breaks(22) && job.cursor.is_some() {
+        if crate::planted::breaks(22) && !job.has_passed_all() {
             return;
         }
-        let open = if job.in_flight > 0 { self.open_of(at) } else { Vec::new() };
-        let mark = Mark { event: job.seq, through: job.through, open };
+        let open = if job.in_flight() > 0 { self.open_of(at) } else { Vec::new() };
+        let passed_all = job.has_passed_all();
+        let work = job.work().filter(|_| !passed_all);
+        let mark = Mark { event: job.seq, through: work.map_or(0, |work| work.through), open };
+        let tenant = self.tenants[job.tenant].id.clone();
+        let accepted = Accepted {
+            id: self.jobs.id(at),
+            tenant,
+            event_type: work.and_then(|work| work.event_type.as_ref()).map(ToString::to_string).unwrap_or_default(),
+            time: UnixTime::EPOCH,
+            content_type: None,
+            payload: Bytes::new(),
+            key: None,
+            idempotency: None,
+            expires: self.jobs.expires(at),
+            digest: job.digest,
+            high_water: work.map_or(0, |work| work.high_water),
+            at: job.at,
+        };
+        let beyond = |work: &Work| work.skip.iter().copied().filter(|number| *number > work.through).collect();
         let record = Record::Event(Box::new(EventRecord {
             mark,
-            passed_all: job.cursor.is_none(),
+            passed_all,
             cancelled: self.is_void(at),
-            accepted: Accepted { payload: Bytes::new(), ..(*job.rest).clone() },
-            payload_len: job.payload_len,
-            done: job.skip.range(job.through + 1..).copied().collect(),
+            accepted,
+            payload_len: 0,
+            done: work.map(beyond).unwrap_or_default(),
         }));
         self.add(current, &record);
     }

@@ -1,81 +1,23 @@
 //! What the machine knows: events, endpoints, attempts, tenants.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::deliveries::{ByEndpoint, ByEvent, Queue};
-use super::report::{DeliveryReport, Tally};
+use super::deliveries::{ByEndpoint, Queue};
+use super::report::Tally;
 use super::signed::Signed;
 use super::slab::Slab;
-use super::transmit::{Prepared, Wire};
+use super::transmit::Wire;
 use super::turns::{TakesTurns, Turn, Turns};
-use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq};
-use crate::journal::Accepted;
-use crate::matching::{Cursor, EventType, Subscription};
+use crate::id::{AttemptId, EndpointKey, JournalSeq};
+use crate::matching::Subscription;
 use crate::registration::{Draft, State};
 use crate::retry::{Due, Link, Links, List, Timed, Wheel, Window};
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
 
 /// Entries that one call moves between levels of a wheel, at most.
 const MOVES: u32 = 64;
-
-/// An accepted event that has not ended: one job with a cursor over its subscriptions.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) seq: JournalSeq,
-    pub(crate) tenant: u32,
-    pub(crate) id: EventId,
-    pub(crate) event_type: EventType,
-    /// Everything else that was accepted, the payload aside.
-    pub(crate) rest: Box<Accepted>,
-    pub(crate) payload_len: u32,
-    pub(crate) body: Body,
-    /// The subscriptions still to be passed; `None` when there are none.
-    pub(crate) cursor: Option<Cursor>,
-    /// The last subscription passed.
-    pub(crate) through: u32,
-    /// Subscriptions passed since the last mark.
-    pub(crate) unmarked: u32,
-    /// After a restore: subscriptions beyond the mark that are accounted for already.
-    pub(crate) skip: BTreeSet<u32>,
-    pub(crate) deliveries: List<ByEvent>,
-    pub(crate) stalled: List<Queue>,
-    pub(crate) in_flight: u32,
-    pub(crate) cancelled: bool,
-    /// Where its fan-out stands.
-    pub(crate) turn: Turn,
-    /// Its payload cannot be read any more.
-    pub(crate) lost: bool,
-    pub(crate) tally: Tally,
-    pub(crate) ended: Vec<DeliveryReport>,
-}
-
-/// Where an event's payload is.
-#[derive(Debug)]
-pub(crate) enum Body {
-    /// In memory.
-    Here(Arc<Prepared>),
-    /// In the log only.
-    Away,
-    /// Asked for.
-    Coming,
-    /// It could not be read; asked for again at this time.
-    Later(Instant),
-}
-
-/// Events that have not ended.
-#[derive(Debug, Default)]
-pub(crate) struct Jobs {
-    pub(crate) slab: Slab<Job>,
-    pub(crate) by_id: BTreeMap<(u32, EventId), u32>,
-    pub(crate) by_seq: BTreeMap<JournalSeq, u32>,
-    /// High-water marks of the events whose fan-out is not finished.
-    pub(crate) unfinished: BTreeMap<JournalSeq, u32>,
-    /// Bytes of payloads in memory.
-    pub(crate) resident: usize,
-}
 
 /// An endpoint.
 #[derive(Debug)]
@@ -219,19 +161,9 @@ pub(crate) struct Queues {
     pub(crate) chores: VecDeque<Chore>,
 }
 
-impl TakesTurns for Job {
-    fn turn(&self) -> &Turn {
-        &self.turn
-    }
-
-    fn turn_mut(&mut self) -> &mut Turn {
-        &mut self.turn
-    }
-}
-
 impl TakesTurns for Slot {
-    fn turn(&self) -> &Turn {
-        &self.turn
+    fn turn(&self) -> Turn {
+        self.turn
     }
 
     fn turn_mut(&mut self) -> &mut Turn {
@@ -390,25 +322,6 @@ impl Attempts {
 
     pub(crate) fn end_of_table(&self) -> u32 {
         self.slab.end()
-    }
-}
-
-impl Job {
-    /// Whether all its deliveries have ended.
-    pub(crate) fn is_done(&self) -> bool {
-        #[cfg(postrider_planted)]
-        if crate::planted::breaks(28) {
-            return self.cursor.is_none() && self.deliveries.is_empty();
-        }
-        self.cursor.is_none() && self.in_flight == 0 && self.deliveries.is_empty()
-    }
-
-    pub(crate) fn expired(&self, wall: UnixTime) -> bool {
-        #[cfg(postrider_planted)]
-        if crate::planted::breaks(30) {
-            return false;
-        }
-        self.rest.expires.is_some_and(|at| wall >= at)
     }
 }
 

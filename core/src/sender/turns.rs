@@ -32,7 +32,7 @@ impl Turn {
 
 /// What takes turns.
 pub(crate) trait TakesTurns {
-    fn turn(&self) -> &Turn;
+    fn turn(&self) -> Turn;
     fn turn_mut(&mut self) -> &mut Turn;
 }
 
@@ -91,7 +91,11 @@ impl Turns {
 
     /// Takes it out of wherever it stands.
     pub(crate) fn leave<T: TakesTurns>(&mut self, slab: &mut Slab<T>, at: u32) {
-        match core::mem::take(&mut slab[at].turn_mut().place) {
+        let place = slab[at].turn().place;
+        if place != Place::Nowhere {
+            slab[at].turn_mut().place = Place::Nowhere;
+        }
+        match place {
             Place::Nowhere => {}
             Place::Ring => self.ring.remove(slab, at),
             Place::Crowd => self.crowd.remove(slab, at),

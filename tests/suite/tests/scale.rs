@@ -158,6 +158,88 @@ fn payloads_without_room_come_back_from_the_log() {
     assert!(big.most_resident <= (256 + 64 + 100) * 100, "{} bytes at once", big.most_resident);
 }
 
+/// A payload that nobody has used for a minute leaves memory, and the delivery is named when it comes back, when it cannot
+/// be read for now, and when it is lost.
+#[test]
+fn payloads_that_are_not_used_leave_memory_and_come_back_when_due() {
+    let mut big = Big::new(Limits::default());
+    let hour = Duration::from_secs(3600);
+    big.sender
+        .put(big.now, endpoint(0, "**").timeout(Duration::from_secs(60)).schedule([Duration::ZERO, hour, hour]))
+        .unwrap();
+    big.drain();
+    let fail = |big: &mut Big| {
+        for transmit in std::mem::take(&mut big.flying) {
+            let (attempt, outcome) = (transmit.attempt(), Ok(Reply::new(500)));
+            big.sender.handle(big.now, Input::Completed { attempt, outcome });
+        }
+        big.drain();
+    };
+    let advance = |big: &mut Big, secs| {
+        big.now = big.now.advanced(Duration::from_secs(secs));
+        big.sender.handle(big.now, Input::Tick);
+    };
+    (0..3).for_each(|n| big.publish(n));
+    big.drain();
+    advance(&mut big, 62);
+    big.drain();
+    assert_eq!(big.sender.resident(), 300, "what is in flight is used");
+    fail(&mut big);
+    advance(&mut big, 59);
+    big.drain();
+    assert_eq!(big.sender.resident(), 300, "used a moment ago");
+    advance(&mut big, 1);
+    big.drain();
+    assert_eq!((big.sender.resident(), big.sender.pending(), big.loads), (0, 3, 0));
+    let id = |n: usize| EventId::new(format!("ev{n}")).unwrap();
+    assert_eq!(
+        big.sender.report(&TenantId::default(), &id(1)).unwrap().tally.attempts,
+        1,
+        "it can still be asked about"
+    );
+
+    // The retry is due, and the log has troubles.
+    advance(&mut big, 4320);
+    let ask = |big: &mut Big| {
+        let mut asked = Vec::new();
+        loop {
+            match big.sender.poll_output() {
+                Output::Load(request) => asked.push(request),
+                Output::Persist(batch) => {
+                    big.log.append(batch);
+                    let (last, _) = big.log.sync_one().unwrap();
+                    big.sender.handle(big.now, Input::Persisted(last));
+                }
+                Output::Wait(Wake::Ready) | Output::Notice(_) => {}
+                Output::Wait(_) => return asked,
+                output => panic!("{output:?}"),
+            }
+        }
+    };
+    let asked = ask(&mut big);
+    assert_eq!(asked.iter().map(|request| request.records().len()).sum::<usize>(), 3);
+    for request in asked {
+        let result = Err(LoadError::Unavailable);
+        big.sender.handle(big.now, Input::Loaded { request: request.id(), result });
+    }
+    big.drain();
+    assert!(big.notices.iter().any(|notice| matches!(notice, Notice::LoadFailed { .. })));
+    assert_eq!((big.sender.pending(), big.flying.len()), (3, 0));
+    advance(&mut big, 59);
+    assert!(ask(&mut big).is_empty());
+    advance(&mut big, 1);
+    for request in ask(&mut big) {
+        let mut found = big.log.load(&request).unwrap();
+        found.retain(|(_, record)| !matches!(record, Record::Accepted(accepted) if accepted.id == id(1)));
+        big.sender.handle(big.now, Input::Loaded { request: request.id(), result: Ok(found) });
+    }
+    big.drain();
+    let lost =
+        |notice: &Notice| matches!(notice, Notice::Lost { endpoint, event } if *endpoint == key(0) && *event == id(1));
+    assert!(big.notices.iter().any(lost), "{:?}", big.notices);
+    assert_eq!(big.flying.iter().map(Transmit::number).collect::<Vec<_>>(), [2, 2]);
+}
+
 /// More payloads are wanted than may be under way at once: when there is room, everybody goes on who waits for that,
 /// though those before them have ended.
 #[test]

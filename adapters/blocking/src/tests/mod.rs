@@ -1,5 +1,6 @@
 //! Peers on the loopback interface, for the tests of this package.
 
+mod directory;
 mod sender;
 mod transport;
 

@@ -31,8 +31,9 @@ use postrider_core::limits::Limits;
 use postrider_core::registration::{Endpoint, Policy};
 use postrider_core::secret::Secret;
 
-use crate::driver::{self, Driver, Kind};
+use crate::driver::{self, Driver, Kind, Settings};
 use crate::exit::{Exit, Refusal};
+use crate::store::Store;
 use crate::tracker::Tracker;
 use network::Mischief;
 use polled::{Polled, Source};
@@ -74,14 +75,18 @@ fn slowness(orders: u64) -> Duration {
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     let mut out = io::stdout().lock();
     show::opening(&mut out, args.driver, args.events)?;
-    let driver = driver::open(args.driver, Policy::development(), Limits::default(), None).map_err(Refusal::new)?;
+    let driver = {
+        let settings = Settings { policy: Policy::development(), limits: Limits::default(), credit: None, trace: None };
+        driver::open(args.driver, settings, &Store::default())?
+    };
     let mut demo = Demo::set_up(&*driver, args.events)?;
     demo.play()?;
     let settled = demo.settle()?;
     let ending = demo.end(settled)?;
     show::ending(&mut out, &ending)?;
     out.flush()?;
-    driver.close(Duration::from_secs(2));
+    // Nothing is kept in any case, so there is nothing to say when it took longer.
+    _ = driver.close(Duration::from_secs(2));
     Ok(if ending.audit.agrees() { Exit::Done } else { Exit::Failed })
 }
 

@@ -72,6 +72,11 @@ impl Files {
         fs::write(&path, text).unwrap();
         path.display().to_string()
     }
+
+    /// The path of a name that need not be there.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
 }
 
 /// An endpoint file's table.

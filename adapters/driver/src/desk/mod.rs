@@ -1,31 +1,46 @@
 //! The half of a driver that needs no runtime: the machine, its log, its clock, and everybody who waits.
 
 mod answer;
+mod asked;
+mod inquiry;
+mod making;
 mod notices;
+mod reported;
+mod sealing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_asking;
+#[cfg(test)]
+mod tests_sealing;
 mod waiters;
 
 use std::fmt;
 use std::sync::Arc;
 
 use postrider_core::event::Event;
-use postrider_core::id::{AttemptId, EndpointKey, EventId, TenantId};
+use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::registration::Endpoint;
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::Life;
+use postrider_core::sender::trace::Recorder;
 use postrider_core::sender::{
-    Change, Close, Config, EventReport, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut,
-    Restore, Sender, Transmit, Wake,
+    Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut, Sender, Transmit,
+    Wake,
 };
 use postrider_core::time::UnixTime;
-use postrider_journal::{Durability, Log};
+use postrider_journal::seal::Vault;
+use postrider_journal::{Durability, Log, Records};
 
-use crate::error::{CommandError, Error, PublishError, PutError, SettledError};
+use crate::error::{CommandError, Error, PublishError, PutError};
+use crate::flight::{Flight, FlightRecorder};
 use crate::{Clock, Facts, mint};
 pub use answer::{Receipt, Registered};
+use asked::Asked;
+use making::Making;
 use notices::Audience;
 pub use notices::{Heard, Missed, NOTICES, Notices};
+use sealing::Opener;
 pub use waiters::Waiting;
 use waiters::{Due, Waiters};
 
@@ -70,6 +85,21 @@ pub enum Command {
     RevokeKey(EndpointKey, KeyId),
     /// Send nothing more for an event.
     Cancel(TenantId, EventId),
+    /// Forget what a tenant's events have brought.
+    Purge(TenantId),
+    /// Forget what an event has brought.
+    Erase(TenantId, EventId),
+}
+
+/// What there is to know about a log beside its records, to make a machine of them.
+#[derive(Clone, Debug, Default)]
+pub struct Restoring {
+    /// What its secrets are sealed with.
+    pub vault: Option<Vault>,
+    /// Records that it is known to have lost, by the first and the last of them.
+    pub missing: Vec<(JournalSeq, JournalSeq)>,
+    /// Where everything that happens to the machine is written down, if it is.
+    pub recorder: Option<FlightRecorder>,
 }
 
 /// A sending machine with its clock, its log, and everybody who waits for it.
@@ -78,51 +108,76 @@ pub enum Command {
 /// called exactly once, whatever happens: with the answer, or with an error when the log has failed for good, when the
 /// machine is closed, or when the desk is dropped.
 pub struct Desk {
-    machine: Sender,
+    machine: Recorder,
+    /// Where its trace goes.
+    flight: Option<Flight>,
     clock: Clock,
     log: Box<dyn Log>,
+    /// When its log was opened, if there was something in it.
+    opened: Option<UnixTime>,
     durability: Durability,
+    /// What secrets are sealed with before the machine gets them.
+    vault: Option<Vault>,
     facts: Facts,
     waiters: Waiters,
+    asked: Asked,
     audience: Audience,
 }
 
 impl Desk {
     /// A desk for the store behind `log`: a new machine with a minted seed if it has no records, else the machine that
-    /// they tell of.
+    /// they tell of. Secrets stay as they are; see [`open_with`](Self::open_with).
     pub fn open(log: impl Log, config: Config) -> Result<Self, Error> {
+        Self::open_with(log, config, Restoring::default())
+    }
+
+    /// The same with a vault: the log gets secrets sealed, and what it has sealed is opened. What it has in another form
+    /// than the vault would give it now (unsealed, or sealed with an older key) is written again at once.
+    pub fn open_with(log: impl Log, config: Config, restoring: Restoring) -> Result<Self, Error> {
         let mut log: Box<dyn Log> = Box::new(log);
+        let Restoring { vault, missing, recorder } = restoring;
         let clock = Clock::start();
         let mut records = log.records().peekable();
-        let machine = if records.peek().is_none() {
-            Sender::new(config, mint::seed()?, clock.now())
+        let is_new = records.peek().is_none() && missing.is_empty();
+        let mut making = Making::begin(config, recorder)?;
+        let machine = if is_new {
+            making.anew(mint::seed()?, clock.now())?
         } else {
-            let mut restore = Restore::new(config);
-            for record in &mut records {
-                restore = restore.record(record?);
-            }
-            restore.finish(clock.now())?
+            missing.into_iter().for_each(|(first, last)| making.missing(first, last));
+            restored(&mut making, &mut records, vault.as_ref(), clock)?
         };
         drop(records);
-        Ok(Self::assemble(machine, log, clock))
+        let mut desk = Self::assemble(machine, making.into_flight(), log, clock, vault);
+        desk.opened = (!is_new).then(|| clock.now().wall);
+        Ok(desk)
     }
 
     /// A desk for this very machine, whose records `log` has and whose time `clock` tells.
     pub fn for_machine(machine: Sender, log: impl Log, clock: Clock) -> Self {
-        Self::assemble(machine, Box::new(log), clock)
+        Self::assemble(Recorder::off(machine), None, Box::new(log), clock, None)
     }
 
-    fn assemble(machine: Sender, mut log: Box<dyn Log>, clock: Clock) -> Self {
+    fn assemble(
+        machine: Recorder,
+        flight: Option<Flight>,
+        mut log: Box<dyn Log>,
+        clock: Clock,
+        vault: Option<Vault>,
+    ) -> Self {
         let facts = Facts::new();
         let told = facts.clone();
         log.attach(Arc::new(move |input| told.put(input)));
         Self {
             durability: log.durability(),
             machine,
+            flight,
             clock,
             log,
+            opened: None,
+            vault,
             facts,
             waiters: Waiters::default(),
+            asked: Asked::default(),
             audience: Audience::default(),
         }
     }
@@ -184,41 +239,21 @@ impl Desk {
             Command::Resume(endpoint) => machine.resume(now, &endpoint),
             Command::Disable(endpoint) => machine.disable(now, &endpoint),
             Command::Remove(endpoint) => machine.remove(now, &endpoint),
-            Command::AddKey(endpoint, secret) => machine.add_key(now, &endpoint, &secret),
+            Command::AddKey(endpoint, secret) => match sealing::seal_key(self.vault.as_ref(), &endpoint, secret) {
+                Ok(secret) => machine.add_key(now, &endpoint, &secret),
+                Err(_) => return reply(Err(CommandError::Entropy)),
+            },
             Command::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Command::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
             Command::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
+            Command::Purge(tenant) => machine.purge(now, &tenant),
+            Command::Erase(tenant, event) => machine.erase(now, &tenant, &event),
         };
         match change {
             Ok(change) => self.waiters.command(change, reply),
             Err(refused) => return reply(Err(CommandError::Refused(refused))),
         }
         self.answer_durable();
-    }
-
-    /// Waits until all deliveries of an event have ended, durably. Replies at once if they have, or if the event is not
-    /// known.
-    ///
-    /// Whoever waits no longer says so with [`give_up`](Self::give_up), since an event may take days; `None` when the
-    /// reply has been called already.
-    pub fn settled(
-        &mut self,
-        tenant: &TenantId,
-        event: &EventId,
-        reply: Reply<Result<EventReport, SettledError>>,
-    ) -> Option<Waiting> {
-        match self.machine.report(tenant, event) {
-            None => reply(Err(SettledError::Unknown(event.clone()))),
-            Some(report) if report.settled => reply(Ok(report)),
-            Some(_) if self.is_over() => reply(Err(SettledError::Closed(event.clone()))),
-            Some(_) => return Some(self.waiters.settled(tenant, event, reply)),
-        }
-        None
-    }
-
-    /// Forgets somebody who waits for an event to settle; the reply is dropped without being called.
-    pub fn give_up(&mut self, waiting: Waiting) {
-        self.waiters.give_up(&waiting);
     }
 
     /// Begins to listen: every notice from now on, at most [`NOTICES`] that have not been read.
@@ -257,11 +292,22 @@ impl Desk {
             // A log that answers within the call has put its facts here.
             let heard = wake != Wake::Ready && self.hear();
             self.answer();
+            self.keep_trace();
             if !heard {
                 return wake;
             }
         }
         Wake::Ready
+    }
+
+    /// Writes down what has happened. A trace with a hole is worth nothing, so an error ends it.
+    fn keep_trace(&mut self) {
+        let Some(trace) = self.machine.take() else { return };
+        let written = self.flight.as_mut().is_some_and(|flight| flight.write(&trace).is_ok());
+        if !written {
+            self.machine.stop();
+            self.flight = None;
+        }
     }
 
     /// Tells the machine the facts that wait; whether there were any.
@@ -300,8 +346,7 @@ impl Desk {
 
     fn told(&mut self, notice: Notice) {
         if let Notice::Settled { tenant, event } = &notice {
-            let machine = &self.machine;
-            self.waiters.answer_settled(tenant, event, || machine.report(tenant, event));
+            self.look_again(tenant, event);
         }
         if let Notice::Folded(_) = &notice {
             self.waiters.check_until(self.machine.last_record());
@@ -312,13 +357,21 @@ impl Desk {
     fn answer(&mut self) {
         self.answer_durable();
         if self.waiters.take_check(self.machine.durable()) {
-            let machine = &self.machine;
-            self.waiters.check_all(|tenant, event| machine.report(tenant, event));
+            for (tenant, event) in self.waiters.awaited() {
+                self.look_again(&tenant, &event);
+            }
         }
+        self.hear_history();
         if self.is_over() {
-            self.waiters.fail();
-            self.audience.end();
+            self.fail();
         }
+    }
+
+    /// Answers everybody that nothing more will come.
+    fn fail(&mut self) {
+        self.waiters.fail();
+        self.asked.give_up().for_each(inquiry::ended);
+        self.audience.end();
     }
 
     fn answer_durable(&mut self) {
@@ -333,18 +386,25 @@ impl Desk {
     }
 
     fn put_or_mint(&mut self, endpoint: Endpoint) -> Result<(Put, Option<Secret>), PutError> {
-        let now = self.clock.now();
-        let bare = match self.machine.put(now, endpoint) {
+        let bare = match self.put_sealed(endpoint)? {
             Ok(put) => return Ok((put, None)),
             Err(NotPut::NoSecret(bare)) => bare,
             Err(refused) => return Err(PutError::Refused(refused)),
         };
         let Ok(secret) = mint::secret() else { return Err(PutError::Entropy(bare)) };
-        match self.machine.put(now, bare.clone().signing_key(secret.clone())) {
+        match self.put_sealed(bare.clone().signing_key(secret.clone()))? {
             Ok(put) => Ok((put, Some(secret))),
             // What comes back is what was given: with the minted secret in it, nobody would ever be shown that.
             Err(NotPut::TooMany(_)) => Err(PutError::Refused(NotPut::TooMany(bare))),
             Err(refused) => Err(PutError::Refused(refused)),
+        }
+    }
+
+    /// Puts an endpoint whose secrets are sealed first.
+    fn put_sealed(&mut self, endpoint: Endpoint) -> Result<Result<Put, NotPut>, PutError> {
+        match sealing::seal_endpoint(self.vault.as_ref(), endpoint) {
+            Ok(sealed) => Ok(self.machine.put(self.clock.now(), sealed)),
+            Err(endpoint) => Err(PutError::Entropy(endpoint)),
         }
     }
 
@@ -356,8 +416,8 @@ impl Desk {
 impl Drop for Desk {
     /// Answers everybody who still waits.
     fn drop(&mut self) {
-        self.waiters.fail();
-        self.audience.end();
+        self.keep_trace();
+        self.fail();
     }
 }
 
@@ -369,8 +429,30 @@ impl fmt::Debug for Desk {
             .field("durability", &self.durability)
             .field("facts", &self.facts)
             .field("waiters", &self.waiters)
+            .field("asked", &self.asked.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The machine that a log's records tell of, with their secrets opened.
+fn restored(
+    making: &mut Making,
+    records: &mut dyn Iterator<Item = <Records<'_> as Iterator>::Item>,
+    vault: Option<&Vault>,
+    clock: Clock,
+) -> Result<Recorder, Error> {
+    let mut opener = Opener::new(vault);
+    for record in records {
+        let (seq, record) = record?;
+        making.record((seq, opener.open(record)?))?;
+    }
+    let stale = opener.finish()?;
+    let mut machine = making.finish(clock.now())?;
+    for endpoint in &stale {
+        // One that cannot be written now, because too many are, is when the log is opened the next time.
+        let _ = machine.rewrite(clock.now(), endpoint);
+    }
+    Ok(machine)
 }
 
 const _: () = {

@@ -6,17 +6,18 @@ use std::time::Duration;
 use postrider_core::limits::Limits;
 use postrider_core::registration::State;
 use postrider_core::response::Reply as Answered;
-use postrider_core::sender::PersistBatch;
+use postrider_core::sender::{EventReport, PersistBatch};
 use postrider_core::sender::{LoadRequest, SnapshotPart, Watermark};
 use postrider_journal::{Done, MemoryLog, Records, Tell};
 
 use super::*;
+use crate::error::SettledError;
 use crate::facts::lock;
 
 /// Carries nothing and remembers everything.
 #[derive(Default)]
-struct Carrier {
-    carried: Vec<Transmit>,
+pub(super) struct Carrier {
+    pub(super) carried: Vec<Transmit>,
     aborted: Vec<AttemptId>,
 }
 
@@ -88,13 +89,13 @@ impl Log for Held {
     fn reclaim(&mut self, _: Watermark) {}
 }
 
-struct Bench {
-    desk: Desk,
-    carrier: Carrier,
+pub(super) struct Bench {
+    pub(super) desk: Desk,
+    pub(super) carrier: Carrier,
 }
 
 impl Bench {
-    fn new(log: impl Log) -> Self {
+    pub(super) fn new(log: impl Log) -> Self {
         Self::with(log, Limits::default())
     }
 
@@ -102,7 +103,7 @@ impl Bench {
         Self { desk: Desk::open(log, Config::new().limits(limits)).unwrap(), carrier: Carrier::default() }
     }
 
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         let _ = self.until_idle();
     }
 
@@ -117,13 +118,13 @@ impl Bench {
         }
     }
 
-    fn put(&mut self, endpoint: Endpoint) -> Receiver<Result<Registered, PutError>> {
+    pub(super) fn put(&mut self, endpoint: Endpoint) -> Receiver<Result<Registered, PutError>> {
         let (reply, answer) = channel();
         self.desk.put(endpoint, reply);
         answer
     }
 
-    fn publish(&mut self, event: Event) -> Receiver<Result<Receipt, PublishError>> {
+    pub(super) fn publish(&mut self, event: Event) -> Receiver<Result<Receipt, PublishError>> {
         let (reply, answer) = channel();
         self.desk.publish(event, reply);
         answer
@@ -135,34 +136,34 @@ impl Bench {
         answer
     }
 
-    fn settled(&mut self, event: &str) -> (Receiver<Result<EventReport, SettledError>>, Option<Waiting>) {
+    pub(super) fn settled(&mut self, event: &str) -> (Receiver<Result<EventReport, SettledError>>, Option<Waiting>) {
         let (reply, answer) = channel();
         let event = EventId::new(event).unwrap();
         let waiting = self.desk.settled(&TenantId::default(), &event, reply);
         (answer, waiting)
     }
 
-    fn complete_all(&mut self, status: u16) {
+    pub(super) fn complete_all(&mut self, status: u16) {
         for transmit in self.carrier.carried.drain(..) {
             self.desk.facts().put(Input::Completed { attempt: transmit.attempt(), outcome: Ok(Answered::new(status)) });
         }
     }
 }
 
-fn channel<T: Send + 'static>() -> (Reply<T>, Receiver<T>) {
+pub(super) fn channel<T: Send + 'static>() -> (Reply<T>, Receiver<T>) {
     let (tell, told) = mpsc::channel();
     (Box::new(move |answer| drop(tell.send(answer))), told)
 }
 
-fn paid(id: &str) -> Event {
+pub(super) fn paid(id: &str) -> Event {
     Event::json("order.paid", &serde_json::json!({ "id": 1001 })).unwrap().id(id)
 }
 
-fn unwanted(id: &str) -> Event {
+pub(super) fn unwanted(id: &str) -> Event {
     Event::json("nobody.cares", &1).unwrap().id(id)
 }
 
-fn acme() -> Endpoint {
+pub(super) fn acme() -> Endpoint {
     Endpoint::new("acme", "https://acme.com/hooks").events(["order.**"])
 }
 

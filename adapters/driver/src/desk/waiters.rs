@@ -27,12 +27,27 @@ pub(super) enum Due {
 
 type Settled = Reply<Result<EventReport, SettledError>>;
 
+/// Those who wait for one event to settle.
+#[derive(Default)]
+struct Ending {
+    /// The log's history has been asked for the event, which the machine does not know.
+    asked: bool,
+    waiters: Vec<Waiter>,
+}
+
+struct Waiter {
+    number: u64,
+    /// The machine knew the event when the waiting began.
+    known: bool,
+    reply: Settled,
+}
+
 /// Whoever waits, under what they wait for. Each reply is taken out before it is called.
 #[derive(Default)]
 pub(super) struct Waiters {
     number: u64,
     durable: BTreeMap<(JournalSeq, u64), Due>,
-    settled: BTreeMap<(TenantId, EventId), Vec<(u64, Settled)>>,
+    settled: BTreeMap<(TenantId, EventId), Ending>,
     /// Notices were folded: whoever waits for an event is looked at again.
     check: Option<Check>,
 }
@@ -58,19 +73,33 @@ impl Waiters {
         self.add(change.seq, Due::Command(change, reply));
     }
 
-    pub(super) fn settled(&mut self, tenant: &TenantId, event: &EventId, reply: Settled) -> Waiting {
+    /// Somebody waits for an event to settle; `known` says whether the machine knows of it.
+    pub(super) fn settled(&mut self, tenant: &TenantId, event: &EventId, known: bool, reply: Settled) -> Waiting {
         let (event, number) = ((tenant.clone(), event.clone()), self.next_number());
-        self.settled.entry(event.clone()).or_default().push((number, reply));
+        self.settled.entry(event.clone()).or_default().waiters.push(Waiter { number, known, reply });
         Waiting { event, number }
     }
 
+    /// Whether this one has not been answered yet.
+    pub(super) fn is_waiting(&self, waiting: &Waiting) -> bool {
+        let ending = self.settled.get(&waiting.event);
+        ending.is_some_and(|ending| ending.waiters.iter().any(|waiter| waiter.number == waiting.number))
+    }
+
     pub(super) fn give_up(&mut self, waiting: &Waiting) {
-        if let Some(replies) = self.settled.get_mut(&waiting.event) {
-            replies.retain(|(number, _)| *number != waiting.number);
-            if replies.is_empty() {
+        if let Some(ending) = self.settled.get_mut(&waiting.event) {
+            ending.waiters.retain(|waiter| waiter.number != waiting.number);
+            if ending.waiters.is_empty() {
                 self.settled.remove(&waiting.event);
             }
         }
+    }
+
+    /// Marks an event as asked for in the log's history, or as asked no more. Whether that is news to somebody who
+    /// waits.
+    pub(super) fn mark_asked(&mut self, tenant: &TenantId, event: &EventId, asked: bool) -> bool {
+        let ending = self.settled.get_mut(&(tenant.clone(), event.clone()));
+        ending.is_some_and(|ending| std::mem::replace(&mut ending.asked, asked) != asked)
     }
 
     /// The next answer whose record is durable, in the order of the records.
@@ -79,17 +108,17 @@ impl Waiters {
         (first.key().0 <= durable).then(|| first.remove())
     }
 
-    /// Answers those who wait for one event, which has ended.
+    /// Answers those who wait for one event, which has ended: with its report, or with why there is none, given whether
+    /// the event was known when the waiting began.
     pub(super) fn answer_settled(
         &mut self,
         tenant: &TenantId,
         event: &EventId,
-        report: impl FnOnce() -> Option<EventReport>,
+        report: impl Fn(bool) -> Result<EventReport, SettledError>,
     ) {
-        let Some(replies) = self.settled.remove(&(tenant.clone(), event.clone())) else { return };
-        let report = report().ok_or_else(|| SettledError::Forgotten(event.clone()));
-        for (_, reply) in replies {
-            reply(report.clone());
+        let ending = self.settled.remove(&(tenant.clone(), event.clone()));
+        for waiter in ending.into_iter().flat_map(|ending| ending.waiters) {
+            (waiter.reply)(report(waiter.known));
         }
     }
 
@@ -107,16 +136,9 @@ impl Waiters {
         news
     }
 
-    /// Answers those whose events have ended, or are not known any more.
-    pub(super) fn check_all(&mut self, report: impl Fn(&TenantId, &EventId) -> Option<EventReport>) {
-        let ended = self.settled.keys().filter_map(|(tenant, event)| match report(tenant, event) {
-            Some(report) if !report.settled => None,
-            found => Some(((tenant.clone(), event.clone()), found)),
-        });
-        let ended: Vec<_> = ended.collect();
-        for ((tenant, event), report) in ended {
-            self.answer_settled(&tenant, &event, || report);
-        }
+    /// The events that somebody waits for.
+    pub(super) fn awaited(&self) -> Vec<(TenantId, EventId)> {
+        self.settled.keys().cloned().collect()
     }
 
     /// Nobody will be answered any more: tells them so.
@@ -128,9 +150,9 @@ impl Waiters {
                 Due::Command(_, reply) => reply(Err(CommandError::NotDurable)),
             }
         }
-        for ((_, event), replies) in std::mem::take(&mut self.settled) {
-            for (_, reply) in replies {
-                reply(Err(SettledError::Closed(event.clone())));
+        for ((_, event), ending) in std::mem::take(&mut self.settled) {
+            for waiter in ending.waiters {
+                (waiter.reply)(Err(SettledError::Closed(event.clone())));
             }
         }
     }
@@ -154,7 +176,7 @@ impl Waiters {
 
 impl fmt::Debug for Waiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settled: usize = self.settled.values().map(Vec::len).sum();
+        let settled: usize = self.settled.values().map(|ending| ending.waiters.len()).sum();
         f.debug_struct("Waiters").field("durable", &self.durable.len()).field("settled", &settled).finish()
     }
 }

@@ -23,11 +23,11 @@ impl<D: Disk> History<D> {
             Query::Endpoint { endpoint, ends, from, to, page } => {
                 let ends = if ends.is_empty() { &End::ALL[..] } else { ends };
                 let list = List { of: Of::Endpoint(endpoint), from: (*from).max(cut.attempts), to: *to, page };
-                self.list(segments, &list, ends, cut)
+                self.list(segments, &list, ends)
             }
             Query::Exhausted { tenant, from, to, page } => {
                 let list = List { of: Of::Tenant(tenant), from: (*from).max(cut.attempts), to: *to, page };
-                self.list(segments, &list, &[End::Exhausted], cut)
+                self.list(segments, &list, &[End::Exhausted])
             }
             Query::Counts => Ok(Answer::Counts(self.counts(segments, cut)?)),
         }
@@ -114,13 +114,7 @@ impl<D: Disk> History<D> {
     }
 
     /// A page of a list: a search in each segment for each end, and for each entry two rows and a record.
-    fn list(
-        &mut self,
-        segments: &mut Segments<D>,
-        list: &List<'_>,
-        ends: &[End],
-        cut: &Cut,
-    ) -> Result<Answer, LogError> {
+    fn list(&mut self, segments: &mut Segments<D>, list: &List<'_>, ends: &[End]) -> Result<Answer, LogError> {
         let mut heads = BinaryHeap::new();
         let mut ends = ends.to_vec();
         ends.sort_unstable();
@@ -146,7 +140,7 @@ impl<D: Disk> History<D> {
             }
             let rows = self.shelf.rows(segments.disk(), head.segment)?;
             heads.extend(head.behind(rows, list.of.table())?);
-            items.extend(self.delivery(segments, list, &head, cut)?);
+            items.extend(self.delivery(segments, list, &head)?);
         }
         Ok(Answer::Deliveries { items, next: None })
     }
@@ -157,13 +151,11 @@ impl<D: Disk> History<D> {
         segments: &mut Segments<D>,
         list: &List<'_>,
         head: &Head,
-        cut: &Cut,
     ) -> Result<Option<EndedDelivery>, LogError> {
         let (seq, outcome) = read_outcome(segments, head.segment, head.offset)?;
         let rows = self.shelf.rows(segments.disk(), head.segment)?;
         let endpoint = rows::endpoint(rows, outcome.subscription)?.filter(|endpoint| list.of.is(endpoint));
         let (Some(endpoint), Some(end)) = (endpoint, End::of(outcome.then)) else { return Ok(None) };
-        let _ = cut;
         Ok(Some(EndedDelivery {
             place: Place { at: outcome.at, outcome: seq },
             event: self.id_of(segments, outcome.event)?,

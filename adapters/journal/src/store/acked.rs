@@ -1,7 +1,8 @@
 //! How far records were durable, in a small file beside the log.
 //!
 //! The end of a log cannot tell by itself whether it was cut: a file that lost its last batches looks like one that
-//! never had them. After each sync of the log the place of its last record is written here, without a sync of its own.
+//! never had them. After each sync of the log the place of its last record is written here, without a sync of its own;
+//! at each opening and with each new segment it is synced.
 //! What is read here was durable once; it may be old after a loss of power, and then tells less. A log that ends
 //! before it is damaged.
 

@@ -275,11 +275,17 @@ impl<D: Disk> Store<D> {
     fn append_frames(&mut self, frames: &Frames<'_>) -> Result<(), StoreError> {
         let before = self.durable();
         let Look { segments, keeper, .. } = &mut self.look;
-        let space = &mut self.space;
+        let newest = |segments: &segments::Segments<D>| segments.newest().map(|newest| newest.number);
+        let (space, was) = (&mut self.space, newest(segments));
         let size = self.options.segment_bytes;
         let room = &mut |segments: &segments::Segments<D>| space.left(segments);
         let appended = self.writing.append(segments, keeper.as_mut(), frames, size, room);
+        let began = newest(segments) != was;
         self.tell_durable(before);
+        if began {
+            // So that after a loss of power only the end of the newest segment can be gone without a word.
+            self.acked.sync();
+        }
         appended
     }
 

@@ -80,6 +80,7 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, _wall: UnixTime) -> Resul
     let mut acked = Acked::open(segments.disk(), segments.store());
     if writing.durable() > known {
         acked.tell(writing.durable());
+        acked.sync();
     }
     let space = Space::new(options.budget);
     keeper.opened();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Batch, Chain, End, FORMAT, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat, SegmentHead,
-    StoreId,
+    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat,
+    SegmentHead, StoreId,
 };
 
 use super::found::{Corrupt, Damage, Found, LostEvent, OpenError};
@@ -70,6 +70,11 @@ pub(super) fn survey<D: Disk>(
     if how != How::ToWrite && !reading.tail.is_empty() {
         reading.release(segments, keeper);
         keeper.sealed(&segments.seal());
+    }
+    // What is lost before the batches that are held back is lost all the same.
+    if let Some(first) = reading.tail.front().map(|batch| batch.first) {
+        reading.follow(segments, first);
+        reading.log.first.get_or_insert(first);
     }
     reading.found.last = reading.end(segments);
     reading.name(segments.disk())?;
@@ -151,7 +156,7 @@ impl Files {
             let covered = file.number <= through;
             if covered {
                 leftovers.push(names::segment(file.number));
-            } else if let Ok(head) = &file.head {
+            } else if let Some(head) = file.head.as_ref().ok().filter(|head| head.number == file.number) {
                 through = file.number.saturating_add(head.covers.into());
             }
             !covered
@@ -192,6 +197,11 @@ impl Headed {
             return Err(OpenError::Newer { file: name.to_owned(), format, known });
         }
         Ok(Self { number, len, head })
+    }
+
+    /// Its header, if it is sound and belongs to this file of this store.
+    fn own_head(&self, store: StoreId) -> Option<&SegmentHead> {
+        self.head.as_ref().ok().filter(|head| head.store == store && head.number == self.number)
     }
 }
 
@@ -282,8 +292,7 @@ impl Reading {
             let head = self.head(segments, file, next)?;
             expected = head.number.saturating_add(head.covers.into()).saturating_add(1);
             let stop = next.filter(|next| next.number == expected && !head.compacted);
-            let stop = stop.and_then(|next| next.head.as_ref().ok()).filter(|next| next.store == self.store);
-            let stop = stop.map(|next| next.previous);
+            let stop = stop.and_then(|next| next.own_head(self.store)).map(|next| next.previous);
             if let Some(known) = (!self.whole && next.is_some()).then(|| keeper.found(segments.disk(), &head, file.len))
                 && let Some(known) = known.filter(|known| self.needs_no_reading(known, stop))
             {
@@ -291,9 +300,24 @@ impl Reading {
                 segments.push(known, false);
                 continue;
             }
-            self.segment(segments, keeper, head, stop, next.is_none())?;
+            self.segment(segments, keeper, head, stop, &files.segments[at + 1..])?;
         }
         Ok(())
+    }
+
+    /// The first record behind a segment, as far as the segments behind it tell: what a segment has from there on was
+    /// written again, or for the first time, in one of them.
+    fn below<D: Disk>(&self, disk: &D, behind: &[Headed]) -> Result<Option<JournalSeq>, OpenError> {
+        for file in behind {
+            let Some(head) = file.own_head(self.store) else { continue };
+            let bytes = snapshots::read_all(disk, &names::segment(file.number)).map_err(io)?;
+            let rest = bytes.slice(SEGMENT_HEAD.min(bytes.len())..);
+            let first = Salvage::new(head.seat(), &rest, SEGMENT_HEAD as u64, None).find_map(|piece| first(&piece));
+            if first.is_some() {
+                return Ok(first);
+            }
+        }
+        Ok(None)
     }
 
     /// The header of a segment; when it is damaged, one that can stand for it.
@@ -304,7 +328,7 @@ impl Reading {
         next: Option<&Headed>,
     ) -> Result<SegmentHead, OpenError> {
         match &file.head {
-            Ok(head) if head.store == self.store && head.number == file.number => return Ok(*head),
+            Ok(head) if file.own_head(self.store).is_some() => return Ok(*head),
             Ok(_) => self.report(Corrupt::new(file.number, 0, Damage::Foreign)),
             Err(_) => self.report(Corrupt::new(file.number, 0, Damage::Head)),
         }
@@ -335,8 +359,9 @@ impl Reading {
         keeper: &mut dyn Keeper<D>,
         head: SegmentHead,
         stop: Option<Chain>,
-        is_last: bool,
+        behind: &[Headed],
     ) -> Result<(), OpenError> {
+        let is_last = behind.is_empty();
         let bytes = snapshots::read_all(segments.disk(), &names::segment(head.number)).map_err(io)?;
         let bytes = bytes.slice(SEGMENT_HEAD.min(bytes.len())..);
         let before = self.log.last;
@@ -355,11 +380,14 @@ impl Reading {
         let mut scan = Scan::new(head.seat(), &bytes, SEGMENT_HEAD as u64, head.previous);
         let mut ended = head.compacted.then_some(true);
         let mut chain = head.previous;
+        // Nothing says where it ends but what is behind it.
+        let below = if stop.is_none() && !head.compacted { self.below(segments.disk(), behind)? } else { None };
         while stop != Some(chain) {
-            let Some(batch) = scan.next() else { break };
+            let Some(batch) = scan.next().filter(|batch| below.is_none_or(|below| batch.first < below)) else { break };
             chain = batch.chain;
             ended = head.compacted.then_some(batch.ends);
-            if is_last {
+            // What was rewritten was durable before it had its name.
+            if is_last && !head.compacted {
                 self.hold(segments, keeper, batch);
             } else {
                 self.batch(segments, keeper, &batch);
@@ -367,7 +395,9 @@ impl Reading {
         }
         if stop != Some(chain) {
             let more = stop.is_some() || ended == Some(false);
-            self.tail(segments, keeper, &scan, (&bytes, head.seat()), more, is_last && !head.compacted);
+            let below = if below.is_none() { self.below(segments.disk(), behind)? } else { below };
+            let may_be_torn = is_last && !head.compacted;
+            self.tail(segments, keeper, &scan, Rest { bytes: &bytes, seat: head.seat(), more, may_be_torn, below });
         }
         // What is to be written again is no part of the segment.
         if self.tail.is_empty() {
@@ -385,15 +415,13 @@ impl Reading {
         }
     }
 
-    /// Looks at what stands behind the last sound batch of a segment. `more` says that there should be more of it.
+    /// Looks at what stands behind the last sound batch of a segment.
     fn tail<D: Disk>(
         &mut self,
         segments: &mut Segments<D>,
         keeper: &mut dyn Keeper<D>,
         scan: &Scan,
-        (bytes, seat): (&Bytes, Seat),
-        more: bool,
-        may_be_torn: bool,
+        Rest { bytes, seat, more, may_be_torn, below }: Rest<'_>,
     ) {
         let tail = scan.tail();
         let number = segments.newest().expect("it was just pushed").number;
@@ -413,7 +441,8 @@ impl Reading {
                 let before = self.damage.len();
                 let rest = bytes.slice((tail.at - SEGMENT_HEAD as u64) as usize..);
                 let pieces = Salvage::new(seat, &rest, tail.at, self.log.last);
-                pieces.for_each(|piece| self.piece(segments, keeper, piece, &rest, tail.at));
+                let here = |piece: &Piece| first(piece).zip(below).is_none_or(|(first, below)| first < below);
+                pieces.take_while(here).for_each(|piece| self.piece(segments, keeper, piece, &rest, tail.at));
                 // All that is left is sound by itself, and yet not what the file once had.
                 if self.damage.len() == before {
                     self.report(Corrupt::new(number, tail.at, Damage::Records));
@@ -453,6 +482,10 @@ impl Reading {
                     self.report(Corrupt::new(number, from, Damage::Records));
                 }
                 let guess = lost::guess(&bytes.slice((from - base) as usize..(to - base) as usize));
+                // Damage may have changed its place: one that cannot be is no help.
+                let after = self.log.last.unwrap_or(JournalSeq::ZERO).get();
+                let most = after.saturating_add((to - base) / FRAME_HEAD as u64);
+                let guess = guess.filter(|guess| after < guess.seq.get() && guess.seq.get() <= most);
                 if let Some(open) = self.log.open {
                     self.damage[open].ids.extend(guess);
                 }
@@ -554,6 +587,13 @@ impl Reading {
 
     /// Names the events that are lost, as far as the snapshot in use knows them.
     fn name<D: Disk>(&mut self, disk: &D) -> Result<(), OpenError> {
+        for at in &mut self.damage {
+            if let Some(range) = at.range() {
+                at.ids.retain(|id| range.contains(&id.seq.get()));
+            }
+            at.ids.sort();
+            at.ids.dedup_by_key(|id| id.seq);
+        }
         let Some(number) = self.found.snapshot.filter(|_| !self.damage.is_empty()) else { return Ok(()) };
         let frames = snapshots::batches(disk, self.store, number)?.into_iter().flatten();
         for (_, mut frame) in frames.flat_map(|batch| batch.records()) {
@@ -564,19 +604,39 @@ impl Reading {
             let Some((seq, tenant, event)) = named else { continue };
             let here = |at: &&mut Corrupt| at.range().is_some_and(|range| range.contains(&seq.get()));
             if let Some(at) = self.damage.iter_mut().find(here) {
+                // What the snapshot says counts more than what is left of a damaged record.
+                at.ids.retain(|id| id.seq != seq);
                 at.ids.push(LostEvent { seq, tenant, event });
             }
         }
-        for at in &mut self.damage {
-            at.ids.sort();
-            at.ids.dedup_by_key(|id| id.seq);
-        }
+        self.damage.iter_mut().for_each(|at| at.ids.sort());
         Ok(())
     }
 
     fn report(&mut self, corrupt: Corrupt) {
         self.log.open.get_or_insert(self.damage.len());
         self.damage.push(corrupt);
+    }
+}
+
+/// A segment whose sound part has been read.
+struct Rest<'a> {
+    /// All of it but the header.
+    bytes: &'a Bytes,
+    seat: Seat,
+    /// There should be more of it.
+    more: bool,
+    may_be_torn: bool,
+    /// Records from here on are in another segment.
+    below: Option<JournalSeq>,
+}
+
+/// The first record of a piece.
+fn first(piece: &Piece) -> Option<JournalSeq> {
+    match piece {
+        Piece::Batch(batch) => Some(batch.first),
+        Piece::Record { seq, .. } => Some(*seq),
+        Piece::Lost { .. } => None,
     }
 }
 

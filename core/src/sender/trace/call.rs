@@ -31,6 +31,7 @@ pub(super) mod kind {
     pub(crate) const SEED: u8 = 2;
     pub(crate) const RECORD: u8 = 3;
     pub(crate) const RESTORED: u8 = 4;
+    pub(crate) const MISSING: u8 = 5;
     pub(crate) const PUBLISH: u8 = 16;
     pub(crate) const PUT: u8 = 17;
     pub(crate) const PAUSE: u8 = 18;
@@ -44,6 +45,7 @@ pub(super) mod kind {
     pub(crate) const CLOSE: u8 = 26;
     pub(crate) const PURGE: u8 = 27;
     pub(crate) const ERASE: u8 = 28;
+    pub(crate) const REWRITE: u8 = 29;
     pub(crate) const TICK: u8 = 32;
     pub(crate) const COMPLETED: u8 = 33;
     pub(crate) const PERSISTED: u8 = 34;
@@ -69,6 +71,7 @@ pub(super) enum Call {
     ExpireKey(EndpointKey, KeyId, UnixTime),
     RevokeKey(EndpointKey, KeyId),
     Cancel(TenantId, EventId),
+    Rewrite(EndpointKey),
     Purge(TenantId),
     Erase(TenantId, EventId),
     /// An attempt ended, and so many keys had signed it.
@@ -501,6 +504,10 @@ impl Reel {
         self.fields(|r| r.array("seed").map(Seed::from_bytes))
     }
 
+    pub(super) fn missing(&mut self) -> Read<(JournalSeq, JournalSeq)> {
+        self.fields(|r| Ok((r.seq("first")?, r.seq("last")?)))
+    }
+
     pub(super) fn digest(&mut self) -> Read<u32> {
         self.fields(|r| r.u32("digest"))
     }
@@ -541,6 +548,7 @@ impl Reel {
                 let (tenant, id) = self.names()?;
                 Call::Cancel(tenant, id)
             }
+            kind::REWRITE => Call::Rewrite(self.key()?),
             kind::PURGE => {
                 let tenant = self.fields(|r| r.string("tenant"))?;
                 Call::Purge(TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?)

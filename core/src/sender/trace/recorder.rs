@@ -178,6 +178,14 @@ impl Recorder {
         )
     }
 
+    /// See [`Sender::rewrite`].
+    pub fn rewrite(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.command(
+            |running| running.tape.named(kind::REWRITE, now, endpoint),
+            |machine| machine.rewrite(now, endpoint),
+        )
+    }
+
     /// See [`Sender::cancel`].
     pub fn cancel(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.command(
@@ -326,6 +334,15 @@ impl RecorderRestore {
         let masked = self.running.mask.record(record.clone());
         self.running.tape.record(seq, &masked);
         Self { restore: self.restore.record((seq, record)), ..self }
+    }
+
+    /// Tells of records that the store has lost; see [`Restore::missing`].
+    pub fn missing(mut self, first: JournalSeq, last: JournalSeq) -> Self {
+        self.running.tape.raw(&[kind::MISSING]);
+        let mut w = self.running.tape.w();
+        w.seq(first);
+        w.seq(last);
+        Self { restore: self.restore.missing(first, last), ..self }
     }
 
     /// What has been written so far: a store of millions of records would not fit in memory twice.

@@ -286,6 +286,7 @@ impl Replay {
             Call::AddKey(endpoint, secret) => machine.add_key(now, &endpoint, &secret),
             Call::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Call::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
+            Call::Rewrite(endpoint) => machine.rewrite(now, &endpoint),
             Call::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
             Call::Purge(tenant) => machine.purge(now, &tenant),
             Call::Erase(tenant, event) => machine.erase(now, &tenant, &event),
@@ -312,6 +313,10 @@ fn beginning(reel: &mut Reel) -> Result<(Sender, u64), TraceError> {
     loop {
         let at = reel.at();
         match reel.kind()? {
+            kind::MISSING => {
+                let (first, last) = reel.missing()?;
+                restore = restore.missing(first, last);
+            }
             kind::RECORD => restore = restore.record(reel.record()?),
             kind::RESTORED => {
                 let now = reel.clocks()?;

@@ -6,6 +6,7 @@ use crate::observe::{Broken, Fate, Report, SimTime};
 /// An event that was submitted and has not settled.
 #[derive(Debug)]
 pub(super) struct Event {
+    pub(super) number: u64,
     pub(super) node: u32,
     pub(super) tenant: u32,
     pub(super) event_type: String,
@@ -65,9 +66,33 @@ impl Event {
             })
     }
 
+    /// A delivery must not have ended in a way for which nothing was seen.
+    pub(super) fn allows(&self, facts: &Facts, at: SimTime, owed: &Owed, fate: Fate) -> Result<(), Broken> {
+        let node = facts.node(self.node);
+        let endpoint = facts.endpoints.get(owed.endpoint);
+        let fewest = endpoint.map_or(0, |endpoint| endpoint.attempts.0);
+        let jumps = facts.rules().jumps;
+        let may = match fate {
+            Fate::Delivered => owed.taken.is_some(),
+            Fate::Exhausted => owed.failures(facts, at) >= fewest,
+            Fate::Refused => owed.denied,
+            Fate::Discarded => {
+                self.cancelled.0 || endpoint.is_some_and(|endpoint| endpoint.may_discard(self.since, at, jumps))
+            }
+            Fate::Expired => self.expires.is_some_and(|expires| node.may_have_seen(expires, at)),
+            Fate::Lost => false,
+            Fate::InFlight | Fate::Waiting(_) => true,
+        };
+        if may || node.weak {
+            return Ok(());
+        }
+        let name = format!("e{} to endpoint {}", self.number, owed.endpoint);
+        Err(Broken::new(1, format!("{name} ended as {fate:?}, and nothing that was seen allows it")))
+    }
+
     /// What a node reports must be what was seen.
     pub(super) fn check(&self, facts: &Facts, at: SimTime, report: &Report<'_>) -> Result<(), Broken> {
-        let number = report.event;
+        let number = self.number;
         for row in report.rows {
             let Some(owed) = self.owed.iter().find(|owed| owed.endpoint == row.endpoint) else {
                 return Err(Broken::new(
@@ -75,13 +100,7 @@ impl Event {
                     format!("e{number} is reported as owed to {}, which never wanted it", row.endpoint),
                 ));
             };
-            if row.fate.is_final() {
-                let may = facts
-                    .endpoints
-                    .get(row.endpoint)
-                    .is_some_and(|endpoint| endpoint.may_discard(self.since, at, facts.rules().jumps));
-                allowed(facts, at, self.node, number, owed, self.expires, self.cancelled.0 || may, row.fate)?;
-            }
+            self.allows(facts, at, owed, row.fate)?;
         }
         let told: u64 = report.tally.iter().sum();
         if told > self.owed.len() as u64 {
@@ -112,37 +131,6 @@ impl Owed {
         let flying = self.flying.and_then(|attempt| facts.attempt(attempt));
         flying.filter(|open| open.may_be_overdue(at)).map_or(self.failed, |open| open.number.max(self.failed))
     }
-}
-
-/// Whether a delivery may have ended like that.
-pub(super) fn allowed(
-    facts: &Facts,
-    at: SimTime,
-    node: u32,
-    number: u64,
-    owed: &Owed,
-    expires: Option<u64>,
-    discarded: bool,
-    fate: Fate,
-) -> Result<(), Broken> {
-    let node = facts.node(node);
-    let fewest = facts.endpoints.get(owed.endpoint).map_or(0, |endpoint| endpoint.attempts.0);
-    let may = match fate {
-        Fate::Delivered => owed.taken.is_some(),
-        Fate::Exhausted => owed.failures(facts, at) >= fewest,
-        Fate::Refused => owed.denied,
-        Fate::Discarded => discarded,
-        Fate::Expired => expires.is_some_and(|expires| node.may_have_seen(expires, at)),
-        Fate::Lost => false,
-        Fate::InFlight | Fate::Waiting(_) => true,
-    };
-    if may || node.weak {
-        return Ok(());
-    }
-    Err(Broken::new(
-        1,
-        format!("e{number} to endpoint {} ended as {fate:?}, and nothing that was seen allows it", owed.endpoint),
-    ))
 }
 
 /// Whether a body is the envelope around a payload.

@@ -225,7 +225,7 @@ impl Pacing {
             let until = lane.rest.filter(same).map_or(until, |(_, _, other)| other.max(until));
             lane.rest = Some((open.incarnation, open.generation, until));
             if let Some(spec) = endpoint.specs.sure() {
-                let (size, _) = lane.window.unwrap_or((u32::from(spec.concurrency), false));
+                let (size, _) = lane.window.unwrap_or_else(|| (u32::from(spec.concurrency), false));
                 lane.window = Some(((size / 2).max(1), false));
             }
         }

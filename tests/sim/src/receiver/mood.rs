@@ -137,7 +137,7 @@ impl Mood {
             11 => Self::Gone { after: rng.below(200) },
             12 => Self::Redirecting {
                 status: *rng.pick(&[300, 301, 302, 303, 304, 307, 308]),
-                location: *rng.pick(&[
+                location: rng.pick::<&str>(&[
                     "http://127.0.0.1/",
                     "http://169.254.169.254/latest/meta-data/",
                     "https://[::ffff:10.0.0.1]/",

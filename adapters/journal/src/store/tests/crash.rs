@@ -1,6 +1,7 @@
 //! The power fails at every operation, and what had not been synced survives in parts.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use super::*;
 use crate::Disk;
@@ -142,10 +143,15 @@ fn a_crash_at_any_operation_loses_nothing_that_was_durable() {
 #[test]
 fn a_store_goes_on_after_a_crash() {
     let options = options(4096);
-    for seed in 0..60 {
+    let seeds = if std::env::var_os("POSTRIDER_LONG_TESTS").is_some() { 5_000 } else { 60 };
+    for seed in 0..seeds {
         let (mut disk, mut ledger, mut roll) = (Fake::default(), Ledger::default(), dice(seed));
         for run in 0..6 {
             disk.stop_at(disk.ops() + 1 + roll() % 90);
+            if roll().is_multiple_of(2) {
+                let kind = if roll().is_multiple_of(2) { io::ErrorKind::Other } else { io::ErrorKind::StorageFull };
+                disk.fail_at(disk.ops() + roll() % 60, kind);
+            }
             let _ = script(&disk, &options, &mut ledger);
             disk = if roll() % 2 == 0 { disk.crashed(&mut roll) } else { disk.copy() };
             let (last, _) = check(&disk, &options, &ledger, &format!("seed {seed}, run {run}"));

@@ -1,0 +1,128 @@
+//! `postrider deliver`: events from a file to endpoints from a file, until every delivery has ended.
+//!
+//! With `--journal` everything accepted is in a directory before it is acknowledged, so that a run that ended in the
+//! middle, however it ended, is gone on with by running the same command again. Lines whose events the journal has
+//! accepted already are repeats and change nothing; what it still owes is delivered, whether the input has it or not.
+
+mod run;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use postrider_core::limits::Limits;
+
+use crate::driver::{self, Driver, Kind};
+use crate::dry_run;
+use crate::endpoints::{self, Entry};
+use crate::events::Lines;
+use crate::exit::{Exit, Refusal, complain};
+use crate::store::Store;
+use crate::target::Allowed;
+use run::{BATCH, Run, WINDOW};
+
+/// Deliver events, one JSON object a line, to endpoints; exit 0 all delivered, 1 some not (listed), 2 bad input
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The endpoints: a list of TOML tables named endpoint, with id, url, secret or secrets, events; optionally
+    /// headers, schedule, timeout, concurrency, tenant, encoding
+    #[arg(long, value_name = "FILE.toml")]
+    endpoints: PathBuf,
+    /// The events: type, and optionally id, timestamp, data, tenant, key; or CloudEvents; - is stdin
+    #[arg(value_name = "EVENTS.ndjson", default_value = "-")]
+    events: PathBuf,
+    #[command(flatten)]
+    allowed: Allowed,
+    /// What carries the attempts
+    #[arg(long, value_enum, default_value_t)]
+    driver: Kind,
+    /// Attempts in flight at once, over all endpoints [default: 1024 with tokio, 64 with blocking]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    concurrency: Option<u32>,
+    /// Send nothing; say who would get what, and why not
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    store: Store,
+    /// Keep a flight recorder in this directory, without payloads and secrets; replay-trace runs it again
+    #[arg(long, value_name = "DIR")]
+    trace: Option<PathBuf>,
+    /// Print a line on stdout for each event, once it is as safe as it gets
+    #[arg(long)]
+    receipts: bool,
+    /// Print a summary as one JSON object on stdout, and receipts as one each
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
+    let policy = args.allowed.policy()?;
+    let entries = endpoints::read(&args.endpoints, &policy)?;
+    let lines = open(&args.events)?;
+    if args.dry_run {
+        return dry_run::run(&entries, policy, lines, args.json);
+    }
+    let lines = if args.store.is_durable() { lines.with_ids() } else { lines };
+    let (limits, credit, trace) = (limits(&args.store), args.concurrency, args.trace.clone());
+    let settings = driver::Settings { policy, limits, credit, trace };
+    let driver = driver::open(args.driver, settings, &args.store)?;
+    let mut run = Run::new(&*driver, &lines, &entries, args.receipts.then_some(args.json))?;
+    if let Some(pending) = args.store.pending()? {
+        run.go_on(pending);
+    }
+    for entry in &entries {
+        driver.put(entry.endpoint.clone()).map_err(Refusal::new)?;
+    }
+    if args.store.is_durable() {
+        name_others(&*driver, &entries, &args.endpoints);
+    }
+    run.publish_all(lines)?;
+    let mut summary = run.finish();
+    summary.finish(|key| driver.tally(key), driver.stats());
+    let closed = driver.close(Duration::from_secs(5));
+    summary.print(args.json)?;
+    if let (true, Err(why)) = (args.store.is_durable(), &closed) {
+        complain!("error: the journal does not have everything: {why}");
+        return Ok(Exit::Failed);
+    }
+    Ok(if summary.is_clean() { Exit::Done } else { Exit::Failed })
+}
+
+fn limits(store: &Store) -> Limits {
+    let mut limits = Limits::default();
+    // Ended events stay readable at least until they have been looked at.
+    limits.reports = 2 * WINDOW;
+    if store.is_durable() {
+        // As long as the directory exists; and what it owed when it was opened is beyond the window.
+        limits.idempotency_window = Duration::MAX;
+        limits.idempotency_entries = usize::MAX;
+        limits.reports = 4 * WINDOW;
+    } else {
+        limits.events = WINDOW + BATCH;
+    }
+    limits
+}
+
+/// Names the endpoints that the journal has from before and the file has not: they go on getting what they want.
+fn name_others(driver: &dyn Driver, entries: &[Entry], file: &Path) {
+    let known: BTreeSet<_> = entries.iter().map(|entry| &entry.key).collect();
+    let tenants: BTreeSet<_> = known.iter().map(|key| &key.tenant).collect();
+    for tenant in tenants {
+        for view in driver.endpoints(tenant).into_iter().filter(|view| !known.contains(&view.key)) {
+            let (key, file) = (view.key, file.display());
+            complain!("note: {key} is in the journal and not in {file}; it goes on getting what it wants");
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Lines<Box<dyn Read>>, Refusal> {
+    if path == Path::new("-") {
+        return Ok(Lines::new("stdin", Box::new(io::stdin())));
+    }
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|why| Refusal::new(format!("{name}: {why}")))?;
+    Ok(Lines::new(name, Box::new(file)))
+}

@@ -1,0 +1,196 @@
+//! `postrider journal inspect`: what is in a journal.
+
+use std::io::{self, Write};
+
+use postrider_core::id::JournalSeq;
+use postrider_core::journal::{Record, Then};
+use serde_json::{Value, json};
+
+use super::Dir;
+use super::read::{self, Journal, Much};
+use super::words::{self, counted};
+use crate::exit::{Exit, Refusal};
+
+/// How often each thing happened, as far as the log still has it.
+#[derive(Default)]
+struct Counts {
+    accepted: u64,
+    ended: u64,
+    attempts: u64,
+    delivered: u64,
+    retried: u64,
+    exhausted: u64,
+    refused: u64,
+    discarded: u64,
+    expired: u64,
+    lost: u64,
+    remembered: u64,
+}
+
+impl Counts {
+    fn take(&mut self, seq: JournalSeq, record: &Record) {
+        match record {
+            Record::Accepted(_) | Record::Kept(_) => self.accepted += 1,
+            Record::Ended { .. } => self.ended += 1,
+            Record::Remembered(_) if seq == JournalSeq::ZERO => self.remembered += 1,
+            Record::Outcome(outcome) => {
+                self.attempts += u64::from(outcome.status != 0 || outcome.failure != (0, 0));
+                *match outcome.then {
+                    Then::Delivered => &mut self.delivered,
+                    Then::Retry(_) => &mut self.retried,
+                    Then::Exhausted => &mut self.exhausted,
+                    Then::Refused => &mut self.refused,
+                    Then::Discarded => &mut self.discarded,
+                    Then::Expired => &mut self.expired,
+                    Then::Lost => &mut self.lost,
+                } += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn ends(&self) -> [(&'static str, u64); 6] {
+        [
+            ("delivered", self.delivered),
+            ("exhausted", self.exhausted),
+            ("refused", self.refused),
+            ("discarded", self.discarded),
+            ("expired", self.expired),
+            ("lost", self.lost),
+        ]
+    }
+}
+
+/// Endpoints shown one by one, at most.
+const SHOWN: usize = 100;
+
+/// Runs it.
+pub(super) fn run(args: &Dir) -> Result<Exit, Refusal> {
+    let journal = read::read(&args.path, Much::All, |counts: &mut Counts, _, entry, record| {
+        counts.take(entry.key.seq, record);
+    })?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", to_json(&journal))?;
+    } else {
+        show(&journal, &mut out)?;
+    }
+    out.flush()?;
+    let sound = journal.walked.damage.is_empty();
+    Ok(if sound { Exit::Done } else { Exit::Failed })
+}
+
+fn show(journal: &Journal<Counts>, out: &mut impl Write) -> io::Result<()> {
+    let Journal { files, state, walked, own: counts, .. } = journal;
+    let now = words::now();
+    let store = files.store().map_or_else(|| "unknown".into(), |store| store.to_string());
+    let format = format(journal).map_or_else(|| "unknown".into(), |format| format.to_string());
+    writeln!(
+        out,
+        "store      {store}, format {format}, opened {}",
+        counted(state.incarnation.into(), "time", "times")
+    )?;
+    let (segments, snapshots) = (files.segments.len() as u64, files.snapshots.len() as u64);
+    writeln!(
+        out,
+        "files      {}, {}, {}",
+        counted(segments, "segment", "segments"),
+        counted(snapshots, "snapshot", "snapshots"),
+        words::bytes(files.bytes())
+    )?;
+    let span = walked.span.map_or(String::new(), |(first, last)| format!(", {first} to {last}"));
+    let stands = journal.snapshot.as_ref().map_or(String::new(), |name| format!("; {name} stands for {}", state.since));
+    writeln!(out, "records    {}{span}{stands}", walked.records)?;
+    let waiting: usize = state.events.values().map(super::state::Event::waiting).sum();
+    writeln!(
+        out,
+        "pending    {}, {} that wait",
+        counted(state.events.len() as u64, "event", "events"),
+        counted(waiting as u64, "delivery", "deliveries")
+    )?;
+    if let Some(oldest) = state.oldest() {
+        writeln!(out, "oldest     {} of {}, accepted {}", oldest.id, oldest.at, words::distance(oldest.at, now))?;
+    }
+    let ends = counts.ends().map(|(end, count)| format!("{count} {end}")).join(", ");
+    let attempts = counted(counts.attempts, "attempt", "attempts");
+    writeln!(
+        out,
+        "kept       {}, {} ended; {ends}; {attempts}",
+        counted(counts.accepted, "event", "events"),
+        counts.ended
+    )?;
+    let by_endpoint = state.waiting_by_endpoint();
+    writeln!(out, "endpoints  {}", state.endpoints.len())?;
+    for (key, endpoint) in state.endpoints.iter().take(SHOWN) {
+        let waiting = by_endpoint.get(key).copied().unwrap_or_default();
+        writeln!(out, "  {key}: {}, {waiting} waiting, {}", words::state(endpoint), words::url(&endpoint.url))?;
+    }
+    if state.endpoints.len() > SHOWN {
+        writeln!(out, "  and {} more; --json names all", state.endpoints.len() - SHOWN)?;
+    }
+    if walked.torn > 0 {
+        writeln!(out, "a write at the end was not finished, and nothing of it was acknowledged: it will be cut off")?;
+    }
+    for damage in &walked.damage {
+        writeln!(out, "DAMAGED    {damage}")?;
+    }
+    for damage in &journal.bad_snapshots {
+        writeln!(out, "unusable   {damage}")?;
+    }
+    Ok(())
+}
+
+fn format<T>(journal: &Journal<T>) -> Option<u16> {
+    let heads = journal.files.segments.iter().filter_map(|segment| segment.head.as_ref().ok());
+    heads.map(|head| head.format).max()
+}
+
+fn to_json(journal: &Journal<Counts>) -> Value {
+    let Journal { files, state, walked, own: counts, .. } = journal;
+    let by_endpoint = state.waiting_by_endpoint();
+    let endpoints = state.endpoints.values().map(|endpoint| {
+        let mut value = words::endpoint(endpoint);
+        value["waiting"] = by_endpoint.get(&endpoint.key).copied().unwrap_or_default().into();
+        value
+    });
+    let segments = files.segments.iter().map(|segment| {
+        let head = segment.head.as_ref().ok();
+        json!({
+            "name": segment.name,
+            "bytes": segment.bytes,
+            "compacted": head.map(|head| head.compacted),
+            "through": head.map(|head| head.number + u64::from(head.covers)),
+        })
+    });
+    let damage = |damage: &[super::walk::Damage]| -> Vec<Value> {
+        damage.iter().map(|damage| json!(damage.to_string())).collect()
+    };
+    let waiting: usize = state.events.values().map(super::state::Event::waiting).sum();
+    let oldest = state.oldest();
+    json!({
+        "store": files.store().map(|store| store.to_string()),
+        "format": format(journal),
+        "opened": state.incarnation,
+        "bytes": files.bytes(),
+        "segments": segments.collect::<Vec<_>>(),
+        "snapshots": files.snapshots.iter().map(|snapshot| json!({ "name": snapshot.name, "bytes": snapshot.bytes })).collect::<Vec<_>>(),
+        "snapshot": journal.snapshot,
+        "since": state.since.get(),
+        "records": walked.records,
+        "first": walked.span.map(|(first, _)| first.get()),
+        "last": walked.span.map(|(_, last)| last.get()),
+        "pending_events": state.events.len(),
+        "waiting_deliveries": waiting,
+        "oldest_pending": oldest.map(|event| json!({ "event": event.id.as_str(), "accepted": event.at.to_rfc3339() })),
+        "kept_events": counts.accepted,
+        "ended_events": counts.ended,
+        "attempts": counts.attempts,
+        "retried": counts.retried,
+        "ends": counts.ends().into_iter().map(|(end, count)| (end.to_string(), count.into())).collect::<serde_json::Map<_, _>>(),
+        "remembered": counts.remembered,
+        "endpoints": endpoints.collect::<Vec<_>>(),
+        "torn_bytes": walked.torn,
+        "damage": damage(&walked.damage),
+        "unusable_snapshots": damage(&journal.bad_snapshots),
+    })
+}

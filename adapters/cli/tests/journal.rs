@@ -1,0 +1,334 @@
+//! `deliver --journal`, and what `journal` and `top` say of it, on real directories.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use postrider_testkit::Canaries;
+use serde_json::Value;
+use support::{DRIVERS, Files, Listener, Ran, SECRET, endpoint, run};
+
+const ALL: &str = "events = [\"**\"]";
+const LOOPBACK: [&str; 3] = ["--allow", "127.0.0.0/8", "--allow-http"];
+
+/// A directory with an endpoint file, and the journal beside it.
+struct Place {
+    files: Files,
+    endpoints: String,
+    journal: String,
+}
+
+impl Place {
+    fn new(endpoints: &str) -> Self {
+        let files = Files::new();
+        let (endpoints, journal) = (files.put("endpoints.toml", endpoints), files.path("journal"));
+        Self { files, endpoints, journal }
+    }
+
+    fn deliver(&self, options: &[&str], events: &str) -> Ran {
+        let args = ["deliver", "--endpoints", &self.endpoints, "--journal", &self.journal];
+        let mut ran = run(&[&args[..], &LOOPBACK, options].concat(), events.as_bytes());
+        // Told when a journal is made without a key to seal it with.
+        let (told, rest): (Vec<_>, Vec<_>) =
+            ran.err.split_inclusive('\n').partition(|line| line.starts_with("note: secrets stand unsealed in "));
+        assert!(told.len() < 2, "{told:?}");
+        ran.err = rest.concat();
+        ran
+    }
+
+    fn summary(&self, options: &[&str], events: &str) -> Value {
+        let ran = self.deliver(&[options, &["--json"]].concat(), events);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
+        serde_json::from_str(&ran.out).unwrap()
+    }
+
+    fn journal(&self, command: &str, options: &[&str]) -> Ran {
+        run(&[&["journal", command][..], options, &[&self.journal]].concat(), b"")
+    }
+
+    fn json(&self, command: &str, options: &[&str]) -> Value {
+        let ran = self.journal(command, &[&["--json"], options].concat());
+        assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
+        serde_json::from_str(&ran.out).unwrap_or_else(|why| panic!("{command}: {why}: {ran:?}"))
+    }
+
+    /// The segment that has records in it, and where its last batch ends.
+    fn segment(&self) -> (PathBuf, usize) {
+        let files = fs::read_dir(&self.journal).unwrap().map(|entry| entry.unwrap().path());
+        let segments = files.filter(|path| path.extension().is_some_and(|ending| ending == "seg"));
+        let used = segments.map(|path| {
+            let end = fs::read(&path).unwrap().iter().rposition(|byte| *byte != 0).unwrap() + 1;
+            (path, end)
+        });
+        used.max_by_key(|(_, end)| *end).unwrap()
+    }
+}
+
+fn events(ids: std::ops::Range<u32>) -> String {
+    ids.map(|n| format!("{{\"type\":\"order.paid\",\"id\":\"o{n}\",\"data\":{n}}}\n")).collect()
+}
+
+#[test]
+fn what_was_accepted_is_not_accepted_again() {
+    for driver in DRIVERS {
+        let listener = Listener::start(&["--secret", SECRET, "--once", "8"]);
+        let place = Place::new(&endpoint("a", &listener.url, ALL));
+        let plain = "{\"type\":\"order.paid\",\"data\":1}\n";
+        let first = format!("{}{plain}{plain}", events(0..5));
+        let summary = place.summary(&["--driver", driver], &first);
+        assert_eq!((&summary["events"], &summary["repeats"], &summary["delivered"]), (&7.into(), &0.into(), &7.into()));
+        let again = place.summary(&["--driver", driver], &first);
+        assert_eq!((&again["events"], &again["repeats"], &again["delivered"]), (&0.into(), &7.into(), &0.into()));
+        assert_eq!(again["pending"], 0);
+        // The file has grown at its end, and has a line that says something else under an id that is known.
+        let other = "{\"type\":\"order.paid\",\"id\":\"o3\",\"data\":\"other\"}\n";
+        let grown = format!("{first}{other}{}", events(5..6));
+        let ran = place.deliver(&["--driver", driver, "--json"], &grown);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert_eq!(
+            ran.err,
+            "error: stdin:8: o3: another event with other content was accepted under the same id or key\n"
+        );
+        for expected in ["\"events\":1", "\"repeats\":7", "\"delivered\":1", "\"bad_lines\":1"] {
+            assert!(ran.out.contains(expected), "{expected}: {ran:?}");
+        }
+        assert_eq!(listener.finish().out.lines().count(), 8, "{driver}");
+    }
+}
+
+#[test]
+fn a_receipt_is_printed_when_it_holds() {
+    let listener = Listener::start(&["--secret", SECRET]);
+    let place = Place::new(&endpoint("a", &listener.url, ALL));
+    let ran = place.deliver(&["--receipts"], &events(0..2));
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert!(lines[0].starts_with("accepted o0, on disk at ") && lines[0].ends_with(", 1 endpoint"), "{ran:?}");
+    let ran = place.deliver(&["--receipts", "--json"], &events(0..1));
+    let receipt: Value = serde_json::from_str(ran.out.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&receipt["accepted"], &receipt["new"], &receipt["kept"]),
+        (&"o0".into(), &false.into(), &"on disk".into())
+    );
+}
+
+#[test]
+fn what_an_earlier_run_owed_is_delivered_though_the_input_has_it_not() {
+    for driver in DRIVERS {
+        let slow = Listener::start(&["--secret", SECRET, "--status", "500"]);
+        let retried = format!("{ALL}\nschedule = [\"0s\", \"2s\", \"1s\"]");
+        let place = Place::new(&endpoint("a", &slow.url, &retried));
+        let mut child = support::postrider(
+            &[&["deliver", "--endpoints", &place.endpoints, "--journal", &place.journal, "--receipts"][..], &LOOPBACK]
+                .concat(),
+        )
+        .spawn()
+        .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), events(0..3).as_bytes()).unwrap();
+        let mut receipts = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        for _ in 0..3 {
+            std::io::BufRead::read_line(&mut receipts, &mut line).unwrap();
+        }
+        assert_eq!(line.matches("accepted o").count(), 3, "{line}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(slow);
+        let inspected = place.json("inspect", &[]);
+        assert_eq!(inspected["pending_events"], 3, "{inspected}");
+        let shown = place.json("show", &["o1"]);
+        assert_eq!(shown["ended"], Value::Null);
+        assert_eq!(shown["next"][0]["endpoint"], "a", "{shown}");
+        // The same endpoint, elsewhere, and another input.
+        let listener = Listener::start(&["--secret", SECRET, "--once", "4"]);
+        place.files.put("endpoints.toml", &endpoint("a", &listener.url, &retried));
+        let summary = place.summary(&["--driver", driver], &events(7..8));
+        assert_eq!(
+            (&summary["events"], &summary["left_over"], &summary["delivered"]),
+            (&1.into(), &3.into(), &4.into())
+        );
+        assert_eq!(listener.finish().out.lines().count(), 4);
+    }
+}
+
+#[test]
+fn a_journal_can_be_looked_into() {
+    let good = Listener::start(&["--secret", SECRET]);
+    let failing = Listener::start(&["--secret", SECRET, "--status", "500"]);
+    let twice = format!("{ALL}\nschedule = [\"0s\", \"20ms\"]");
+    let place = Place::new(&[endpoint("good", &good.url, ALL), endpoint("failing", &failing.url, &twice)].concat());
+    let ran = place.deliver(&[], &events(0..3));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+
+    let inspected = place.json("inspect", &[]);
+    assert_eq!((&inspected["pending_events"], &inspected["ends"]["delivered"]), (&0.into(), &3.into()), "{inspected}");
+    assert_eq!(inspected["ends"]["exhausted"], 3);
+    assert_eq!(inspected["endpoints"].as_array().unwrap().len(), 2);
+    let ran = place.journal("inspect", &[]);
+    assert!(ran.out.contains("3 delivered, 3 exhausted") && ran.out.contains("  failing: active"), "{ran:?}");
+
+    let verified = place.json("verify", &[]);
+    assert_eq!((&verified["sound"], &verified["damage"]), (&true.into(), &Value::Array(Vec::new())));
+    assert!(place.journal("verify", &[]).out.starts_with("sound: "));
+
+    let shown = place.json("show", &["o1"]);
+    let attempts = shown["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 3, "{shown}");
+    assert!(attempts.iter().all(|attempt| attempt["keys"][0].as_str().unwrap().starts_with("key_")), "{shown}");
+    assert!(shown["ended"].is_string() && shown["next"].as_array().unwrap().is_empty());
+    let ran = place.journal("show", &["o1"]);
+    assert!(ran.out.contains("failing: attempt 2, ") && ran.out.contains("exhausted, 500 says that"), "{ran:?}");
+    let ran = place.journal("show", &["nobody"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), "nobody is not known in this journal\n"));
+
+    let ran = place.journal("dead", &["--json", "--limit", "2"]);
+    let dead: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((dead.len(), &dead[0]["endpoint"], &dead[0]["status"]), (2, &"failing".into(), &500.into()));
+    let before = dead[1]["seq"].to_string();
+    let ran = place.journal("dead", &["--before", &before]);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 1), "{ran:?}");
+
+    let ran = place.journal("dump", &["--json"]);
+    let records: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len() as u64, inspected["records"].as_u64().unwrap());
+    assert_eq!((&records[0]["kind"], &records[0]["seq"]), (&"genesis".into(), &1.into()));
+    assert!(records.iter().any(|record| record["kind"] == "accepted" && record["id"] == "o2"));
+    let ran = place.journal("dump", &["--from", "3", "--to", "5"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 3), "{ran:?}");
+
+    let ran = run(&["top", "--once", "--json", &place.journal], b"");
+    let top: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&top["pending_events"], &top["failing"][0]["endpoint"]), (&0.into(), &"failing".into()), "{top}");
+    let ran = run(&["top", "--once", &place.journal], b"");
+    assert!(ran.out.contains("  failing: 6 attempts failed in the last 60 s"), "{ran:?}");
+
+    let copy = place.files.path("copy");
+    let ran = place.journal("backup", &[]);
+    assert_eq!(ran.code, Some(2), "where to is missing: {ran:?}");
+    let ran = run(&["journal", "backup", &place.journal, &copy], b"");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = run(&["journal", "inspect", "--json", &copy], b"");
+    let copied: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&copied["records"], &copied["ends"]), (&inspected["records"], &inspected["ends"]), "{ran:?}");
+    for command in ["compact", "upgrade"] {
+        let ran = place.journal(command, &[]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{command}: {ran:?}");
+        assert_eq!(place.journal("verify", &[]).code, Some(0), "{command}");
+    }
+    assert_eq!(place.json("show", &["o1"])["attempts"].as_array().unwrap().len(), 3, "history outlives compaction");
+}
+
+#[test]
+fn damage_is_placed_refused_and_salvaged() {
+    let listener = Listener::start(&["--secret", SECRET]);
+    let place = Place::new(&endpoint("a", &listener.url, ALL));
+    place.summary(&[], &events(0..20));
+    let (segment, end) = place.segment();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[end / 2] ^= 0x10;
+    fs::write(&segment, bytes).unwrap();
+    let before: Vec<_> = fs::read_dir(&place.journal).unwrap().map(|entry| entry.unwrap().path()).collect();
+
+    let ran = place.journal("verify", &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.starts_with("damaged: segment 1 at byte "), "{ran:?}");
+    let ran = place.journal("verify", &["--json"]);
+    let verified: Value = serde_json::from_str(&ran.out).unwrap();
+    let damage = &verified["damage"][0];
+    let offset = damage["offset"].as_u64().unwrap() as usize;
+    assert!(verified["sound"] == false && offset <= end / 2 && offset > end / 4, "{verified}");
+    assert!(damage["records"].is_array(), "{verified}");
+    let ran = place.journal("inspect", &[]);
+    assert!(ran.code == Some(1) && ran.out.contains("DAMAGED"), "{ran:?}");
+
+    let ran = place.deliver(&[], &events(0..21));
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+    for expected in ["the journal is damaged in segment 1 at byte ", "nothing was changed", "--salvage"] {
+        assert!(ran.err.contains(expected), "{expected}: {ran:?}");
+    }
+    let after: Vec<_> = fs::read_dir(&place.journal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(before.len(), after.len());
+
+    let ran = place.deliver(&["--salvage", "--json"], &events(0..21));
+    assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
+    assert!(ran.err.contains("lost: segment 1 at byte "), "{ran:?}");
+    let summary: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(summary["pending"], 0, "{summary}");
+    assert_eq!(place.journal("verify", &[]).code, Some(0));
+    assert_eq!(place.deliver(&[], &events(0..21)).code, Some(0));
+}
+
+#[test]
+fn a_directory_without_a_journal_is_2() {
+    let files = Files::new();
+    let empty = files.path("empty");
+    for args in [&["journal", "inspect", &empty][..], &["top", "--once", &empty], &["journal", "verify", &empty]] {
+        let ran = run(args, b"");
+        assert!(ran.code == Some(2) && ran.err.starts_with(&format!("error: {empty}: ")), "{args:?}: {ran:?}");
+    }
+    fs::create_dir(&empty).unwrap();
+    let ran = run(&["journal", "inspect", &empty], b"");
+    assert!(ran.code == Some(2) && ran.err.contains("there is no journal in this directory"), "{ran:?}");
+}
+
+const KEY: &str = "whsec_Y2FuYXJ5LWtleS1jYW5hcnkta2V5LWNhbmFyeSEh";
+const HEADER: &str = "header-canary-0123456789";
+const TOKEN: &str = "token-canary-0123456789";
+const PAYLOAD: &str = "payload-canary-0123456789";
+const ANSWERS: [&[&str]; 8] = [
+    &["inspect"],
+    &["inspect", "--json"],
+    &["verify", "--json"],
+    &["dump"],
+    &["dump", "--json"],
+    &["show", "o1"],
+    &["show", "o1", "--json"],
+    &["dead", "--json"],
+];
+
+#[test]
+fn no_answer_has_a_secret_in_it() {
+    let failing = Listener::start(&["--secret", KEY, "--status", "500"]);
+    let url = format!("{}hooks?token={TOKEN}", failing.url);
+    let table = format!(
+        "[[endpoint]]\nid = \"a\"\nurl = \"{url}\"\nsecret = \"{KEY}\"\n{ALL}\nschedule = [\"0s\"]\n\
+         headers = {{ authorization = \"Bearer {HEADER}\" }}\n"
+    );
+    let place = Place::new(&table);
+    let sealing = place.files.put("journal.key", &"5a".repeat(32));
+    for (journal, options) in [("plain", &[][..]), ("sealed", &["--journal-key", &sealing])] {
+        let place =
+            Place { files: Files::new(), endpoints: place.endpoints.clone(), journal: place.files.path(journal) };
+        let event = format!("{{\"type\":\"order.paid\",\"id\":\"o1\",\"data\":\"{PAYLOAD}\"}}\n");
+        let canaries = Canaries::new()
+            .with("the key", KEY.trim_start_matches("whsec_"))
+            .with("the key's bytes", "canary-key-canary-key-canary!!")
+            .with("the secret header", HEADER)
+            .with("the token in the URL", TOKEN)
+            .with("the payload", PAYLOAD);
+        let judge = |what: &str, ran: &Ran| {
+            canaries.assert_none_in(what, &ran.out);
+            canaries.assert_none_in(what, &ran.err);
+        };
+        let ran = place.deliver(&[options, &["--receipts"]].concat(), &event);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        judge("deliver", &ran);
+        for answer in ANSWERS {
+            let ran = place.journal(answer[0], &answer[1..]);
+            assert_eq!(ran.code, Some(0), "{answer:?}: {ran:?}");
+            judge(answer[0], &ran);
+        }
+        judge("top", &run(&["top", "--once", "--json", &place.journal], b""));
+        let ran = place.journal("dump", &["--payloads"]);
+        assert!(ran.out.contains(PAYLOAD) && !ran.out.contains(HEADER), "{ran:?}");
+        let on_disk = fs::read(place.segment().0).unwrap();
+        let has = |needle: &str| on_disk.windows(needle.len()).any(|bytes| bytes == needle.as_bytes());
+        assert_eq!(has(HEADER), options.is_empty(), "sealed where there is a key for it");
+        if !options.is_empty() {
+            let ran = place.deliver(&[], &event);
+            assert_eq!(ran.code, Some(2), "the key is needed again: {ran:?}");
+            judge("deliver without the key", &ran);
+        }
+    }
+}

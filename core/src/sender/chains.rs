@@ -1,0 +1,221 @@
+//! Finding entries of a table by a hash, at 8 bytes an entry and without a pause for growing.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Stands for the end of a chain.
+const END: u32 = u32::MAX;
+
+/// Chains of the entries of a table, one for each bucket (linear hashing, after Litwin): with each entry that comes in,
+/// at most one bucket is split, so no call pays for growing the whole. The caller compares entries, and tells the hash
+/// of one when its bucket is split.
+///
+/// Hashes must be keyed where somebody else chooses what is hashed.
+#[derive(Debug)]
+pub(crate) struct Chains {
+    /// The first entry of each bucket.
+    heads: Vec<u32>,
+    /// The entry behind each in its chain.
+    next: Vec<u32>,
+    len: usize,
+}
+
+impl Default for Chains {
+    fn default() -> Self {
+        Self { heads: vec![END], next: Vec::new(), len: 0 }
+    }
+}
+
+impl Chains {
+    /// The entry with this hash that is the one looked for.
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut at = self.heads[self.bucket(hash)];
+        while at != END {
+            if is_it(at) {
+                return Some(at);
+            }
+            at = self.next[at as usize];
+        }
+        None
+    }
+
+    /// Puts an entry in, which must not be there. `hash_of` gives the hash of any that is.
+    pub(crate) fn insert(&mut self, hash: u64, at: u32, hash_of: impl Fn(u32) -> u64) {
+        let place = at as usize;
+        if place >= self.next.len() {
+            self.next.resize(place + 1, END);
+        }
+        let bucket = self.bucket(hash);
+        self.next[place] = self.heads[bucket];
+        self.heads[bucket] = at;
+        self.len += 1;
+        if self.len > self.heads.len() {
+            self.split(hash_of);
+        }
+    }
+
+    /// Takes an entry out that is there.
+    pub(crate) fn remove(&mut self, hash: u64, at: u32) {
+        let bucket = self.bucket(hash);
+        let behind = self.next[at as usize];
+        self.len -= 1;
+        if self.heads[bucket] == at {
+            self.heads[bucket] = behind;
+            return;
+        }
+        let mut before = self.heads[bucket];
+        while self.next[before as usize] != at {
+            before = self.next[before as usize];
+        }
+        self.next[before as usize] = behind;
+    }
+
+    /// Which bucket a hash belongs to: those behind the one to be split next know one bit less of it.
+    fn bucket(&self, hash: u64) -> usize {
+        let count = self.heads.len();
+        let mask = count.next_power_of_two() - 1;
+        let bucket = hash as usize & mask;
+        if bucket < count { bucket } else { bucket & (mask >> 1) }
+    }
+
+    /// Makes one more bucket, of the entries of one other that belong there.
+    fn split(&mut self, hash_of: impl Fn(u32) -> u64) {
+        let new = self.heads.len();
+        let old = new - (new + 1).next_power_of_two() / 2;
+        let mut at = core::mem::replace(&mut self.heads[old], END);
+        self.heads.push(END);
+        while at != END {
+            let behind = self.next[at as usize];
+            let bucket = self.bucket(hash_of(at));
+            self.next[at as usize] = self.heads[bucket];
+            self.heads[bucket] = at;
+            at = behind;
+        }
+    }
+}
+
+/// Mixes a number so that all its bits bear on all of the result (the finisher of `SplitMix64`): for numbers that nobody
+/// else chooses.
+pub(crate) const fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+/// A key for hashing what others choose: without it they cannot find texts that meet in one bucket.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct HashKey(u64, u64);
+
+impl core::fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("HashKey(..)")
+    }
+}
+
+impl HashKey {
+    pub(crate) fn new(seed: crate::seed::Seed) -> Self {
+        let word = |part: &[u8]| u64::from(seed.fraction(&[b"hash", part])) << 32 | u64::from(seed.fraction(&[part]));
+        Self(word(b"first"), word(b"second"))
+    }
+
+    /// The hash of a number and a text (`SipHash` with one round a word and three at the end).
+    pub(crate) fn hash(self, number: u32, text: &[u8]) -> u64 {
+        let mut state = [
+            self.0 ^ 0x736f_6d65_7073_6575,
+            self.1 ^ 0x646f_7261_6e64_6f6d,
+            self.0 ^ 0x6c79_6765_6e65_7261,
+            self.1 ^ 0x7465_6462_7974_6573,
+        ];
+        let mut take = |word: u64| {
+            state[3] ^= word;
+            round(&mut state);
+            state[0] ^= word;
+        };
+        take(u64::from(number));
+        let (words, rest) = text.as_chunks::<8>();
+        words.iter().for_each(|word| take(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        last[7] = text.len() as u8;
+        take(u64::from_le_bytes(last));
+        state[2] ^= 0xff;
+        (0..3).for_each(|_| round(&mut state));
+        state.into_iter().fold(0, |all, word| all ^ word)
+    }
+}
+
+const fn round(state: &mut [u64; 4]) {
+    let [mut a, mut b, mut c, mut d] = *state;
+    a = a.wrapping_add(b);
+    c = c.wrapping_add(d);
+    b = b.rotate_left(13) ^ a;
+    d = d.rotate_left(16) ^ c;
+    a = a.rotate_left(32);
+    c = c.wrapping_add(b);
+    a = a.wrapping_add(d);
+    b = b.rotate_left(17) ^ c;
+    d = d.rotate_left(21) ^ a;
+    c = c.rotate_left(32);
+    *state = [a, b, c, d];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever comes and goes: what is there is found, and nothing else.
+        #[test]
+        fn what_is_in_is_found(ops in prop::collection::vec((any::<bool>(), 0..200_u32), 0..600)) {
+            let hash = |at: u32| mix(u64::from(at) / 3);
+            let (mut chains, mut model) = (Chains::default(), BTreeMap::new());
+            for (put, at) in ops {
+                match (put, model.contains_key(&at)) {
+                    (true, false) => {
+                        chains.insert(hash(at), at, hash);
+                        model.insert(at, ());
+                    }
+                    (false, true) => {
+                        chains.remove(hash(at), at);
+                        model.remove(&at);
+                    }
+                    (true, true) | (false, false) => {}
+                }
+                for at in 0..200 {
+                    prop_assert_eq!(chains.find(hash(at), |found| found == at).is_some(), model.contains_key(&at));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chains_stay_short() {
+        let mut chains = Chains::default();
+        let key = HashKey::new(crate::seed::Seed::from_bytes([5; 32]));
+        let hash = |at: u32| key.hash(1, &at.to_le_bytes());
+        (0..100_000).for_each(|at| chains.insert(hash(at), at, hash));
+        let longest = (0..chains.heads.len()).map(|bucket| {
+            core::iter::successors(Some(chains.heads[bucket]), |at| chains.next.get(*at as usize).copied())
+                .take_while(|at| *at != END)
+                .count()
+        });
+        assert!(longest.max().unwrap() < 14);
+    }
+
+    #[test]
+    fn number_text_and_key_all_count() {
+        let key = |n| HashKey::new(crate::seed::Seed::from_bytes([n; 32]));
+        let hashes = [
+            key(1).hash(1, b"abcdefgh"),
+            key(2).hash(1, b"abcdefgh"),
+            key(1).hash(2, b"abcdefgh"),
+            key(1).hash(1, b"abcdefgh\0"),
+            key(1).hash(1, b"abcdefg"),
+            key(1).hash(1, b""),
+        ];
+        let distinct: alloc::collections::BTreeSet<_> = hashes.into_iter().collect();
+        assert_eq!(distinct.len(), hashes.len());
+    }
+}

@@ -1,0 +1,394 @@
+//! Events that have not ended: a small part of each that stays in memory, and a larger one while it is worked on.
+//!
+//! An event whose deliveries all wait takes 64 bytes here, its id in a place of its size, and 8 bytes by which it is
+//! found; what sending it needs besides comes back with its payload.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::chains::{Chains, HashKey};
+use super::deliveries::{ByEvent, Queue};
+use super::report::{DeliveryReport, Tally};
+use super::slab::Slab;
+use super::texts::Texts;
+use super::transmit::Prepared;
+use super::turns::{TakesTurns, Turn};
+use crate::id::{EventId, JournalSeq};
+use crate::matching::{Cursor, EventType};
+use crate::retry::{Link, Links, List};
+use crate::time::{Instant, UnixTime};
+
+/// An accepted event that has not ended: one job with a cursor over its subscriptions.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) seq: JournalSeq,
+    /// The digest of its content.
+    pub(crate) digest: [u8; 16],
+    /// When it was accepted.
+    pub(crate) at: UnixTime,
+    /// What it needs while it is not at rest.
+    work: Option<Box<Work>>,
+    pub(crate) deliveries: List<ByEvent>,
+    pub(crate) tenant: u32,
+    /// Where its id is kept, together with the size of that place.
+    name: u32,
+    /// Attempts made for it, as far as they fit; those beyond are counted with its work.
+    attempts: u16,
+    /// The size of the place of its id, and two marks: see [`Job::is_cancelled`] and [`Job::is_lost`].
+    size: u8,
+    pub(crate) body: Body,
+}
+
+/// Of `Job::size`: nothing more is sent for the event.
+const CANCELLED: u8 = 0x80;
+
+/// Of `Job::size`: the payload cannot be read any more.
+const LOST: u8 = 0x40;
+
+/// What an event needs that is fanned out, in flight or waited for, or of which some deliveries have ended.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// The payload, when it is here.
+    pub(crate) prepared: Option<Arc<Prepared>>,
+    pub(crate) payload_len: u32,
+    /// When the payload was last used, or, if it could not be read, when it is asked for again.
+    pub(crate) since: Instant,
+    /// Its neighbours among the events whose payloads are here.
+    resident: Link,
+    /// What it is; while its fan-out is not finished.
+    pub(crate) event_type: Option<EventType>,
+    pub(crate) high_water: u32,
+    /// The subscriptions still to be passed; `None` when there are none.
+    pub(crate) cursor: Option<Cursor>,
+    /// The last subscription passed.
+    pub(crate) through: u32,
+    /// Subscriptions passed since the last mark.
+    pub(crate) unmarked: u32,
+    /// After a restore: subscriptions beyond the mark that are accounted for already, ascending.
+    pub(crate) skip: Vec<u32>,
+    pub(crate) stalled: List<Queue>,
+    pub(crate) in_flight: u32,
+    /// Where its fan-out stands.
+    turn: Turn,
+    pub(crate) tally: Tally,
+    pub(crate) ended: Vec<DeliveryReport>,
+}
+
+/// Where an event's payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// In memory.
+    Here,
+    /// In the log only.
+    Away,
+    /// Asked for.
+    Coming,
+    /// It could not be read; asked for again later.
+    Later,
+}
+
+/// The link between events whose payloads are here.
+#[derive(Debug)]
+pub(crate) enum Resident {}
+
+/// Events that have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    pub(crate) slab: Slab<Job>,
+    names: Texts,
+    by_id: Chains,
+    key: HashKey,
+    /// When those expire that do.
+    expires: BTreeMap<u32, UnixTime>,
+    /// High-water marks of the events whose fan-out is not finished.
+    pub(crate) unfinished: BTreeMap<JournalSeq, u32>,
+    /// Those whose payloads are here, the one first that was used longest ago.
+    residents: List<Resident>,
+    /// Bytes of payloads in memory.
+    pub(crate) resident: usize,
+}
+
+/// What an event begins with.
+#[derive(Debug)]
+pub(crate) struct Begin<'a> {
+    pub(crate) seq: JournalSeq,
+    pub(crate) tenant: u32,
+    pub(crate) id: &'a EventId,
+    pub(crate) digest: [u8; 16],
+    pub(crate) at: UnixTime,
+    pub(crate) expires: Option<UnixTime>,
+}
+
+impl Jobs {
+    /// Sets the key by which events are found; there must be none yet.
+    pub(crate) fn set_key(&mut self, key: HashKey) {
+        self.key = key;
+    }
+
+    /// Takes an event up, at rest.
+    pub(crate) fn insert(&mut self, begin: &Begin<'_>) -> u32 {
+        let id = begin.id.as_str();
+        let (name, size) = self.names.insert(id);
+        let at = self.slab.insert(Job {
+            seq: begin.seq,
+            digest: begin.digest,
+            at: begin.at,
+            work: None,
+            deliveries: List::new(),
+            tenant: begin.tenant,
+            name,
+            attempts: 0,
+            size,
+            body: Body::Away,
+        });
+        if let Some(expires) = begin.expires {
+            self.expires.insert(at, expires);
+        }
+        let (key, slab, names) = (self.key, &self.slab, &self.names);
+        self.by_id.insert(key.hash(begin.tenant, id.as_bytes()), at, |at| {
+            let job = &slab[at];
+            key.hash(job.tenant, names.get(job.place()).as_bytes())
+        });
+        at
+    }
+
+    /// Forgets an event, which must stand in no ring.
+    pub(crate) fn remove(&mut self, at: u32) -> Job {
+        self.send_away(at);
+        let hash = self.key.hash(self.slab[at].tenant, self.name(at).as_bytes());
+        self.by_id.remove(hash, at);
+        self.expires.remove(&at);
+        let job = self.slab.remove(at).expect("an event ends once");
+        self.names.remove(job.place());
+        self.unfinished.remove(&job.seq);
+        job
+    }
+
+    pub(crate) fn find(&self, tenant: u32, id: &EventId) -> Option<u32> {
+        let id = id.as_str();
+        let is_it = |at: u32| self.slab[at].tenant == tenant && self.name(at) == id;
+        self.by_id.find(self.key.hash(tenant, id.as_bytes()), is_it)
+    }
+
+    /// The id of an event, as text.
+    pub(crate) fn name(&self, at: u32) -> &str {
+        let job = &self.slab[at];
+        self.names.get(job.place())
+    }
+
+    pub(crate) fn id(&self, at: u32) -> EventId {
+        EventId::new(self.name(at)).expect("it was an id when it came")
+    }
+
+    pub(crate) fn expires(&self, at: u32) -> Option<UnixTime> {
+        self.expires.get(&at).copied()
+    }
+
+    pub(crate) fn expired(&self, at: u32, wall: UnixTime) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(30) {
+            return false;
+        }
+        self.expires(at).is_some_and(|expires| wall >= expires)
+    }
+
+    /// Keeps the payload of an event.
+    pub(crate) fn bring(&mut self, at: u32, prepared: Arc<Prepared>, now: Instant) {
+        let size = prepared.payload.body().len();
+        let job = &mut self.slab[at];
+        let work = job.work_mut();
+        // An accepted record has at most 4 GiB.
+        work.payload_len = u32::try_from(size).unwrap_or(u32::MAX);
+        work.prepared = Some(prepared);
+        work.since = now;
+        self.resident += work.payload_len as usize;
+        job.body = Body::Here;
+        self.residents.push_back(&mut self.slab, at);
+    }
+
+    /// Notes that the payload of an event is used.
+    pub(crate) fn touch(&mut self, at: u32, now: Instant) {
+        if self.slab[at].body == Body::Here {
+            self.residents.remove(&mut self.slab, at);
+            self.residents.push_back(&mut self.slab, at);
+            self.slab[at].work_mut().since = now;
+        }
+    }
+
+    /// The event whose payload was used longest ago, and when that was.
+    pub(crate) fn idlest(&self) -> Option<(u32, Instant)> {
+        let at = self.residents.front()?;
+        Some((at, self.slab[at].work().expect("a payload that is here is work").since))
+    }
+
+    /// Lets the payload of an event go, if it is here.
+    pub(crate) fn send_away(&mut self, at: u32) {
+        if self.slab[at].body == Body::Here {
+            self.residents.remove(&mut self.slab, at);
+            let job = &mut self.slab[at];
+            job.body = Body::Away;
+            let work = job.work_mut();
+            work.prepared = None;
+            self.resident -= work.payload_len as usize;
+        }
+    }
+
+    /// Says that an event has passed all its subscriptions.
+    pub(crate) fn finish(&mut self, at: u32) {
+        let job = &mut self.slab[at];
+        if let Some(work) = &mut job.work {
+            work.cursor = None;
+            work.event_type = None;
+            work.skip = Vec::new();
+        }
+        self.unfinished.remove(&job.seq);
+    }
+
+    /// Lets go of what an event at rest does not need.
+    pub(crate) fn rest(&mut self, at: u32) {
+        let Some(job) = self.slab.get_mut(at) else { return };
+        let at_rest = job.body == Body::Away && job.work.as_ref().is_some_and(|work| work.is_idle());
+        if at_rest {
+            job.work = None;
+        }
+    }
+}
+
+impl Job {
+    /// Where its id is.
+    const fn place(&self) -> (u32, u8) {
+        (self.name, self.size & !(CANCELLED | LOST))
+    }
+
+    /// Whether it was cancelled or erased: nothing more is sent for it.
+    pub(crate) const fn is_cancelled(&self) -> bool {
+        self.size & CANCELLED != 0
+    }
+
+    pub(crate) const fn cancel(&mut self) {
+        self.size |= CANCELLED;
+    }
+
+    /// Whether its payload cannot be read any more.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.size & LOST != 0
+    }
+
+    pub(crate) const fn lose(&mut self) {
+        self.size |= LOST;
+    }
+
+    /// Counts an attempt.
+    pub(crate) fn count_attempt(&mut self) {
+        match self.attempts.checked_add(1) {
+            Some(attempts) => self.attempts = attempts,
+            None => self.work_mut().tally.attempts += 1,
+        }
+    }
+
+    /// What it has while it is not at rest.
+    pub(crate) fn work(&self) -> Option<&Work> {
+        self.work.as_deref()
+    }
+
+    pub(crate) fn work_mut(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// The same with the list of its deliveries.
+    pub(crate) fn stalled_mut(&mut self) -> &mut List<Queue> {
+        &mut self.work_mut().stalled
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.work().map_or(0, |work| work.in_flight)
+    }
+
+    pub(crate) fn prepared(&self) -> Option<&Arc<Prepared>> {
+        self.work()?.prepared.as_ref()
+    }
+
+    /// Whether all its subscriptions have been passed.
+    pub(crate) fn has_passed_all(&self) -> bool {
+        self.work().is_none_or(|work| work.cursor.is_none())
+    }
+
+    /// Whether it has passed a subscription.
+    pub(crate) fn has_passed(&self, subscription: u32) -> bool {
+        self.work().is_none_or(|work| work.cursor.is_none() || subscription <= work.through)
+    }
+
+    /// Whether all its deliveries have ended.
+    pub(crate) fn is_done(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(28) {
+            return self.deliveries.is_empty() && self.has_passed_all();
+        }
+        self.deliveries.is_empty() && self.has_passed_all() && self.in_flight() == 0
+    }
+
+    /// How its deliveries ended so far.
+    pub(crate) fn tally(&self) -> Tally {
+        let tally = self.work().map_or_else(Tally::default, |work| work.tally);
+        Tally { attempts: tally.attempts + u64::from(self.attempts), ..tally }
+    }
+
+    /// Takes what is known of its deliveries that ended.
+    pub(crate) fn take_ended(&mut self) -> Vec<DeliveryReport> {
+        self.work.as_mut().map(|work| core::mem::take(&mut work.ended)).unwrap_or_default()
+    }
+}
+
+impl Work {
+    fn is_idle(&self) -> bool {
+        self.cursor.is_none()
+            && self.in_flight == 0
+            && self.stalled.is_empty()
+            && self.turn.is_nowhere()
+            && self.tally == Tally::default()
+    }
+
+    /// Notes that a subscription beyond the mark is accounted for.
+    pub(crate) fn skip(&mut self, subscription: u32) {
+        if let Err(place) = self.skip.binary_search(&subscription) {
+            self.skip.insert(place, subscription);
+        }
+    }
+
+    /// Whether its fan-out goes on when its turn comes.
+    pub(crate) fn is_in_ring(&self) -> bool {
+        self.turn.is_in_ring()
+    }
+}
+
+impl TakesTurns for Job {
+    fn turn(&self) -> Turn {
+        self.work().map_or_else(Turn::default, |work| work.turn)
+    }
+
+    fn turn_mut(&mut self) -> &mut Turn {
+        &mut self.work_mut().turn
+    }
+}
+
+impl Links<Resident> for Slab<Job> {
+    fn link(&self, handle: u32) -> Link {
+        self[handle].work().map_or(Link::FREE, |work| work.resident)
+    }
+
+    fn link_mut(&mut self, handle: u32) -> &mut Link {
+        &mut self[handle].work_mut().resident
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_at_rest_takes_64_bytes() {
+        assert_eq!(size_of::<Option<Job>>(), 64, "a free place must not cost more");
+    }
+}
