@@ -290,7 +290,8 @@ fn live(
         }
         if act == 'K' {
             disk.kill();
-            disk.set_faults(|faults| faults.dies = last.map(|last| last.saturating_sub(disk.operations())));
+            let done = disk.operations();
+            disk.set_faults(|faults| faults.dies = last.map(|last| last.saturating_sub(done)));
             let Ok(opened) = stores.open(&disk, profile, WALL, false) else { break };
             let (published, puts, now) = (node.published, node.puts, node.now);
             node = Node::restored(opened, disk.clone(), node.promised)?;
@@ -371,13 +372,20 @@ impl Node {
             }
             't' => self.pass(Duration::from_secs(10)),
             'T' => self.pass(Duration::from_secs(86_400)),
-            's' => drop(self.store.tidy(now.wall)),
-            'S' => (0..8).for_each(|_| drop(self.store.tidy(now.wall))),
+            's' => self.tidy(1),
+            'S' => self.tidy(8),
             'f' => self.disk.set_faults(|faults| faults.sync_fails = Some(0)),
             'w' => self.disk.set_faults(|faults| faults.write_fails = Some(0)),
             _ => unreachable!("a letter of the table"),
         }
         self.drain();
+    }
+
+    fn tidy(&mut self, pieces: u32) {
+        for _ in 0..pieces {
+            // What fails here is tried again the next time.
+            let _ = self.store.tidy(self.now.wall);
+        }
     }
 
     fn put(&mut self) {

@@ -150,7 +150,7 @@ impl SimDisk {
         self.state().dead
     }
 
-    /// Operations that changed something, or would have.
+    /// Operations that changed something.
     pub fn operations(&self) -> u64 {
         self.state().operations
     }
@@ -257,8 +257,7 @@ impl State {
         self.names.values().map(|at| self.inodes[*at].len).sum()
     }
 
-    /// Counts an operation that changes something, and lets the power go when its time has come: this operation is the
-    /// last that is done.
+    /// Begins an operation that changes something.
     fn operation(&mut self, what: impl FnOnce(&Self) -> String) -> io::Result<()> {
         if self.log.is_some() {
             let line = format!("{} {}{}", self.operations + 1, what(self), if self.dead { ": no power" } else { "" });
@@ -267,7 +266,6 @@ impl State {
         if self.dead {
             return Err(io::Error::other("the power is gone"));
         }
-        self.operations += 1;
         Ok(())
     }
 
@@ -285,7 +283,9 @@ impl State {
         self.names.iter().find(|(_, at)| **at == inode).map_or("a file without a name", |(name, _)| name)
     }
 
+    /// Ends one, and lets the power go when its time has come: this operation is the last that is done.
     fn done(&mut self) -> io::Result<()> {
+        self.operations += 1;
         match &mut self.faults.dies {
             Some(0) => {
                 self.dead = true;
