@@ -19,7 +19,7 @@ pub const UNACKED_BATCHES: usize = 8;
 /// Batches of lazy records handed to the log and not acknowledged; what comes meanwhile gathers in the next. So many
 /// that each drain of a busy sender can hand out its own within the time that a sync lingers, so few that a log that
 /// hangs is not given crumbs.
-pub const LAZY_BATCHES: usize = 64;
+pub const LAZY_BATCHES: usize = 1024;
 
 /// A payload that has not been used for this long leaves memory, and comes back from the log when its event is due.
 pub const RESIDENT_FOR: Duration = Duration::from_secs(60);

@@ -1,5 +1,6 @@
 //! A log in a directory, with a thread of its own.
 
+mod syncer;
 #[cfg(test)]
 pub(crate) mod tests;
 mod worker;
@@ -15,6 +16,7 @@ use postrider_core::journal::StoreId;
 use postrider_core::sender::{LoadRequest, PersistBatch, SnapshotPart, Watermark};
 use postrider_core::time::UnixTime;
 
+use self::syncer::Syncer;
 use self::worker::{Job, Worker};
 use crate::history::Query;
 use crate::lock::{Lock, Waiting};
@@ -52,7 +54,8 @@ impl fmt::Debug for FileOptions {
 ///
 /// The directory is locked for as long as the log lives. Everything is done by one thread of its own, which begins with
 /// the first request. It writes every batch that waits and then syncs once, whatever number of them there were; batches
-/// that nothing waits for are written at once and synced with the next that something waits for, after
+/// that nothing waits for are written at once, also while a sync is under way on a second thread, so that a process
+/// that is killed forgets nothing that it has handed over; they are synced with the next that something waits for, after
 /// [`LINGER`](postrider_core::limits::LINGER) or with
 /// [`LINGER_RECORDS`](postrider_core::limits::LINGER_RECORDS) records. Loads and questions are answered between two
 /// syncs, and space is taken back, a piece at a time, when nothing else is to do.
@@ -114,7 +117,8 @@ impl FileLog {
             let (jobs, queue) = mpsc::channel();
             let thread = std::thread::Builder::new().name("postrider-journal".to_owned());
             // Without a thread the request is dropped, and with it its answer: the machine is told that it failed.
-            let thread = thread.spawn(move || Worker::new(store, queue).run(lock));
+            let synced = jobs.clone();
+            let thread = thread.spawn(move || Worker::new(store, queue, Syncer::start(synced)).run(lock));
             self.worker = thread.ok().map(|thread| (jobs, thread));
         }
         if let Some((jobs, _)) = &self.worker {
@@ -124,8 +128,7 @@ impl FileLog {
 
     fn stop(&mut self) -> Result<(), StoreError> {
         let Some((jobs, thread)) = self.worker.take() else { return Ok(()) };
-        // The thread ends when nobody can ask it any more.
-        drop(jobs);
+        let _ = jobs.send(Job::Close);
         let lost = StoreError::Broken { doing: "closing".to_owned(), kind: std::io::ErrorKind::Other };
         thread.join().unwrap_or(Err(lost))
     }

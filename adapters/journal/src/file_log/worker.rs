@@ -1,6 +1,7 @@
 //! The thread of a log: what waits is written, synced once, and told.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -8,11 +9,12 @@ use postrider_core::id::JournalSeq;
 use postrider_core::limits::{LINGER, LINGER_RECORDS};
 use postrider_core::sender::{Input, LoadRequest, PersistBatch, PersistFailure, SnapshotPart, Watermark};
 
+use super::syncer::Syncer;
 use super::wall;
 use crate::history::Query;
 use crate::lock::Lock;
-use crate::store::{StoreError, Tidied};
-use crate::{Answered, Done, StdDisk, Store, Tell};
+use crate::store::{StoreError, Syncing, Tidied};
+use crate::{Answered, Done, StdDisk, StdFile, Store, Tell};
 
 /// Jobs taken before what they wrote is synced, at most.
 const TURN: usize = 256;
@@ -37,13 +39,23 @@ pub(super) enum Job {
     Reclaim(Watermark),
     History(Query, Answered),
     Attach(Tell),
+    /// A sync has ended.
+    Synced(Syncing<StdFile>, io::Result<()>),
+    /// Nobody will ask any more.
+    Close,
 }
 
 pub(super) struct Worker {
     store: Store<StdDisk>,
     jobs: Receiver<Job>,
+    /// What came while the end of a sync was waited for.
+    came: VecDeque<Job>,
+    syncer: Syncer,
+    /// A sync is under way.
+    syncing: bool,
+    closing: bool,
     /// Appended and not told to be durable: the last record of each batch, and its answer.
-    waiting: Vec<(JournalSeq, Done)>,
+    waiting: VecDeque<(JournalSeq, Done)>,
     /// Something waits for what was appended.
     gating: bool,
     /// How many records were appended that nothing waits for, and when the first came.
@@ -68,12 +80,16 @@ struct Room {
 }
 
 impl Worker {
-    pub(super) fn new(store: Store<StdDisk>, jobs: Receiver<Job>) -> Self {
+    pub(super) fn new(store: Store<StdDisk>, jobs: Receiver<Job>, syncer: Syncer) -> Self {
         let now = Instant::now();
         Self {
             store,
             jobs,
-            waiting: Vec::new(),
+            came: VecDeque::new(),
+            syncer,
+            syncing: false,
+            closing: false,
+            waiting: VecDeque::new(),
             gating: false,
             lingering: None,
             failed: false,
@@ -87,7 +103,9 @@ impl Worker {
     /// Works until nobody can ask any more; then everything is durable. The directory is let go of at the end.
     pub(super) fn run(mut self, lock: Lock) -> Result<(), StoreError> {
         while self.turn() {}
-        self.commit();
+        self.end_sync();
+        let synced = self.store.sync();
+        self.committed(synced);
         while let Some(job) = self.later.pop_front() {
             self.answer(job);
         }
@@ -98,40 +116,50 @@ impl Worker {
 
     /// Takes what waits, syncs when it must, then does what can wait. False at the end.
     fn turn(&mut self) -> bool {
-        let first = match self.patience() {
+        let came = self.came.pop_front().map(Ok);
+        let first = came.unwrap_or_else(|| match self.patience() {
             Some(Duration::ZERO) => self.jobs.try_recv().map_err(|error| error == TryRecvError::Disconnected),
             Some(time) => self.jobs.recv_timeout(time).map_err(|error| error == RecvTimeoutError::Disconnected),
             None => self.jobs.recv().map_err(|_| true),
-        };
+        });
         let worked = match first {
             Err(true) => return false,
             Err(false) => false,
             Ok(job) => {
                 self.take(job);
-                let more = self.jobs.try_iter().take(TURN - 1).collect::<Vec<_>>();
-                more.into_iter().for_each(|job| self.take(job));
+                for _ in 1..TURN {
+                    // Behind what came before it.
+                    let Some(job) = self.came.pop_front().or_else(|| self.jobs.try_recv().ok()) else { break };
+                    self.take(job);
+                }
                 true
             }
         };
         if self.must_commit() {
             self.commit();
         }
+        if self.closing {
+            return false;
+        }
         if let Some(job) = self.later.pop_front() {
             self.answer(job);
         } else if !worked || self.tidied.elapsed() >= TIDY_EVERY {
             self.tidy();
         }
-        self.tell_room();
+        if !self.syncing {
+            self.tell_room();
+        }
         true
     }
 
     /// How long to wait for the next job; for ever if nothing else will come up.
     fn patience(&self) -> Option<Duration> {
         let now = Instant::now();
-        if self.gating || !self.later.is_empty() {
+        if self.gating && !self.syncing || !self.later.is_empty() {
             return Some(Duration::ZERO);
         }
-        let sync = self.lingering.map(|(since, _)| since + LINGER);
+        // While a sync is under way its end is what comes next.
+        let sync = self.lingering.filter(|_| !self.syncing).map(|(since, _)| since + LINGER);
         let room = self.room.full.then(|| now + ROOM_AGAIN);
         let next = sync.into_iter().chain(room).fold(self.tidy_at, Instant::min);
         Some(next.saturating_duration_since(now))
@@ -147,15 +175,26 @@ impl Worker {
             }
             Job::Attach(tell) => self.room.tell = Some(tell),
             Job::Load(..) | Job::History(..) => self.later.push_back(job),
+            Job::Synced(syncing, synced) => {
+                self.syncing = false;
+                let ended = self.store.end_sync(&syncing, synced);
+                self.committed(ended);
+                self.tell_room();
+            }
+            Job::Close => self.closing = true,
         }
     }
 
     fn append(&mut self, batch: &PersistBatch, done: Done) {
+        if !self.store.fits(batch) {
+            // The segment is about to be closed, and has to be durable then.
+            self.end_sync();
+        }
         let durable = self.store.durable();
         match self.store.append(batch) {
             Ok(()) => {
                 self.failed = false;
-                self.waiting.push((batch.last(), done));
+                self.waiting.push_back((batch.last(), done));
                 if batch.is_gating() {
                     self.gating = true;
                 } else {
@@ -178,24 +217,49 @@ impl Worker {
 
     fn must_commit(&self) -> bool {
         let lingered = |(since, records): (Instant, usize)| records >= LINGER_RECORDS || since.elapsed() >= LINGER;
-        self.gating || self.lingering.is_some_and(lingered)
+        !self.syncing && (self.gating || self.lingering.is_some_and(lingered))
     }
 
-    /// One sync for everything that was appended.
+    /// One sync for everything that was appended. What is appended meanwhile waits for the next one.
     fn commit(&mut self) {
-        if self.waiting.is_empty() {
+        (self.gating, self.lingering) = (false, None);
+        let Some(syncing) = self.store.begin_sync() else {
+            self.committed(Ok(self.store.durable()));
             return;
+        };
+        self.syncing = true;
+        if let Err(syncing) = self.syncer.sync(syncing) {
+            let synced = syncing.run();
+            self.take(Job::Synced(syncing, synced));
         }
-        match self.store.sync() {
+    }
+
+    /// Waits for the sync that is under way; what comes meanwhile is taken after it.
+    fn end_sync(&mut self) {
+        let mut others = VecDeque::new();
+        while self.syncing {
+            match self.jobs.recv() {
+                Ok(job @ Job::Synced(..)) => self.take(job),
+                Ok(job) => others.push_back(job),
+                Err(_) => self.syncing = false,
+            }
+        }
+        self.came.append(&mut others);
+    }
+
+    fn committed(&mut self, synced: Result<JournalSeq, StoreError>) {
+        match synced {
             Ok(durable) => {
                 self.room.full = false;
-                self.answer_waiting(|_, done| done(Input::Persisted(durable)));
+                while let Some((_, done)) = self.waiting.pop_front_if(|(last, _)| *last <= durable) {
+                    done(Input::Persisted(durable));
+                }
             }
             Err(error) => self.fail(&error, None),
         }
     }
 
-    fn answer_waiting(&mut self, mut answer: impl FnMut(JournalSeq, Done)) {
+    fn answer_all(&mut self, mut answer: impl FnMut(JournalSeq, Done)) {
         (self.gating, self.lingering) = (false, None);
         self.waiting.drain(..).for_each(|(last, done)| answer(last, done));
     }
@@ -214,7 +278,7 @@ impl Worker {
         let durable = self.store.durable();
         let mut failure = Some(Input::PersistFailed { from: durable.next(), why });
         self.waiting.extend(tried);
-        self.answer_waiting(|last, done| {
+        self.answer_all(|last, done| {
             let failure = if last > durable { failure.take() } else { None };
             done(failure.unwrap_or(Input::Persisted(durable)));
         });
@@ -228,7 +292,7 @@ impl Worker {
                 done(Input::Loaded { request: request.id(), result });
             }
             Job::History(query, done) => done(self.store.history(&query, wall())),
-            Job::Append(..) | Job::Snapshot(_) | Job::Reclaim(_) | Job::Attach(_) => {}
+            Job::Append(..) | Job::Snapshot(_) | Job::Reclaim(_) | Job::Attach(_) | Job::Synced(..) | Job::Close => {}
         }
     }
 

@@ -64,6 +64,7 @@ pub use self::look::{Look, SegmentInfo};
 use self::acked::Acked;
 use self::snapshots::{Part, Snapshots};
 use self::space::Space;
+pub use self::writing::Syncing;
 use self::writing::{Frames, Writing};
 use crate::history::{Answer, HistoryError, Query, Retention};
 use crate::{Disk, Records};
@@ -184,6 +185,31 @@ impl<D: Disk> Store<D> {
         let synced = self.writing.sync(segments, keeper.as_mut());
         self.tell_durable(before);
         synced
+    }
+
+    /// The first half of [`sync`](Self::sync), for those who let another thread [run](Syncing::run) it and go on
+    /// appending meanwhile; `None` when nothing waits for a sync. One at a time, and none when a batch is appended that
+    /// does not [fit](Self::fits).
+    pub fn begin_sync(&mut self) -> Option<Syncing<D::File>> {
+        self.writing.begin_sync()
+    }
+
+    /// The second half: says what the last durable record is.
+    pub fn end_sync(
+        &mut self,
+        syncing: &Syncing<D::File>,
+        synced: std::io::Result<()>,
+    ) -> Result<JournalSeq, StoreError> {
+        let before = self.durable();
+        let Look { segments, keeper, .. } = &mut self.look;
+        let ended = self.writing.end_sync(segments, keeper.as_mut(), syncing, synced);
+        self.tell_durable(before);
+        ended
+    }
+
+    /// Whether a batch can be appended without a new segment.
+    pub fn fits(&self, batch: &PersistBatch) -> bool {
+        self.writing.fits(&Frames { first: batch.first(), last: batch.last(), bytes: batch.bytes() })
     }
 
     /// Reads the accepted records of pending events back. Those that are damaged or missing are left out.

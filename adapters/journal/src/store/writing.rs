@@ -40,6 +40,23 @@ struct Current<D: Disk> {
     dirty: bool,
 }
 
+/// A sync under way: of which file, and what is durable once it has succeeded. Whatever is written meanwhile is for the
+/// next one.
+#[must_use = "what is synced counts only when the store is told"]
+pub struct Syncing<F> {
+    file: Arc<F>,
+    number: u64,
+    last: JournalSeq,
+    sound: (u64, Chain),
+}
+
+impl<F: File> Syncing<F> {
+    /// Syncs the file; on whichever thread.
+    pub fn run(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
 /// A batch that is to be written.
 pub(super) struct Frames<'a> {
     pub(super) first: JournalSeq,
@@ -116,27 +133,55 @@ impl<D: Disk> Writing<D> {
         segments: &mut Segments<D>,
         keeper: &mut dyn Keeper<D>,
     ) -> Result<JournalSeq, StoreError> {
-        let Some(now) = self.current.as_mut().filter(|now| now.dirty) else { return Ok(self.durable) };
+        let Some(syncing) = self.begin_sync() else { return Ok(self.durable) };
         #[cfg(postrider_planted)]
         if postrider_core::planted::breaks(60) {
-            (now.dirty, self.durable) = (false, self.last);
+            self.durable = self.last;
             return Ok(self.last);
         }
         #[cfg(postrider_planted)]
         if postrider_core::planted::breaks(63) {
-            let _ = now.file.sync();
+            let _ = syncing.run();
         }
-        if let Err(error) = now.file.sync() {
+        let synced = syncing.run();
+        self.end_sync(segments, keeper, &syncing, synced)
+    }
+
+    /// What is to be synced, if anything was written that is not.
+    pub(super) fn begin_sync(&mut self) -> Option<Syncing<D::File>> {
+        let now = self.current.as_mut().filter(|now| now.dirty)?;
+        now.dirty = false;
+        let sound = (now.writer.offset(), now.writer.chain());
+        Some(Syncing { file: now.file.clone(), number: now.number, last: self.last, sound })
+    }
+
+    /// Takes note of how a sync ended. One of a segment that takes no more records changes nothing: a write to it failed
+    /// meanwhile, and what was not durable then is written again.
+    pub(super) fn end_sync(
+        &mut self,
+        segments: &mut Segments<D>,
+        keeper: &mut dyn Keeper<D>,
+        syncing: &Syncing<D::File>,
+        synced: io::Result<()>,
+    ) -> Result<JournalSeq, StoreError> {
+        let Some(now) = self.current.as_mut().filter(|now| now.number == syncing.number) else {
+            return Ok(self.durable);
+        };
+        if let Err(error) = synced {
             return Err(self.fail(segments, keeper, &error, "syncing"));
         }
-        now.dirty = false;
-        now.sound = (now.writer.offset(), now.writer.chain());
+        now.sound = syncing.sound;
         now.writer.durable(now.sound.0);
-        self.durable = self.last;
-        while let Some((_, event)) = self.ending.pop_front() {
+        self.durable = syncing.last;
+        while let Some((_, event)) = self.ending.pop_front_if(|(seq, _)| *seq <= syncing.last) {
             segments.ended(event);
         }
         Ok(self.durable)
+    }
+
+    /// Whether a batch fits into the segment that takes records.
+    pub(super) fn fits(&self, frames: &Frames<'_>) -> bool {
+        self.current.is_none() || self.reserved() >= frames.size()
     }
 
     /// Ends the segment that takes records: what was written is durable, and the file no longer than that.
