@@ -165,6 +165,17 @@ fn tell(story: &str, effort: Effort, stores: &mut dyn Stores) -> Result<Tried, S
     Ok(tried)
 }
 
+/// What the disk was asked up to a crash, for people.
+fn history(story: &str, last: u64, survives: u64, profile: &Profile, stores: &mut dyn Stores) -> String {
+    let disk = SimDisk::new();
+    disk.keep_log();
+    // That it fails is why somebody wants to know.
+    let _ = live_on(&disk, story, Some(last), profile, stores);
+    disk.power_loss_subset(survives);
+    let _ = stores.open(&disk, profile, WALL, false);
+    disk.log().join("\n")
+}
+
 /// Recovers, crashes within that at each operation if `again`, and then lets everything end. Says how many second
 /// crashes there were.
 fn recover(
@@ -278,9 +289,20 @@ fn live(
     stores: &mut dyn Stores,
 ) -> Result<(SimDisk, Promised), String> {
     let disk = SimDisk::new();
+    let promised = live_on(&disk, story, last, profile, stores)?;
+    Ok((disk, promised))
+}
+
+fn live_on(
+    disk: &SimDisk,
+    story: &str,
+    last: Option<u64>,
+    profile: &Profile,
+    stores: &mut dyn Stores,
+) -> Result<Promised, String> {
     disk.set_faults(|faults| faults.dies = last);
-    let Ok(opened) = stores.open(&disk, profile, WALL, false) else {
-        return Ok((disk, Promised::default()));
+    let Ok(opened) = stores.open(disk, profile, WALL, false) else {
+        return Ok(Promised::default());
     };
     let mut node = Node::new(opened, disk.clone());
     node.drain();
@@ -292,7 +314,7 @@ fn live(
             disk.kill();
             let done = disk.operations();
             disk.set_faults(|faults| faults.dies = last.map(|last| last.saturating_sub(done)));
-            let Ok(opened) = stores.open(&disk, profile, WALL, false) else { break };
+            let Ok(opened) = stores.open(disk, profile, WALL, false) else { break };
             let (published, puts, now) = (node.published, node.puts, node.now);
             node = Node::restored(opened, disk.clone(), node.promised)?;
             (node.published, node.puts, node.now.wall) = (published, puts, now.wall);
@@ -301,7 +323,7 @@ fn live(
             node.act(act);
         }
     }
-    Ok((disk, node.promised))
+    Ok(node.promised)
 }
 
 fn config() -> Config {

@@ -34,7 +34,7 @@ pub struct SimFile {
 pub struct Faults {
     /// The next syncs fail that come after so many others, and drop what they should have made durable.
     pub sync_fails: Option<u64>,
-    /// The write after so many others fails, and any beginning of it is written.
+    /// The write after so many others fails, and any beginning of it is written, up to where a sector ends.
     pub write_fails: Option<u64>,
     /// The power goes after so many further operations that change something.
     pub dies: Option<u64>,
@@ -585,7 +585,9 @@ impl File for SimFile {
         if state.faults.count_write() {
             state.counts.write_failures += 1;
             state.note("which fails".to_owned());
-            let part = usize::try_from(state.operations).unwrap_or(0) * 7919 % (bytes.len() + 1);
+            // Systems copy page by page: what arrived ends where a sector ends.
+            let cut = offset / SECTOR as u64 * SECTOR as u64 + state.operations % 9 * SECTOR as u64;
+            let part = usize::try_from(cut.saturating_sub(offset)).unwrap_or(0).min(bytes.len());
             state.inodes[self.inode].write(offset, &bytes[..part]);
             state.done()?;
             return Err(io::Error::other("the write failed"));

@@ -218,6 +218,8 @@ impl<D: Disk> Segments<D> {
             return Ok(false);
         }
         let name = names::segment(number);
+        // Of removals that are not durable a crash may keep any, and a later one without an earlier would leave a hole.
+        self.disk.sync_dir().map_err(|error| StoreError::of(&error, "naming what comes before", &name))?;
         self.disk.remove(&name).map_err(|error| StoreError::of(&error, "removing", &name))?;
         self.files.retain(|(open, _)| *open != number);
         self.list.remove(0);

@@ -235,8 +235,11 @@ impl World {
     fn cut_power(&mut self, node: u32) {
         let disk = self.nodes[node as usize].disk.clone();
         let lost = |disk: &crate::disk::SimDisk| disk.counts().sectors_lost + disk.counts().names_lost;
-        let before = lost(&disk);
+        let (before, torn) = (lost(&disk), disk.counts().sectors_torn);
         disk.power_loss(&mut self.streams.disk);
+        // Nothing tells a sector that tore from one that rotted, so that its node may refuse to open what it has; but not
+        // lose what was acknowledged.
+        self.nodes[node as usize].torn |= disk.counts().sectors_torn > torn;
         self.nodes[node as usize].betrayed |= self.profile.classes.has(Class::Lies) && lost(&disk) > before;
     }
 
@@ -258,7 +261,8 @@ impl World {
         let opened = match opened {
             Err(Unopened::Damaged(why, lost)) if !disk.is_dead() => {
                 let lost: Vec<u64> = lost.iter().filter_map(|event| number(event)).collect();
-                if !self.nodes[node as usize].damaged && !self.nodes[node as usize].betrayed {
+                let owner = &self.nodes[node as usize];
+                if !owner.damaged && !owner.betrayed && !owner.torn {
                     return self.break_off(Broken::new(18, format!("a sound log is called damaged: {why}")));
                 }
                 self.see(&Seen::Refused { node, why: &why, lost: &lost });
@@ -321,6 +325,7 @@ impl World {
         let credit = self.profile.credit;
         self.bounds.set_credit(node, credit);
         let owner = &mut self.nodes[node as usize];
+        owner.torn = false;
         owner.up = Some(Process::new(sender, opened.store, credit));
         let life = owner.life;
         let lost: Vec<u64> = opened.lost.iter().filter_map(|event| number(event)).collect();
@@ -339,7 +344,7 @@ impl World {
             return Ok(());
         }
         let owner = &self.nodes[node as usize];
-        if owner.damaged {
+        if owner.damaged || owner.torn {
             return Ok(());
         }
         let copy = owner.disk.deep_clone();

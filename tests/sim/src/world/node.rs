@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) prefix: Prefix,
     /// Bytes of its disk were damaged.
     pub(super) damaged: bool,
+    /// Sectors tore when the power went, and nobody has read them since.
+    pub(super) torn: bool,
     /// Its disk has lost what it had said to be durable.
     pub(super) betrayed: bool,
 }
@@ -92,6 +94,7 @@ impl Node {
             frozen: None,
             prefix: Prefix::default(),
             damaged: false,
+            torn: false,
             betrayed: false,
         }
     }
