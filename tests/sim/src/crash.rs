@@ -158,8 +158,13 @@ fn tell(story: &str, effort: Effort, stores: &mut dyn Stores) -> Result<Tried, S
             let place = format!("crash after operation {last}, surviving {survives:#b} of {pending}");
             tried.recoveries += 1;
             let often = tried.recoveries.is_multiple_of(effort.again);
-            tried.second +=
-                recover(&left, &promised, often, &profile, stores).map_err(|why| format!("{place}: {why}"))?;
+            match recover(&left, &promised, often, &profile, stores) {
+                Ok(second) => tried.second += second,
+                Err(why) => {
+                    let asked = history(story, last, survives, &profile, stores);
+                    return Err(format!("{place}: {why}\n{asked}"));
+                }
+            }
         }
     }
     Ok(tried)

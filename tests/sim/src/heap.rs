@@ -55,7 +55,7 @@ impl<E> Schedule<E> {
     }
 
     /// What happens next.
-    pub fn next(&mut self) -> Option<(SimTime, E)> {
+    pub fn pop(&mut self) -> Option<(SimTime, E)> {
         self.heap.pop().map(|Reverse(entry)| (SimTime(entry.at), entry.event))
     }
 }
@@ -68,7 +68,7 @@ mod tests {
     fn time_decides_and_then_chance() {
         let mut schedule = Schedule::new(Rng::new(5));
         (0..100_u32).for_each(|n| schedule.at(SimTime(u64::from(n / 50)), n));
-        let order: Vec<_> = std::iter::from_fn(|| schedule.next()).map(|(_, n)| n).collect();
+        let order: Vec<_> = std::iter::from_fn(|| schedule.pop()).map(|(_, n)| n).collect();
         assert!(order[..50].iter().all(|n| *n < 50) && order[50..].iter().all(|n| *n >= 50));
         assert_ne!(order, (0..100).collect::<Vec<_>>());
     }

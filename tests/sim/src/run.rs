@@ -114,7 +114,7 @@ fn cpu_time() -> Duration {
 
 /// Runs a seed again in another process; whether that was done, and what was wrong about it.
 fn replay(plan: &Plan, verdict: &Verdict) -> Option<Result<(), String>> {
-    let program = plan.replay.as_ref().filter(|_| verdict.seed % REPLAYED == 0)?;
+    let program = plan.replay.as_ref().filter(|_| verdict.seed.is_multiple_of(REPLAYED))?;
     let output = Command::new(program).arg("hash").args(arguments(verdict.seed, &plan.scale)).output();
     let output = match output {
         Ok(output) => output,

@@ -237,7 +237,7 @@ impl Ledger {
         }
     }
 
-    fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
+    fn departed(&self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
         let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
         let Some(event) = self.events.get(&open.event) else { return Ok(()) };
         let Some(endpoint) = facts.endpoints.get(open.endpoint) else { return Ok(()) };

@@ -60,7 +60,7 @@ impl Prefix {
 
     /// A machine gave records to its log, for the first time or again.
     pub(super) fn issued(&mut self, batch: &PersistBatch) -> Result<(), Broken> {
-        let mut next = batch.first().get();
+        let next = batch.first().get();
         if next > self.last() + 1 && !self.damaged {
             return Err(Broken::new(17, format!("record {next} is issued after record {}", self.last())));
         }
@@ -68,7 +68,7 @@ impl Prefix {
             self.hashes.clear();
             self.first = next - 1;
         }
-        for (key, frame) in batch.records() {
+        for (next, (key, frame)) in (batch.first().get()..).zip(batch.records()) {
             if key.seq.get() != next {
                 return Err(Broken::new(17, format!("record {} stands in the place of {next}", key.seq)));
             }
@@ -80,7 +80,6 @@ impl Prefix {
                 Some(_) => {}
                 None => self.hashes.push_back(hash),
             }
-            next += 1;
         }
         Ok(())
     }

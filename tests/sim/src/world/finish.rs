@@ -79,7 +79,8 @@ impl World {
         let look = Looking { nodes: &self.nodes };
         let mut found = None;
         for judge in &mut self.cast.judges {
-            found = found.or(judge.end(self.now, &look).err());
+            let wrong = judge.end(self.now, &look).err();
+            found = found.or(wrong);
         }
         if let Some(broken) = found {
             self.break_off(broken);

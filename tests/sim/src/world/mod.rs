@@ -290,7 +290,7 @@ impl World {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let what = format!("panicked: {}", text.unwrap_or_else(|| "without a text".to_owned()));
-            self.broken.get_or_insert((self.now, Broken::new(28, what)));
+            self.broken.get_or_insert_with(|| (self.now, Broken::new(28, what)));
         }
         self.count_disks();
         for (node, owner) in self.nodes.iter().enumerate().filter(|_| self.cast.readable) {
@@ -338,7 +338,7 @@ impl World {
         if self.over || self.broken.is_some() {
             return false;
         }
-        let Some((at, happening)) = self.schedule.next() else { return false };
+        let Some((at, happening)) = self.schedule.pop() else { return false };
         self.now = at;
         self.counts.events += 1;
         if let Some(later) = self.frozen_until(&happening) {
@@ -398,7 +398,8 @@ impl World {
         }
         let mut found = self.bounds.see(self.now, seen).err();
         for judge in &mut self.cast.judges {
-            found = found.or(judge.see(self.now, seen).err());
+            let wrong = judge.see(self.now, seen).err();
+            found = found.or(wrong);
         }
         if let Some(broken) = found {
             self.break_off(broken);
@@ -413,7 +414,8 @@ impl World {
         let look = node::Looking { nodes: &self.nodes };
         let mut found = self.bounds.sweep(self.now, &look).err();
         for judge in &mut self.cast.judges {
-            found = found.or(judge.sweep(self.now, &look).err());
+            let wrong = judge.sweep(self.now, &look).err();
+            found = found.or(wrong);
         }
         if let Some(broken) = found {
             self.break_off(broken);
