@@ -25,7 +25,9 @@ mod call;
 mod digest;
 mod mask;
 mod recorder;
+mod reel;
 mod replay;
+mod tape;
 #[cfg(test)]
 mod tests;
 
