@@ -396,6 +396,9 @@ pub struct Remembered {
     pub digest: [u8; 16],
     /// When it was accepted.
     pub at: UnixTime,
+    /// Its tenant; `None` in records from before they said so. It only decides against whose limit the name counts: the
+    /// name's digest covers the tenant.
+    pub tenant: Option<TenantId>,
 }
 
 impl fmt::Debug for Accepted {

@@ -186,13 +186,14 @@ impl Sender {
     }
 
     fn snapshot_remembered(&self, current: &mut Current, at: u32) {
-        let Some((known, age)) = self.repeats.get(at, self.now.mono) else { return };
+        let Some((known, tenant, age)) = self.repeats.get(at, self.now.mono) else { return };
         let record = Record::Remembered(Box::new(Remembered {
             event: known.seq,
             name: known.name.to_bytes(),
             id: known.event.clone(),
             digest: known.digest,
             at: self.now.wall.saturating_sub(age),
+            tenant: Some(self.tenants[tenant].id.clone()),
         }));
         self.add(current, &record);
     }

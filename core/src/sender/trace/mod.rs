@@ -39,4 +39,4 @@ pub use replay::{Difference, Replay, Ruled, TraceError, View};
 const MAGIC: &[u8; 8] = b"PSTRTRCE";
 
 /// The version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;

@@ -108,7 +108,7 @@ impl Reel {
     pub(super) fn config(&mut self) -> Read<Config> {
         let at = self.at;
         let (numbers, window, http, networks) = self.fields(|r| {
-            let mut numbers = [0; 12];
+            let mut numbers = [0; 13];
             for number in &mut numbers {
                 *number = r.u64("limits")?;
             }
@@ -304,9 +304,9 @@ impl Reel {
     }
 }
 
-fn limits_of(numbers: [u64; 12], idempotency_window: Duration) -> Limits {
-    let [payload, events, resident, pending, endpoints, unwritten, reports, entries, snapshot_every, kept, read, head] =
-        numbers;
+fn limits_of(numbers: [u64; 13], idempotency_window: Duration) -> Limits {
+    let [payload, events, resident, pending, endpoints, unwritten, reports, numbers @ ..] = numbers;
+    let [entries, total, snapshot_every, kept, read, head] = numbers;
     let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
     Limits {
         payload: size(payload),
@@ -318,6 +318,7 @@ fn limits_of(numbers: [u64; 12], idempotency_window: Duration) -> Limits {
         reports: size(reports),
         idempotency_window,
         idempotency_entries: size(entries),
+        idempotency_total: size(total),
         snapshot_every,
         response_kept: size(kept),
         response_read: size(read),

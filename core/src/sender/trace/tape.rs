@@ -252,7 +252,7 @@ fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
 }
 
 /// Everything that a machine may hold, but for the one duration.
-fn numbers(limits: &Limits) -> [u64; 12] {
+fn numbers(limits: &Limits) -> [u64; 13] {
     [
         limits.payload as u64,
         limits.events as u64,
@@ -262,6 +262,7 @@ fn numbers(limits: &Limits) -> [u64; 12] {
         limits.unwritten,
         limits.reports as u64,
         limits.idempotency_entries as u64,
+        limits.idempotency_total as u64,
         limits.snapshot_every,
         limits.response_kept as u64,
         limits.response_read as u64,
