@@ -8,6 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::asleep::Asleep;
 use super::chains::{Chains, HashKey};
 use super::deliveries::{ByEvent, Queue};
 use super::report::{DeliveryReport, Tally};
@@ -87,6 +88,8 @@ pub(crate) enum Body {
     Coming,
     /// It could not be read; asked for again later.
     Later,
+    /// In the log only, and the fan-out has not begun since the restart: see [`Asleep`].
+    Asleep,
 }
 
 /// The link between events whose payloads are here.
@@ -106,6 +109,8 @@ pub(crate) struct Jobs {
     expires: BTreeMap<u32, UnixTime>,
     /// High-water marks of the events whose fan-out is not finished.
     pub(crate) unfinished: BTreeMap<JournalSeq, u32>,
+    /// Events that nothing has been done for since the restart.
+    pub(crate) asleep: Asleep,
     /// Those whose payloads are here, the one first that was used longest ago.
     residents: List<Resident>,
     /// Bytes of payloads in memory.
@@ -286,6 +291,9 @@ impl Jobs {
     /// Says that an event has passed all its subscriptions.
     pub(crate) fn finish(&mut self, at: u32) {
         let job = &mut self.slab[at];
+        if job.body == Body::Asleep {
+            job.body = Body::Away;
+        }
         if let Some(work) = &mut job.work {
             work.cursor = None;
             work.event_type = None;
@@ -360,7 +368,7 @@ impl Job {
 
     /// Whether all its subscriptions have been passed.
     pub(crate) fn has_passed_all(&self) -> bool {
-        self.work().is_none_or(|work| work.cursor.is_none())
+        self.body != Body::Asleep && self.work().is_none_or(|work| work.cursor.is_none())
     }
 
     /// Whether all its deliveries have ended.

@@ -9,6 +9,7 @@
 //!                                                    └──> waits (48 bytes) <──────────┘
 //! ```
 
+mod asleep;
 mod attempts;
 mod chains;
 mod chores;

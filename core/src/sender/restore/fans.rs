@@ -116,8 +116,8 @@ impl Fans {
         open.map(|(at, _)| u32::try_from(at).expect("it is the number of an event"))
     }
 
-    /// What is known of one that is not finished; forgets it.
-    pub(super) fn take(&mut self, job: u32) -> Option<(&EventType, Begun)> {
+    /// What is known of one that is not finished: the number of its type, and how far it has come. Forgets it.
+    pub(super) fn take(&mut self, job: u32) -> Option<(u32, Begun)> {
         let fan = self.fans.get_mut(job as usize).filter(|fan| fan.event_type != FINISHED)?;
         let Fan { event_type, high_water, through, skip } = core::mem::replace(fan, FREE);
         let skip = match skip {
@@ -125,6 +125,16 @@ impl Fans {
             SEVERAL => self.skip.remove(&job).unwrap_or_default(),
             one => alloc::vec![one],
         };
-        Some((&self.types[event_type as usize], Begun { high_water, through, skip }))
+        Some((event_type, Begun { high_water, through, skip }))
+    }
+
+    /// The type with this number.
+    pub(super) fn event_type(&self, number: u32) -> &EventType {
+        &self.types[number as usize]
+    }
+
+    /// All types, by their numbers.
+    pub(super) fn into_types(self) -> Vec<EventType> {
+        self.types
     }
 }

@@ -6,7 +6,7 @@ mod fans;
 mod window;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 pub use self::error::RestoreError;
@@ -14,7 +14,9 @@ pub use self::error::RestoreError;
 use self::endpoint::{config_of, state_of};
 use self::fans::Fans;
 use self::window::Held;
+use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
+use super::jobs::Body;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
@@ -437,24 +439,34 @@ impl Fold {
         sender.retired.extend(retired);
     }
 
-    /// Lets every fan-out go on that has something to pass, in the order in which they were accepted.
+    /// Lets every fan-out go on that has something to pass, in the order in which they were accepted; those that have not
+    /// begun when their turn comes.
     fn resume_events(&mut self) {
         let seq = |at: u32| self.sender.jobs.slab[at].seq;
         let mut jobs: Vec<_> = self.fans.unfinished().map(|at| (seq(at), at)).collect();
         jobs.sort_unstable();
-        for (_, at) in jobs {
-            let sender = &mut self.sender;
+        let mut sleepers = VecDeque::new();
+        for (seq, at) in jobs {
             let (event_type, begun) = self.fans.take(at).expect("it was just named");
-            let index = &sender.tenants[sender.jobs.slab[at].tenant].index;
+            let job = &mut self.sender.jobs.slab[at];
+            if begun.through == 0 && begun.skip.is_empty() {
+                job.body = Body::Asleep;
+                sleepers.push_back(Sleeper { seq, job: at, event_type, high_water: begun.high_water });
+                continue;
+            }
+            let event_type = self.fans.event_type(event_type);
+            let index = &self.sender.tenants[job.tenant].index;
             let mut cursor = index.cursor(event_type.as_str(), begun.high_water);
             cursor.seek_after(begun.through);
             let mut ahead = cursor.clone();
-            let open =
-                core::iter::from_fn(|| index.next(&mut ahead)).any(|number| begun.skip.binary_search(&number).is_err());
-            if open {
-                sender.jobs.go_on(at, event_type.clone(), cursor, begun);
+            let mut ahead = core::iter::from_fn(|| index.next(&mut ahead));
+            if ahead.any(|number| begun.skip.binary_search(&number).is_err()) {
+                self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
             }
         }
+        let types = core::mem::take(&mut self.fans).into_types();
+        self.sender.jobs.asleep = Asleep::new(sleepers, types);
+        self.sender.jobs.tidy_asleep();
         let cancelled = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_cancelled());
         let cancelled: Vec<_> = cancelled.map(|(at, job)| Chore::Cancel(at, job.seq)).collect();
         cancelled.into_iter().for_each(|chore| self.sender.chore(chore));
