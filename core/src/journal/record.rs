@@ -291,7 +291,9 @@ pub struct OutcomeRecord {
     pub failure: (u8, u8),
     /// What follows.
     pub then: Then,
-    /// The keys that signed the request; none when no request was made.
+    /// The keys that signed the request, newest first. None when no request was made, and none when the machine ended
+    /// the attempt by itself (aborted, or not reported in time): the request may then be being built on another thread,
+    /// and what is recorded must not depend on which of the two is quicker.
     pub signed: Vec<KeyId>,
     /// The beginning of the answer, where the endpoint asks for it to be kept; at most
     /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes.
