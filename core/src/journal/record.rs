@@ -291,7 +291,9 @@ pub struct OutcomeRecord {
     pub failure: (u8, u8),
     /// What follows.
     pub then: Then,
-    /// The keys that signed the request; none when no request was made.
+    /// The keys that signed the request, newest first. None when no request was made, and none when the machine ended
+    /// the attempt by itself (aborted, or not reported in time): the request may then be being built on another thread,
+    /// and what is recorded must not depend on which of the two is quicker.
     pub signed: Vec<KeyId>,
     /// The beginning of the answer, where the endpoint asks for it to be kept; at most
     /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes.
@@ -396,6 +398,9 @@ pub struct Remembered {
     pub digest: [u8; 16],
     /// When it was accepted.
     pub at: UnixTime,
+    /// Its tenant; `None` in records from before they said so. It only decides against whose limit the name counts: the
+    /// name's digest covers the tenant.
+    pub tenant: Option<TenantId>,
 }
 
 impl fmt::Debug for Accepted {

@@ -404,7 +404,7 @@ impl World {
             }
             Notice::Gone { endpoint } => Note::Gone(only(endpoint)),
             Notice::HoldEnded { endpoint } => Note::HoldEnded(only(endpoint)),
-            Notice::WindowShrunk { age } => Note::WindowShrunk(nanos(age)),
+            Notice::WindowShrunk { age, .. } => Note::WindowShrunk(nanos(age)),
             other => {
                 text = other.to_string();
                 Note::Other(&text)
