@@ -9,7 +9,7 @@ use std::time::Duration;
 use postrider_core::journal::FORMAT;
 
 use crate::lock::{Lock, Waiting};
-use crate::store::{Corrupt, Found, Look, OpenError, names};
+use crate::store::{Corrupt, Found, Look, OpenError, acked, names};
 use crate::{Disk, File, Options, StdDisk, Store};
 
 /// Looks again so often when another process removes files meanwhile.
@@ -53,7 +53,12 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verified, OpenError> {
 }
 
 /// Copies the journal in `dir`, which another process may be using, to `to`, which is made or is empty; then checks
-/// every byte of the copy, and says what is in it. The copy is that of one moment, opens by itself, and is durable.
+/// every byte of the copy, and says what is in it. The copy is that of one moment, opens by itself, and is durable. It
+/// holds every record that was acknowledged before this was called, and then no gap up to [`Found::last`].
+///
+/// What the process says of how far its log is durable is read before anything else, the names of all files after that
+/// and until they stay the same, and every file is open before the first is copied. So each of them holds at least what
+/// the ones read before it speak of, although the process goes on writing, rewriting and removing meanwhile.
 ///
 /// # Errors
 ///
@@ -64,7 +69,10 @@ pub fn backup(dir: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Found, Open
     if !target.list().map_err(|error| at("listing", to, &error))?.is_empty() {
         return Err(at("copying to", to, &io::ErrorKind::DirectoryNotEmpty.into()));
     }
-    let files = again(|| open_all(&from))?;
+    let (acked, files) = again(|| Ok((acked::Raw::read(&from), open_all(&from)?)))?;
+    if let Some(acked) = acked {
+        acked.write(&target).map_err(|error| at("copying", &to.join(names::ACKED), &error))?;
+    }
     for (name, file) in &files {
         copy(file, name, &target).map_err(|error| at("copying", &to.join(name), &error))?;
     }
@@ -136,20 +144,38 @@ fn open_all(disk: &StdDisk) -> Result<Vec<(String, <StdDisk as Disk>::File)>, Op
 }
 
 /// Copies a file without the zeros at its end, durably.
+///
+/// Another process may be appending to it, one write after the other, while this reads. A byte that is there when the
+/// end is looked for has every byte before it there, too; what comes later is left out. Copied up to wherever a reader
+/// gets, a file could have a hole where a write was under way and sound bytes behind it, which is damage.
 fn copy(file: &impl File, name: &str, to: &StdDisk) -> io::Result<()> {
     let copy = to.create(name, 0)?;
-    let (mut offset, mut piece) = (0, vec![0; PIECE]);
-    loop {
-        let read = file.read_at(offset, &mut piece)?;
-        let written = piece[..read].iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        if written > 0 {
-            copy.write_at(offset, &piece[..written])?;
+    let (end, mut offset, mut piece) = (written(file)?, 0, vec![0; PIECE]);
+    while offset < end {
+        let want = usize::try_from(end - offset).map_or(PIECE, |left| left.min(PIECE));
+        let read = file.read_at(offset, &mut piece[..want])?;
+        if read == 0 {
+            // It has been cut meanwhile: nothing behind that counts.
+            break;
         }
+        copy.write_at(offset, &piece[..read])?;
         offset += read as u64;
-        if read < PIECE {
-            return copy.sync();
-        }
     }
+    copy.sync()
+}
+
+/// Where the zeros at the end of a file begin, looked for from its end.
+fn written(file: &impl File) -> io::Result<u64> {
+    let (mut end, mut piece) = (file.len()?, vec![0; PIECE]);
+    while end > 0 {
+        let start = end.saturating_sub(PIECE as u64);
+        let read = file.read_at(start, &mut piece[..(end - start) as usize])?;
+        if let Some(last) = piece[..read].iter().rposition(|byte| *byte != 0) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 #[cfg(test)]
@@ -157,6 +183,10 @@ mod tests {
     use super::*;
     use crate::file_log::tests::{open, small};
     use postrider_core::id::JournalSeq;
+    use postrider_core::journal::Record;
+    use postrider_core::time::UnixTime;
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     #[test]
     fn a_copy_of_a_journal_in_use_opens() {
@@ -183,32 +213,65 @@ mod tests {
         assert_eq!(verify(&from).unwrap().found.last, found.last);
     }
 
+    fn frame(seq: JournalSeq, record: &Record) -> bytes::BytesMut {
+        let mut frame = bytes::BytesMut::new();
+        postrider_core::journal::encode(seq, record, &mut frame);
+        frame
+    }
+
+    /// Opens a copy strictly, and says what its records are.
+    fn records(copy: &Path) -> Vec<(JournalSeq, Record)> {
+        let store = Store::open(StdDisk::existing(copy).unwrap(), Options::default(), UnixTime::EPOCH).unwrap();
+        assert_eq!((store.found().lost.len(), store.gaps().len()), (0, 0));
+        drop(store);
+        Store::look(StdDisk::existing(copy).unwrap()).unwrap().all().map(Result::unwrap).collect()
+    }
+
     #[test]
-    fn copies_while_it_is_written_are_all_of_one_moment() {
+    fn each_of_20_copies_while_it_is_written_has_all_that_was_acknowledged_before() {
         let dir = tempfile::tempdir().unwrap();
         let from = dir.path().join("a");
         let mut node = open(&from, small());
         node.put();
         node.settle();
-        let (done, stop) = (std::sync::atomic::AtomicBool::new(false), std::sync::atomic::Ordering::Relaxed);
-        std::thread::scope(|scope| {
-            let copies = scope.spawn(|| {
-                let (mut last, mut copies) = (JournalSeq::ZERO, 0);
-                while !done.load(stop) || copies < 5 {
-                    let to = dir.path().join(format!("copy-{copies}"));
-                    let found = backup(&from, &to).unwrap();
-                    assert!(found.last >= last);
-                    (last, copies) = (found.last, copies + 1);
-                }
-                last
+        let acknowledged = AtomicU64::new(node.machine.durable().get());
+        let done = AtomicBool::new(false);
+        let copies = std::thread::scope(|scope| {
+            let (acknowledged, done, from) = (&acknowledged, &done, &from);
+            let to = |copy| dir.path().join(format!("copy-{copy}"));
+            let copies = scope.spawn(move || {
+                let copy = |number| {
+                    let before = acknowledged.load(Ordering::SeqCst);
+                    let found = backup(from, to(number));
+                    (before, found, to(number))
+                };
+                let copies: Vec<_> = (0..20).map(copy).collect();
+                done.store(true, Ordering::SeqCst);
+                copies
             });
-            for id in 0..300 {
-                node.publish(id);
+            let mut id = 0;
+            while !done.load(Ordering::SeqCst) {
+                (id..id + 10).for_each(|id| _ = node.publish(id));
+                id += 10;
                 node.settle();
+                acknowledged.store(node.machine.durable().get(), Ordering::SeqCst);
             }
-            done.store(true, stop);
-            assert!(copies.join().unwrap() > JournalSeq::ZERO);
+            copies.join().unwrap()
         });
+        drop(node);
+        let all: BTreeMap<_, _> = records(&from).into_iter().collect();
+        for (before, found, copy) in copies {
+            let found = found.unwrap();
+            assert!(found.last.get() >= before, "{found:?}, {before} were acknowledged");
+            assert!(copy.join(names::ACKED).exists());
+            let copied = records(&copy);
+            assert_eq!(copied.last().map(|(seq, _)| *seq), Some(found.last));
+            // What was settled may have been rewritten in one and not in the other; nothing here has ended.
+            assert!(copied.windows(2).all(|pair| pair[0].0.next() == pair[1].0 || pair[0].0.get() < before));
+            for (seq, record) in copied {
+                assert!(all.get(&seq).is_none_or(|known| frame(seq, known) == frame(seq, &record)), "record {seq} is another");
+            }
+        }
     }
 
     #[test]

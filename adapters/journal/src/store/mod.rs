@@ -36,7 +36,7 @@
 //! are written again, to a new segment, before they count: they may be in the memory of the operating system alone.
 //! Anything else that is not as it was written is damage: opening refuses and names it, or goes on without it.
 
-mod acked;
+pub(crate) mod acked;
 mod events;
 mod found;
 pub(crate) mod keeper;
