@@ -1,5 +1,5 @@
-//! What people do with the directory of a journal besides letting a sender use it: check it, copy it, bring it to the
-//! newest format.
+//! What people do with the directory of a journal besides letting a sender use it: check it, copy it, give its space
+//! back, bring it to the newest format.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use postrider_core::journal::FORMAT;
 
+use crate::history::Retention;
 use crate::lock::{Lock, Waiting};
-use crate::store::{Corrupt, Found, Look, OpenError, acked, names};
+use crate::store::{Corrupt, Found, Look, OpenError, Tidied, acked, names, unopened};
 use crate::{Disk, File, Options, StdDisk, Store};
 
 /// Looks again so often when another process removes files meanwhile.
@@ -79,6 +80,52 @@ pub fn backup(dir: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Found, Open
     target.sync_dir().map_err(|error| at("syncing", to, &error))?;
     let look = Look::whole(target)?;
     if look.damage().is_empty() { Ok(look.found().clone()) } else { Err(OpenError::Corrupt(look.damage().to_vec())) }
+}
+
+/// What [`compact`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compacted {
+    /// Bytes of all files before.
+    pub before: u64,
+    /// Bytes of all files after.
+    pub after: u64,
+    /// Pieces of work that were done.
+    pub pieces: u64,
+}
+
+/// Gives back what the journal in this directory does not need any more, until nothing is left to do. Waits for the
+/// directory as [`FileLog::open`](crate::FileLog::open) does, and keeps it meanwhile.
+///
+/// Nothing is forgotten for its age: how long ended events are kept is for the sender to say that writes them. But no
+/// file has any byte left of the payloads and answers of events that were erased, or whose tenant was purged, and that
+/// have ended: those are taken out of the newest segments too, which a running sender leaves alone. An event that was
+/// erased by a process that died before it could discard it ends in the next run of a sender, and leaves with the next
+/// compaction.
+pub fn compact(
+    dir: impl AsRef<Path>,
+    takeover: Duration,
+    tell: &mut dyn FnMut(Waiting),
+) -> Result<Compacted, OpenError> {
+    let disk = existing(dir.as_ref())?;
+    let _lock = Lock::take(&disk, takeover, tell)?;
+    let before = bytes(&disk)?;
+    let mut options = Options::default();
+    options.retention = Retention::forever();
+    let mut store = Store::open(disk.clone(), options, crate::file_log::wall())?;
+    store.scrub();
+    let mut pieces = 0;
+    while store.tidy(crate::file_log::wall()).map_err(unopened)? != Tidied::Nothing {
+        pieces += 1;
+    }
+    store.close().map_err(unopened)?;
+    Ok(Compacted { before, after: bytes(&disk)?, pieces })
+}
+
+/// Bytes of all files.
+fn bytes(disk: &StdDisk) -> Result<u64, OpenError> {
+    let names = disk.list().map_err(|error| at("listing", disk.path(), &error))?;
+    Ok(names.iter().filter_map(|name| disk.open(name).and_then(|file| file.len()).ok()).sum())
 }
 
 /// The formats before and after [`upgrade`].
@@ -182,7 +229,9 @@ fn written(file: &impl File) -> io::Result<u64> {
 mod tests {
     use super::*;
     use crate::file_log::tests::{open, small};
-    use postrider_core::id::JournalSeq;
+    use crate::history::{Answer, Query};
+    use postrider_core::event::Event;
+    use postrider_core::id::{EventId, JournalSeq, TenantId};
     use postrider_core::journal::Record;
     use postrider_core::time::UnixTime;
     use std::collections::BTreeMap;
@@ -269,7 +318,10 @@ mod tests {
             // What was settled may have been rewritten in one and not in the other; nothing here has ended.
             assert!(copied.windows(2).all(|pair| pair[0].0.next() == pair[1].0 || pair[0].0.get() < before));
             for (seq, record) in copied {
-                assert!(all.get(&seq).is_none_or(|known| frame(seq, known) == frame(seq, &record)), "record {seq} is another");
+                assert!(
+                    all.get(&seq).is_none_or(|known| frame(seq, known) == frame(seq, &record)),
+                    "record {seq} is another"
+                );
             }
         }
     }
@@ -294,5 +346,97 @@ mod tests {
         assert!(matches!(upgrade(&from, Duration::ZERO, &mut |_| {}), Err(OpenError::Corrupt(_))));
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
         assert!(verify(dir.path().join("none")).unwrap_err().to_string().contains("not found"));
+    }
+
+    /// Whether any file of the directory has these bytes.
+    fn has(dir: &Path, needle: &str) -> bool {
+        let files = std::fs::read_dir(dir).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| String::from_utf8_lossy(&bytes).contains(needle))
+    }
+
+    /// A journal with `events` events that have ended, their payloads `payload-ID!` and answers `answer-ID!` again and
+    /// again.
+    fn answered(dir: &Path, events: usize) -> crate::file_log::tests::Node {
+        let mut options = small();
+        options.store.retention = Retention::forever();
+        let mut node = open(dir, options);
+        node.put();
+        for id in 0..events {
+            node.answer = Some(format!("answer-{id}!").repeat(10).into());
+            node.publish_of(id, format!("payload-{id}!").repeat(30).into_bytes());
+            node.settle();
+        }
+        (0..3).for_each(|_| node.settle());
+        assert_eq!(node.machine.events(), 0);
+        node
+    }
+
+    #[test]
+    fn after_compaction_no_byte_of_what_was_erased_is_left() {
+        // One lies in the newest segment, among records that the next opening reads; the others in older ones.
+        for (events, erased) in [(5, vec![1, 3]), (500, vec![3, 250, 498])] {
+            let dir = tempfile::tempdir().unwrap();
+            let from = dir.path().join("a");
+            let mut node = answered(&from, events);
+            for id in &erased {
+                let event = EventId::new(format!("e{id}")).unwrap();
+                node.machine.erase(node.machine.now(), &TenantId::default(), &event).unwrap();
+            }
+            node.settle();
+            let last = node.machine.last_record();
+            drop(node);
+            let written = |id: usize| [format!("payload-{id}!"), format!("answer-{id}!")];
+            // The log itself may have rewritten the older ones by now.
+            let newest = *erased.last().unwrap();
+            assert!(written(newest).iter().all(|bytes| has(&from, bytes)));
+            let compacted = compact(&from, Duration::ZERO, &mut |_| {}).unwrap();
+            assert!(compacted.pieces > 0, "{compacted:?}");
+            for id in erased.iter().copied().chain([0, events - 1]) {
+                let gone = erased.contains(&id);
+                assert!(written(id).iter().all(|bytes| has(&from, bytes) != gone), "e{id}");
+            }
+            assert!(verify(&from).unwrap().is_sound());
+            // What it did is done, and a machine goes on behind it.
+            let again = compact(&from, Duration::ZERO, &mut |_| {}).unwrap();
+            assert_eq!(again.after, again.before);
+            let mut options = small();
+            options.store.retention = Retention::forever();
+            let mut node = open(&from, options);
+            assert_eq!((node.machine.durable(), node.machine.events()), (last, 0));
+            let payload = format!("payload-{}!", erased[0]).repeat(30);
+            let repeat = Event::raw("order.paid", "text/plain", payload.into()).unwrap();
+            let repeat = node.machine.publish(node.machine.now(), repeat.id(format!("e{}", erased[0]))).unwrap();
+            assert!(!repeat.fresh, "it is still known");
+            node.publish(events);
+            node.settle();
+            drop(node);
+            let mut look = Store::look(StdDisk::existing(&from).unwrap()).unwrap();
+            for id in 0..events {
+                let (tenant, event) = (TenantId::default(), EventId::new(format!("e{id}")).unwrap());
+                let asked = look.history(&Query::Event { tenant, event }, UnixTime::EPOCH).unwrap();
+                let Answer::Event(Some(event)) = asked else { panic!("e{id} is not known: {asked:?}") };
+                let gone = erased.contains(&id);
+                assert_eq!((event.payload.is_none(), event.attempts.len()), (gone, 1), "e{id}");
+                assert_eq!(event.payload_len as usize, format!("payload-{id}!").len() * 30);
+                assert!(event.ended.is_some() && event.attempts[0].answer.is_none() == gone, "e{id}");
+            }
+        }
+    }
+
+    #[test]
+    fn after_compaction_no_byte_of_a_tenant_that_was_purged_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let from = dir.path().join("a");
+        let mut node = answered(&from, 200);
+        node.machine.purge(node.machine.now(), &TenantId::default()).unwrap();
+        node.settle();
+        node.answer = Some("thanks".into());
+        node.publish_of(1000, b"payload of later".repeat(10));
+        node.settle();
+        drop(node);
+        compact(&from, Duration::ZERO, &mut |_| {}).unwrap();
+        assert!(!has(&from, "payload-") && !has(&from, "answer-") && has(&from, "payload of later"));
+        assert_eq!(verify(&from).unwrap().damage, []);
+        assert_eq!(open(&from, small()).machine.events(), 0);
     }
 }

@@ -284,6 +284,13 @@ pub struct Retention {
     pub attempt_bytes: u64,
 }
 
+impl Retention {
+    /// Nothing is forgotten for its age or its size.
+    pub const fn forever() -> Self {
+        Self { payloads: Duration::MAX, attempts: Duration::MAX, payload_bytes: u64::MAX, attempt_bytes: u64::MAX }
+    }
+}
+
 impl Default for Retention {
     fn default() -> Self {
         const DAY: u64 = 24 * 3600;

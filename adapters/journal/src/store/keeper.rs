@@ -47,6 +47,10 @@ pub(crate) trait Keeper<D: Disk>: Send {
     /// [`Segments::replace`] does.
     fn tidy(&mut self, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError>;
 
+    /// Nobody will append to this store: from now on [`tidy`](Self::tidy) also rewrites segments that openings still
+    /// read, record for record, where something in them was erased.
+    fn scrub(&mut self);
+
     /// Answers a question.
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError>;
 }

@@ -11,7 +11,7 @@ use super::keeper::{self, Keeper};
 use super::recover::{self, How, Survey};
 use super::segments::{Sealed, Segments};
 use super::{Options, names, snapshots};
-use crate::history::{Answer, HistoryError, Query};
+use crate::history::{Answer, HistoryError, Query, Retention};
 use crate::{Disk, LogError, Records};
 
 /// A store that is looked at: nothing on its disk is changed.
@@ -48,7 +48,8 @@ pub struct SegmentInfo {
 
 impl<D: Disk> Look<D> {
     pub(super) fn new(disk: D, how: How) -> Result<Self, OpenError> {
-        let options = Options::default();
+        // Nothing is forgotten by looking: what is still there is shown.
+        let options = Options { retention: Retention::forever(), ..Options::default() };
         let mut segments = Segments::new(disk, options.store);
         let mut keeper = keeper::of(&options);
         let survey = recover::survey(&mut segments, keeper.as_mut(), options.store, how)?;
