@@ -82,6 +82,16 @@ pub enum Query {
         /// Where to go on.
         page: Paging,
     },
+    /// The same of all tenants: [`Answer::Deliveries`]. A page costs a search more for each tenant that has any in a
+    /// segment.
+    GivenUp {
+        /// Only those that ended at or after this time.
+        from: UnixTime,
+        /// Only those that ended before this time.
+        to: UnixTime,
+        /// Where to go on.
+        page: Paging,
+    },
     /// How many deliveries are kept that ended in each way: [`Answer::Counts`].
     Counts,
 }
@@ -169,7 +179,7 @@ pub struct Place {
 pub enum Answer {
     /// To [`Query::Event`]; `None` when nothing is known of it.
     Event(Option<Box<EventHistory>>),
-    /// To [`Query::Endpoint`] and [`Query::Exhausted`].
+    /// To [`Query::Endpoint`], [`Query::Exhausted`] and [`Query::GivenUp`].
     Deliveries {
         /// The entries of this page.
         items: Vec<EndedDelivery>,
@@ -192,6 +202,8 @@ pub struct EventHistory {
     pub event: EventId,
     /// Its type.
     pub event_type: String,
+    /// When it happened, by the application.
+    pub time: UnixTime,
     /// When it was accepted.
     pub accepted: UnixTime,
     /// When its last delivery ended; `None` while one is pending.
@@ -200,12 +212,21 @@ pub struct EventHistory {
     pub payload_len: u32,
     /// The payload; `None` when its retention is over, or when it was erased or purged.
     pub payload: Option<Bytes>,
+    /// It was erased, or its tenant purged; no longer told once that was so long ago that nothing of it is on disk.
+    pub erased: bool,
     /// Its content type; `None` for JSON.
     pub content_type: Option<String>,
-    /// Attempts, the oldest first.
+    /// Attempts, the oldest first; at most [`PAGE`] of them.
     pub attempts: Vec<AttemptHistory>,
-    /// Attempts that are not in the list, because there are more than [`PAGE`].
+    /// Attempts that are not in the list, because there are more than [`PAGE`]: the newest.
     pub more: u64,
+}
+
+impl EventHistory {
+    /// How many attempts are kept in all, those included that are not in the list.
+    pub const fn total(&self) -> u64 {
+        (self.attempts.len() as u64).saturating_add(self.more)
+    }
 }
 
 /// One attempt, or the end of a delivery without one.
@@ -264,6 +285,9 @@ pub struct Counts {
     pub ended: [u64; 6],
     /// Events that have ended and are kept.
     pub events: u64,
+    /// Attempts of all events, pending ones included, and ends of deliveries without one: as many records as the log has
+    /// of them, whether their retention is over or not.
+    pub outcomes: u64,
     /// Bytes of payloads of ended events, as far as the log has been tidied: those that ended just now may not be
     /// counted yet.
     pub payload_bytes: u64,

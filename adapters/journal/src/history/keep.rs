@@ -194,14 +194,11 @@ impl<D: Disk> Keeper<D> for History<D> {
 
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
         let cut = self.marks.cut(&self.retention, wall);
-        while self.shelf.missing().is_some_and(|number| self.index_now(segments, number)) {}
-        loop {
-            match self.ask(segments, query, &cut) {
-                // An index is only a copy: it is made again, and is in memory then.
-                Err(LogError::Damaged { .. }) if self.mend(segments) => {}
-                answer => return answer.map_err(HistoryError::Failed),
-            }
-        }
+        self.indexed(segments, |history, segments| history.ask(segments, query, &cut))
+    }
+
+    fn tenants(&mut self, segments: &mut Segments<D>) -> Result<BTreeSet<TenantId>, HistoryError> {
+        self.indexed(segments, |history, segments| history.owners(segments))
     }
 }
 
@@ -384,6 +381,8 @@ impl<D: Disk> History<D> {
     ) -> Result<(), StoreError> {
         let found = match walk.step(segments) {
             Ok(found) => found,
+            // A store that is only looked at shows what is before the damage, and tells of the damage itself.
+            Err(LogError::Damaged { .. }) if self.opening => Vec::new(),
             Err(why) => {
                 self.shelf.close(number..=number);
                 return self.stop(segments, number, why);
@@ -408,6 +407,22 @@ impl<D: Disk> History<D> {
         }
         self.task = Some(Task::Rebuild(number, walk, tables));
         Ok(())
+    }
+
+    /// Asks the indexes. Those that are missing are made before, one that turns out to be damaged is made again: an index
+    /// is only a copy, and in memory then.
+    fn indexed<T>(
+        &mut self,
+        segments: &mut Segments<D>,
+        ask: impl Fn(&mut Self, &mut Segments<D>) -> Result<T, LogError>,
+    ) -> Result<T, HistoryError> {
+        while self.shelf.missing().is_some_and(|number| self.index_now(segments, number)) {}
+        loop {
+            match ask(self, segments) {
+                Err(LogError::Damaged { .. }) if self.mend(segments) => {}
+                answer => return answer.map_err(HistoryError::Failed),
+            }
+        }
     }
 
     /// Makes a damaged index again, for a question that cannot wait; whether one was made.

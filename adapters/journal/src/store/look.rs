@@ -1,7 +1,9 @@
 //! The reading half of a store.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use postrider_core::id::JournalSeq;
+use postrider_core::id::{JournalSeq, TenantId};
 use postrider_core::journal::{self, FOOTER, RECORD_CRC, Record, SEGMENT_HEAD, Seat, StoreId};
 use postrider_core::sender::LoadError;
 use postrider_core::time::UnixTime;
@@ -142,7 +144,14 @@ impl<D: Disk> Look<D> {
         if records.is_empty() && !seqs.is_empty() { Err(LoadError::Corrupt) } else { Ok(records) }
     }
 
-    /// Answers a question about what has ended.
+    /// Whose events are in the log, pending or ended, by the indexes of its segments.
+    pub fn tenants(&mut self) -> Result<BTreeSet<TenantId>, HistoryError> {
+        self.keeper.tenants(&mut self.segments)
+    }
+
+    /// Answers a question about what has ended, and shows whatever is still there: how long it is to be kept, the sender
+    /// knows that writes the log. A segment without an index is read whole first, and if it is [damaged](Self::damage),
+    /// only up to the damage.
     pub fn history(&mut self, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
         self.keeper.answer(&mut self.segments, query, wall)
     }

@@ -1,10 +1,10 @@
 //! Opening a store: what a survey found is made whole on the disk, and the log goes on behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use bytes::Bytes;
-use postrider_core::id::JournalSeq;
+use postrider_core::id::{JournalSeq, TenantId};
 use postrider_core::journal::{self, Batch, Kind, RecordKey, SegmentHead};
 use postrider_core::time::UnixTime;
 
@@ -229,6 +229,10 @@ impl<D: Disk> Keeper<D> for Intact {
     }
 
     fn scrub(&mut self) {}
+
+    fn tenants(&mut self, _: &mut Segments<D>) -> Result<BTreeSet<TenantId>, HistoryError> {
+        Err(HistoryError::NotKept)
+    }
 
     fn answer(&mut self, _: &mut Segments<D>, _: &Query, _: UnixTime) -> Result<Answer, HistoryError> {
         Err(HistoryError::NotKept)
