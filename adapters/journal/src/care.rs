@@ -110,8 +110,7 @@ pub fn compact(
     let disk = existing(dir.as_ref())?;
     let _lock = Lock::take(&disk, takeover, tell)?;
     let before = bytes(&disk)?;
-    let mut options = Options::default();
-    options.retention = Retention::forever();
+    let options = Options { retention: Retention::forever(), ..Options::default() };
     let mut store = Store::open(disk.clone(), options, crate::file_log::wall())?;
     store.scrub();
     let mut pieces = 0;

@@ -17,7 +17,20 @@
 //! for, and three or so reads for each entry. Counts are in memory but for the segments in which retention ends just now.
 //!
 //! A segment is rewritten when half of it can go, when something in it was erased, and to join small ones. The segment
-//! that is being written and the last one before it are not: what is erased there leaves the disk later.
+//! that is being written and the last one before it are not, and neither is one that two snapshots do not stand for yet:
+//! what is erased there leaves the disk later, at once with [`care::compact`](crate::care::compact).
+//!
+//! # What it does not do
+//!
+//! * Budgets count sealed segments. What ended in the segment that is being written counts once that is sealed, so the
+//!   bytes of ended events may exceed a budget by up to two segments: that one, and the one whose survey is under way.
+//! * Budgets trim whole groups of a sixty-fourth of a segment's ended events, by time: a little more goes than must.
+//! * What a budget has trimmed is written down in the indexes that are made afterwards, and nowhere else. If a process
+//!   ends between trimming and the next index, or all indexes are lost, what was trimmed and not yet rewritten is shown
+//!   again until the next process has tidied, which trims the same by the same budget. What is erased or purged is in
+//!   records of the log and never shown again.
+//! * [`EventHistory`] lists the first [`PAGE`] attempts of an event and says [how many](EventHistory::total) there are;
+//!   the deliveries of an event beyond those are listed by endpoint, with [`Query::Endpoint`].
 
 mod answer;
 mod compact;

@@ -181,6 +181,13 @@ impl Book {
                 let (number, flying) = (number + 1, kill.in_flight);
                 state.faults.push(format!("after kill {number} {again} requests came again, {flying} were in flight"));
             }
+            let (unrecorded, bound) = (kill.unrecorded.len() as u64, plan.unrecorded());
+            if unrecorded > bound {
+                let number = number + 1;
+                state
+                    .faults
+                    .push(format!("kill {number} found {unrecorded} requests without an outcome, {bound} at most"));
+            }
         }
         report.faults.append(&mut state.faults);
         report.faults.truncate(FAULTS);

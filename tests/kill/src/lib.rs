@@ -10,6 +10,9 @@
 //! * after each kill only requests come again of which the journal that the kill left has no outcome: what the dead process
 //!   had in flight by its own record. So for each kill, what came again is counted against what was in flight, by the
 //!   receiver's book and by the sender's journal, and not only over all of them;
+//! * what a dead process had in flight by its own record is bounded, too: by its concurrency, and by the outcomes that a
+//!   machine gathers before it hands them to its log
+//!   ([`LINGER_RECORDS`](postrider_core::limits::LINGER_RECORDS));
 //! * over all kills no more requests came again than the sender may have in flight ([`Plan::concurrency`]) at each;
 //! * a last run finds every line of the input accepted, and nothing left to deliver, and the journal is sound.
 
@@ -61,6 +64,13 @@ impl Plan {
             driver: "tokio".into(),
             command,
         }
+    }
+}
+
+impl Plan {
+    /// Requests of which the sender may not have written an outcome down, at most.
+    pub fn unrecorded(&self) -> u64 {
+        u64::from(self.concurrency) + postrider_core::limits::LINGER_RECORDS as u64
     }
 }
 

@@ -181,7 +181,7 @@ fn show(journal: &Journal<Counts>, log: &Log, out: &mut impl Write) -> io::Resul
         counted(snapshots, "snapshot", "snapshots"),
         words::bytes(files.bytes())
     )?;
-    let span = log.span.map_or("none".to_owned(), |(first, last)| format!("{first} to {last}"));
+    let span = log.span.map_or_else(|| "none".to_owned(), |(first, last)| format!("{first} to {last}"));
     let records = log.records.map_or(String::new(), |records| format!("{records}, "));
     let stands = journal.snapshot.as_ref().map_or(String::new(), |name| format!("; {name} stands for {}", state.since));
     writeln!(out, "records    {records}{span}{stands}")?;
