@@ -91,8 +91,9 @@ pub enum Record {
         /// When.
         at: UnixTime,
     },
-    /// In history only: what is left of an accepted event when its payload has gone. It keeps the place of the accepted
-    /// record.
+    /// What is left of an accepted event when its payload has gone, which only happens after it has ended. It keeps the
+    /// place of the accepted record, in history and where a store was rid of what was erased before a snapshot stood for
+    /// it.
     Kept(Box<Kept>),
     /// A snapshot begins; it stands for every record up to and including `since`.
     SnapshotBegin(SnapshotBegin),

@@ -207,7 +207,8 @@ impl Fold {
                     self.cancelled(job);
                 }
             }
-            Record::Kept(_) => {}
+            // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
+            Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
         }
         Ok(())
     }
