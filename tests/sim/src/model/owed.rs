@@ -66,6 +66,11 @@ impl Event {
             })
     }
 
+    /// Whether a report that says that it has settled may speak of what ended before it was submitted again.
+    pub(super) fn may_have_ended_before(&self) -> bool {
+        self.again && !self.sure && self.open > 0
+    }
+
     /// A delivery must not have ended in a way for which nothing was seen.
     pub(super) fn allows(&self, facts: &Facts, at: SimTime, owed: &Owed, fate: Fate) -> Result<(), Broken> {
         let node = facts.node(self.node);
