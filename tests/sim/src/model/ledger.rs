@@ -310,6 +310,9 @@ impl Ledger {
             self.forget(facts, number);
             return Ok(());
         }
+        if let (Some(event), Some(report)) = (self.events.get(&number), report) {
+            event.is_at_rest(facts, at, report)?;
+        }
         self.settled(facts, at, node, number, report)
     }
 
