@@ -91,8 +91,8 @@ impl Ledger {
                 self.all = true;
                 return self.lose(facts, *node, lost);
             }
-            Seen::Refused { node, lost, why } => {
-                if !facts.node(*node).weak {
+            Seen::Refused { node, lost, why, torn } => {
+                if !facts.node(*node).weak && !torn {
                     return Err(Broken::new(17, format!("nothing was damaged, and node {node} does not open: {why}")));
                 }
                 return self.lose(facts, *node, lost);

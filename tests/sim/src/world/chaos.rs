@@ -285,7 +285,8 @@ impl World {
                 if !owner.damaged && !owner.betrayed && !owner.torn {
                     return self.break_off(Broken::new(18, format!("a sound log is called damaged: {why}")));
                 }
-                self.see(&Seen::Refused { node, why: &why, lost: &lost });
+                let torn = owner.torn;
+                self.see(&Seen::Refused { node, why: &why, lost: &lost, torn });
                 self.cast.stores.open(&disk, &self.profile, wall, true)
             }
             other => other,
