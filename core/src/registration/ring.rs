@@ -35,7 +35,7 @@ pub enum RingError {
     Revoked(KeyId),
     /// There is no such key.
     Unknown(KeyId),
-    /// It is the only key that signs; another must be added first.
+    /// No key would sign for good without it; another must be added first.
     Last(KeyId),
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for RingError {
             Self::Full => write!(f, "the endpoint has {} keys already; revoke one first", limits::RING_KEYS),
             Self::Revoked(key) => write!(f, "{key} was revoked and never signs again; use a new secret"),
             Self::Unknown(key) => write!(f, "the endpoint has no {key}"),
-            Self::Last(key) => write!(f, "{key} is the only key that signs; add another first"),
+            Self::Last(key) => write!(f, "{key} is the only key that signs for good; add another first"),
         }
     }
 }
@@ -116,28 +116,29 @@ impl Draft {
         Ok(true)
     }
 
-    /// Lets a key expire at a time. One other key must sign beyond that time.
+    /// Lets a key expire at a time. One other key must sign without end: were it to expire too, if later, no key would be
+    /// left in the end.
     pub(crate) fn expire(&mut self, id: KeyId, at: UnixTime) -> Result<bool, RingError> {
-        let outlived = self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none_or(|other| other > at));
+        let stays = self.signs_without(id);
         let Some(key) = self.keys.iter_mut().find(|(key, _)| key.id() == id) else {
             return Err(RingError::Unknown(id));
         };
-        if !outlived {
+        if !stays {
             return Err(RingError::Last(id));
         }
         Ok(key.1.replace(at) != Some(at))
     }
 
-    /// Takes a key away for good. One other key must still sign at `wall`.
-    pub(crate) fn revoke(&mut self, id: KeyId, wall: UnixTime) -> Result<bool, RingError> {
+    /// Takes a key away for good. One other key must sign without end: what is left would leave requests unsigned once
+    /// it has expired.
+    pub(crate) fn revoke(&mut self, id: KeyId) -> Result<bool, RingError> {
         if self.revoked.contains(&id) {
             return Ok(false);
         }
-        let other = self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none_or(|at| wall < at));
         if !self.keys.iter().any(|(key, _)| key.id() == id) {
             return Err(RingError::Unknown(id));
         }
-        if !other {
+        if !self.signs_without(id) {
             return Err(RingError::Last(id));
         }
         #[cfg(postrider_planted)]
@@ -150,6 +151,11 @@ impl Draft {
         }
         self.revoked.push(id);
         Ok(true)
+    }
+
+    /// Whether a key other than this one signs and will never expire.
+    fn signs_without(&self, id: KeyId) -> bool {
+        self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none())
     }
 
     /// Makes the keys exactly these, in the order given. Says whether anything changed.
@@ -167,5 +173,21 @@ impl Draft {
     /// Forgets keys that have expired.
     pub(crate) fn prune(&mut self, wall: UnixTime) {
         self.keys.retain(|(_, expires)| expires.is_none_or(|at| wall < at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_never_runs_out_of_keys() {
+        let [first, second] = [1, 2].map(|byte| Secret::from_bytes([byte; 32]).unwrap());
+        let mut draft = Draft::default();
+        assert_eq!(draft.replace(&[first.clone(), second.clone()]), Ok(true));
+        assert_eq!(draft.expire(first.id(), UnixTime::from_millis(20)), Ok(true));
+        assert_eq!(draft.expire(second.id(), UnixTime::from_millis(10)), Err(RingError::Last(second.id())));
+        assert_eq!(draft.revoke(second.id()), Err(RingError::Last(second.id())));
+        assert_eq!(draft.revoke(first.id()), Ok(true));
     }
 }

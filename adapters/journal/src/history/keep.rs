@@ -506,8 +506,12 @@ impl<D: Disk> History<D> {
     /// Raises a mark when a budget is exceeded.
     fn trim(&mut self, wall: UnixTime) -> Option<Tidied> {
         let cut = self.marks.cut(&self.retention, wall);
-        let profiles = self.shelf.sealed.values().filter_map(|segment| segment.standing.profile.as_ref());
-        let groups: Vec<_> = profiles.flat_map(|profile| profile.kept(&cut)).collect();
+        let profiles = || self.shelf.sealed.values().filter_map(|segment| segment.standing.profile.as_ref());
+        let most = profiles().map(|profile| profile.ended).sum::<u64>();
+        if most <= self.retention.attempt_bytes.min(self.retention.payload_bytes) {
+            return None;
+        }
+        let groups: Vec<_> = profiles().flat_map(|profile| profile.kept(&cut)).collect();
         let attempts = exceeding(&groups, self.retention.attempt_bytes, |group| group.rest);
         let payloads = exceeding(&groups, self.retention.payload_bytes, |group| group.payloads);
         let (events, before) = match (attempts, payloads) {

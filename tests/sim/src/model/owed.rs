@@ -66,6 +66,26 @@ impl Event {
             })
     }
 
+    /// Whether a report that says that it has settled may speak of what ended before it was submitted again.
+    pub(super) fn may_have_ended_before(&self) -> bool {
+        self.again && !self.sure && self.open > 0
+    }
+
+    /// What is reported as delivered must not have an attempt under way that still has time: an earlier one that
+    /// succeeded late counts only while no other has begun.
+    pub(super) fn is_at_rest(&self, facts: &Facts, at: SimTime, report: &Report<'_>) -> Result<(), Broken> {
+        for row in report.rows.iter().filter(|row| row.fate == Fate::Delivered) {
+            let owed = self.owed.iter().find(|owed| owed.endpoint == row.endpoint);
+            let flying = owed.and_then(|owed| owed.flying).and_then(|attempt| facts.attempt(attempt));
+            if let Some(open) = flying.filter(|open| open.aborted.is_none() && !open.may_be_overdue(at)) {
+                let (event, to, number) = (self.number, row.endpoint, open.number);
+                let what = format!("e{event} to endpoint {to} ended as delivered while attempt {number} is under way");
+                return Err(Broken::new(14, what));
+            }
+        }
+        Ok(())
+    }
+
     /// A delivery must not have ended in a way for which nothing was seen.
     pub(super) fn allows(&self, facts: &Facts, at: SimTime, owed: &Owed, fate: Fate) -> Result<(), Broken> {
         let node = facts.node(self.node);
