@@ -159,6 +159,7 @@ impl Flat {
         self.text.reserve(json.len() / 2);
         self.value(&mut reader, path, ROOT, 0)?;
         reader.end()?;
+        self.places[ROOT as usize].end = self.places.len() as u32;
         self.tangled = self.repeats && self.places[1..].iter().any(|place| self.line(place.path).any(|at| at.twice));
         Ok(self)
     }

@@ -57,11 +57,16 @@ mod draft;
 mod error;
 mod eventbridge;
 mod flat;
+mod index;
 mod json;
 mod network;
 mod number;
 mod text;
 
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod strategy;
 #[cfg(test)]
 mod tests;
 
@@ -75,6 +80,7 @@ use clause::Clause;
 use draft::Draft;
 pub use error::FilterError;
 pub use flat::{Flat, FlatError};
+pub use index::FilterIndex;
 
 /// Which events are wanted by their content. See the [module](self) for the two languages.
 ///

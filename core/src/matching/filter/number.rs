@@ -58,19 +58,19 @@ impl Number {
     /// A number that is never smaller for a larger value, for ordering roughly: the first 15 digits or so count, and
     /// powers of ten within 1,000.
     pub(super) fn rank(&self) -> u64 {
+        const MIDDLE: u64 = 1 << 63;
+        if self.sign == 0 {
+            return MIDDLE;
+        }
         let size = match self.exponent {
             ..-1000 => 0,
             -1000..=1000 => {
                 let power = (self.exponent + 1001) as u64;
                 (power << 52) | ((self.head - 1_000_000_000_000_000_000) >> 11)
             }
-            1001.. => (1 << 63) - 1,
+            1001.. => MIDDLE - 1,
         };
-        match self.sign {
-            -1 => (1 << 63) - 1 - size,
-            0 => 1 << 63,
-            _ => (1 << 63) | size,
-        }
+        if self.sign < 0 { MIDDLE - 1 - size } else { MIDDLE + size }
     }
 }
 
@@ -143,6 +143,7 @@ mod tests {
         ] {
             assert_eq!(order(a, b), Ordering::Less, "{a} {b}");
             assert_eq!(order(b, a), Ordering::Greater, "{a} {b}");
+            assert!(Number::read(a).rank() <= Number::read(b).rank(), "{a} {b}");
         }
     }
 
