@@ -162,7 +162,14 @@ fn snapshot(store: &Store<StdDisk>) -> Vec<Record> {
         all.push(Record::Pending { event: pending, subscription: 3, attempts: 1, due });
     }
     let (event, id) = (seq(4), EventId::new("event-4").unwrap());
-    all.push(Record::Remembered(Box::new(Remembered { name: [2; 16], event, id, digest: [4; 16], at: at(4) })));
+    all.push(Record::Remembered(Box::new(Remembered {
+        name: [2; 16],
+        event,
+        id,
+        digest: [4; 16],
+        at: at(4),
+        tenant: Some(tenant()),
+    })));
     all.push(Record::SnapshotEnd { through: since });
     all
 }
