@@ -133,7 +133,15 @@ impl Rig {
     fn new() -> Self {
         let now = Now { mono: Instant::ORIGIN, wall: UnixTime::from_secs(1_800_000_000) };
         let sender = Sender::new(config(), Seed::from_bytes([3; 32]), now);
-        let mut rig = Self { sender, log: MemoryLog::new(), now, shrunk: vec![], records: vec![], snapshot: vec![], complete: false };
+        let mut rig = Self {
+            sender,
+            log: MemoryLog::new(),
+            now,
+            shrunk: vec![],
+            records: vec![],
+            snapshot: vec![],
+            complete: false,
+        };
         rig.drain();
         rig
     }
