@@ -189,7 +189,7 @@ pub enum Life {
     Fenced,
 }
 
-/// Counters since the machine was made; a restored one begins at zero, but for [`tally`](Self::tally).
+/// Counters since the machine was made; a restored one begins at zero, but for `tally`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

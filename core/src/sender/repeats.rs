@@ -188,8 +188,7 @@ impl Repeats {
         now: Instant,
         bounds: Bounds,
     ) -> Option<Forgotten> {
-        let mine =
-            tenants.get(tenant).map(|tenant| &tenant.remembered).filter(|mine| mine.len() as usize > bounds.each);
+        let mine = tenants.get(tenant).map(|tenant| &tenant.remembered).filter(|mine| mine.len() > bounds.each);
         let at = match mine.and_then(List::front) {
             Some(at) => at,
             None => {

@@ -9,7 +9,7 @@ use crate::registration::EndpointError;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// There are none: a new store is made with [`Sender::new`].
+    /// There are none: a new store is made with [`Sender::new`](crate::sender::Sender::new).
     Empty,
     /// They do not begin with a store's first record or with a snapshot.
     NoBeginning,

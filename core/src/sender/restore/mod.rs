@@ -13,7 +13,7 @@ pub use self::error::RestoreError;
 
 use self::endpoint::{config_of, state_of};
 use self::fans::Fans;
-use self::window::Held;
+use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
 use super::jobs::Body;
@@ -63,7 +63,7 @@ struct Fold {
     /// Events, and deliveries that wait.
     pending: Pending,
     fans: Fans,
-    remembered: Vec<Held>,
+    window: Window,
     error: Option<RestoreError>,
 }
 
@@ -83,7 +83,7 @@ impl Restore {
             owners: BTreeMap::new(),
             pending: Pending::default(),
             fans: Fans::default(),
-            remembered: Vec::new(),
+            window: Window::default(),
             error: None,
         }))
     }
@@ -197,7 +197,7 @@ impl Fold {
                     digest: known.digest,
                 };
                 let tenant = self.sender.tenants.retain(&known.tenant.unwrap_or_default());
-                self.remembered.push(Held { at: known.at, tenant, known: entry });
+                self.window.hold(known.at, tenant, &entry);
             }
             Record::SnapshotEnd { through } => self.through = through,
             Record::Purged { tenant, .. } => self.purged(&tenant),
@@ -251,7 +251,7 @@ impl Fold {
         let key = accepted.idempotency.as_ref().map(|key| Name::key(&accepted.tenant, key));
         for name in core::iter::once(id).chain(key) {
             let tenant = self.sender.tenants.retain(&accepted.tenant);
-            self.remembered.push(Held { at: accepted.at, tenant, known: known(name) });
+            self.window.hold(accepted.at, tenant, &known(name));
         }
         if self.job(seq).is_some() {
             // A snapshot shows it that had not been finished when it was accepted.

@@ -4,18 +4,39 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Fold;
-use crate::id::JournalSeq;
+use crate::id::{EventId, JournalSeq};
 use crate::sender::notice::Notice;
-use crate::sender::repeats::{Bounds, Known};
+use crate::sender::repeats::{Bounds, Known, Name};
+use crate::sender::texts::Texts;
 use crate::time::UnixTime;
 
-/// A name that a repeat is recognised by, until it is known whether there is room for it.
+/// The names that the records tell of, until it is known which there is room for.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    names: Vec<Held>,
+    /// Their events' ids: one by one in memory of their own, they would leave as many gaps when they go.
+    ids: Texts,
+}
+
+/// One of them.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) at: UnixTime,
+struct Held {
+    at: UnixTime,
     /// It stays for this.
-    pub(super) tenant: u32,
-    pub(super) known: Known,
+    tenant: u32,
+    name: Name,
+    seq: JournalSeq,
+    digest: [u8; 16],
+    id: (u32, u8),
+}
+
+impl Window {
+    /// Holds a name for which its tenant was retained.
+    pub(super) fn hold(&mut self, at: UnixTime, tenant: u32, known: &Known) {
+        let Known { name, event, seq, digest } = known;
+        let id = self.ids.insert(event.as_str());
+        self.names.push(Held { at, tenant, name: *name, seq: *seq, digest: *digest, id });
+    }
 }
 
 impl Fold {
@@ -26,23 +47,29 @@ impl Fold {
             return;
         }
         let (now, bounds) = (self.sender.now, Bounds::of(&self.sender.limits));
-        let mut all = core::mem::take(&mut self.remembered);
-        all.sort_by_key(|Held { at, known, .. }| (*at, known.seq, known.name));
+        let Window { names: mut all, ids } = core::mem::take(&mut self.window);
+        all.sort_by_key(|Held { at, seq, name, .. }| (*at, *seq, *name));
         // A snapshot and the log behind it may both tell of one.
-        let same = |a: &mut Held, b: &mut Held| (a.known.seq, a.known.name) == (b.known.seq, b.known.name);
         all.dedup_by(|later, kept| {
-            let same = same(later, kept);
+            let same = (later.seq, later.name) == (kept.seq, kept.name);
             same.then(|| self.sender.tenants.release(later.tenant));
             same
         });
-        let room = self.room_for(&all, bounds);
-        self.sender.repeats.reserve(room.iter().filter(|room| **room).count());
+        let age = |held: &Held| now.wall.saturating_since(held.at);
+        let room = room_for(&all, bounds);
+        let stay = all.iter().zip(&room).filter(|(held, room)| **room && age(held) < bounds.window);
+        self.sender.repeats.reserve(stay.count());
         let mut shrunk = BTreeMap::new();
-        for (Held { at, tenant, known }, room) in all.into_iter().zip(room) {
-            let (age, sender) = (now.wall.saturating_since(at), &mut self.sender);
+        for (held, room) in all.into_iter().zip(room) {
+            let (age, sender) = (age(&held), &mut self.sender);
+            let Held { tenant, name, seq, digest, id, .. } = held;
             match (age < bounds.window, room) {
                 (false, _) => {}
-                (true, true) => sender.repeats.insert(&mut sender.tenants, tenant, now.mono, age, known),
+                (true, true) => {
+                    let event = EventId::new(ids.get(id)).expect("it was an id when it came");
+                    let known = Known { name, event, seq, digest };
+                    sender.repeats.insert(&mut sender.tenants, tenant, now.mono, age, known);
+                }
                 (true, false) => _ = shrunk.insert(sender.tenants[tenant].id.clone(), age),
             }
             sender.tenants.release(tenant);
@@ -51,18 +78,18 @@ impl Fold {
             self.sender.tell(JournalSeq::ZERO, Notice::WindowShrunk { tenant, age });
         }
     }
+}
 
-    /// For which names there is room: of each tenant, and of all, for the youngest.
-    fn room_for(&self, all: &[Held], bounds: Bounds) -> Vec<bool> {
-        let (mut left, mut of_tenant) = (bounds.total, BTreeMap::new());
-        let youngest_first = all.iter().rev().map(|Held { tenant, .. }| {
-            let mine = of_tenant.entry(*tenant).or_insert(bounds.each);
-            let room = left > 0 && *mine > 0;
-            (left, *mine) = (left - usize::from(room), *mine - usize::from(room));
-            room
-        });
-        let mut room: Vec<_> = youngest_first.collect();
-        room.reverse();
+/// For which names there is room: of each tenant, and of all, for the youngest.
+fn room_for(all: &[Held], bounds: Bounds) -> Vec<bool> {
+    let (mut left, mut of_tenant) = (bounds.total, BTreeMap::new());
+    let youngest_first = all.iter().rev().map(|Held { tenant, .. }| {
+        let mine = of_tenant.entry(*tenant).or_insert(bounds.each);
+        let room = left > 0 && *mine > 0;
+        (left, *mine) = (left - usize::from(room), *mine - usize::from(room));
         room
-    }
+    });
+    let mut room: Vec<_> = youngest_first.collect();
+    room.reverse();
+    room
 }
