@@ -132,6 +132,7 @@ impl Ledger {
                 again: self.has_ended(submission.event),
                 sure: false,
                 open: 1,
+                offers: 1,
                 since: facts.tick,
                 incarnation: facts.node(node).incarnation,
                 owed: matching.into_iter().map(fresh).collect(),
@@ -142,6 +143,7 @@ impl Ledger {
             return;
         };
         event.open += 1;
+        event.offers += 1;
         if event.sure || event.payload != submission.payload {
             return;
         }
@@ -308,6 +310,12 @@ impl Ledger {
         if self.events.get(&number).is_some_and(Event::may_have_ended_before) {
             // Whoever submitted it again may not know that it was taken as new, and now that has ended as well.
             self.forget(facts, number);
+            return Ok(());
+        }
+        let newer = |event: &Event| event.offers > 1 && report.is_some_and(|report| !report.settled);
+        if let Some(event) = self.events.get_mut(&number).filter(|event| newer(event)) {
+            // It had settled and was forgotten before this was told, and is on its way once more.
+            event.begin_anew();
             return Ok(());
         }
         if let (Some(event), Some(report)) = (self.events.get(&number), report) {

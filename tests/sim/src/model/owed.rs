@@ -20,6 +20,8 @@ pub(super) struct Event {
     pub(super) sure: bool,
     /// Calls that submitted it and may yet succeed, or may have succeeded.
     pub(super) open: u32,
+    /// Times that it was submitted.
+    pub(super) offers: u32,
     /// It was submitted at this tick.
     pub(super) since: u64,
     /// Of this incarnation of its node.
@@ -69,6 +71,13 @@ impl Event {
     /// Whether a report that says that it has settled may speak of what ended before it was submitted again.
     pub(super) fn may_have_ended_before(&self) -> bool {
         self.again && !self.sure && self.open > 0
+    }
+
+    /// What was seen of it was of an earlier life.
+    pub(super) fn begin_anew(&mut self) {
+        for owed in &mut self.owed {
+            (owed.taken, owed.failed, owed.denied, owed.over) = (None, 0, false, false);
+        }
     }
 
     /// What is reported as delivered must not have an attempt under way that still has time: an earlier one that
