@@ -90,7 +90,8 @@ impl Profile {
     /// Bytes that are needed with that cut; whether erasures in it must stay known, too.
     pub(super) fn needed(&self, cut: &Cut, erasures: bool) -> u64 {
         // The first that ended is the first that goes, and hardly ever has any gone.
-        let whole = self.groups.first().is_none_or(|first| !cut.is_gone(first.ended) && !cut.has_no_payload(first.ended));
+        let whole =
+            self.groups.first().is_none_or(|first| !cut.is_gone(first.ended) && !cut.has_no_payload(first.ended));
         let kept = || self.kept(cut).map(|group| group.payloads + group.rest).sum::<u64>();
         let ended = if whole { self.ended } else { kept() };
         ended + self.held + if erasures { self.erasures } else { 0 }
