@@ -23,12 +23,16 @@
 //! # Ok::<(), postrider_core::id::IdError>(())
 //! ```
 
+mod deadline;
 mod list;
+mod plan;
 mod schedule;
 mod wheel;
 mod window;
 
+pub use deadline::Deadline;
 pub use list::{Link, Links, List};
-pub use schedule::{Plan, Schedule, ScheduleError, jitter};
+pub use plan::{Plan, jitter};
+pub use schedule::{Exhausted, Exponential, Factor, Schedule, ScheduleError};
 pub use wheel::{Due, Timed, Wheel};
 pub use window::Window;
