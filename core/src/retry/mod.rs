@@ -23,6 +23,7 @@
 //! # Ok::<(), postrider_core::id::IdError>(())
 //! ```
 
+mod breaker;
 mod deadline;
 mod list;
 mod plan;
@@ -30,6 +31,7 @@ mod schedule;
 mod wheel;
 mod window;
 
+pub use breaker::{Admission, Breaker, BreakerPolicy, BreakerPolicyError, SavedBreaker, Transition};
 pub use deadline::Deadline;
 pub use list::{Link, Links, List};
 pub use plan::{Plan, jitter};
