@@ -27,6 +27,7 @@ mod breaker;
 mod deadline;
 mod list;
 mod plan;
+mod rate;
 mod schedule;
 mod wheel;
 mod window;
@@ -35,6 +36,7 @@ pub use breaker::{Admission, Breaker, BreakerPolicy, BreakerPolicyError, SavedBr
 pub use deadline::Deadline;
 pub use list::{Link, Links, List};
 pub use plan::{Plan, jitter};
+pub use rate::{Gcra, Per, Rate, RateError, Turn};
 pub use schedule::{Exhausted, Exponential, Factor, Schedule, ScheduleError};
 pub use wheel::{Due, Timed, Wheel};
 pub use window::Window;
