@@ -29,6 +29,7 @@ mod list;
 mod plan;
 mod rate;
 mod schedule;
+mod streak;
 mod wheel;
 mod window;
 
@@ -38,5 +39,6 @@ pub use list::{Link, Links, List};
 pub use plan::{Plan, jitter};
 pub use rate::{Gcra, Per, Rate, RateError, Turn};
 pub use schedule::{Exhausted, Exponential, Factor, Schedule, ScheduleError};
+pub use streak::{DisableRule, DisableRuleError, FailedTooLong, Streak};
 pub use wheel::{Due, Timed, Wheel};
 pub use window::Window;
