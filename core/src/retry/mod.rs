@@ -24,6 +24,7 @@
 //! ```
 
 mod breaker;
+mod budget;
 mod deadline;
 mod list;
 mod plan;
@@ -34,6 +35,7 @@ mod wheel;
 mod window;
 
 pub use breaker::{Admission, Breaker, BreakerPolicy, BreakerPolicyError, SavedBreaker, Transition};
+pub use budget::{Budget, BudgetError, Next};
 pub use deadline::Deadline;
 pub use list::{Link, Links, List};
 pub use plan::{Plan, jitter};
