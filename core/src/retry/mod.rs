@@ -27,6 +27,7 @@ mod breaker;
 mod budget;
 mod deadline;
 mod list;
+mod patience;
 mod plan;
 mod rate;
 mod schedule;
@@ -38,6 +39,7 @@ pub use breaker::{Admission, Breaker, BreakerPolicy, BreakerPolicyError, SavedBr
 pub use budget::{Budget, BudgetError, Next};
 pub use deadline::Deadline;
 pub use list::{Link, Links, List};
+pub use patience::{Overstayed, QueueLimit, QueueLimitError};
 pub use plan::{Plan, jitter};
 pub use rate::{Gcra, Per, Rate, RateError, Turn};
 pub use schedule::{Exhausted, Exponential, Factor, Schedule, ScheduleError};
