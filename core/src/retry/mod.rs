@@ -26,6 +26,7 @@
 mod breaker;
 mod budget;
 mod deadline;
+mod fair;
 mod list;
 mod patience;
 mod plan;
@@ -38,6 +39,7 @@ mod window;
 pub use breaker::{Admission, Breaker, BreakerPolicy, BreakerPolicyError, SavedBreaker, Transition};
 pub use budget::{Budget, BudgetError, Next};
 pub use deadline::Deadline;
+pub use fair::{Balance, Fair, Flows, Groups, Tiers};
 pub use list::{Link, Links, List};
 pub use patience::{Overstayed, QueueLimit, QueueLimitError};
 pub use plan::{Plan, jitter};
