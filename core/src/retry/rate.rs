@@ -57,16 +57,16 @@ pub enum RateError {
 /// the process that died may have used all of it a moment before.
 ///
 /// ```
-/// use postrider_core::retry::{Gcra, Rate, Turn};
+/// use postrider_core::retry::{Gcra, Rate, Pace};
 /// use postrider_core::time::Instant;
 ///
 /// let at = Instant::from_millis;
 /// let mut pace = Gcra::full(Rate::per_second(10)?.with_burst(2)?);
-/// assert_eq!(pace.take(at(0)), Turn::Ready);
-/// assert_eq!(pace.take(at(0)), Turn::Ready);
-/// assert_eq!(pace.take(at(0)), Turn::At(at(100)));
-/// assert_eq!(pace.take(at(99)), Turn::At(at(100)), "asking costs nothing");
-/// assert_eq!(pace.take(at(100)), Turn::Ready);
+/// assert_eq!(pace.take(at(0)), Pace::Ready);
+/// assert_eq!(pace.take(at(0)), Pace::Ready);
+/// assert_eq!(pace.take(at(0)), Pace::At(at(100)));
+/// assert_eq!(pace.take(at(99)), Pace::At(at(100)), "asking costs nothing");
+/// assert_eq!(pace.take(at(100)), Pace::Ready);
 /// # Ok::<(), postrider_core::retry::RateError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub struct Gcra {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[expect(clippy::exhaustive_enums, reason = "now or later")]
-pub enum Turn {
+pub enum Pace {
     /// Now.
     Ready,
     /// Not before this time, which lies ahead; [`Instant::LAST`] stands for beyond the end of the clock, too.
@@ -176,13 +176,13 @@ impl Gcra {
     }
 
     /// Takes an attempt, if it may start now; otherwise nothing changes.
-    pub fn take(&mut self, now: Instant) -> Turn {
-        let turn = self.next(now);
-        match turn {
-            Turn::Ready => self.paid = self.paid.max(self.rate.scaled(now)) + self.rate.cost(),
-            Turn::At(_) => {}
+    pub fn take(&mut self, now: Instant) -> Pace {
+        let pace = self.next(now);
+        match pace {
+            Pace::Ready => self.paid = self.paid.max(self.rate.scaled(now)) + self.rate.cost(),
+            Pace::At(_) => {}
         }
-        turn
+        pace
     }
 
     /// Gives back an attempt that was taken and not made. Never more than was taken: it makes no more than the burst.
@@ -202,13 +202,13 @@ impl Gcra {
     }
 
     /// When an attempt may be taken; nothing changes.
-    pub fn next(&self, now: Instant) -> Turn {
+    pub fn next(&self, now: Instant) -> Pace {
         let earliest = (self.paid + self.rate.cost()).saturating_sub(self.rate.whole());
         if earliest <= self.rate.scaled(now) {
-            return Turn::Ready;
+            return Pace::Ready;
         }
         let nanos = earliest.div_ceil(u128::from(self.rate.count()));
-        Turn::At(Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+        Pace::At(Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
     /// How many attempts may be taken at once, now.
@@ -288,10 +288,10 @@ mod tests {
         let mut pace = Gcra::full(Rate::per_second(7).unwrap().with_burst(2).unwrap());
         let mut now = Instant::ORIGIN;
         for _ in 0..700_001 {
-            assert_eq!(pace.take(now), Turn::Ready);
+            assert_eq!(pace.take(now), Pace::Ready);
             match pace.next(now) {
-                Turn::Ready => {}
-                Turn::At(next) => now = next,
+                Pace::Ready => {}
+                Pace::At(next) => now = next,
             }
         }
         assert_eq!(now, Instant::from_millis(100_000_000), "700,000 attempts take 100,000 s, to the nanosecond");
@@ -301,7 +301,7 @@ mod tests {
     fn after_a_restart_it_is_empty() {
         let (rate, now) = (Rate::per_second(10).unwrap().with_burst(50).unwrap(), Instant::from_millis(777));
         let mut pace = Gcra::empty(rate, now);
-        assert_eq!((pace.available(now), pace.take(now)), (0, Turn::At(Instant::from_millis(877))));
+        assert_eq!((pace.available(now), pace.take(now)), (0, Pace::At(Instant::from_millis(877))));
         assert_eq!(pace.available(Instant::from_millis(877)), 1);
         assert_eq!(pace.available(Instant::from_millis(1_000_000)), 50);
         assert_eq!(Gcra::full(rate).available(now), 50);
@@ -310,8 +310,8 @@ mod tests {
     #[test]
     fn what_was_not_made_is_given_back() {
         let mut pace = Gcra::full(Rate::per_hour(1).unwrap());
-        assert_eq!(pace.take(Instant::ORIGIN), Turn::Ready);
-        assert_ne!(pace.next(Instant::ORIGIN), Turn::Ready);
+        assert_eq!(pace.take(Instant::ORIGIN), Pace::Ready);
+        assert_ne!(pace.next(Instant::ORIGIN), Pace::Ready);
         pace.give_back();
         assert_eq!(pace, Gcra::full(pace.rate()));
         pace.give_back();
@@ -323,17 +323,17 @@ mod tests {
         let (now, at) = (Instant::from_millis(5000), Instant::from_millis);
         let (ten, hundred) = (Rate::per_second(10).unwrap(), Rate::per_second(100).unwrap());
         let mut used = Gcra::full(ten.with_burst(4).unwrap());
-        (0..4).for_each(|_| assert_eq!(used.take(now), Turn::Ready));
+        (0..4).for_each(|_| assert_eq!(used.take(now), Pace::Ready));
         let mut faster = used;
         faster.set_rate(now, hundred.with_burst(1000).unwrap());
         assert_eq!(
             (faster.available(now), faster.next(now)),
-            (0, Turn::At(at(5010))),
+            (0, Pace::At(at(5010))),
             "the new rate, and no new burst"
         );
         let mut slower = used;
         slower.set_rate(now, Rate::per_hour(1).unwrap());
-        assert_eq!(slower.next(now), Turn::At(at(5000 + 3_600_000)), "one hour, not four");
+        assert_eq!(slower.next(now), Pace::At(at(5000 + 3_600_000)), "one hour, not four");
         let mut rested = Gcra::full(ten.with_burst(4).unwrap());
         rested.set_rate(now, hundred.with_burst(1000).unwrap());
         assert_eq!(rested.available(now), 4);
@@ -348,14 +348,14 @@ mod tests {
     fn the_ends_of_the_clock_do_no_harm() {
         let rate = Rate::per_hour(1).unwrap().with_burst(Rate::MOST).unwrap();
         let mut pace = Gcra::empty(rate, Instant::LAST);
-        assert_eq!(pace.take(Instant::LAST), Turn::At(Instant::LAST));
+        assert_eq!(pace.take(Instant::LAST), Pace::At(Instant::LAST));
         let mut pace = Gcra::full(Rate::per_second(Rate::MOST).unwrap());
-        assert_eq!(pace.take(Instant::LAST), Turn::Ready);
-        assert_eq!(pace.take(Instant::LAST), Turn::At(Instant::LAST), "never, since that lies beyond");
-        assert_ne!(pace.take(Instant::ORIGIN), Turn::Ready);
+        assert_eq!(pace.take(Instant::LAST), Pace::Ready);
+        assert_eq!(pace.take(Instant::LAST), Pace::At(Instant::LAST), "never, since that lies beyond");
+        assert_ne!(pace.take(Instant::ORIGIN), Pace::Ready);
         pace.set_rate(Instant::LAST, rate);
         pace.set_rate(Instant::ORIGIN, Rate::per_second(Rate::MOST).unwrap());
-        assert_ne!(pace.take(Instant::ORIGIN), Turn::Ready);
+        assert_ne!(pace.take(Instant::ORIGIN), Pace::Ready);
     }
 
     proptest! {
@@ -378,7 +378,7 @@ mod tests {
             for (step, asks) in steps {
                 now = (now + i128::from(step) * cost / i128::from(rate.count()) / 1000).clamp(0, i128::from(u64::MAX));
                 for _ in 0..asks {
-                    if pace.take(Instant::from_nanos(now as u64)) == Turn::Ready {
+                    if pace.take(Instant::from_nanos(now as u64)) == Pace::Ready {
                         latest = latest.max(now as u64);
                         taken.push(latest);
                     }
@@ -412,8 +412,8 @@ mod tests {
                     let at = Instant::from_nanos(now);
                     prop_assert_eq!(u128::from(pace.available(at)), bucket / cost);
                     match pace.take(at) {
-                        Turn::Ready => bucket = bucket.checked_sub(cost).expect("it has one"),
-                        Turn::At(then) => {
+                        Pace::Ready => bucket = bucket.checked_sub(cost).expect("it has one"),
+                        Pace::At(then) => {
                             let missing = (cost - bucket).div_ceil(u128::from(rate.count()));
                             prop_assert_eq!(u128::from(then.as_nanos() - now), missing);
                         }
