@@ -38,7 +38,7 @@ pub enum DisableRuleError {
 /// use postrider_core::time::Instant;
 ///
 /// let (rule, mut streak) = (DisableRule::default(), Streak::new());
-/// let hour = |hours| Instant::from_millis(hours * 3_600_000);
+/// let hour = |hours: u64| Instant::from_millis(hours * 3_600_000);
 /// for hours in [0, 10, 100, 119] {
 ///     assert_eq!(streak.record_failure(&rule, hour(hours)), None);
 /// }
