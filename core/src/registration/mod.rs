@@ -1,15 +1,18 @@
 //! Endpoints: URL, address policy, key ring, lifecycle.
 
 mod address;
+mod auth;
 mod cidr;
 mod endpoint;
 mod headers;
 mod policy;
+mod reserved;
 mod ring;
 mod target;
 mod url;
 
 pub use address::{Block, Class, classify};
+pub use auth::{AuthError, CREDENTIAL_BYTES};
 pub use cidr::{Cidr, CidrError};
 pub use endpoint::{Endpoint, EndpointError, EndpointView, State};
 pub use headers::{CustomHeaders, HeaderError};
