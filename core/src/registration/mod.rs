@@ -3,6 +3,7 @@
 mod address;
 mod auth;
 mod cidr;
+pub mod consent;
 mod endpoint;
 mod headers;
 mod policy;
