@@ -4,6 +4,7 @@ mod address;
 mod auth;
 mod cidr;
 pub mod consent;
+pub mod lifecycle;
 mod endpoint;
 mod headers;
 mod policy;
