@@ -75,7 +75,7 @@ impl CustomHeaders {
     /// unchanged when they are refused.
     pub fn insert_basic(&mut self, name: &str, password: &str) -> Result<(), AuthError> {
         let max = CREDENTIAL_BYTES;
-        for len in [name.len(), password.len()].into_iter().filter(|len| *len > max) {
+        if let Some(len) = [name.len(), password.len()].into_iter().find(|len| *len > max) {
             return Err(AuthError::TooLong { len, max });
         }
         let control = |text: &str| text.find(char::is_control);

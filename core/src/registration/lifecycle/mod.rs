@@ -8,24 +8,28 @@
 //!
 //! | is \ happens | register | agreed | declined | withdrawn | pause | resume | disable | failing | answered 410 | hold over | remove |
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-//! | unverified | - | active | disabled | - | paused | - | disabled | - | gone | - | removed |
+//! | unverified | active \* | active | disabled | does | paused | active \* | disabled | - | gone | - | removed |
 //! | active | - | - | - | unverified | paused | - | disabled | disabled | gone | - | removed |
 //! | paused | - | - | - | - | - | active \* | disabled | - | gone | - | removed |
-//! | disabled | - | - | - | - | no | active \* | - | - | gone | discards | removed |
+//! | disabled | - | - | - | - | no | active \* | - | - | gone | does | removed |
 //! | gone | active \* | - | - | - | no | no | no | - | - | - | removed |
 //! | removed | active \* | - | - | - | no | no | no | - | - | - | - |
 //!
-//! `-` changes nothing, `no` is a command that is refused, and `*` is unverified where consent is needed and not given.
-//! Gone and removed end by being registered again, and by nothing else.
+//! `-` changes nothing, `no` is a command that is refused, `does` stays and does something (asks anew; discards what
+//! waits), and `*` is unverified where consent is needed and not given. Gone and removed end by being registered again,
+//! and by nothing else.
 //!
 //! # How it answers
 //!
 //! | is \ happens | succeeded | failed | throttled | tripped | rest over |
 //! | --- | --- | --- | --- | --- | --- |
 //! | ok | - | - | throttled | open | - |
-//! | throttled | - | - | throttled, never for shorter | open | ok |
-//! | open | - | - | open, never for shorter | - | half-open |
-//! | half-open | ok | open, for twice as long | open, for twice as long | open, for twice as long | - |
+//! | throttled | - | - | throttled | open | ok |
+//! | open | - | - | open | - | half-open |
+//! | half-open | ok | open | open | open | - |
+//!
+//! A rest is never shortened by another. A breaker that opens again after a failed probe stays open for twice as long as
+//! before, from [`OPEN_FIRST`] up to [`OPEN_MOST`].
 //!
 //! Health is followed while the endpoint is unverified, active or paused, since answers to earlier attempts still come,
 //! and a pause does not shorten a rest. It begins anew when the endpoint leaves disabled, gone or removed.
@@ -153,7 +157,7 @@ pub struct Life {
 #[expect(clippy::exhaustive_enums, reason = "the table has a column for each")]
 pub enum Event {
     /// Its owner registers it, for the first time or anew. Putting an endpoint that is there is this too, and changes
-    /// nothing about its life.
+    /// nothing about its life, except that one which waits for a consent that is no longer needed goes on.
     Register {
         /// Whether it may be sent to: consent is not needed, or was given.
         consent: bool,

@@ -123,7 +123,7 @@ const fn decided(is: Is, deed: Deed) -> Row<Is> {
     use Keep::{Fresh, Same as Held};
     use Row::{Go, No, Same, Stay};
     match (is, deed) {
-        (Is::Unverified, Deed::New)          => Same(Rule::AlreadyRegistered),
+        (Is::Unverified, Deed::New)          => Go(Is::Active, Held, &[StopAsking, Ramp], Rule::RegisteredAgain),
         (Is::Unverified, Deed::NewUnasked)   => Same(Rule::AlreadyRegistered),
         (Is::Unverified, Deed::Agreed)       => Go(Is::Active, Held, &[Ramp, Tell], Rule::Agreed),
         (Is::Unverified, Deed::Declined)     => Go(Is::Disabled, Held, &[Unmatch, Timer, Tell], Rule::Declined),

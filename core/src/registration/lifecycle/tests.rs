@@ -92,6 +92,99 @@ fn every_pair_has_an_answer_and_a_sentence() {
     }
 }
 
+/// The rows of the table in the module's documentation that begins with this column, without their first cell.
+fn documented(column: &str) -> Vec<(&'static str, Vec<&'static str>)> {
+    let doc = include_str!("mod.rs").lines().skip_while(|line| !line.contains(column)).skip(2);
+    let rows = doc.map_while(|line| line.strip_prefix("//! | "));
+    let cells = rows.map(|row| row.trim_end_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    cells.map(|cells| (cells[0], cells[1..].to_vec())).collect()
+}
+
+/// What a cell says of a step; `to` is the name of where it leads.
+fn holds(cell: &str, step: Step, stays: bool, to: &str) -> bool {
+    match cell {
+        "-" => step.answer == Answer::Unchanged && stays,
+        "no" => step.answer == Answer::Refused && stays,
+        "does" => step.answer == Answer::Done && stays,
+        name => step.answer == Answer::Done && to.split(' ').next() == Some(name),
+    }
+}
+
+#[test]
+fn the_documented_table_of_decisions_is_the_one_that_is_gone_by() {
+    let since = UnixTime::from_secs(1_600_000_000);
+    let rows = documented("happens | register");
+    let admins = [
+        Admin::Unverified { since },
+        Admin::Active,
+        Admin::Paused { since },
+        Admin::Disabled { since, cause: Cause::Command },
+        Admin::Gone { since },
+        Admin::Removed { since },
+    ];
+    let deeds = |consent| {
+        [
+            Event::Register { consent },
+            Event::Agreed,
+            Event::Declined,
+            Event::Withdrawn,
+            Event::Pause,
+            Event::Resume { consent },
+            Event::Disable,
+            Event::Failing { since, attempts: 5 },
+            Event::Gone,
+            Event::HoldOver,
+            Event::Remove,
+        ]
+    };
+    assert_eq!(rows.len(), admins.len());
+    for (admin, (name, cells)) in admins.into_iter().zip(rows) {
+        assert_eq!(admin.to_string().split(' ').next(), Some(name));
+        assert_eq!(cells.len(), 11);
+        for consent in [true, false] {
+            for (event, cell) in deeds(consent).into_iter().zip(&cells) {
+                let step = Life { admin, health: Health::Ok }.step(now(), event);
+                let unasked = cell.strip_suffix(r" \*").map(|cell| match admin {
+                    Admin::Unverified { .. } if !consent => "-",
+                    _ if !consent => "unverified",
+                    _ => cell,
+                });
+                let (cell, to) = (unasked.unwrap_or(cell), step.to.admin.to_string());
+                assert!(holds(cell, step, step.to.admin == admin, &to), "{name}, {event:?}: {cell}, {step:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_documented_table_of_health_is_the_one_that_is_gone_by() {
+    let until = now().mono;
+    let rows = documented("happens | succeeded");
+    let healths = [
+        ("ok", Health::Ok),
+        ("throttled", Health::Throttled { until }),
+        ("open", Health::Open { until, times: 1 }),
+        ("half-open", Health::HalfOpen { times: 1 }),
+    ];
+    let name = |health| match health {
+        Health::Ok => "ok",
+        Health::Throttled { .. } => "throttled",
+        Health::Open { .. } => "open",
+        Health::HalfOpen { .. } => "half-open",
+    };
+    let rest = Duration::from_secs(9);
+    let tripped = Event::Tripped { attempts: 10, failed: 7 };
+    let signs = [Event::Succeeded, Event::Failed, Event::Throttled { rest }, tripped, Event::RestOver];
+    assert_eq!(rows.len(), healths.len());
+    for ((is, health), (row, cells)) in healths.into_iter().zip(rows) {
+        assert_eq!((is, cells.len()), (row, 5));
+        for (event, cell) in signs.into_iter().zip(cells) {
+            let step = Life { admin: Admin::Active, health }.step(now(), event);
+            assert!(holds(cell, step, step.to.health == health, name(step.to.health)), "{row}, {event:?}: {step:?}");
+        }
+    }
+}
+
 #[test]
 fn only_registering_again_ends_what_is_over() {
     for (life, event, step) in walk() {
