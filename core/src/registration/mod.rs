@@ -8,6 +8,7 @@
 //! | headers and credentials of its own | [`CustomHeaders`] |
 //! | what was decided about it, and how it answers | [`lifecycle`] |
 //! | whether its owner agreed to be sent to | [`consent`] |
+//! | what a tenant may take up | [`quota`] |
 
 mod address;
 mod auth;
@@ -17,6 +18,7 @@ mod endpoint;
 mod headers;
 pub mod lifecycle;
 mod policy;
+pub mod quota;
 mod reserved;
 mod ring;
 pub mod rotation;
