@@ -8,6 +8,7 @@
 //! | headers and credentials of its own | [`CustomHeaders`] |
 //! | what was decided about it, and how it answers | [`lifecycle`] |
 //! | whether its owner agreed to be sent to | [`consent`] |
+//! | making a tenant's endpoints equal to a list | [`sync`] |
 //! | what a tenant may take up | [`quota`] |
 
 mod address;
@@ -22,6 +23,7 @@ pub mod quota;
 mod reserved;
 mod ring;
 pub mod rotation;
+pub mod sync;
 mod target;
 mod url;
 
