@@ -91,6 +91,11 @@ pub struct Use {
 }
 
 impl Use {
+    /// So often, from the first time to the last.
+    pub const fn new(count: u64, since: UnixTime, last: UnixTime) -> Self {
+        Self { count, since, last }
+    }
+
     fn again(self, wall: UnixTime) -> Self {
         Self { count: self.count.saturating_add(1), since: self.since.min(wall), last: self.last.max(wall) }
     }
@@ -137,6 +142,17 @@ impl KeyUses {
             Some(_) | None => Some((id, first)),
         };
         true
+    }
+
+    /// What was kept of it: the keys that were named, the key that was named last with how often in a row, and the count
+    /// of [`unclear`](Self::unclear) answers. Of more keys than a ring holds the first are taken.
+    pub fn restore(keys: impl IntoIterator<Item = (KeyId, Use)>, run: Option<(KeyId, Use)>, unclear: u64) -> Self {
+        Self { keys: keys.into_iter().take(limits::RING_KEYS).collect(), run, unclear }
+    }
+
+    /// The key that was named last, and how often in a row.
+    pub const fn run(&self) -> Option<(KeyId, Use)> {
+        self.run
     }
 
     /// How often this key was named, if ever.
@@ -385,6 +401,7 @@ mod tests {
                 uses.observe(at(minute), &all, KeyUsed::Named(key(n)));
                 named.push((n, minute));
                 prop_assert!(uses.iter().len() <= limits::RING_KEYS);
+                prop_assert_eq!(&KeyUses::restore(uses.iter(), uses.run(), uses.unclear()), &uses);
                 let status = RotationStatus::of([(key(0), None), (key(9), None)], &uses, at(minute));
                 let run: Vec<_> = named.iter().rev().take_while(|(n, _)| *n == 0).collect();
                 let long = run.last().is_some_and(|(_, first)| minute - first >= 60);

@@ -156,8 +156,11 @@ pub struct Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the table has a column for each")]
 pub enum Event {
-    /// Its owner registers it, for the first time or anew. Putting an endpoint that is there is this too, and changes
-    /// nothing about its life, except that one which waits for a consent that is no longer needed goes on.
+    /// Its owner registers it: under a name that is new, or explicitly again when it is gone.
+    ///
+    /// Putting a description over an endpoint that is there is no event of its life, and does not bring back one that is
+    /// gone. Only where consent is wished for otherwise than before, it is: this for an unverified endpoint that need not
+    /// agree any more, [`Withdrawn`](Self::Withdrawn) for one that has to agree now.
     Register {
         /// Whether it may be sent to: consent is not needed, or was given.
         consent: bool,
@@ -283,6 +286,13 @@ impl Life {
             Admin::Gone { .. } | Admin::Removed { .. } => None,
         }
     }
+}
+
+/// When a rest ends that is known from a record: one that was written at `at` with [`Reason::next`] of `rest`. A wall
+/// clock that went back does not lengthen it, one that went forward may end it.
+pub fn rest_after_restart(now: Now, at: UnixTime, rest: Duration) -> Instant {
+    let left = at.saturating_add(rest).saturating_since(now.wall);
+    now.mono.saturating_add(left.min(rest))
 }
 
 impl Admin {

@@ -289,6 +289,16 @@ fn a_breaker_opens_for_twice_as_long_each_time_it_fails_its_probe() {
 }
 
 #[test]
+fn a_rest_outlives_a_restart() {
+    let (rest, now) = (Duration::from_secs(60), now());
+    let ends = |wall| rest_after_restart(Now { wall, ..now }, now.wall, rest).saturating_since(now.mono);
+    assert_eq!(ends(now.wall), rest);
+    assert_eq!(ends(now.wall.saturating_add(Duration::from_secs(45))), Duration::from_secs(15));
+    assert_eq!(ends(now.wall.saturating_add(Duration::from_secs(90))), Duration::ZERO);
+    assert_eq!(ends(now.wall.saturating_sub(rest)), rest, "the clock went back");
+}
+
+#[test]
 fn reasons_are_plain_sentences() {
     let active = Life { admin: Admin::Active, health: Health::Ok };
     let said = |life: Life, event| life.step(now(), event).reason.to_string();
