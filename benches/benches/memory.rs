@@ -170,8 +170,9 @@ fn event(seq: u64) -> Record {
 fn known(seq: u64) -> Record {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&seq.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-    let Accepted { id, digest, at, .. } = accepted(seq);
-    Record::Remembered(Box::new(Remembered { event: JournalSeq::new(seq), name, id, digest, at }))
+    let Accepted { id, digest, at, tenant, .. } = accepted(seq);
+    let tenant = Some(tenant);
+    Record::Remembered(Box::new(Remembered { event: JournalSeq::new(seq), name, id, digest, at, tenant }))
 }
 
 fn endpoint(number: u32) -> Record {

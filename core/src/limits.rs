@@ -114,8 +114,11 @@ pub struct Limits {
     pub reports: usize,
     /// How long a repeat of an event is recognised.
     pub idempotency_window: Duration,
-    /// Events remembered for that, at most; the oldest are forgotten first, with a notice.
+    /// Names remembered for that, at most, of each tenant: one for an event, and one more where it has an idempotency
+    /// key. The tenant's oldest are forgotten first, with a notice; so no tenant crowds out another's.
     pub idempotency_entries: usize,
+    /// The same over all tenants, which bounds the memory; the oldest of all are forgotten first, with a notice.
+    pub idempotency_total: usize,
     /// Bytes of records between two snapshots, at least; at least four times as many as the last snapshot has, too.
     pub snapshot_every: u64,
     /// Bytes of a response body that are kept.
@@ -138,6 +141,7 @@ impl Default for Limits {
             reports: 4096,
             idempotency_window: Duration::from_secs(24 * 3600),
             idempotency_entries: 1_000_000,
+            idempotency_total: 10_000_000,
             snapshot_every: 64 * 1024 * 1024,
             response_kept: 16 * 1024,
             response_read: 64 * 1024,

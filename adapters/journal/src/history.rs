@@ -17,7 +17,20 @@
 //! for, and three or so reads for each entry. Counts are in memory but for the segments in which retention ends just now.
 //!
 //! A segment is rewritten when half of it can go, when something in it was erased, and to join small ones. The segment
-//! that is being written and the last one before it are not: what is erased there leaves the disk later.
+//! that is being written and the last one before it are not, and neither is one that two snapshots do not stand for yet:
+//! what is erased there leaves the disk later, at once with [`care::compact`](crate::care::compact).
+//!
+//! # What it does not do
+//!
+//! * Budgets count sealed segments. What ended in the segment that is being written counts once that is sealed, so the
+//!   bytes of ended events may exceed a budget by up to two segments: that one, and the one whose survey is under way.
+//! * Budgets trim whole groups of a sixty-fourth of a segment's ended events, by time: a little more goes than must.
+//! * What a budget has trimmed is written down in the indexes that are made afterwards, and nowhere else. If a process
+//!   ends between trimming and the next index, or all indexes are lost, what was trimmed and not yet rewritten is shown
+//!   again until the next process has tidied, which trims the same by the same budget. What is erased or purged is in
+//!   records of the log and never shown again.
+//! * [`EventHistory`] lists the first [`PAGE`] attempts of an event and says [how many](EventHistory::total) there are;
+//!   the deliveries of an event beyond those are listed by endpoint, with [`Query::Endpoint`].
 
 mod answer;
 mod compact;
@@ -75,6 +88,16 @@ pub enum Query {
     Exhausted {
         /// Whose.
         tenant: TenantId,
+        /// Only those that ended at or after this time.
+        from: UnixTime,
+        /// Only those that ended before this time.
+        to: UnixTime,
+        /// Where to go on.
+        page: Paging,
+    },
+    /// The same of all tenants: [`Answer::Deliveries`]. A page costs a search more for each tenant that has any in a
+    /// segment.
+    GivenUp {
         /// Only those that ended at or after this time.
         from: UnixTime,
         /// Only those that ended before this time.
@@ -169,7 +192,7 @@ pub struct Place {
 pub enum Answer {
     /// To [`Query::Event`]; `None` when nothing is known of it.
     Event(Option<Box<EventHistory>>),
-    /// To [`Query::Endpoint`] and [`Query::Exhausted`].
+    /// To [`Query::Endpoint`], [`Query::Exhausted`] and [`Query::GivenUp`].
     Deliveries {
         /// The entries of this page.
         items: Vec<EndedDelivery>,
@@ -192,6 +215,8 @@ pub struct EventHistory {
     pub event: EventId,
     /// Its type.
     pub event_type: String,
+    /// When it happened, by the application.
+    pub time: UnixTime,
     /// When it was accepted.
     pub accepted: UnixTime,
     /// When its last delivery ended; `None` while one is pending.
@@ -200,12 +225,21 @@ pub struct EventHistory {
     pub payload_len: u32,
     /// The payload; `None` when its retention is over, or when it was erased or purged.
     pub payload: Option<Bytes>,
+    /// It was erased, or its tenant purged; no longer told once that was so long ago that nothing of it is on disk.
+    pub erased: bool,
     /// Its content type; `None` for JSON.
     pub content_type: Option<String>,
-    /// Attempts, the oldest first.
+    /// Attempts, the oldest first; at most [`PAGE`] of them.
     pub attempts: Vec<AttemptHistory>,
-    /// Attempts that are not in the list, because there are more than [`PAGE`].
+    /// Attempts that are not in the list, because there are more than [`PAGE`]: the newest.
     pub more: u64,
+}
+
+impl EventHistory {
+    /// How many attempts are kept in all, those included that are not in the list.
+    pub const fn total(&self) -> u64 {
+        (self.attempts.len() as u64).saturating_add(self.more)
+    }
 }
 
 /// One attempt, or the end of a delivery without one.
@@ -264,6 +298,9 @@ pub struct Counts {
     pub ended: [u64; 6],
     /// Events that have ended and are kept.
     pub events: u64,
+    /// Attempts of all events, pending ones included, and ends of deliveries without one: as many records as the log has
+    /// of them, whether their retention is over or not.
+    pub outcomes: u64,
     /// Bytes of payloads of ended events, as far as the log has been tidied: those that ended just now may not be
     /// counted yet.
     pub payload_bytes: u64,
@@ -282,6 +319,13 @@ pub struct Retention {
     pub payload_bytes: u64,
     /// Bytes of everything else of ended events that is kept, at most; the oldest ended go first. 10 GiB.
     pub attempt_bytes: u64,
+}
+
+impl Retention {
+    /// Nothing is forgotten for its age or its size.
+    pub const fn forever() -> Self {
+        Self { payloads: Duration::MAX, attempts: Duration::MAX, payload_bytes: u64::MAX, attempt_bytes: u64::MAX }
+    }
 }
 
 impl Default for Retention {

@@ -163,7 +163,7 @@ impl Sender {
         self.wish(Wish::AddKey(endpoint.clone(), secret)).await
     }
 
-    /// Lets a key expire at a time; another must outlive it.
+    /// Lets a key expire at a time; another must sign without end.
     pub async fn expire_key(&self, endpoint: &EndpointKey, key: KeyId, at: UnixTime) -> Result<Change, CommandError> {
         self.wish(Wish::ExpireKey(endpoint.clone(), key, at)).await
     }

@@ -452,12 +452,15 @@ fn read_event(r: &mut Reader<'_>) -> Result<EventRecord, CodecError> {
 }
 
 fn write_remembered(remembered: &Remembered, w: &mut Writer<'_>) {
-    let Remembered { event, name, id, digest, at } = remembered;
+    let Remembered { event, name, id, digest, at, tenant } = remembered;
     w.seq(*event);
     w.raw(name);
     w.text(id.as_str());
     w.raw(digest);
     w.time(*at);
+    if let Some(tenant) = tenant {
+        w.text(tenant.as_str());
+    }
 }
 
 fn read_remembered(r: &mut Reader<'_>) -> Result<Remembered, CodecError> {
@@ -467,6 +470,8 @@ fn read_remembered(r: &mut Reader<'_>) -> Result<Remembered, CodecError> {
         id: name(r, "id", EventId::new)?,
         digest: r.array("digest")?,
         at: r.time("at")?,
+        // The field came later; who did not have it ended here.
+        tenant: if r.is_over() { None } else { Some(name(r, "tenant", TenantId::new)?) },
     })
 }
 

@@ -13,9 +13,10 @@
 //! * A **gating** record (genesis, opened, accepted, endpoint, removed, cancelled) holds back everything that depends
 //!   on it until it is durable: a receipt is not confirmed and no request is sent before. It asks to be written at
 //!   once.
-//! * A **lazy** record (all others) holds back nothing and waits for company, at most
-//!   [`LINGER`](crate::limits::LINGER). If a crash loses one, the worst that follows is that a request is sent again
-//!   under the same `webhook-id`, or that a snapshot is made again.
+//! * A **lazy** record (all others) holds back nothing. The machine hands it out when a drain has nothing else to do,
+//!   and at once it is written; only its sync waits for company, at most [`LINGER`](crate::limits::LINGER). A process
+//!   that is killed therefore loses none that was written, and if a loss of power loses one, the worst that follows is
+//!   that a request is sent again under the same `webhook-id`, or that a snapshot is made again.
 //!
 //! Both kinds share one sequence and one order; a gating record never overtakes a lazy one.
 //!

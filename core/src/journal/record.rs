@@ -91,8 +91,9 @@ pub enum Record {
         /// When.
         at: UnixTime,
     },
-    /// In history only: what is left of an accepted event when its payload has gone. It keeps the place of the accepted
-    /// record.
+    /// What is left of an accepted event when its payload has gone, which only happens after it has ended. It keeps the
+    /// place of the accepted record, in history and where a store was rid of what was erased before a snapshot stood for
+    /// it.
     Kept(Box<Kept>),
     /// A snapshot begins; it stands for every record up to and including `since`.
     SnapshotBegin(SnapshotBegin),
@@ -291,7 +292,9 @@ pub struct OutcomeRecord {
     pub failure: (u8, u8),
     /// What follows.
     pub then: Then,
-    /// The keys that signed the request; none when no request was made.
+    /// The keys that signed the request, newest first. None when no request was made, and none when the machine ended
+    /// the attempt by itself (aborted, or not reported in time): the request may then be being built on another thread,
+    /// and what is recorded must not depend on which of the two is quicker.
     pub signed: Vec<KeyId>,
     /// The beginning of the answer, where the endpoint asks for it to be kept; at most
     /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes.
@@ -396,6 +399,9 @@ pub struct Remembered {
     pub digest: [u8; 16],
     /// When it was accepted.
     pub at: UnixTime,
+    /// Its tenant; `None` in records from before they said so. It only decides against whose limit the name counts: the
+    /// name's digest covers the tenant.
+    pub tenant: Option<TenantId>,
 }
 
 impl fmt::Debug for Accepted {

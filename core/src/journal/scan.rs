@@ -46,7 +46,7 @@ impl Scan {
     }
 
     /// The chain after the last batch given.
-    pub const fn chain(&self) -> Chain {
+    pub const fn link(&self) -> Chain {
         self.chain
     }
 

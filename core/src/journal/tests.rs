@@ -385,7 +385,9 @@ fn memory(record: &Record) -> usize {
                 + list(&e.retired)
                 + e.retired.iter().map(|retired| retired.patterns.capacity()).sum::<usize>()
         }
-        Record::Remembered(r) => size_of::<Remembered>() + 32 + r.id.as_str().len(),
+        Record::Remembered(r) => {
+            size_of::<Remembered>() + 64 + r.id.as_str().len() + r.tenant.as_ref().map_or(0, |id| id.as_str().len())
+        }
         Record::Genesis { .. }
         | Record::Opened { .. }
         | Record::Removed { .. }

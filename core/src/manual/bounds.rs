@@ -1,7 +1,7 @@
 //! What each container holds at most (law L7).
 //!
 //! Memory is a function of [`Limits`](crate::limits::Limits) and of the number of endpoints. *E*, *D*, *N* and *R* stand
-//! for its `events`, `pending`, `endpoints` and `reports`, *I* for its `idempotency_entries`, *C* for the largest credit
+//! for its `events`, `pending`, `endpoints` and `reports`, *I* for its `idempotency_total`, *C* for the largest credit
 //! given. Everything else is a constant of [`limits`](crate::limits). Nothing on this page depends on how long a machine
 //! runs, on how many names an application passes, or on how long its log or its receivers are silent.
 //!
@@ -15,8 +15,9 @@
 //! | earlier subscriptions of an endpoint | 1,024 | [`RETIRED`](crate::limits::RETIRED): a change is refused; gone with the endpoint |
 //! | subscription numbers, and retired ones in an index | 1,025 N | one for each subscription, live or earlier, of an endpoint that is not removed |
 //! | index of a tenant | 4 to 8 bytes a pattern of each such subscription | its slots stay as many as they were at the peak, until the tenant goes |
-//! | tenants | N + E + R | counted by their endpoints, events and reports; the last takes the tenant along; a refusal makes none |
+//! | tenants | N + E + R + I | counted by their endpoints, events, reports and names that are remembered; the last takes the tenant along; a refusal makes none |
 //! | events, by id, by place, unfinished | E | [`publish`](crate::sender::Sender::publish) refuses beyond it |
+//! | events that sleep, after a restart | E | one for each whose fan-out has not begun; 24 bytes, given back when the last has woken or was cancelled |
 //! | ended deliveries told one by one, of an event | 64 | [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES); the others are counted |
 //! | subscriptions to skip, of an event | 4,096 + C | what one mark and the next have between them, after a restart |
 //! | deliveries that wait, with attempts in flight | D | fan-outs stop at it |
@@ -29,11 +30,11 @@
 //! | payloads that could not be read, for a minute | E | one for each event, which takes it along when it ends |
 //! | records not acknowledged | 2 `unwritten` bytes, and what was begun | see below |
 //! | effects that wait for a record | one for each gating record among those | [`Record::is_gating`](crate::journal::Record::is_gating) |
-//! | batches handed to the log | 8 gating, 64 lazy | [`UNACKED_BATCHES`](crate::limits::UNACKED_BATCHES), [`LAZY_BATCHES`](crate::limits::LAZY_BATCHES) |
+//! | batches handed to the log | 8 gating, 1,024 lazy | [`UNACKED_BATCHES`](crate::limits::UNACKED_BATCHES), [`LAZY_BATCHES`](crate::limits::LAZY_BATCHES) |
 //! | aborts to hand out | C | one for each attempt in flight |
 //! | chores | 2 N + 2 E, and two for each purge that is not through | one for each endpoint that ends, for what waits for it, for each cancelled event, and for each payload that came or is lost |
 //! | notices | 1,024 | [`NOTICES`](crate::limits::NOTICES); the others are counted |
-//! | repeats | I, and one publish more | the oldest are forgotten first, four with each publish |
+//! | repeats | I, and one publish more; of a tenant `idempotency_entries` | a tenant's oldest are forgotten first, then the oldest of all, four names with each publish, in which two come at most; [`Notice::WindowShrunk`](crate::sender::Notice::WindowShrunk) says whose |
 //! | reports | R | the oldest go first |
 //! | snapshot being written | 1 MiB | [`SNAPSHOT_PART`](crate::limits::SNAPSHOT_PART); one record may be larger |
 //!
@@ -42,12 +43,18 @@
 //! An event whose deliveries all wait, and whose payload is away, takes 64 bytes, its id in a place of a multiple of 8
 //! bytes, and 8 bytes by which it is found; each delivery 48. What sending it needs besides (its type, its time, its
 //! payload) comes back with its accepted record, in some 300 bytes and the payload, which it keeps until all its deliveries
-//! wait again and the payload has gone. So a delivery of an event of its own takes 152 bytes with an id of 26, and ten
-//! million deliveries of a million events 600 MB. Being recognised as a repeat takes about 150 bytes besides.
+//! wait again and the payload has gone. So a delivery of an event of its own takes 153 bytes with an id of 26. Being
+//! recognised as a repeat takes about 160 bytes besides. (Measured as the growth of the process, with a million events:
+//! `cargo bench -p postrider-benches --bench memory`, and the same with `-- --window`.)
 //!
-//! Tables whose entries are named by numbers (endpoints, events, deliveries, attempts, tenants) keep the memory of their
-//! peak: a place is used again and not given back. A [`Restore`](crate::sender::Restore) holds besides what the records
-//! behind the snapshot name, until it is finished.
+//! After a restart, an event for which nothing had been done needs no more than one whose deliveries wait: its fan-out
+//! sleeps in 24 bytes, in the order in which events were accepted. Sleepers wake while fewer than 64 events go round,
+//! and one in 16 turns however many do, so that neither old events nor new ones wait for the others to be through.
+//!
+//! Tables whose entries are named by numbers (endpoints, events, deliveries, attempts, tenants, names) keep the memory of
+//! their peak: a place is used again and not given back. A [`Restore`](crate::sender::Restore) holds besides, until it is
+//! finished, 16 bytes for each event, 24 for each delivery, the tables by which it finds both, and each name by which a
+//! repeat may be recognised; and it forgets only then what there is no room for.
 //!
 //! # When the log is silent
 //!

@@ -58,7 +58,7 @@
 //!
 //! The core starts no thread, and one thread at a time drives a machine. But a [`Transmit`](crate::sender::Transmit)
 //! becomes a request on whichever thread carries it: encoding and signing are what costs, and they would make the
-//! machine's own thread the bottleneck. Two things are shared with those threads.
+//! machine's own thread the bottleneck. Three things are shared with those threads.
 //!
 //! * **The key ring**, under an `RwLock`. A request looks its keys up when it is built, not when the attempt was
 //!   made, so that a revocation holds for every request not yet built, those included whose attempts wait in a
@@ -66,8 +66,12 @@
 //! * **The encoded body**, in a `OnceLock` for each encoding. An event that goes to many endpoints is encoded once, by
 //!   whichever thread needs it first.
 //!
-//! Neither lock is held across anything that waits, and neither decides anything that the machine then emits, so
-//! determinism is untouched: what the machine says does not depend on them.
+//! * **Who signed**, under a `Mutex` for each attempt: the thread that builds the request notes the keys, and the machine
+//!   copies them into the attempt's outcome. It looks only when the attempt is reported, for then the request is surely
+//!   built; of an attempt that it ends by itself it records no keys.
+//!
+//! No lock is held across anything that waits, and none decides what happens next, so determinism is untouched: given who
+//! signed, what the machine says does not depend on which thread was quicker.
 //!
 //! # The receiver
 //!

@@ -48,7 +48,25 @@
 //! A machine is the fold of its records. Records are absolute: an endpoint's record says all that the endpoint is,
 //! a mark says how far the fan-out has come. The functions that change the tables when something happens are the ones
 //! that change them when its record is read, so there is no second reading of the rules that could drift. What follows
-//! from the tables (indexes, timers, queues) is not folded but made once, at the end.
+//! from the tables (indexes, timers, queues) is not folded but made once, at the end. How far fan-outs have come is
+//! folded in 16 bytes each; at the end, those are finished that have nothing left to pass, those go on that had begun,
+//! and those that had not sleep until their turn comes (see [`bounds`](super::bounds)).
+//!
+//! Events are found by their ids, and repeats by their names, in tables that are filled at once when their size is known.
+//! No payload is kept: they come back when they are due.
+//!
+//! # How long a repeat is known
+//!
+//! An event that has not ended is recognised however old it is. Of one that has, the name remains (a digest of its
+//! tenant and its id or idempotency key), its id, the digest of its content and its receipt, in memory and in snapshots,
+//! for [`idempotency_window`](crate::limits::Limits::idempotency_window). Each tenant has
+//! [`idempotency_entries`](crate::limits::Limits::idempotency_entries) of them, so that a busy one shortens its own
+//! window and nobody else's; [`idempotency_total`](crate::limits::Limits::idempotency_total) bounds the memory of all.
+//! What goes before its time is told ([`Notice::WindowShrunk`](crate::sender::Notice::WindowShrunk)), also at a restart
+//! that finds more in the log than there is room for: then perhaps once more.
+//!
+//! Names are forgotten when others come, so somebody who publishes nothing is known for longer than the window; a restart
+//! lets go of all that are older.
 //!
 //! A gap in the sequence is an error and never passed over silently: a machine that is missing a record does not know
 //! what it owes. Whoever opens a damaged store to save what is left says so
@@ -90,6 +108,15 @@
 //! *Was this written here?* Checksums cover the store, the file and the offset besides the bytes. A payload that looks
 //! like a record, a sector that a disk put in the wrong place, and a file that was copied from another store are all
 //! told from records, also where damage has broken the chain that would tell them otherwise.
+//!
+//! # What stays of what has ended
+//!
+//! The machine forgets an event with its last delivery. Its records stay in the log for as long as the log's retention
+//! says, and history is answered from them; nothing that the machine does depends on them any more. When a payload has
+//! gone before the rest, a [`Kept`](crate::journal::Kept) record stands in the place of the accepted one. Purging and
+//! erasing are records too ([`Record::Purged`](crate::journal::Record::Purged),
+//! [`Record::Erased`](crate::journal::Record::Erased)): once they are durable nothing is answered with what they name,
+//! and the log drops it when it rewrites the segments that hold it.
 //!
 //! # When the log fails
 //!

@@ -23,6 +23,9 @@
 //! back therefore delays nothing by more than was agreed, and one that was set forward while the process was down
 //! makes deliveries start early by at most that step. This is the one exception to *never early*.
 //!
+//! How long a name is remembered, by which repeats are recognised, goes by `mono` too; a snapshot writes when the event
+//! was accepted, and a restore counts its age from there by the wall clock.
+//!
 //! The rest that a throttled endpoint was given is not written. Each of its deliveries has its own due time, which
 //! includes what the receiver asked for, and an endpoint with overdue deliveries starts slowly after a restore
 //! ([`Window::ramp`](crate::retry::Window::ramp)).

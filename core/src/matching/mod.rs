@@ -31,6 +31,7 @@
 
 mod event_type;
 mod explain;
+pub mod filter;
 mod index;
 mod near;
 mod pattern;

@@ -39,10 +39,10 @@ pub enum RingError {
     Revoked(KeyId),
     /// There is no such key.
     Unknown(KeyId),
-    /// It is the only key that signs; another must be added first.
+    /// No key would sign for good without it; another must be added first.
     Last(KeyId),
-    /// It is the newest key and signs no more, so that it cannot sign alone.
-    Expired(KeyId),
+    /// It is the newest key and is to expire, so that it cannot sign alone.
+    Ends(KeyId),
     /// Old and new keys would sign together for longer than they may ([`LONGEST_OVERLAP`]).
     Overlap(Duration),
 }
@@ -53,8 +53,8 @@ impl fmt::Display for RingError {
             Self::Full => write!(f, "the endpoint has {} keys already; revoke one first", limits::RING_KEYS),
             Self::Revoked(key) => write!(f, "{key} was revoked and never signs again; use a new secret"),
             Self::Unknown(key) => write!(f, "the endpoint has no {key}"),
-            Self::Last(key) => write!(f, "{key} is the only key that signs; add another first"),
-            Self::Expired(key) => write!(f, "{key} is the newest key and has expired; add another first"),
+            Self::Last(key) => write!(f, "{key} is the only key that signs for good; add another first"),
+            Self::Ends(key) => write!(f, "{key} is the newest key and is to expire; add it or another again first"),
             Self::Overlap(overlap) => {
                 write!(f, "an overlap of {overlap:?} is too long; at most {LONGEST_OVERLAP:?} is allowed")
             }
@@ -112,8 +112,8 @@ impl fmt::Debug for KeyRing {
 /// | [`expire`](Self::expire) | the key signs nothing from a time on |
 /// | [`revoke`](Self::revoke) | the key signs nothing from now on, and never again |
 ///
-/// A command that is refused, or that says `false`, changes nothing. A key that is revoked, or that expires, leaves
-/// another that signs then.
+/// A command that is refused, or that says `false`, changes nothing. Once a ring has a key, one of its keys signs without
+/// end.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     /// Keys, newest first, each with the time at which it expires.
@@ -167,13 +167,13 @@ impl Draft {
         Ok(true)
     }
 
-    /// Ends a rotation: every key but the newest expires at `wall`. The newest must sign then.
+    /// Ends a rotation: every key but the newest expires at `wall`. The newest must sign without end.
     pub fn finish(&mut self, wall: UnixTime) -> Result<bool, RingError> {
         let Some(((newest, expires), others)) = self.keys.split_first_mut() else { return Ok(false) };
-        let mut changed = false;
-        if expires.is_some_and(|at| at <= wall) && others.iter().any(|(_, at)| at.is_none_or(|at| wall < at)) {
-            return Err(RingError::Expired(newest.id()));
+        if expires.is_some() {
+            return Err(RingError::Ends(newest.id()));
         }
+        let mut changed = false;
         for (_, expires) in others {
             if expires.is_none_or(|at| wall < at) {
                 *expires = Some(wall);
@@ -205,28 +205,29 @@ impl Draft {
         Ok(true)
     }
 
-    /// Lets a key expire at a time. One other key must sign beyond that time.
+    /// Lets a key expire at a time. One other key must sign without end: were it to expire too, if later, no key would be
+    /// left in the end.
     pub fn expire(&mut self, id: KeyId, at: UnixTime) -> Result<bool, RingError> {
-        let outlived = self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none_or(|other| other > at));
+        let stays = self.signs_without(id);
         let Some(key) = self.keys.iter_mut().find(|(key, _)| key.id() == id) else {
             return Err(RingError::Unknown(id));
         };
-        if !outlived {
+        if !stays {
             return Err(RingError::Last(id));
         }
         Ok(key.1.replace(at) != Some(at))
     }
 
-    /// Takes a key away for good. One other key must still sign at `wall`.
-    pub fn revoke(&mut self, id: KeyId, wall: UnixTime) -> Result<bool, RingError> {
+    /// Takes a key away for good. One other key must sign without end: what is left would leave requests unsigned once
+    /// it has expired.
+    pub fn revoke(&mut self, id: KeyId) -> Result<bool, RingError> {
         if self.revoked.contains(&id) {
             return Ok(false);
         }
-        let other = self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none_or(|at| wall < at));
         if !self.keys.iter().any(|(key, _)| key.id() == id) {
             return Err(RingError::Unknown(id));
         }
-        if !other {
+        if !self.signs_without(id) {
             return Err(RingError::Last(id));
         }
         #[cfg(postrider_planted)]
@@ -239,6 +240,11 @@ impl Draft {
         }
         self.revoked.push(id);
         Ok(true)
+    }
+
+    /// Whether a key other than this one signs and will never expire.
+    fn signs_without(&self, id: KeyId) -> bool {
+        self.keys.iter().any(|(key, expires)| key.id() != id && expires.is_none())
     }
 
     /// Makes the keys exactly these, in the order given. Says whether anything changed.

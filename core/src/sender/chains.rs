@@ -27,6 +27,14 @@ impl Default for Chains {
 }
 
 impl Chains {
+    /// Makes buckets for so many entries at once, when there is none yet: then none has to be split.
+    pub(crate) fn reserve(&mut self, entries: usize) {
+        if self.len == 0 && entries > self.heads.len() {
+            self.heads = vec![END; entries];
+            self.next.reserve_exact(entries.saturating_sub(self.next.len()));
+        }
+    }
+
     /// The entry with this hash that is the one looked for.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mut at = self.heads[self.bucket(hash)];

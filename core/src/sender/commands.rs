@@ -282,10 +282,11 @@ impl Sender {
     /// Adds a key to an endpoint's ring; it signs besides the others from the first attempt after this is durable.
     pub fn add_key(&mut self, now: Now, endpoint: &EndpointKey, secret: &Secret) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        self.rekey(at, |draft, _| draft.add(secret))
+        self.rekey(at, |draft| draft.add(secret))
     }
 
-    /// Lets a key expire: it signs no attempt that starts at or after `expires`. Another key must outlive it.
+    /// Lets a key expire: it signs no attempt that starts at or after `expires`. Another key must sign without
+    /// end.
     pub fn expire_key(
         &mut self,
         now: Now,
@@ -294,20 +295,21 @@ impl Sender {
         expires: UnixTime,
     ) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        self.rekey(at, |draft, _| draft.expire(key, expires))
+        self.rekey(at, |draft| draft.expire(key, expires))
     }
 
-    /// Revokes a key at once and for good: no request that is not built yet is signed with it, retries included.
+    /// Revokes a key at once and for good: no request that is not built yet is signed with it, retries included. Another
+    /// key must sign without end.
     pub fn revoke_key(&mut self, now: Now, endpoint: &EndpointKey, key: KeyId) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        self.rekey(at, |draft, wall| draft.revoke(key, wall))
+        self.rekey(at, |draft| draft.revoke(key))
     }
 
     /// Writes an endpoint's record again as it is, although nothing about it has changed: for an adapter that has sealed
     /// its secrets anew, so that the log holds the new form.
     pub fn rewrite(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        self.rekey(at, |_, _| Ok(true))
+        self.rekey(at, |_| Ok(true))
     }
 
     /// Cancels an event: nothing more is sent for it, what waits is discarded, what is in flight is aborted.
@@ -327,12 +329,12 @@ impl Sender {
     fn rekey(
         &mut self,
         at: u32,
-        change: impl FnOnce(&mut Draft, UnixTime) -> Result<bool, RingError>,
+        change: impl FnOnce(&mut Draft) -> Result<bool, RingError>,
     ) -> Result<Change, CommandError> {
         let slot = &self.endpoints.slab[at];
         let mut draft = slot.draft.clone();
         draft.prune(self.now.wall);
-        if !change(&mut draft, self.now.wall).map_err(CommandError::Ring)? {
+        if !change(&mut draft).map_err(CommandError::Ring)? {
             return Ok(self.unchanged(at));
         }
         let (config, state) = (slot.wire.config.clone(), slot.state);

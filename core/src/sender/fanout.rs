@@ -22,7 +22,8 @@ impl Sender {
             && self.opened <= self.outbox.durable()
             && self.has_slot()
             && !self.is_far_behind()
-            && (self.queues.ready.is_ready() || (self.queues.scan.is_ready() && self.has_place()))
+            && (self.queues.ready.is_ready()
+                || ((self.queues.scan.is_ready() || self.has_asleep()) && self.has_place()))
     }
 
     fn has_slot(&self) -> bool {
@@ -50,6 +51,9 @@ impl Sender {
         }
         self.queues.turn = !self.queues.turn;
         let scan_first = !self.queues.turn || !self.queues.ready.is_ready();
+        if scan_first && self.has_place() {
+            self.wake_asleep();
+        }
         if scan_first
             && self.has_place()
             && let Some(job) = self.queues.scan.next(&mut self.jobs.slab)
@@ -298,7 +302,7 @@ impl Sender {
         self.queues.scan.leave(&mut self.jobs.slab, at);
         match self.jobs.slab[at].body {
             Body::Later => self.forget_later(at),
-            Body::Here | Body::Away | Body::Coming => {}
+            Body::Here | Body::Away | Body::Coming | Body::Asleep => {}
         }
         let job = self.jobs.remove(at);
         self.tenants.release(job.tenant);

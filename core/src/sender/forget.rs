@@ -99,7 +99,7 @@ impl Sender {
                 self.jobs.slab[at].body = Body::Away;
             }
             // What comes is not kept.
-            Body::Away | Body::Coming => {}
+            Body::Away | Body::Coming | Body::Asleep => {}
         }
         self.jobs.rest(at);
     }

@@ -8,6 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::asleep::Asleep;
 use super::chains::{Chains, HashKey};
 use super::deliveries::{ByEvent, Queue};
 use super::report::{DeliveryReport, Tally};
@@ -87,6 +88,8 @@ pub(crate) enum Body {
     Coming,
     /// It could not be read; asked for again later.
     Later,
+    /// In the log only, and the fan-out has not begun since the restart: see [`Asleep`].
+    Asleep,
 }
 
 /// The link between events whose payloads are here.
@@ -99,15 +102,29 @@ pub(crate) struct Jobs {
     pub(crate) slab: Slab<Job>,
     names: Texts,
     by_id: Chains,
+    /// They are found by their ids later: nobody asks yet.
+    unindexed: bool,
     key: HashKey,
     /// When those expire that do.
     expires: BTreeMap<u32, UnixTime>,
     /// High-water marks of the events whose fan-out is not finished.
     pub(crate) unfinished: BTreeMap<JournalSeq, u32>,
+    /// Events that nothing has been done for since the restart.
+    pub(crate) asleep: Asleep,
     /// Those whose payloads are here, the one first that was used longest ago.
     residents: List<Resident>,
     /// Bytes of payloads in memory.
     pub(crate) resident: usize,
+}
+
+/// How far a fan-out has come.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    pub(crate) high_water: u32,
+    /// The last subscription passed.
+    pub(crate) through: u32,
+    /// Subscriptions beyond it that are accounted for, ascending.
+    pub(crate) skip: Vec<u32>,
 }
 
 /// What an event begins with.
@@ -146,19 +163,45 @@ impl Jobs {
         if let Some(expires) = begin.expires {
             self.expires.insert(at, expires);
         }
+        if !self.unindexed {
+            self.add_to_index(at, self.key.hash(begin.tenant, id.as_bytes()));
+        }
+        at
+    }
+
+    fn add_to_index(&mut self, at: u32, hash: u64) {
         let (key, slab, names) = (self.key, &self.slab, &self.names);
-        self.by_id.insert(key.hash(begin.tenant, id.as_bytes()), at, |at| {
+        self.by_id.insert(hash, at, |at| {
             let job = &slab[at];
             key.hash(job.tenant, names.get(job.place()).as_bytes())
         });
-        at
+    }
+
+    /// Lets events be found by their ids only once [`index`](Self::index) is called: it takes less for all at once.
+    pub(crate) fn index_later(&mut self) {
+        self.unindexed = true;
+    }
+
+    /// Lets all events be found by their ids.
+    pub(crate) fn index(&mut self) {
+        if !core::mem::take(&mut self.unindexed) {
+            return;
+        }
+        self.by_id.reserve(self.slab.len());
+        for at in 0..self.slab.end() {
+            if let Some(job) = self.slab.get(at) {
+                self.add_to_index(at, self.key.hash(job.tenant, self.names.get(job.place()).as_bytes()));
+            }
+        }
     }
 
     /// Forgets an event, which must stand in no ring.
     pub(crate) fn remove(&mut self, at: u32) -> Job {
         self.send_away(at);
-        let hash = self.key.hash(self.slab[at].tenant, self.name(at).as_bytes());
-        self.by_id.remove(hash, at);
+        if !self.unindexed {
+            let hash = self.key.hash(self.slab[at].tenant, self.name(at).as_bytes());
+            self.by_id.remove(hash, at);
+        }
         self.expires.remove(&at);
         let job = self.slab.remove(at).expect("an event ends once");
         self.names.remove(job.place());
@@ -235,9 +278,22 @@ impl Jobs {
         }
     }
 
+    /// Lets an event pass subscriptions: those that the cursor gives and `skip` does not name.
+    pub(crate) fn go_on(&mut self, at: u32, event_type: EventType, cursor: Cursor, begun: Begun) {
+        let job = &mut self.slab[at];
+        let (seq, work) = (job.seq, job.work_mut());
+        work.cursor = Some(cursor);
+        work.event_type = Some(event_type);
+        (work.high_water, work.through, work.skip) = (begun.high_water, begun.through, begun.skip);
+        self.unfinished.insert(seq, begun.high_water);
+    }
+
     /// Says that an event has passed all its subscriptions.
     pub(crate) fn finish(&mut self, at: u32) {
         let job = &mut self.slab[at];
+        if job.body == Body::Asleep {
+            job.body = Body::Away;
+        }
         if let Some(work) = &mut job.work {
             work.cursor = None;
             work.event_type = None;
@@ -312,12 +368,7 @@ impl Job {
 
     /// Whether all its subscriptions have been passed.
     pub(crate) fn has_passed_all(&self) -> bool {
-        self.work().is_none_or(|work| work.cursor.is_none())
-    }
-
-    /// Whether it has passed a subscription.
-    pub(crate) fn has_passed(&self, subscription: u32) -> bool {
-        self.work().is_none_or(|work| work.cursor.is_none() || subscription <= work.through)
+        self.body != Body::Asleep && self.work().is_none_or(|work| work.cursor.is_none())
     }
 
     /// Whether all its deliveries have ended.
@@ -348,13 +399,6 @@ impl Work {
             && self.stalled.is_empty()
             && self.turn.is_nowhere()
             && self.tally == Tally::default()
-    }
-
-    /// Notes that a subscription beyond the mark is accounted for.
-    pub(crate) fn skip(&mut self, subscription: u32) {
-        if let Err(place) = self.skip.binary_search(&subscription) {
-            self.skip.insert(place, subscription);
-        }
     }
 
     /// Whether its fan-out goes on when its turn comes.

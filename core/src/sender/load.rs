@@ -88,7 +88,8 @@ impl Sender {
     fn fetch(&mut self, at: u32) -> bool {
         let job = &mut self.jobs.slab[at];
         match job.body {
-            Body::Here | Body::Coming | Body::Later => true,
+            // Who is asleep asks for nothing.
+            Body::Here | Body::Coming | Body::Later | Body::Asleep => true,
             Body::Away if self.loads.open >= AT_ONCE => false,
             Body::Away => {
                 job.body = Body::Coming;

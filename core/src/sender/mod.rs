@@ -9,6 +9,7 @@
 //!                                                    └──> waits (48 bytes) <──────────┘
 //! ```
 
+mod asleep;
 mod attempts;
 mod chains;
 mod chores;
@@ -188,7 +189,7 @@ pub enum Life {
     Fenced,
 }
 
-/// Counters since the machine was made.
+/// Counters since the machine was made; a restored one begins at zero, but for `tally`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -198,7 +199,9 @@ pub struct Stats {
     pub repeats: u64,
     /// Attempts started.
     pub attempts: u64,
-    /// How deliveries ended.
+    /// How deliveries ended, and the attempts that ended. Of a restored machine, those come first that are told by the
+    /// records it was made of: the outcomes behind the newest snapshot, or all when there is none. What ended before the
+    /// snapshot is not counted, so it is a counter of this process and of what it replayed, not of the store.
     pub tally: Tally,
     /// Facts about things the machine does not know any more.
     pub stale: u64,

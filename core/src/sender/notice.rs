@@ -92,8 +92,10 @@ pub enum Notice {
         /// How many.
         records: usize,
     },
-    /// Repeats of the oldest events are no longer recognised, though their window has not passed.
+    /// Repeats of a tenant's oldest events are no longer recognised, though their window has not passed.
     WindowShrunk {
+        /// Whose.
+        tenant: TenantId,
         /// How young the forgotten event was.
         age: Duration,
     },
@@ -146,8 +148,11 @@ impl fmt::Display for Notice {
             Self::LoadFailed { records } => {
                 write!(f, "{records} payloads could not be read back, trying again in 60 s")
             }
-            Self::WindowShrunk { age } => {
-                write!(f, "repeats of events older than {age:.0?} are no longer recognised: there are too many events")
+            Self::WindowShrunk { tenant, age } => {
+                write!(
+                    f,
+                    "tenant {tenant}: repeats of events older than {age:.0?} are no longer recognised: there are too many"
+                )
             }
             Self::HistoryTrimmed { events, before } => {
                 write!(

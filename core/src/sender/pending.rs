@@ -17,6 +17,8 @@ const FEW: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     events: Chains,
+    /// None behind this place has come.
+    last: JournalSeq,
     /// Those of events in `many`.
     deliveries: Chains,
     /// Events that have had more than a few deliveries.
@@ -38,11 +40,15 @@ const fn place(seq: JournalSeq) -> u64 {
 
 impl Pending {
     pub(super) fn event(&self, jobs: &Jobs, seq: JournalSeq) -> Option<u32> {
+        if seq > self.last {
+            return None;
+        }
         self.events.find(place(seq), |at| jobs.slab[at].seq == seq)
     }
 
     pub(super) fn add_event(&mut self, jobs: &Jobs, at: u32) {
         let hash = |at: u32| place(jobs.slab[at].seq);
+        self.last = self.last.max(jobs.slab[at].seq);
         self.events.insert(hash(at), at, hash);
     }
 

@@ -6,9 +6,9 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
-use super::jobs::Begin;
+use super::jobs::{Begin, Begun};
 use super::notice::Notice;
-use super::repeats::{Known, Name};
+use super::repeats::{Bounds, Forgotten, Known, Name};
 use super::tables::Gate;
 use super::transmit::Prepared;
 use super::{Sender, Stage};
@@ -146,6 +146,9 @@ impl core::error::Error for Refused {}
 /// Bytes in the log that the outcome of one delivery needs, at most, with something to spare.
 const OUTCOME_ROOM: u64 = 96;
 
+/// Names forgotten with one publish, at most; two come in with it at most, so the rest goes with later ones.
+const FORGET_AT_ONCE: usize = 4;
+
 /// Bytes kept free for commands on endpoints.
 const COMMAND_ROOM: u64 = 64 * 1024;
 
@@ -272,30 +275,21 @@ impl Sender {
         self.stats.accepted += 1;
         let job = self.apply_accepted(seq, &accepted, event.event_type());
         self.jobs.bring(job, Arc::new(prepared), self.now.mono);
-        self.remember(seq, accepted.id, names);
+        self.remember(job, accepted.id, names);
         self.hold(seq, Gate::Event(job));
         seq
     }
 
-    /// Makes the job of an accepted event; the same when it happens and when it is read back.
-    pub(super) fn apply_accepted(
-        &mut self,
-        seq: JournalSeq,
-        accepted: &Accepted,
-        event_type: &crate::matching::EventType,
-    ) -> u32 {
+    /// Makes the job of an accepted event, and lets it be fanned out.
+    fn apply_accepted(&mut self, seq: JournalSeq, accepted: &Accepted, event_type: &crate::matching::EventType) -> u32 {
         let job = self.apply_event(seq, accepted);
         let high_water = accepted.high_water;
         let cursor = self.tenants[self.jobs.slab[job].tenant].index.cursor(event_type.as_str(), high_water);
-        let work = self.jobs.slab[job].work_mut();
-        work.cursor = Some(cursor);
-        work.event_type = Some(event_type.clone());
-        work.high_water = high_water;
-        self.jobs.unfinished.insert(seq, high_water);
+        self.jobs.go_on(job, event_type.clone(), cursor, Begun { high_water, ..Begun::default() });
         job
     }
 
-    /// Makes the job of an event that has passed all its subscriptions.
+    /// Makes the job of an event; the same when it happens and when it is read back. Nothing is fanned out yet.
     pub(super) fn apply_event(&mut self, seq: JournalSeq, accepted: &Accepted) -> u32 {
         let tenant = self.tenants.retain(&accepted.tenant);
         let Accepted { id, digest, at, expires, .. } = accepted;
@@ -303,16 +297,38 @@ impl Sender {
     }
 
     /// Lets repeats of an event be recognised from now on.
-    fn remember(&mut self, seq: JournalSeq, event: EventId, names: &Names) {
-        let known = Known { name: names.id, event, seq, digest: names.digest };
-        let now = self.mono();
-        if let Some(key) = names.key {
-            self.repeats.insert(now, Duration::ZERO, Known { name: key, ..known.clone() });
+    fn remember(&mut self, job: u32, event: EventId, names: &Names) {
+        let (now, job) = (self.mono(), &self.jobs.slab[job]);
+        let (tenant, known) = (job.tenant, Known { name: names.id, event, seq: job.seq, digest: names.digest });
+        let key = names.key.map(|name| Known { name, ..known.clone() });
+        // In the order in which a restart brings them back.
+        let (first, second) = match key {
+            Some(key) if key.name < known.name => (key, Some(known)),
+            key => (known, key),
+        };
+        for known in [Some(first), second].into_iter().flatten() {
+            self.repeats.insert(&mut self.tenants, tenant, now, Duration::ZERO, known);
         }
-        self.repeats.insert(now, Duration::ZERO, known);
-        let (window, most) = (self.limits.idempotency_window, self.limits.idempotency_entries);
-        if let Some(age) = self.repeats.forget(now, window, most) {
-            self.tell(JournalSeq::ZERO, Notice::WindowShrunk { age });
+        self.forget_repeats(tenant);
+    }
+
+    /// Forgets some of the names that have to go, after some of this tenant have come: more than come at once, so the rest
+    /// goes with later calls. Tells of those that go before their time, of each tenant's once.
+    fn forget_repeats(&mut self, tenant: u32) {
+        let (now, bounds) = (self.mono(), Bounds::of(&self.limits));
+        let mut shrunk: Option<Forgotten> = None;
+        for _ in 0..FORGET_AT_ONCE {
+            let Some(gone) = self.repeats.forget_one(&mut self.tenants, tenant, now, bounds) else { break };
+            if gone.age >= bounds.window {
+                continue;
+            }
+            if let Some(Forgotten { tenant, age }) = shrunk.take_if(|shrunk| shrunk.tenant != gone.tenant) {
+                self.tell(JournalSeq::ZERO, Notice::WindowShrunk { tenant, age });
+            }
+            shrunk = Some(gone);
+        }
+        if let Some(Forgotten { tenant, age }) = shrunk {
+            self.tell(JournalSeq::ZERO, Notice::WindowShrunk { tenant, age });
         }
     }
 

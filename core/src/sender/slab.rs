@@ -17,6 +17,11 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// Makes room for so many entries more at once.
+    pub(crate) fn reserve(&mut self, entries: usize) {
+        self.entries.reserve_exact(entries);
+    }
+
     /// Puts an entry in and says where. There are at most `u32::MAX - 1` entries, which every limit stays below.
     pub(crate) fn insert(&mut self, entry: T) -> u32 {
         if let Some(at) = self.free.pop() {

@@ -186,13 +186,14 @@ impl Sender {
     }
 
     fn snapshot_remembered(&self, current: &mut Current, at: u32) {
-        let Some((known, age)) = self.repeats.get(at, self.now.mono) else { return };
+        let Some((known, tenant, age)) = self.repeats.get(at, self.now.mono) else { return };
         let record = Record::Remembered(Box::new(Remembered {
             event: known.seq,
             name: known.name.to_bytes(),
             id: known.event.clone(),
             digest: known.digest,
             at: self.now.wall.saturating_sub(age),
+            tenant: Some(self.tenants[tenant].id.clone()),
         }));
         self.add(current, &record);
     }
@@ -215,10 +216,13 @@ impl Sender {
         let work = job.work().filter(|_| !passed_all);
         let mark = Mark { event: job.seq, through: work.map_or(0, |work| work.through), open };
         let tenant = self.tenants[job.tenant].id.clone();
+        let awake = work.and_then(|work| Some((work.event_type.as_ref()?, work.high_water)));
+        let asleep = || self.jobs.asleep.find(job.seq).filter(|_| !passed_all);
+        let (event_type, high_water) = awake.or_else(asleep).unzip();
         let accepted = Accepted {
             id: self.jobs.id(at),
             tenant,
-            event_type: work.and_then(|work| work.event_type.as_ref()).map(ToString::to_string).unwrap_or_default(),
+            event_type: event_type.map(ToString::to_string).unwrap_or_default(),
             time: UnixTime::EPOCH,
             content_type: None,
             payload: Bytes::new(),
@@ -226,7 +230,7 @@ impl Sender {
             idempotency: None,
             expires: self.jobs.expires(at),
             digest: job.digest,
-            high_water: work.map_or(0, |work| work.high_water),
+            high_water: high_water.unwrap_or_default(),
             at: job.at,
         };
         let beyond = |work: &Work| work.skip.iter().copied().filter(|number| *number > work.through).collect();

@@ -33,7 +33,7 @@ impl Sender {
     /// Takes retired subscriptions out of the index that no fan-out can see any more; a few at a time.
     pub(super) fn purge_retired(&mut self) {
         for _ in 0..4 {
-            let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
+            let oldest = self.jobs.oldest_high_water();
             let seen = |at: u32| oldest.is_some_and(|high_water| high_water <= at);
             let Some(first) = self.retired.first_entry().filter(|first| !seen(first.key().0)) else { return };
             let ((_, number), (tenant, wanted)) = first.remove_entry();
@@ -51,7 +51,7 @@ impl Sender {
         if slot.retired.is_empty() || !slot.deliveries.is_empty() || slot.in_flight > 0 {
             return;
         }
-        let oldest = self.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
+        let oldest = self.jobs.oldest_high_water();
         let unseen = |retired: &mut Retired| oldest.is_none_or(|high_water| high_water > retired.at);
         let forgotten: Vec<_> = slot.retired.extract_if(.., unseen).collect();
         forgotten.iter().for_each(|retired| self.forget_retired(retired));

@@ -2,9 +2,11 @@
 
 use alloc::collections::BTreeMap;
 
+use super::repeats::ByTenant;
 use super::slab::Slab;
 use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
+use crate::retry::List;
 
 /// A tenant: what its endpoints want.
 #[derive(Debug)]
@@ -13,12 +15,14 @@ pub(crate) struct Tenant {
     pub(crate) index: Index,
     /// Nothing is sent any more of its events before this record.
     pub(crate) purged: JournalSeq,
-    /// Its endpoints, its events that have not ended, its reports on the shelf, and what is left to do for a purge, counted
-    /// together.
+    /// The names by which repeats of its events are recognised, the oldest first.
+    pub(crate) remembered: List<ByTenant>,
+    /// Its endpoints, its events that have not ended, its names, its reports on the shelf, and what is left to do for a
+    /// purge, counted together.
     uses: u32,
 }
 
-/// All tenants that have an endpoint, an event or a report.
+/// All tenants that have an endpoint, an event, a name that is remembered or a report.
 #[derive(Debug, Default)]
 pub(crate) struct Tenants {
     slab: Slab<Tenant>,
@@ -31,13 +35,17 @@ impl Tenants {
         self.by_id.get(id).copied()
     }
 
+    pub(crate) fn get(&self, at: u32) -> Option<&Tenant> {
+        self.slab.get(at)
+    }
+
     /// Which one this is, for something new of its own: it stays until that is given back by
     /// [`release`](Self::release).
     pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
         let at = self.find(id).unwrap_or_else(|| {
-            let at =
-                self.slab.insert(Tenant { id: id.clone(), index: Index::new(), purged: JournalSeq::ZERO, uses: 0 });
-            self.by_id.insert(id.clone(), at);
+            let (id, index, remembered) = (id.clone(), Index::new(), List::new());
+            let at = self.slab.insert(Tenant { id, index, purged: JournalSeq::ZERO, remembered, uses: 0 });
+            self.by_id.insert(self.slab[at].id.clone(), at);
             at
         });
         self.retain_known(at);

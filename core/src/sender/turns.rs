@@ -102,6 +102,11 @@ impl Turns {
         }
     }
 
+    /// How many can go on.
+    pub(crate) const fn len(&self) -> usize {
+        self.ring.len()
+    }
+
     /// Whether somebody can go on.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ring.is_empty()

@@ -8,31 +8,31 @@ use http::HeaderMap;
 ///
 /// Implemented for [`HeaderMap`] and for pairs of name and value in a slice, array or `Vec`.
 pub trait Headers {
-    /// Every value of the header `name` (lower case), in order, as it came: one for each header line. Names are
-    /// compared without regard to ASCII case.
-    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]>;
+    /// Every value of the header `name`, in order, as it came: one for each header line. Names are compared without
+    /// regard to ASCII case.
+    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]>;
 }
 
 impl Headers for HeaderMap {
-    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.get_all(name).iter().map(http::HeaderValue::as_bytes)
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
-    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(n, _)| n.as_ref().eq_ignore_ascii_case(name)).map(|(_, v)| v.as_ref())
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
-    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.as_slice().all(name)
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
-    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.as_slice().all(name)
     }
 }

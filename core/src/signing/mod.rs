@@ -1,12 +1,14 @@
 //! Signature schemes, sign and verify side by side.
 //!
-//! | scheme | module | what is signed | with |
-//! | --- | --- | --- | --- |
-//! | Standard Webhooks `v1` | [`standard`] | id `.` timestamp `.` body | HMAC-SHA256 |
+//! A [`Verifier`] checks requests of one [`Scheme`], of any of the 28 that are built in or of one that the caller
+//! describes ([`Custom`]). It takes a [`Received`] request as it came and the time as a parameter, and hands the body
+//! back inside a [`Verified`] that only verifying can make. A [`Signer`] makes such requests. What a scheme's requests
+//! carry, and what of it their signature covers, is told by [`Scheme::facts`]. [`challenge`] answers the questions by
+//! which providers make sure of a receiver. [`diagnose`] says why a signature did not fit.
 //!
-//! A [`SigningKey`] is a shared key made ready; the same one signs and verifies. Verifying takes the body as bytes, the
-//! time as a parameter, and hands the body back inside a value that only verifying can make. [`diagnose`] says why a
-//! signature did not fit.
+//! [`standard`] is the scheme of Postrider's own sender, with its keys made ready and written without allocating.
+//! Schemes with key pairs are features: `ed25519` for Standard Webhooks `v1a`, Discord and message signatures, `p256`
+//! for SendGrid. Without them these are refused by name.
 //!
 //! ```
 //! use postrider_core::secret::Secret;
@@ -23,14 +25,43 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bodies;
+mod custom;
+mod error;
+mod facts;
 mod headers;
 mod key;
+mod keys;
+#[cfg(feature = "ed25519")]
+mod pair;
+mod pointer;
+mod received;
+mod row;
+mod rows;
+mod scheme;
+mod signer;
+mod verified;
+mod verifier;
 
 pub mod diagnose;
+pub mod message;
 pub mod standard;
 
+pub use custom::{Custom, CustomError};
+pub use error::{KeyError, VerifierError, VerifyError};
 pub use headers::Headers;
 pub use key::SigningKey;
+pub use keys::Algorithm;
+pub use message::MessageKey;
+#[cfg(feature = "ed25519")]
+pub use pair::{PrivateKey, PublicKey};
+pub use received::Received;
+pub use scheme::{Extent, Facts, Place, Scheme, SchemeError, Source};
+pub use signer::{SignError, Signed, Signer, Unsigned};
+pub use verified::{Covered, Verified};
+pub use verifier::Verifier;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_dialects;

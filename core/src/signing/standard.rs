@@ -3,11 +3,13 @@
 //! What the specification leaves open is settled strictly. Each header appears once. The id is 1 to 256 visible ASCII
 //! characters (a `.` is accepted). The timestamp is a decimal number without sign, leading zero or blank. Signatures
 //! are parted by single spaces, empty items and unknown versions are passed over, base64 is standard with its padding.
+//! A shared key looks at `v1` signatures only, and a public key at `v1a` only.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use base64::Engine as _;
@@ -15,9 +17,12 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::BufMut;
 use hmac::digest::CtOutput;
 
+use super::error::{HEADER_BYTES, KeyError};
+use super::received::{Window, decimal, visible};
 use super::{Headers, SigningKey};
+pub use super::{VerifierError, VerifyError};
 use crate::limits::{RING_KEYS, SIGNATURES};
-use crate::secret::KeyId;
+use crate::secret::{KeyId, Secret, SecretError};
 use crate::time::UnixTime;
 
 /// The header that carries the event's id, the same on every attempt.
@@ -29,9 +34,6 @@ pub const SIGNATURE: &str = "webhook-signature";
 
 /// How far a timestamp may lie from the receiver's clock, either way, unless told otherwise.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
-
-/// Longest id, in bytes.
-const ID_BYTES: usize = 256;
 
 /// The value of `webhook-signature`: a `v1` signature for each key, parted by spaces. Empty without keys.
 pub fn sign<'k>(keys: impl IntoIterator<Item = &'k SigningKey>, id: &str, timestamp_secs: u64, body: &[u8]) -> String {
@@ -65,18 +67,75 @@ pub fn write_signatures<'k>(
 #[derive(Clone, Debug)]
 pub struct Verifier {
     keys: Vec<SigningKey>,
-    past: Duration,
-    future: Duration,
+    #[cfg(feature = "ed25519")]
+    public: Vec<super::PublicKey>,
+    pub(super) window: Window,
     svix: bool,
 }
 
 impl Verifier {
     /// A verifier that accepts what any of these keys signed, at most 300 s ago or ahead.
     pub fn new<K: Into<SigningKey>>(keys: impl IntoIterator<Item = K>) -> Result<Self, VerifierError> {
-        let keys: Vec<SigningKey> = keys.into_iter().take(RING_KEYS + 1).map(Into::into).collect();
-        match keys.len() {
+        let mut verifier = Self::empty();
+        verifier.keys.extend(keys.into_iter().take(RING_KEYS + 1).map(Into::into));
+        verifier.counted()
+    }
+
+    /// A verifier that accepts what the other halves of these keys signed with `v1a`, at most 300 s ago or ahead.
+    #[cfg(feature = "ed25519")]
+    pub fn from_public(keys: impl IntoIterator<Item = super::PublicKey>) -> Result<Self, VerifierError> {
+        let mut verifier = Self::empty();
+        verifier.public.extend(keys.into_iter().take(RING_KEYS + 1));
+        verifier.counted()
+    }
+
+    /// Accepts what the other half of this key signed too, for a sender that changes over to `v1a`.
+    #[cfg(feature = "ed25519")]
+    pub fn and_public(mut self, key: super::PublicKey) -> Result<Self, VerifierError> {
+        self.public.push(key);
+        self.counted()
+    }
+
+    /// Reads `whsec_` and `whpk_` keys. `sizes` bounds the bytes of the former.
+    pub(super) fn read<T: AsRef<str>>(
+        texts: impl IntoIterator<Item = T>,
+        sizes: &RangeInclusive<usize>,
+    ) -> Result<Self, VerifierError> {
+        let mut verifier = Self::empty();
+        for (index, text) in texts.into_iter().take(RING_KEYS + 1).enumerate() {
+            let refused = |why| VerifierError::Key { index, why };
+            let text = text.as_ref();
+            if text.starts_with("whpk_") {
+                #[cfg(feature = "ed25519")]
+                verifier.public.push(super::PublicKey::parse(text).map_err(refused)?);
+                #[cfg(not(feature = "ed25519"))]
+                return Err(VerifierError::NeedsFeature { feature: "ed25519" });
+            } else {
+                let secret = shared(text, sizes).map_err(|why| refused(KeyError::Secret(why)))?;
+                verifier.keys.push(SigningKey::new(&secret));
+            }
+        }
+        verifier.counted()
+    }
+
+    fn empty() -> Self {
+        Self {
+            keys: Vec::new(),
+            #[cfg(feature = "ed25519")]
+            public: Vec::new(),
+            window: Window::both(Some(TOLERANCE)),
+            svix: false,
+        }
+    }
+
+    fn counted(self) -> Result<Self, VerifierError> {
+        #[cfg(feature = "ed25519")]
+        let count = self.keys.len() + self.public.len();
+        #[cfg(not(feature = "ed25519"))]
+        let count = self.keys.len();
+        match count {
             0 => Err(VerifierError::NoKeys),
-            1..=RING_KEYS => Ok(Self { keys, past: TOLERANCE, future: TOLERANCE, svix: false }),
+            1..=RING_KEYS => Ok(self),
             _ => Err(VerifierError::TooManyKeys),
         }
     }
@@ -90,14 +149,16 @@ impl Verifier {
 
     /// How old a timestamp may be.
     #[must_use]
-    pub fn past_tolerance(self, past: Duration) -> Self {
-        Self { past, ..self }
+    pub fn past_tolerance(mut self, past: Duration) -> Self {
+        self.window.past = Some(past);
+        self
     }
 
     /// How far ahead a timestamp may be.
     #[must_use]
-    pub fn future_tolerance(self, future: Duration) -> Self {
-        Self { future, ..self }
+    pub fn future_tolerance(mut self, future: Duration) -> Self {
+        self.window.future = Some(future);
+        self
     }
 
     /// Whether the names `svix-id`, `svix-timestamp` and `svix-signature` are accepted too. Where a request has all
@@ -109,27 +170,76 @@ impl Verifier {
 
     /// Checks a request whose body is exactly these bytes, received at `now`.
     ///
-    /// Checked in this order: headers present, once each, id, timestamp, tolerance, signatures. Of the signatures the
-    /// first 32 ([`SIGNATURES`]) are looked at, and each well-formed `v1` is compared with that of every key, in
-    /// constant time and without stopping at the first that fits. Where several keys fit, the first given is named.
+    /// Checked in this order: headers present, once each and of at most 8 KiB, id, timestamp, tolerance, signatures. Of
+    /// the signatures the first 32 ([`SIGNATURES`]) are looked at, and each well-formed one is compared with that of
+    /// every key of its kind, `v1` in constant time, and without stopping at the first that fits. Where several keys
+    /// fit, the first given is named, shared ones first.
     ///
-    /// Apart from a copy of the id, accepting allocates nothing.
+    /// Apart from a copy of the id, accepting a `v1` signature allocates nothing.
     pub fn verify<'b>(
         &self,
         headers: &(impl Headers + ?Sized),
         body: &'b [u8],
         now: UnixTime,
     ) -> Result<Verified<'b>, VerifyError> {
+        let (claim, key) = self.check_within(&self.window, headers, body, now)?;
+        Ok(Verified { body, id: claim.id.into(), timestamp: UnixTime::from_secs(claim.secs), key })
+    }
+
+    /// The same within other tolerances, with what the headers say.
+    pub(super) fn check_within<'h>(
+        &self,
+        window: &Window,
+        headers: &'h (impl Headers + ?Sized),
+        body: &[u8],
+        now: UnixTime,
+    ) -> Result<(Claim<'h>, KeyId), VerifyError> {
         let claim = self.claim(headers)?;
-        self.check_time(claim.secs, now)?;
+        window.check(claim.secs, now)?;
         let listed = Listed::read(claim.signatures);
-        if listed.is_empty() {
+        let public = self.public_signatures(&claim);
+        let signatures = listed.len + public.as_ref().map_or(0, super::keys::Listed::len);
+        if signatures == 0 {
             return Err(VerifyError::NoSignature { items: listed.items });
         }
-        let key = listed
-            .key(&self.keys, claim.id.as_bytes(), claim.timestamp, body)
-            .ok_or(VerifyError::NoMatch { signatures: listed.len })?;
-        Ok(Verified { body, id: claim.id.into(), timestamp: UnixTime::from_secs(claim.secs), key })
+        let shared = listed.key(&self.keys, claim.id.as_bytes(), claim.timestamp, body);
+        let key = shared.or_else(|| self.public_signer(&claim, body, public.as_ref()?));
+        Ok((claim, key.ok_or(VerifyError::NoMatch { signatures })?))
+    }
+
+    /// The `v1a` signatures, if anything could fit them.
+    #[cfg(feature = "ed25519")]
+    fn public_signatures(&self, claim: &Claim<'_>) -> Option<super::keys::Listed> {
+        if self.public.is_empty() {
+            return None;
+        }
+        let mut listed = super::keys::Listed::new();
+        for item in items(claim.signatures) {
+            if let Some(item) = item.strip_prefix(b"v1a,") {
+                listed.push(super::Algorithm::Ed25519, super::keys::Text::Base64, item);
+            }
+        }
+        Some(listed)
+    }
+
+    #[cfg(not(feature = "ed25519"))]
+    fn public_signatures(&self, _: &Claim<'_>) -> Option<super::keys::Listed> {
+        None
+    }
+
+    #[cfg(feature = "ed25519")]
+    fn public_signer(&self, claim: &Claim<'_>, body: &[u8], listed: &super::keys::Listed) -> Option<KeyId> {
+        if listed.len() == 0 {
+            return None;
+        }
+        let message = [claim.id.as_bytes(), b".", claim.timestamp, b".", body].concat();
+        let fits = |key: &&super::PublicKey| listed.iter().filter(|it| key.verifies(&message, it)).count() > 0;
+        self.public.iter().find(fits).map(super::PublicKey::id)
+    }
+
+    #[cfg(not(feature = "ed25519"))]
+    fn public_signer(&self, _: &Claim<'_>, _: &[u8], _: &super::keys::Listed) -> Option<KeyId> {
+        None
     }
 
     /// The keys, in the order given.
@@ -143,23 +253,13 @@ impl Verifier {
         let [id, timestamp, signatures] =
             [one(headers, names.id), one(headers, names.timestamp), one(headers, names.signature)];
         let (id, timestamp, signatures) = (id?, timestamp?, signatures?);
-        let id = core::str::from_utf8(id).map_err(|_| VerifyError::BadId)?;
-        if id.is_empty() || id.len() > ID_BYTES || !id.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(VerifyError::BadId);
-        }
-        let secs = seconds(timestamp).ok_or(VerifyError::BadTimestamp)?;
+        let id = visible(id).ok_or(VerifyError::BadId)?;
+        let secs = decimal(timestamp).ok_or(VerifyError::BadTimestamp)?;
         Ok(Claim { id, timestamp, secs, signatures })
     }
 
     pub(super) fn check_time(&self, secs: u64, now: UnixTime) -> Result<(), VerifyError> {
-        let (age, lead) = (now.as_secs().saturating_sub(secs), secs.saturating_sub(now.as_secs()));
-        if Duration::from_secs(age) > self.past {
-            return Err(VerifyError::TooOld { age: Duration::from_secs(age), tolerance: self.past });
-        }
-        if Duration::from_secs(lead) > self.future {
-            return Err(VerifyError::TooNew { lead: Duration::from_secs(lead), tolerance: self.future });
-        }
-        Ok(())
+        self.window.check(secs, now)
     }
 
     /// Which names to read. With some `svix-*` headers and no `webhook-*` ones, the former are read so that the error
@@ -172,27 +272,6 @@ impl Verifier {
         if self.svix && (complete || alone) { &SVIX } else { &WEBHOOK }
     }
 }
-
-/// Keys that make no verifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum VerifierError {
-    /// There is none, so nothing could ever be accepted.
-    NoKeys,
-    /// There are more than 10 ([`RING_KEYS`]).
-    TooManyKeys,
-}
-
-impl fmt::Display for VerifierError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoKeys => f.write_str("a verifier needs at least one key"),
-            Self::TooManyKeys => write!(f, "a verifier takes at most {RING_KEYS} keys"),
-        }
-    }
-}
-
-impl core::error::Error for VerifierError {}
 
 /// A request that a known key signed. Only [`Verifier::verify`] makes one.
 #[derive(Clone, PartialEq, Eq)]
@@ -237,94 +316,6 @@ impl fmt::Debug for Verified<'_> {
     }
 }
 
-/// Why a request was not accepted. For the receiver's log; the sender is told [`status_hint`](Self::status_hint) and
-/// [`wire_text`](Self::wire_text) only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// A header is absent.
-    Missing {
-        /// Its name.
-        header: &'static str,
-    },
-    /// A header appears more than once, so that two readers could take two different values.
-    Duplicate {
-        /// Its name.
-        header: &'static str,
-    },
-    /// The id is not 1 to 256 visible ASCII characters.
-    BadId,
-    /// The timestamp is not a plain decimal number of seconds below 2^63.
-    BadTimestamp,
-    /// The timestamp is further back than is tolerated. The signature was not looked at.
-    TooOld {
-        /// How far back it is, in whole seconds.
-        age: Duration,
-        /// How far back it may be.
-        tolerance: Duration,
-    },
-    /// The timestamp is further ahead than is tolerated. The signature was not looked at.
-    TooNew {
-        /// How far ahead it is, in whole seconds.
-        lead: Duration,
-        /// How far ahead it may be.
-        tolerance: Duration,
-    },
-    /// Nothing in the signature header is a well-formed `v1` signature.
-    NoSignature {
-        /// How many items were looked at.
-        items: usize,
-    },
-    /// No signature was made over these bytes with a key of the verifier.
-    NoMatch {
-        /// How many well-formed `v1` signatures were compared.
-        signatures: usize,
-    },
-}
-
-impl VerifyError {
-    /// The status to answer with: 400 for headers that are missing or malformed, 401 for everything that concerns
-    /// trust. Either makes a conforming sender try again.
-    pub const fn status_hint(&self) -> u16 {
-        match self {
-            Self::Missing { .. } | Self::Duplicate { .. } | Self::BadId | Self::BadTimestamp => 400,
-            Self::TooOld { .. } | Self::TooNew { .. } | Self::NoSignature { .. } | Self::NoMatch { .. } => 401,
-        }
-    }
-
-    /// The one text for the answer's body, whatever was wrong, so that it helps nobody to try keys or times.
-    pub const fn wire_text(&self) -> &'static str {
-        "the webhook was not accepted"
-    }
-}
-
-impl fmt::Display for VerifyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { header } => write!(f, "the header {header} is missing"),
-            Self::Duplicate { header } => write!(f, "the header {header} appears more than once"),
-            Self::BadId => write!(f, "the id header is not 1 to {ID_BYTES} visible ASCII characters"),
-            Self::BadTimestamp => f.write_str(
-                "the timestamp header is not a plain decimal number of seconds (no sign, leading zero, blank or fraction)",
-            ),
-            Self::TooOld { age, tolerance } => {
-                write!(f, "the timestamp is {age:?} before this receiver's clock, at most {tolerance:?} is tolerated")
-            }
-            Self::TooNew { lead, tolerance } => {
-                write!(f, "the timestamp is {lead:?} ahead of this receiver's clock, at most {tolerance:?} is tolerated")
-            }
-            Self::NoSignature { items } => {
-                write!(f, "none of the {items} items in the signature header is a `v1,` with 44 characters of base64")
-            }
-            Self::NoMatch { signatures } => {
-                write!(f, "none of {signatures} signatures fits this id, timestamp and body under a known key")
-            }
-        }
-    }
-}
-
-impl core::error::Error for VerifyError {}
-
 /// The three header names of one family.
 struct Names {
     id: &'static str,
@@ -359,7 +350,7 @@ pub(super) struct Listed {
 impl Listed {
     pub(super) fn read(header: &[u8]) -> Self {
         let mut listed = Self { macs: [[0; 32]; SIGNATURES], len: 0, items: 0 };
-        for item in header.split(|b| *b == b' ').filter(|item| !item.is_empty()).take(SIGNATURES) {
+        for item in items(header) {
             listed.items += 1;
             if let Some(mac) = v1(item) {
                 listed.macs[listed.len] = mac;
@@ -390,6 +381,21 @@ impl Listed {
     }
 }
 
+/// The items of a signature header that are looked at.
+fn items(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    header.split(|b| *b == b' ').filter(|item| !item.is_empty()).take(SIGNATURES)
+}
+
+/// A shared key of a size within these bounds.
+fn shared(text: &str, sizes: &RangeInclusive<usize>) -> Result<Secret, SecretError> {
+    let secret = Secret::parse_any_size(text)?;
+    match secret.expose().len() {
+        bytes if bytes < *sizes.start() => Err(SecretError::TooShort { bytes }),
+        bytes if bytes > *sizes.end() => Err(SecretError::TooLong { bytes }),
+        _ => Ok(secret),
+    }
+}
+
 /// The bytes of one `v1,<base64>` item.
 fn v1(item: &[u8]) -> Option<[u8; 32]> {
     let encoded = item.strip_prefix(b"v1,")?;
@@ -406,18 +412,8 @@ fn one<'h>(headers: &'h (impl Headers + ?Sized), name: &'static str) -> Result<&
     let mut values = headers.all(name);
     let value = values.next().ok_or(VerifyError::Missing { header: name })?;
     match values.next() {
-        None => Ok(value),
         Some(_) => Err(VerifyError::Duplicate { header: name }),
+        None if value.len() > HEADER_BYTES => Err(VerifyError::TooLong { header: name }),
+        None => Ok(value),
     }
-}
-
-/// A decimal number below 2^63, without sign, leading zero or anything else.
-fn seconds(text: &[u8]) -> Option<u64> {
-    let plain = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= 19;
-    if !plain {
-        return None;
-    }
-    let number =
-        text.iter().try_fold(0u64, |number, b| b.is_ascii_digit().then(|| number * 10 + u64::from(b - b'0')))?;
-    (number <= i64::MAX.unsigned_abs()).then_some(number)
 }

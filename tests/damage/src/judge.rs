@@ -188,6 +188,7 @@ impl Case<'_> {
         let known = |at: u64, id: &EventId| self.truth.events.get(&at).is_some_and(|known| known.id == *id);
         lost.extend(ids.filter(|id| known(id.seq.get(), &id.event)).map(|id| id.seq.get()..=id.seq.get()));
         lost.extend(self.salvaged_before(&store));
+        lost.extend(self.open_end(&store, &handed));
         let missing = self.missing(&store, &handed, &lost);
         let blind = self.excuse(&missing, &handed, told)?;
         let misnamed = match self.kind == Kind::CrashSalvage {
@@ -197,6 +198,15 @@ impl Case<'_> {
         drop(store);
         self.again(&handed, dice)?;
         Ok(blind.map_or(Verdict::Found { misnamed }, Verdict::Blind))
+    }
+
+    /// What is told when the end of the log is damaged and nothing is left that says how far it went: the place from
+    /// which on it is gone, without numbers.
+    fn open_end(&self, store: &Store<Disk>, handed: &Handed) -> Option<RangeInclusive<u64>> {
+        let names = self.damaged.disk.names();
+        let newest = names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).max().unwrap_or(0);
+        let at_end = |place: &&Corrupt| place.records.is_none() && place.segment >= newest;
+        store.found().lost.iter().find(at_end).map(|_| handed.last() + 1..=u64::MAX)
     }
 
     /// What a salvage before this one, which a crash ended, wrote down as lost.

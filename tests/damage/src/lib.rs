@@ -8,7 +8,8 @@
 //! * A strict opening succeeds and has everything that was acknowledged, or it says where the journal is damaged.
 //! * After a mere loss of power it succeeds.
 //! * A salvaging opening succeeds and names every acknowledged record that it does not hand out, by place, and by id
-//!   every event that the snapshot in use knows. Only where no snapshot is sound and the log does not go back to the
+//!   every event that the snapshot in use knows. Where the damage goes on to the end of the newest file, nothing may be
+//!   left that says how many records there were: then it is the byte from which on all is gone that is told. Only where no snapshot is sound and the log does not go back to the
 //!   beginning there is nothing to go on from, and it says so.
 //! * Nothing that either hands out differs from what was written.
 //! * After either, a strict opening succeeds and hands out the same again.

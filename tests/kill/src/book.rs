@@ -1,6 +1,6 @@
 //! What arrived, and when the sender was killed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,10 +39,13 @@ struct Kill {
     open: u64,
     /// Not answered, or so shortly before that the sender may not have written the answer down.
     in_flight: u64,
+    /// The events that had arrived in that run and of which the journal has no outcome.
+    unrecorded: HashSet<u64>,
 }
 
 /// An event that came again after a kill.
 struct Again {
+    event: u64,
     kill: usize,
     /// The answer before.
     answered: Option<Instant>,
@@ -78,7 +81,7 @@ impl Book {
             if before.run == run {
                 state.fault(format!("event {event} arrived twice without a kill between"));
             } else {
-                state.again.push(Again { kill: before.run, answered: before.answered });
+                state.again.push(Again { event, kill: before.run, answered: before.answered });
             }
         }
         state.run.insert(event, Arrival { run, answered: None });
@@ -101,16 +104,17 @@ impl Book {
         self.state().fault(what);
     }
 
-    /// The sender was killed at this time, and its connections have ended.
-    pub(crate) fn killed(&self, at: Instant) {
+    /// The sender was killed at this time, and its connections have ended; its journal says that these events were
+    /// delivered.
+    pub(crate) fn killed(&self, at: Instant, recorded: &HashSet<u64>) {
         let mut state = self.state();
         let count = |before: Duration| {
             let still = |arrival: &&Arrival| arrival.answered.is_none_or(|answered| answered + before > at);
             state.run.values().filter(still).count() as u64
         };
         let (open, in_flight) = (count(Duration::ZERO), count(RECORDING));
-        state.run.clear();
-        state.kills.push(Kill { at, open, in_flight });
+        let unrecorded = state.run.drain().map(|(event, _)| event).filter(|event| !recorded.contains(event)).collect();
+        state.kills.push(Kill { at, open, in_flight, unrecorded });
     }
 
     /// Events in the input.
@@ -139,6 +143,12 @@ impl Book {
         let mut after = vec![0u64; state.kills.len()];
         for again in &state.again {
             after[again.kill] += 1;
+            if !state.kills[again.kill].unrecorded.contains(&again.event) {
+                let (event, number) = (again.event, again.kill + 1);
+                state
+                    .faults
+                    .push(format!("event {event} came again although its outcome was written before kill {number}"));
+            }
             let lag = again.answered.map(|answered| state.kills[again.kill].at.saturating_duration_since(answered));
             if let Some(lag) = lag.filter(|lag| !lag.is_zero()) {
                 report.answered += 1;
@@ -146,6 +156,8 @@ impl Book {
             }
         }
         report.in_flight = state.kills.iter().map(|kill| kill.in_flight).sum();
+        let unrecorded = state.kills.iter().map(|kill| kill.unrecorded.len() as u64);
+        (report.unrecorded, report.most_unrecorded) = (unrecorded.clone().sum(), unrecorded.max().unwrap_or(0));
         report.open = state.kills.iter().map(|kill| kill.open).sum();
         report.most_duplicates = after.iter().copied().max().unwrap_or(0);
         if report.arrived < report.events && report.faults.is_empty() {
@@ -168,6 +180,13 @@ impl Book {
             if *again > kill.in_flight {
                 let (number, flying) = (number + 1, kill.in_flight);
                 state.faults.push(format!("after kill {number} {again} requests came again, {flying} were in flight"));
+            }
+            let (unrecorded, bound) = (kill.unrecorded.len() as u64, plan.unrecorded());
+            if unrecorded > bound {
+                let number = number + 1;
+                state
+                    .faults
+                    .push(format!("kill {number} found {unrecorded} requests without an outcome, {bound} at most"));
             }
         }
         report.faults.append(&mut state.faults);
@@ -205,10 +224,11 @@ mod tests {
             book.arrived_one(0);
             book.arrived_one(1);
             book.answered(1);
-            book.killed(Instant::now());
+            book.killed(Instant::now(), &HashSet::new());
             book.arrived_one(0);
             book.arrived_one(1);
         });
+        assert_eq!((report.unrecorded, report.most_unrecorded), (2, 2));
         assert_eq!((report.arrived, report.requests, report.in_flight, report.duplicates), (2, 4, 2, 2));
         assert_eq!((report.answered, report.faults.len()), (1, 0), "{report}");
     }
@@ -219,11 +239,24 @@ mod tests {
             book.arrived_one(0);
             book.arrived_one(1);
             book.answered(0);
-            book.killed(Instant::now() + 2 * RECORDING);
+            book.killed(Instant::now() + 2 * RECORDING, &HashSet::new());
             book.arrived_one(0);
         });
         assert_eq!(report.in_flight, 1);
         assert!(report.faults.iter().any(|fault| fault.contains("answered")), "{report}");
+    }
+
+    #[test]
+    fn what_the_journal_has_an_outcome_of_may_not() {
+        let report = judged(|book| {
+            book.arrived_one(0);
+            book.arrived_one(1);
+            book.killed(Instant::now(), &HashSet::from([0]));
+            book.arrived_one(1);
+            book.arrived_one(0);
+        });
+        assert_eq!((report.unrecorded, report.duplicates, report.faults.len()), (1, 2, 1), "{report}");
+        assert!(report.faults[0].contains("event 0 came again although its outcome was written"), "{report}");
     }
 
     #[test]

@@ -7,6 +7,12 @@
 //! * each event arrives at least once;
 //! * an event arrives again only if a kill came between, and only if the request before was in flight at that kill: not
 //!   answered yet, or answered so shortly before ([`RECORDING`]) that the sender may not have written the answer down;
+//! * after each kill only requests come again of which the journal that the kill left has no outcome: what the dead process
+//!   had in flight by its own record. So for each kill, what came again is counted against what was in flight, by the
+//!   receiver's book and by the sender's journal, and not only over all of them;
+//! * what a dead process had in flight by its own record is bounded, too: by its concurrency, and by the outcomes that a
+//!   machine gathers before it hands them to its log
+//!   ([`LINGER_RECORDS`](postrider_core::limits::LINGER_RECORDS));
 //! * over all kills no more requests came again than the sender may have in flight ([`Plan::concurrency`]) at each;
 //! * a last run finds every line of the input accepted, and nothing left to deliver, and the journal is sound.
 
@@ -61,6 +67,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Requests of which the sender may not have written an outcome down, at most.
+    pub fn unrecorded(&self) -> u64 {
+        u64::from(self.concurrency) + postrider_core::limits::LINGER_RECORDS as u64
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -79,7 +92,11 @@ pub struct Report {
     pub open: u64,
     /// The same, and those answered less than [`RECORDING`] before.
     pub in_flight: u64,
-    /// What the sender may have had in flight by its own count: its concurrency at each kill.
+    /// Requests of which the sender had written no outcome down when a kill came, over all kills.
+    pub unrecorded: u64,
+    /// The most of these at one kill.
+    pub most_unrecorded: u64,
+    /// What the sender may have had in flight by its limit: its concurrency at each kill.
     pub allowed: u64,
     /// Requests for an event that had arrived before.
     pub duplicates: u64,
@@ -101,8 +118,9 @@ impl fmt::Display for Report {
         writeln!(f, "arrived:    {} of {} events in {} requests", self.arrived, self.events, self.requests)?;
         writeln!(
             f,
-            "in flight:  {} at all kills together, {} of them not answered; at most {} by the sender's own count",
-            self.in_flight, self.open, self.allowed
+            "in flight:  {} at all kills together by the receiver's book, {} of them not answered; {} by the sender's \
+             journal, {} at most at one kill; {} by its limit",
+            self.in_flight, self.open, self.unrecorded, self.most_unrecorded, self.allowed
         )?;
         writeln!(
             f,
@@ -141,7 +159,7 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u32, u64)) -> Result<Report, St
         match end.map_err(|why| format!("killing: {why}"))? {
             End::Killed(at) => {
                 receiver.drain(PATIENCE)?;
-                book.killed(at);
+                book.killed(at, &command.recorded()?);
                 report.kills += 1;
                 report.early += u32::from(book.requests() == before);
                 progress(report.kills, book.arrived());

@@ -1,5 +1,6 @@
 //! The real command as a process.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
@@ -7,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use postrider_core::journal::{Record, Then};
+use postrider_journal::{StdDisk, Store};
 
 use crate::Plan;
 use crate::receiver::SECRET;
@@ -105,6 +109,26 @@ impl Command {
     /// Lets it judge its journal.
     pub(crate) fn verify(&self) -> Result<Finished, String> {
         self.wait(&["journal".into(), "verify".into(), self.journal().display().to_string()])
+    }
+
+    /// The numbers of the events that the journal says were delivered. Nobody has it open.
+    pub(crate) fn recorded(&self) -> Result<HashSet<u64>, String> {
+        let Ok(disk) = StdDisk::existing(self.journal()) else { return Ok(HashSet::new()) };
+        let look = Store::look(disk).map_err(|why| format!("the journal that a kill left: {why}"))?;
+        let (mut numbers, mut delivered) = (HashMap::new(), HashSet::new());
+        for record in look.all() {
+            match record.map_err(|why| why.to_string())? {
+                (seq, Record::Accepted(accepted)) => {
+                    let number = accepted.id.as_str().strip_prefix('e').and_then(|number| number.parse::<u64>().ok());
+                    numbers.insert(seq, number.ok_or("the journal has an event that is not in the input")?);
+                }
+                (_, Record::Outcome(outcome)) if outcome.then == Then::Delivered => {
+                    delivered.extend(numbers.get(&outcome.event));
+                }
+                _ => {}
+            }
+        }
+        Ok(delivered)
     }
 
     fn journal(&self) -> PathBuf {

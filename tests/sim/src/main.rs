@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use postrider_sim::crash::{self, Effort};
 use postrider_sim::journal::Journals;
 use postrider_sim::planted;
@@ -97,6 +97,17 @@ struct Size {
     /// Milliseconds between two events, in the mean, instead of what the seed draws.
     #[arg(long)]
     gap_ms: Option<u64>,
+    /// What happens in a world.
+    #[arg(long, value_enum, default_value_t = Kind::Drawn)]
+    profile: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// What the seed draws.
+    Drawn,
+    /// One event a second to one endpoint, and nothing is ever wrong.
+    Calm,
 }
 
 impl Size {
@@ -106,6 +117,7 @@ impl Size {
             allowed: run::cut(&self.cut)?,
             events: self.events.unwrap_or(u64::MAX),
             gap: run::gap(self.gap_ms),
+            calm: self.profile == Kind::Calm,
         })
     }
 }

@@ -466,6 +466,8 @@ pub enum Seen<'a> {
         why: &'a str,
         /// Events that it names as lost.
         lost: &'a [u64],
+        /// A sector of its disk tore when the power went, and nobody has read it since: nothing tells that from damage.
+        torn: bool,
     },
     /// A node's wall clock jumped.
     Stepped {

@@ -120,12 +120,15 @@ pub struct Scale {
     pub events: u64,
     /// Nanoseconds between two events, where the seed is not to draw them.
     pub gap: Option<u64>,
+    /// Nothing is drawn: one node sends one event a second, if `gap` is not something else, to one endpoint that takes
+    /// each, and nothing is ever wrong. It measures what the simulator costs, and what a machine does when all is well.
+    pub calm: bool,
 }
 
 impl Scale {
     /// Everything, for so many hours.
     pub fn hours(hours: u64) -> Self {
-        Self { hours, allowed: Classes::ALL, events: u64::MAX, gap: None }
+        Self { hours, allowed: Classes::ALL, events: u64::MAX, gap: None, calm: false }
     }
 }
 
@@ -178,11 +181,16 @@ pub struct Profile {
     pub retention: u64,
     /// Which retry schedule endpoints get: short, medium, the default.
     pub schedule: u64,
+    /// Every endpoint wants every event.
+    pub wants_all: bool,
 }
 
 impl Profile {
     /// What a seed draws.
     pub fn draw(seed: u64, scale: &Scale) -> Self {
+        if scale.calm {
+            return Self::calm(seed, scale);
+        }
         let rng = &mut Rng::part(seed, "profile");
         let classes = draw_classes(rng).and(scale.allowed);
         let tight = classes.has(Class::Tight);
@@ -215,6 +223,37 @@ impl Profile {
             payload: if tight { 4096 } else { 256 * 1024 },
             schedule: rng.below(4),
             retention: *rng.pick(&[0, 0, 1, 168]),
+            wants_all: false,
+        }
+    }
+
+    fn calm(seed: u64, scale: &Scale) -> Self {
+        let hours = scale.hours.max(1) * 3600 * SECOND;
+        Self {
+            seed,
+            classes: Classes::NONE,
+            fault_phase: hours,
+            workload: hours,
+            events: scale.events,
+            nodes: 1,
+            tenants: 1,
+            endpoints: 1,
+            gap: scale.gap.unwrap_or(SECOND),
+            disaster: hours,
+            network: 0,
+            operator: hours,
+            latency: 20_000_000,
+            sync: 1_000_000,
+            credit: 1024,
+            segment: 64 << 20,
+            snapshot: 16 << 20,
+            resident: 64 << 20,
+            window: 24 * 3600 * SECOND,
+            remembered: 1_000_000,
+            payload: 256 * 1024,
+            schedule: 2,
+            retention: 168,
+            wants_all: true,
         }
     }
 

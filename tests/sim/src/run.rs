@@ -138,6 +138,9 @@ pub fn arguments(seed: u64, scale: &Scale) -> Vec<String> {
     if let Some(gap) = scale.gap {
         arguments.extend(["--gap-ms".to_owned(), (gap / 1_000_000).to_string()]);
     }
+    if scale.calm {
+        arguments.extend(["--profile".to_owned(), "calm".to_owned()]);
+    }
     arguments
 }
 

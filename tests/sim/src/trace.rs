@@ -119,7 +119,7 @@ impl Trace {
             Seen::Restarted { node, clocks, lost } => {
                 all(&[12, u64::from(*node), clocks.mono, clocks.wall, lost.len() as u64]);
             }
-            Seen::Refused { node, why, lost } => {
+            Seen::Refused { node, why, lost, .. } => {
                 all(&[13, u64::from(*node), lost.len() as u64]);
                 hash.bytes(why.as_bytes());
             }

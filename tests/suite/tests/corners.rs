@@ -120,6 +120,7 @@ impl Rig {
 fn forgetful() -> Limits {
     let mut limits = Limits::default();
     limits.idempotency_entries = 4;
+    limits.idempotency_total = 16;
     limits.reports = 4;
     limits
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use postrider_core::matching::filter::{Filter, FilterIndex, Flat, Language};
 use postrider_core::secret::Secret;
 use postrider_core::signing::{SigningKey, standard};
 use postrider_core::time::UnixTime;
@@ -34,6 +35,28 @@ fn journal_scan() {
     for (_, data) in corpus("journal_scan") {
         damage::scan(&data);
     }
+}
+
+/// Each file is a filter and an event, parted by a zero byte, in either language and either way round.
+#[test]
+fn filter() {
+    let mut matched = 0;
+    for (path, data) in corpus("filter") {
+        let mut parts = data.splitn(2, |byte| *byte == 0);
+        let (one, other) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        for (filter, event) in [(one, other), (other, one)] {
+            let event = Flat::of(event).unwrap_or_default();
+            let text = String::from_utf8_lossy(filter);
+            for language in [Language::EventBridge, Language::CloudEvents] {
+                let Ok(filter) = Filter::read(language, &text) else { continue };
+                let mut index = FilterIndex::new();
+                index.insert(1, &filter);
+                assert_eq!(index.matches(&event) == [1], filter.matches(&event), "{}", path.display());
+                matched += usize::from(filter.matches(&event));
+            }
+        }
+    }
+    assert!(matched >= 8, "most files hold a filter with an event that it wants, not only {matched}");
 }
 
 /// The same bytes as id, timestamp, signature and body, whole and in parts: nothing of it is ever accepted.

@@ -126,3 +126,63 @@ fn open(path: &Path) -> Result<Lines<Box<dyn Read>>, Refusal> {
     let file = File::open(path).map_err(|why| Refusal::new(format!("{name}: {why}")))?;
     Ok(Lines::new(name, Box::new(file)))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use postrider_core::event::Event;
+    use postrider_core::seed::Seed;
+    use postrider_core::sender::{Config, Input, Output, Restore, Sender, Wake};
+    use postrider_core::time::{Now, UnixTime};
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Options {
+        #[command(flatten)]
+        store: Store,
+    }
+
+    #[test]
+    fn a_directory_remembers_what_it_accepted_for_as_long_as_it_exists() {
+        let store = Options::parse_from(["deliver", "--journal", "somewhere"]).store;
+        let limits = limits(&store);
+        assert_eq!((limits.idempotency_window, limits.idempotency_entries), (Duration::MAX, usize::MAX));
+        let config = Config::new().limits(limits);
+        let mut now = Now { wall: UnixTime::from_secs(1_800_000_000), ..Now::default() };
+        let mut machine = Sender::new(config.clone(), Seed::from_bytes([7; 32]), now);
+        let event = |n: u32| Event::json("order.paid", &n).unwrap().id(format!("e{n}"));
+        let mut records = Vec::new();
+        let mut settle = |machine: &mut Sender, now| {
+            loop {
+                match machine.poll_output() {
+                    Output::Persist(batch) => {
+                        let frames = batch.records().map(|(_, frame)| frame);
+                        records.extend(frames.map(|mut frame| postrider_core::journal::decode(&mut frame).unwrap()));
+                        machine.handle(now, Input::Persisted(batch.last()));
+                    }
+                    Output::Wait(Wake::Ready) => {}
+                    Output::Wait(_) => return,
+                    _ => {}
+                }
+            }
+        };
+        assert!(machine.publish(now, event(0)).unwrap().fresh);
+        settle(&mut machine, now);
+        // Nobody wants it, so it has ended; ten years later other events come.
+        now = now.advanced(Duration::from_secs(10 * 366 * 86_400));
+        machine.handle(now, Input::Tick);
+        (1..3000).for_each(|n| _ = machine.publish(now, event(n)).unwrap());
+        settle(&mut machine, now);
+        assert_eq!(machine.events(), 0);
+        assert!(!machine.publish(now, event(0)).unwrap().fresh);
+        // And after a restart.
+        let restore = records.into_iter().fold(Restore::new(config), Restore::record);
+        now = now.advanced(Duration::from_secs(10 * 366 * 86_400));
+        let mut machine = restore.finish(now).unwrap();
+        assert!(!machine.publish(now, event(0)).unwrap().fresh);
+        assert!(!machine.publish(now, event(2999)).unwrap().fresh);
+        let other = Event::json("order.paid", &"other").unwrap().id("e0");
+        assert!(machine.publish(now, other).is_err());
+    }
+}

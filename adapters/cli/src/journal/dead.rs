@@ -1,18 +1,23 @@
 //! `postrider journal dead`: deliveries that were given up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use postrider_core::id::{EventId, JournalSeq, TenantId};
-use postrider_core::journal::{OutcomeRecord, Record, Then};
+use postrider::journal::StdDisk;
+use postrider::journal::history::{Answer, EndedDelivery, HistoryError, PAGE, Paging, Place, Query};
+use postrider::journal::store::Look;
+use postrider_core::id::{JournalSeq, TenantId};
+use postrider_core::time::UnixTime;
 use serde_json::json;
 
-use super::read::{self, Much};
-use super::words;
+use super::files::Files;
+use super::{asking, words};
 use crate::exit::{Exit, Refusal};
 
 /// List deliveries that were given up, the newest first
+///
+/// By the indexes of the journal's segments: a page costs a search in each of them. Those without an index, as the
+/// newest have none yet, are read whole.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The journal
@@ -24,87 +29,91 @@ pub(crate) struct Args {
     /// So many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
-    /// Go on behind this record, as the page before says
-    #[arg(long, value_name = "SEQ")]
-    before: Option<u64>,
+    /// Go on behind this place, TIME/SEQ, as the page before says
+    #[arg(long, value_name = "PLACE", value_parser = place)]
+    before: Option<Place>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Default)]
-struct Dead {
-    /// By the place of the outcome; only the newest are kept.
-    given_up: BTreeMap<JournalSeq, OutcomeRecord>,
-    more: bool,
+/// A place in the list, as it is written.
+fn place(text: &str) -> Result<Place, String> {
+    let read = text.split_once('/').and_then(|(at, seq)| {
+        let (at, outcome) = (UnixTime::parse_rfc3339(at)?, JournalSeq::new(seq.parse().ok()?));
+        Some(Place { at, outcome })
+    });
+    read.ok_or_else(|| "it is written as 2026-11-21T07:26:00.000Z/4711, a time and the number of a record".to_owned())
 }
-
-/// The events of a page.
-type Names = HashMap<JournalSeq, (TenantId, EventId)>;
 
 /// Runs it.
 pub(super) fn run(args: &Args) -> Result<Exit, Refusal> {
     let tenant = args.tenant.as_ref().map(TenantId::new).transpose();
     let tenant = tenant.map_err(|why| Refusal::new(format!("--tenant: {why}")))?;
+    Files::look(&args.path)?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let before = args.before.map_or(JournalSeq::new(u64::MAX), JournalSeq::new);
-    let journal = read::read(&args.path, Much::All, |dead: &mut Dead, state, entry, record| {
-        let Record::Outcome(outcome) = record else { return };
-        let owner = state.owners.get(&outcome.subscription);
-        let of_tenant = tenant.as_ref().is_none_or(|tenant| owner.is_some_and(|owner| owner.tenant == *tenant));
-        if outcome.then == Then::Exhausted && of_tenant && entry.key.seq < before {
-            dead.given_up.insert(entry.key.seq, outcome.clone());
-            if dead.given_up.len() > limit {
-                dead.more = dead.given_up.pop_first().is_some();
-            }
-        }
-    })?;
-    let names = names(args, &journal.own)?;
+    let (items, next) = asking::ask(&args.path, |look| page(look, tenant.as_ref(), args.before, limit))?;
     let mut out = io::stdout().lock();
-    for (seq, outcome) in journal.own.given_up.iter().rev() {
-        let owner = journal.state.owners.get(&outcome.subscription);
-        let endpoint = owner.map_or_else(|| format!("subscription {}", outcome.subscription), ToString::to_string);
-        let event = names.get(&outcome.event);
-        if args.json {
-            let line = json!({
-                "seq": seq.get(),
-                "at": outcome.at.to_rfc3339(),
-                "tenant": event.map(|(tenant, _)| tenant.as_str()),
-                "event": event.map(|(_, id)| id.as_str()),
-                "event_seq": outcome.event.get(),
-                "endpoint": endpoint,
-                "attempts": outcome.attempts,
-                "status": (outcome.status != 0).then_some(outcome.status),
-                "failure": words::failure(outcome).map(|failure| failure.code()),
-                "reason": words::reason(outcome),
-            });
-            writeln!(out, "{line}")?;
-        } else {
-            let id = event.map_or_else(|| format!("event {}", outcome.event), |(_, id)| id.to_string());
-            let why = words::reason(outcome).unwrap_or_else(|| "no attempt was left".into());
-            let attempts = words::counted(outcome.attempts.into(), "attempt", "attempts");
-            writeln!(out, "{seq} {} {id} to {endpoint}: {attempts}, the last: {why}", outcome.at)?;
-        }
+    for item in &items {
+        show(item, args.json, &mut out)?;
     }
-    if let (true, Some((oldest, _)), false) = (journal.own.more, journal.own.given_up.first_key_value(), args.json) {
-        writeln!(out, "and more: --before {oldest}")?;
+    if let (Some(next), false) = (next, args.json) {
+        writeln!(out, "and more: --before {}", written(next))?;
     }
     out.flush()?;
     Ok(Exit::Done)
 }
 
-/// The names of the events of a page, read again so that not every event's name is held.
-fn names(args: &Args, dead: &Dead) -> Result<Names, Refusal> {
-    let wanted: BTreeSet<_> = dead.given_up.values().map(|outcome| outcome.event).collect();
-    let read = read::read(&args.path, Much::All, |found: &mut Names, _, entry, record| {
-        let accepted = match record {
-            Record::Accepted(accepted) => accepted,
-            Record::Kept(kept) => &kept.accepted,
-            _ => return,
+/// So many entries behind a place, and where the next page begins.
+fn page(
+    look: &mut Look<StdDisk>,
+    tenant: Option<&TenantId>,
+    mut after: Option<Place>,
+    limit: usize,
+) -> Result<(Vec<EndedDelivery>, Option<Place>), HistoryError> {
+    asking::warn(look);
+    let mut all = Vec::new();
+    loop {
+        let page = Paging { after, limit: (limit - all.len()).min(PAGE) };
+        let (from, to) = (UnixTime::EPOCH, UnixTime::from_millis(u64::MAX));
+        let query = match tenant.cloned() {
+            Some(tenant) => Query::Exhausted { tenant, from, to, page },
+            None => Query::GivenUp { from, to, page },
         };
-        if wanted.contains(&entry.key.seq) {
-            found.insert(entry.key.seq, (accepted.tenant.clone(), accepted.id.clone()));
+        let Answer::Deliveries { items, next } = asking::one(look, &query)? else { return Ok((all, None)) };
+        all.extend(items);
+        if next.is_none() || all.len() >= limit {
+            return Ok((all, next));
         }
-    })?;
-    Ok(read.own)
+        after = next;
+    }
+}
+
+fn written(place: Place) -> String {
+    format!("{}/{}", place.at, place.outcome)
+}
+
+fn show(item: &EndedDelivery, json: bool, out: &mut impl Write) -> io::Result<()> {
+    let Place { at, outcome: seq } = item.place;
+    let reason = words::reason(item.status, item.failure, at);
+    if json {
+        let line = json!({
+            "place": written(item.place),
+            "seq": seq.get(),
+            "at": at.to_rfc3339(),
+            "tenant": item.endpoint.tenant.as_str(),
+            "event": item.event.as_ref().map(|id| id.as_str()),
+            "event_seq": item.event_seq.get(),
+            "endpoint": item.endpoint.to_string(),
+            "attempts": item.attempts,
+            "status": item.status,
+            "failure": item.failure.map(|failure| failure.code()),
+            "reason": reason,
+        });
+        return writeln!(out, "{line}");
+    }
+    let id = item.event.as_ref().map_or_else(|| format!("event {}", item.event_seq), ToString::to_string);
+    let why = reason.unwrap_or_else(|| "no attempt was left".into());
+    let attempts = words::counted(item.attempts.into(), "attempt", "attempts");
+    writeln!(out, "{seq} {at} {id} to {}: {attempts}, the last: {why}", item.endpoint)
 }

@@ -4,7 +4,11 @@
 //! another process holds the journal. `compact` and `upgrade` are its holder while they run. `backup` copies a journal
 //! whoever holds it. None needs the key that secrets are sealed with, and none shows a secret: keys by their ids, URLs
 //! without their queries, headers that were said to be secret without their values.
+//!
+//! `show`, `dead` and `inspect` ask the indexes of the segments; only `verify`, `dump` and `inspect --all` read the whole
+//! log.
 
+mod asking;
 mod dead;
 mod dump;
 mod erased;
@@ -35,14 +39,13 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say what is in it: files, endpoints, what is pending, how deliveries ended, damage
-    Inspect(Dir),
+    Inspect(inspect::Args),
     /// Check every byte; exit 1 with file, place and records if something is not what was written
     Verify(Dir),
     Dump(dump::Args),
     Show(show::Args),
     Dead(dead::Args),
-    /// Give space back: rewrite what has ended until nothing is left to do
+    /// Give space back: rewrite what has ended until nothing is left to do, and no byte of what was erased
     Compact(upkeep::Args),
     /// Write the newest format from now on; releases before this one then refuse the journal
     Upgrade(upkeep::Args),

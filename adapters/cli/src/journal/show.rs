@@ -5,20 +5,26 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postrider::journal::StdDisk;
+use postrider::journal::history::{Answer, AttemptHistory, EventHistory, HistoryError, Query};
+use postrider::journal::store::Look;
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
-use postrider_core::journal::{Accepted, EndpointRecord, OutcomeRecord, Record};
+use postrider_core::journal::{EndpointRecord, Record};
 use postrider_core::limits::DISABLED_HOLD;
 use postrider_core::retry::{Plan, Schedule};
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
 
-use super::erased::Erased;
 use super::read::{self, Journal, Much};
 use super::state::{Event, Waiting};
-use super::words;
+use super::{asking, words};
 use crate::exit::{Exit, Refusal};
 
 /// Show one event: every attempt with its verdict, and what comes next
+///
+/// Of each tenant the newest event of this id that is kept. By the indexes of the journal's segments: it costs a search
+/// in each of them, and reading the newest snapshot with the log behind it for what comes next. Segments without an
+/// index, as the newest have none yet, are read whole.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The event
@@ -38,23 +44,12 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What the log says of an event, as far as it is kept.
-struct Story {
-    accepted: Accepted,
-    payload_len: u32,
-    /// The payload is there.
-    has_payload: bool,
-    outcomes: Vec<(JournalSeq, OutcomeRecord)>,
-    cancelled: Option<UnixTime>,
-    ended: Option<UnixTime>,
-}
-
-/// Events of an id; there is more than one if several tenants use it, or if it was used again after it was forgotten.
+/// What the newest snapshot and the log behind it say besides.
 #[derive(Default)]
-struct Found {
-    stories: BTreeMap<JournalSeq, Story>,
-    erased: Erased,
-    /// Only remembered: when it was accepted.
+struct Beside {
+    /// Events that were cancelled, and when.
+    cancelled: BTreeMap<JournalSeq, UnixTime>,
+    /// Events of the id that are only remembered: when they were accepted.
     remembered: BTreeMap<JournalSeq, UnixTime>,
 }
 
@@ -63,21 +58,19 @@ pub(super) fn run(args: &Args) -> Result<Exit, Refusal> {
     let id = EventId::new(&args.id).map_err(|why| Refusal::new(format!("the event's id {why}")))?;
     let tenant = args.tenant.as_ref().map(TenantId::new).transpose();
     let tenant = tenant.map_err(|why| Refusal::new(format!("--tenant: {why}")))?;
-    let wanted = |event: &Accepted| event.id == id && tenant.as_ref().is_none_or(|tenant| *tenant == event.tenant);
-    let mut journal = read::read(&args.path, Much::All, |found: &mut Found, _, entry, record| {
-        found.take(entry.key.seq, record, &id, wanted);
+    let journal = read::read(&args.path, Much::State, |beside: &mut Beside, _, _, record| match record {
+        Record::Remembered(known) if known.id == id => _ = beside.remembered.insert(known.event, known.at),
+        Record::Cancelled { event, at } => _ = beside.cancelled.insert(*event, *at),
+        _ => {}
     })?;
-    let found = std::mem::take(&mut journal.own);
+    let found = asking::ask(&args.path, |look| of_id(look, tenant.as_ref(), &id))?;
     let now = words::now();
     let mut out = io::stdout().lock();
-    if found.stories.is_empty() {
-        let before = found.remembered.values().next_back();
+    if found.is_empty() {
+        let before = journal.own.remembered.values().next_back();
         if args.json {
-            writeln!(
-                out,
-                "{}",
-                json!({ "event": id.as_str(), "known": false, "accepted": before.map(|at| at.to_rfc3339()) })
-            )?;
+            let accepted = before.map(|at| at.to_rfc3339());
+            writeln!(out, "{}", json!({ "event": id.as_str(), "known": false, "accepted": accepted }))?;
         } else if let Some(at) = before {
             writeln!(out, "{id} was accepted at {at}; it has ended, and no more is kept of it")?;
         } else {
@@ -85,66 +78,35 @@ pub(super) fn run(args: &Args) -> Result<Exit, Refusal> {
         }
         return Ok(Exit::Failed);
     }
-    for (seq, story) in &found.stories {
-        let erased = found.erased.has(*seq, &story.accepted);
-        let view = View { seq: *seq, story, erased, journal: &journal, now, payload: args.payload };
+    for story in &found {
+        let view = View { story, journal: &journal, now, payload: args.payload };
         if args.json { writeln!(out, "{}", view.to_json())? } else { view.show(&mut out)? }
     }
     out.flush()?;
     Ok(Exit::Done)
 }
 
-impl Found {
-    fn take(&mut self, seq: JournalSeq, record: &Record, id: &EventId, wanted: impl Fn(&Accepted) -> bool) {
-        self.erased.take(seq, record);
-        let mut begin = |seq: JournalSeq, accepted: &Accepted, payload_len: u32, has_payload: bool| {
-            let story = self.stories.entry(seq).or_insert_with(|| Story {
-                accepted: accepted.clone(),
-                payload_len,
-                has_payload,
-                outcomes: Vec::new(),
-                cancelled: None,
-                ended: None,
-            });
-            // The log may have more than the snapshot, which comes first.
-            (story.accepted, story.has_payload) = (accepted.clone(), has_payload);
-        };
-        match record {
-            Record::Accepted(accepted) if wanted(accepted) => {
-                let len = u32::try_from(accepted.payload.len()).unwrap_or(u32::MAX);
-                begin(seq, accepted, len, true);
-            }
-            Record::Kept(kept) if wanted(&kept.accepted) => begin(seq, &kept.accepted, kept.payload_len, false),
-            Record::Event(event) if wanted(&event.accepted) => {
-                begin(event.mark.event, &event.accepted, event.payload_len, false);
-            }
-            Record::Remembered(known) if known.id == *id => _ = self.remembered.insert(known.event, known.at),
-            Record::Outcome(outcome) => {
-                if let Some(story) = self.stories.get_mut(&outcome.event) {
-                    story.outcomes.push((seq, outcome.clone()));
-                }
-            }
-            Record::Ended { event, at } => {
-                if let Some(story) = self.stories.get_mut(event) {
-                    story.ended = Some(*at);
-                }
-            }
-            Record::Cancelled { event, at } => {
-                if let Some(story) = self.stories.get_mut(event) {
-                    story.cancelled = Some(*at);
-                }
-            }
-            _ => {}
+/// The newest events of an id, of one tenant or of each, in the order of their places.
+fn of_id(look: &mut Look<StdDisk>, tenant: Option<&TenantId>, id: &EventId) -> Result<Vec<EventHistory>, HistoryError> {
+    asking::warn(look);
+    let tenants = match tenant {
+        Some(tenant) => [tenant.clone()].into(),
+        None => look.tenants()?,
+    };
+    let mut found = Vec::new();
+    for tenant in tenants {
+        if let Answer::Event(event) = asking::one(look, &Query::Event { tenant, event: id.clone() })? {
+            found.extend(event.map(|event| *event));
         }
     }
+    found.sort_by_key(|event| event.seq);
+    Ok(found)
 }
 
 /// An event with what is around it.
 struct View<'v> {
-    seq: JournalSeq,
-    story: &'v Story,
-    erased: bool,
-    journal: &'v Journal<Found>,
+    story: &'v EventHistory,
+    journal: &'v Journal<Beside>,
     now: UnixTime,
     payload: bool,
 }
@@ -161,28 +123,25 @@ struct Next {
 }
 
 impl View<'_> {
-    fn endpoint(&self, outcome: &OutcomeRecord) -> String {
-        let owner = self.journal.state.owners.get(&outcome.subscription);
-        owner.map_or_else(|| format!("subscription {}", outcome.subscription), ToString::to_string)
-    }
-
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let Story { accepted, outcomes, cancelled, ended, .. } = self.story;
-        writeln!(out, "{} {}, tenant {}, record {}", accepted.id, accepted.event_type, accepted.tenant, self.seq)?;
-        writeln!(out, "accepted {}, {}", accepted.at, self.payload_words())?;
-        if let Some(at) = cancelled {
+        let EventHistory { seq, tenant, event, event_type, accepted, ended, attempts, .. } = self.story;
+        writeln!(out, "{event} {event_type}, tenant {tenant}, record {seq}")?;
+        writeln!(out, "accepted {accepted}, {}", self.payload_words())?;
+        if let Some(at) = self.journal.own.cancelled.get(seq) {
             writeln!(out, "cancelled {at}")?;
         }
         match ended {
             Some(at) => writeln!(out, "ended {at}")?,
             None => writeln!(out, "not ended")?,
         }
-        if self.payload && self.has_payload() {
-            writeln!(out, "{}", String::from_utf8_lossy(&accepted.payload))?;
+        if let Some(payload) = self.story.payload.as_ref().filter(|_| self.payload) {
+            writeln!(out, "{}", String::from_utf8_lossy(payload))?;
         }
-        let attempts = outcomes.iter();
-        for (_, outcome) in attempts {
-            self.attempt(outcome, out)?;
+        for made in attempts {
+            attempt(made, out)?;
+        }
+        if self.story.more > 0 {
+            writeln!(out, "and {} newer; {} in all", self.story.more, self.story.total())?;
         }
         for next in self.next() {
             writeln!(out, "next: {}: {}; {}", next.endpoint, next.what, next.change)?;
@@ -190,32 +149,9 @@ impl View<'_> {
         Ok(())
     }
 
-    fn attempt(&self, outcome: &OutcomeRecord, out: &mut impl Write) -> io::Result<()> {
-        let (at, then) = (outcome.at, words::then(outcome.then));
-        let endpoint = self.endpoint(outcome);
-        match words::reason(outcome) {
-            None => writeln!(out, "{at} {endpoint}: {then}, without an attempt")?,
-            Some(reason) => {
-                let (number, took) = (outcome.attempts, words::span(outcome.elapsed));
-                let keys: Vec<_> = outcome.signed.iter().map(ToString::to_string).collect();
-                let keys = if keys.is_empty() { String::new() } else { format!("; signed with {}", keys.join(", ")) };
-                writeln!(out, "{at} {endpoint}: attempt {number}, {took}: {then}, {reason}{keys}")?;
-            }
-        }
-        if let Some(answer) = outcome.answer.as_ref().filter(|_| !self.erased) {
-            let text = String::from_utf8_lossy(answer);
-            writeln!(out, "  it answered: {}", text.escape_debug())?;
-        }
-        Ok(())
-    }
-
-    fn has_payload(&self) -> bool {
-        self.story.has_payload && !self.erased
-    }
-
     fn payload_words(&self) -> String {
         let len = words::bytes(self.story.payload_len.into());
-        match (self.erased, self.story.has_payload) {
+        match (self.story.erased, self.story.payload.is_some()) {
             (true, _) => format!("{len}, which have been erased"),
             (false, true) => len,
             (false, false) => format!("{len}, which are not kept any more"),
@@ -224,7 +160,7 @@ impl View<'_> {
 
     /// What comes next for each delivery that has not ended.
     fn next(&self) -> Vec<Next> {
-        let Some(event) = self.journal.state.events.get(&self.seq) else { return Vec::new() };
+        let Some(event) = self.journal.state.events.get(&self.story.seq) else { return Vec::new() };
         let endpoints = self.journal.state.endpoints.values().filter(|endpoint| endpoint.key.tenant == event.tenant);
         endpoints.filter_map(|endpoint| Some(self.next_of(event, endpoint, event.owed(endpoint)?))).collect()
     }
@@ -281,21 +217,20 @@ impl View<'_> {
     }
 
     fn to_json(&self) -> Value {
-        let Story { accepted, outcomes, cancelled, ended, payload_len, .. } = self.story;
-        let attempts = outcomes.iter().map(|(seq, outcome)| {
-            let answer = outcome.answer.as_ref().filter(|_| !self.erased);
+        let story = self.story;
+        let attempts = story.attempts.iter().map(|made| {
             json!({
-                "seq": seq.get(),
-                "endpoint": self.endpoint(outcome),
-                "attempt": outcome.attempts,
-                "at": outcome.at.to_rfc3339(),
-                "elapsed_ms": words::millis(outcome.elapsed),
-                "status": (outcome.status != 0).then_some(outcome.status),
-                "failure": words::failure(outcome).map(|failure| failure.code()),
-                "then": words::then(outcome.then),
-                "reason": words::reason(outcome),
-                "keys": outcome.signed.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "answer": answer.map(|answer| String::from_utf8_lossy(answer).into_owned()),
+                "seq": made.seq.get(),
+                "endpoint": endpoint(made),
+                "attempt": made.number,
+                "at": made.at.to_rfc3339(),
+                "elapsed_ms": words::millis(made.elapsed),
+                "status": made.status,
+                "failure": made.failure.map(|failure| failure.code()),
+                "then": words::then(made.then),
+                "reason": words::reason(made.status, made.failure, made.at),
+                "keys": made.signed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "answer": made.answer.as_ref().map(|answer| String::from_utf8_lossy(answer).into_owned()),
             })
         });
         let next = self.next().into_iter().map(|next| {
@@ -308,22 +243,44 @@ impl View<'_> {
                 "change": next.change,
             })
         });
-        let payload = (self.payload && self.has_payload()).then(|| String::from_utf8_lossy(&accepted.payload));
+        let payload = story.payload.as_ref().filter(|_| self.payload).map(|bytes| String::from_utf8_lossy(bytes));
         json!({
-            "event": accepted.id.as_str(),
+            "event": story.event.as_str(),
             "known": true,
-            "tenant": accepted.tenant.as_str(),
-            "type": accepted.event_type,
-            "seq": self.seq.get(),
-            "time": accepted.time.to_rfc3339(),
-            "accepted": accepted.at.to_rfc3339(),
-            "cancelled": cancelled.map(UnixTime::to_rfc3339),
-            "ended": ended.map(UnixTime::to_rfc3339),
-            "payload_bytes": payload_len,
-            "payload_kept": self.has_payload(),
+            "tenant": story.tenant.as_str(),
+            "type": story.event_type,
+            "seq": story.seq.get(),
+            "time": story.time.to_rfc3339(),
+            "accepted": story.accepted.to_rfc3339(),
+            "cancelled": self.journal.own.cancelled.get(&story.seq).map(|at| at.to_rfc3339()),
+            "ended": story.ended.map(UnixTime::to_rfc3339),
+            "payload_bytes": story.payload_len,
+            "payload_kept": story.payload.is_some(),
             "payload": payload,
             "attempts": attempts.collect::<Vec<_>>(),
+            "attempts_total": story.total(),
             "next": next.collect::<Vec<_>>(),
         })
     }
+}
+
+fn endpoint(made: &AttemptHistory) -> String {
+    made.endpoint.as_ref().map_or_else(|| "an endpoint that is not known any more".to_owned(), ToString::to_string)
+}
+
+fn attempt(made: &AttemptHistory, out: &mut impl Write) -> io::Result<()> {
+    let (at, then, endpoint) = (made.at, words::then(made.then), endpoint(made));
+    match words::reason(made.status, made.failure, at) {
+        None => writeln!(out, "{at} {endpoint}: {then}, without an attempt")?,
+        Some(reason) => {
+            let (number, took) = (made.number, words::span(made.elapsed));
+            let keys: Vec<_> = made.signed.iter().map(ToString::to_string).collect();
+            let keys = if keys.is_empty() { String::new() } else { format!("; signed with {}", keys.join(", ")) };
+            writeln!(out, "{at} {endpoint}: attempt {number}, {took}: {then}, {reason}{keys}")?;
+        }
+    }
+    if let Some(answer) = &made.answer {
+        writeln!(out, "  it answered: {}", String::from_utf8_lossy(answer).escape_debug())?;
+    }
+    Ok(())
 }

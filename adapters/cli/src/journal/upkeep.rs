@@ -1,14 +1,11 @@
 //! `postrider journal compact`, `upgrade` and `backup`.
 
-use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use postrider::journal::history::Retention;
-use postrider::journal::store::{OpenError, Options, Tidied};
-use postrider::journal::{StdDisk, Store, care};
+use postrider::journal::store::OpenError;
+use postrider::journal::{Waiting, care};
 use serde_json::json;
 
 use super::files::Files;
@@ -46,19 +43,11 @@ pub(crate) struct Backup {
 
 /// Runs `compact`.
 pub(super) fn compact(args: &Args) -> Result<Exit, Refusal> {
-    let before = Files::look(&args.path)?.bytes();
-    let failed = |why: &dyn std::fmt::Display| Refusal::new(format!("{}: {why}", args.path.display()));
-    let _lock = lock(&args.path, Duration::from_secs(args.takeover))?;
-    let mut store = open(&args.path)?;
-    let mut pieces = 0u64;
-    while store.tidy(words::now()).map_err(|why| failed(&why))? != Tidied::Nothing {
-        pieces += 1;
-    }
-    store.close().map_err(|why| failed(&why))?;
-    let after = Files::look(&args.path)?.bytes();
+    let compacted = held(args, |path, takeover, tell| care::compact(path, takeover, tell))?;
+    let (before, after) = (compacted.before, compacted.after);
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", json!({ "before": before, "after": after, "pieces": pieces }))?;
+        writeln!(out, "{}", json!({ "before": before, "after": after, "pieces": compacted.pieces }))?;
     } else {
         writeln!(out, "{} before, {} after", words::bytes(before), words::bytes(after))?;
     }
@@ -68,14 +57,7 @@ pub(super) fn compact(args: &Args) -> Result<Exit, Refusal> {
 
 /// Runs `upgrade`.
 pub(super) fn upgrade(args: &Args) -> Result<Exit, Refusal> {
-    let takeover = Duration::from_secs(args.takeover);
-    let mut told = false;
-    let upgraded = care::upgrade(&args.path, takeover, &mut |_| {
-        if !std::mem::replace(&mut told, true) {
-            waiting(&args.path, takeover);
-        }
-    });
-    let upgraded = upgraded.map_err(|why| store::unopened(&args.path, &why, None))?;
+    let upgraded = held(args, |path, takeover, tell| care::upgrade(path, takeover, tell))?;
     let (from, to) = (upgraded.from, upgraded.to);
     let mut out = io::stdout().lock();
     if args.json {
@@ -89,50 +71,21 @@ pub(super) fn upgrade(args: &Args) -> Result<Exit, Refusal> {
     Ok(Exit::Done)
 }
 
-/// Opens a journal to keep it: whatever its sender keeps of what has ended is kept.
-fn open(path: &Path) -> Result<Store<StdDisk>, Refusal> {
-    let disk = StdDisk::existing(path).map_err(|why| Refusal::new(format!("{}: {why}", path.display())))?;
-    let mut options = Options::default();
-    let mut retention = Retention::default();
-    (retention.payloads, retention.attempts) = (Duration::MAX, Duration::MAX);
-    (retention.payload_bytes, retention.attempt_bytes) = (u64::MAX, u64::MAX);
-    options.retention = retention;
-    Store::open(disk, options, words::now()).map_err(|why| store::unopened(path, &why, None))
-}
-
-/// Takes the lock of a journal for as long as the file lives, after waiting for who has it.
-fn lock(path: &Path, wait: Duration) -> Result<fs::File, Refusal> {
-    const POLL: Duration = Duration::from_millis(100);
-    let name = path.join("lock");
-    let failed = |why: &dyn std::fmt::Display| Refusal::new(format!("{}: {why}", name.display()));
-    // There is none in a copy that nobody has opened yet.
-    Files::look(path)?;
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name);
-    let file = file.map_err(|why| failed(&why))?;
-    let start = Instant::now();
+/// Does something as the holder of the journal, after waiting for who has it.
+fn held<T>(
+    args: &Args,
+    work: impl FnOnce(&Path, Duration, &mut dyn FnMut(Waiting)) -> Result<T, OpenError>,
+) -> Result<T, Refusal> {
+    Files::look(&args.path)?;
+    let takeover = Duration::from_secs(args.takeover);
     let mut told = false;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(why)) => return Err(failed(&why)),
-            Err(TryLockError::WouldBlock) if start.elapsed() >= wait => {
-                return Err(Refusal::new(format!(
-                    "{}: another process has it, and still had it after {} s; wait longer for it by --takeover",
-                    path.display(),
-                    wait.as_secs()
-                )));
-            }
-            Err(TryLockError::WouldBlock) => {}
-        }
+    let done = work(&args.path, takeover, &mut |_| {
         if !std::mem::replace(&mut told, true) {
-            waiting(path, wait);
+            let (path, secs) = (args.path.display(), takeover.as_secs());
+            complain!("note: {path} is used by another process; waiting up to {secs} s");
         }
-        thread::sleep(POLL);
-    }
-}
-
-fn waiting(path: &Path, wait: Duration) {
-    complain!("note: {} is used by another process; waiting up to {} s", path.display(), wait.as_secs());
+    });
+    done.map_err(|why| store::unopened(&args.path, &why, None))
 }
 
 /// Runs `backup`.

@@ -178,16 +178,16 @@ fn segment_of(
     // Bytes behind the place where the next segment says that the chain goes on were never acknowledged.
     let adjacent = next.filter(|next| next.number == behind(segment) && !head.compacted);
     let goes_on = adjacent.and_then(|next| next.head.as_ref().ok()).map(|next| next.previous);
-    while goes_on != Some(Scan::chain(&scan)) {
+    while goes_on != Some(scan.link()) {
         let Some(batch) = scan.next() else { break };
         walked.batches += 1;
         for (offset, frame) in batch.records() {
             give(&segment.name, offset, &frame, walked, each);
         }
     }
-    let (offset, chain) = (scan.offset(), Scan::chain(&scan));
+    let (offset, chain) = (scan.offset(), scan.link());
     walked.end = Some(End { head: *head, name: segment.name.clone(), offset, chain });
-    if goes_on == Some(Scan::chain(&scan)) {
+    if goes_on == Some(scan.link()) {
         return Ok(());
     }
     let tail = scan.tail();
@@ -300,7 +300,7 @@ pub(crate) fn grown(
             most *= 8;
             continue;
         }
-        return Ok((End { offset: scan.offset(), chain: Scan::chain(&scan), ..end.clone() }, latest));
+        return Ok((End { offset: scan.offset(), chain: scan.link(), ..end.clone() }, latest));
     }
 }
 

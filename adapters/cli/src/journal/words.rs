@@ -72,13 +72,13 @@ pub(crate) fn failure(outcome: &OutcomeRecord) -> Option<TransportError> {
 }
 
 /// What came of an attempt, with the reason why it was judged so; `None` when the delivery ended without an attempt.
-pub(crate) fn reason(outcome: &OutcomeRecord) -> Option<String> {
-    let came: Outcome = match (outcome.status, failure(outcome)) {
-        (0, None) => return None,
-        (0, Some(failure)) => Err(failure),
-        (status, _) => Ok(Reply::new(status)),
+pub(crate) fn reason(status: Option<u16>, failure: Option<TransportError>, at: UnixTime) -> Option<String> {
+    let came: Outcome = match (status, failure) {
+        (None, None) => return None,
+        (None, Some(failure)) => Err(failure),
+        (Some(status), _) => Ok(Reply::new(status)),
     };
-    Some(verdict(&came, Profile::StandardWebhooks, outcome.at).to_string())
+    Some(verdict(&came, Profile::StandardWebhooks, at).to_string())
 }
 
 /// What followed an attempt, in a word.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use postrider_core::event::Event;
 use postrider_core::limits::Limits;
 use postrider_core::registration::Endpoint;
+use postrider_core::response::Reply;
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Restore, Sender as Machine};
@@ -21,6 +22,8 @@ pub(crate) struct Node {
     tell: Sender<Input>,
     told: Receiver<Input>,
     rooms: Vec<u64>,
+    /// What receivers answer; without it they do not.
+    pub(crate) answer: Option<Bytes>,
 }
 
 pub(crate) fn open(dir: &Path, options: FileOptions) -> Node {
@@ -37,7 +40,7 @@ pub(crate) fn open(dir: &Path, options: FileOptions) -> Node {
     let (tell, told) = mpsc::channel();
     let room = tell.clone();
     log.attach(Arc::new(move |input| drop(room.send(input))));
-    Node { machine, log, tell, told, rooms: Vec::new() }
+    Node { machine, log, tell, told, rooms: Vec::new(), answer: None }
 }
 
 pub(crate) fn small() -> FileOptions {
@@ -62,7 +65,13 @@ impl Node {
                     }
                     Output::Snapshot(part) => self.log.snapshot(part),
                     Output::Reclaim(mark) => self.log.reclaim(mark),
-                    Output::Transmit(_) | Output::Abort(_) | Output::Notice(_) => {}
+                    Output::Transmit(transmit) => {
+                        if let Some(answer) = self.answer.clone() {
+                            let outcome = Ok(Reply::new(200).with_body(answer));
+                            let _ = self.tell.send(Input::Completed { attempt: transmit.attempt(), outcome });
+                        }
+                    }
+                    Output::Abort(_) | Output::Notice(_) => {}
                     Output::Wait(_) => break,
                 }
             }
@@ -83,12 +92,16 @@ impl Node {
     }
 
     pub(crate) fn publish(&mut self, id: usize) -> JournalSeq {
-        let event = Event::raw("order.paid", "text/plain", Bytes::from(vec![id as u8; 300])).unwrap();
+        self.publish_of(id, vec![id as u8; 300])
+    }
+
+    pub(crate) fn publish_of(&mut self, id: usize, payload: Vec<u8>) -> JournalSeq {
+        let event = Event::raw("order.paid", "text/plain", Bytes::from(payload)).unwrap();
         self.machine.publish(self.machine.now(), event.id(format!("e{id}"))).unwrap().seq
     }
 
     pub(crate) fn put(&mut self) {
-        let endpoint = Endpoint::new("acme", "https://acme.com/").events(["order.**"]);
+        let endpoint = Endpoint::new("acme", "https://acme.com/").events(["order.**"]).keep_answers(true);
         let endpoint = endpoint.signing_key(Secret::from_bytes([7; 32]).unwrap());
         self.machine.put(self.machine.now(), endpoint).unwrap();
     }

@@ -1,6 +1,6 @@
 //! Answers to questions, from the indexes of all segments.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::journal::{self, Accepted, OutcomeRecord, Record};
@@ -27,6 +27,10 @@ impl<D: Disk> History<D> {
             }
             Query::Exhausted { tenant, from, to, page } => {
                 let list = List { of: Of::Tenant(tenant), from: (*from).max(cut.attempts), to: *to, page };
+                self.list(segments, &list, &[End::Exhausted])
+            }
+            Query::GivenUp { from, to, page } => {
+                let list = List { of: Of::Everybody, from: (*from).max(cut.attempts), to: *to, page };
                 self.list(segments, &list, &[End::Exhausted])
             }
             Query::Counts => Ok(Answer::Counts(self.counts(segments, cut)?)),
@@ -128,7 +132,10 @@ impl<D: Disk> History<D> {
             for end in &ends {
                 if summary_has(self.shelf.summary(number), *end) {
                     let rows = self.shelf.rows(segments.disk(), number)?;
-                    heads.extend(list.head(rows, number, *end)?);
+                    match list.of.hash() {
+                        Some(hash) => heads.extend(list.head(rows, number, *end, hash)?),
+                        None => list.heads(rows, number, *end, &mut heads)?,
+                    }
                 }
             }
         }
@@ -175,9 +182,23 @@ impl<D: Disk> History<D> {
         Ok(EventId::new(rows.text(row.id)?).ok())
     }
 
+    /// Whose events are in any segment.
+    pub(super) fn owners(&mut self, segments: &Segments<D>) -> Result<BTreeSet<TenantId>, LogError> {
+        let mut owners = BTreeSet::new();
+        for number in self.shelf.numbers() {
+            let rows = self.shelf.rows(segments.disk(), number)?;
+            for at in 0..rows.count(Table::Tenants) {
+                let text = rows.row(Table::Tenants, at)?.u32(8);
+                owners.extend(TenantId::new(rows.text(text)?));
+            }
+        }
+        Ok(owners)
+    }
+
     fn counts(&mut self, segments: &Segments<D>, cut: &Cut) -> Result<Counts, LogError> {
         let mut counts = Counts::default();
         for number in self.shelf.numbers() {
+            counts.outcomes += u64::from(self.shelf.rows(segments.disk(), number)?.count(Table::Outcomes));
             let Some(summary) = self.shelf.summary(number) else { continue };
             let Some((first, last)) = summary.times.filter(|(_, last)| *last >= cut.attempts) else { continue };
             let whole = first >= cut.attempts;
@@ -231,20 +252,23 @@ struct List<'a> {
 enum Of<'a> {
     Endpoint(&'a EndpointKey),
     Tenant(&'a TenantId),
+    Everybody,
 }
 
 impl Of<'_> {
     const fn table(self) -> Table {
         match self {
             Self::Endpoint(_) => Table::Closed,
-            Self::Tenant(_) => Table::Exhausted,
+            Self::Tenant(_) | Self::Everybody => Table::Exhausted,
         }
     }
 
-    fn hash(self) -> u64 {
+    /// What its rows begin with; `None` when that may be anything.
+    fn hash(self) -> Option<u64> {
         match self {
-            Self::Endpoint(key) => rows::hash_endpoint(key),
-            Self::Tenant(tenant) => rows::hash_tenant(tenant),
+            Self::Endpoint(key) => Some(rows::hash_endpoint(key)),
+            Self::Tenant(tenant) => Some(rows::hash_tenant(tenant)),
+            Self::Everybody => None,
         }
     }
 
@@ -252,6 +276,7 @@ impl Of<'_> {
         match self {
             Self::Endpoint(key) => endpoint == key,
             Self::Tenant(tenant) => endpoint.tenant == *tenant,
+            Self::Everybody => true,
         }
     }
 
@@ -259,15 +284,30 @@ impl Of<'_> {
     const fn end(self, end: End) -> u8 {
         match self {
             Self::Endpoint(_) => end as u8,
-            Self::Tenant(_) => 0,
+            Self::Tenant(_) | Self::Everybody => 0,
         }
     }
 }
 
 impl List<'_> {
-    /// The newest entry with that end in a segment.
-    fn head(&self, rows: &mut dyn Rows, number: u64, end: End) -> Result<Option<Head>, LogError> {
-        let (table, hash, end) = (self.of.table(), self.of.hash().to_be_bytes(), self.of.end(end));
+    /// The newest entries of all whose deliveries ended so in a segment.
+    fn heads(&self, rows: &mut dyn Rows, number: u64, end: End, into: &mut BinaryHeap<Head>) -> Result<(), LogError> {
+        let (table, mut next) = (self.of.table(), Some(0));
+        while let Some(from) = next {
+            let at = rows::lower(rows, table, &u64::to_be_bytes(from))?;
+            if at == rows.count(table) {
+                break;
+            }
+            let hash = rows.row(table, at)?.u64(0);
+            into.extend(self.head(rows, number, end, hash)?);
+            next = hash.checked_add(1);
+        }
+        Ok(())
+    }
+
+    /// The newest entry with that end in a segment of those whose rows begin so.
+    fn head(&self, rows: &mut dyn Rows, number: u64, end: End, hash: u64) -> Result<Option<Head>, LogError> {
+        let (table, hash, end) = (self.of.table(), hash.to_be_bytes(), self.of.end(end));
         let key = |at: UnixTime, delta: u32| {
             rows::row::<20>(&[&hash, &rows::end_at(end, at).to_be_bytes(), &delta.to_be_bytes()])
         };
@@ -345,10 +385,12 @@ fn event_history(
         tenant: accepted.tenant,
         event: accepted.id,
         event_type: accepted.event_type,
+        time: accepted.time,
         accepted: accepted.at,
         ended,
         payload_len: kept.unwrap_or(len),
         payload: (kept.is_none() && !forgotten).then_some(accepted.payload),
+        erased,
         content_type: accepted.content_type,
         attempts: list,
         more,

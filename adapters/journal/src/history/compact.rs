@@ -1,4 +1,8 @@
 //! Compaction: which run of segments is worth rewriting, and the rewriting.
+//!
+//! Only segments that no opening reads again may lose records. One that openings still read can be rewritten too, with
+//! every record at its place and only what was erased left out of them: that is what [`Compaction::scrub`] does, for a
+//! directory that is kept offline.
 
 use std::collections::BTreeMap;
 
@@ -161,6 +165,8 @@ pub(super) struct Compaction<D: Disk> {
     oldest: JournalSeq,
     /// Erasures whose records are left out.
     dropped: Vec<JournalSeq>,
+    /// Every record stays, for openings still read them; only payloads and answers that were erased go.
+    whole: bool,
 }
 
 /// What came of a piece of a compaction.
@@ -202,7 +208,13 @@ impl<D: Disk> Compaction<D> {
             chain: None,
             oldest,
             dropped: Vec::new(),
+            whole: false,
         }
+    }
+
+    /// Rewrites one segment, settled or not, without what was erased and with everything else.
+    pub(super) fn scrub(number: u64, cut: Cut) -> Self {
+        Self { whole: true, ..Self::new(vec![number], cut, JournalSeq::ZERO) }
     }
 
     /// The segments that are rewritten.
@@ -225,7 +237,9 @@ impl<D: Disk> Compaction<D> {
             return Ok(false);
         }
         for about in survey.refs() {
-            let fate = if about.pending {
+            let fate = if self.whole {
+                Fate { payload: about.pending || !about.erased, answers: !about.erased }
+            } else if about.pending {
                 Fate { payload: true, answers: !about.erased }
             } else {
                 let Some(ended) = about.ended.filter(|ended| !self.cut.is_gone(*ended)) else { continue };
@@ -266,7 +280,7 @@ impl<D: Disk> Compaction<D> {
         let (Some(first), Some(last)) = (of(self.run.first()), of(self.run.last())) else {
             return Err(Stop::Write(StoreError::NotSettled));
         };
-        self.rewrite = Some(segments.rewrite(first.number..=last.through()).map_err(Stop::Write)?);
+        self.rewrite = Some(segments.rewrite(first.number..=last.through(), self.whole).map_err(Stop::Write)?);
         (self.first, self.chain) = (first.first, Some(first.chain));
         Ok(())
     }
@@ -296,6 +310,11 @@ impl<D: Disk> Compaction<D> {
     /// What is kept of a record.
     fn keep(&mut self, key: RecordKey, frame: Bytes) -> Result<Option<(Bytes, Record)>, journal::CodecError> {
         let read = |frame: &Bytes| journal::decode(&mut frame.clone()).map(|(_, record)| record);
+        if self.whole {
+            let fate = key.event.and_then(|event| self.fates.get(&event));
+            let fate = fate.copied().unwrap_or(Fate { payload: true, answers: true });
+            return Ok(Some(reduce(key.seq, read(&frame)?, frame, fate)));
+        }
         match key.kind {
             Kind::Accepted | Kind::Kept | Kind::Outcome | Kind::Ended => {
                 let Some(fate) = key.event.and_then(|event| self.fates.get(&event)) else { return Ok(None) };

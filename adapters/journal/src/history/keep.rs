@@ -44,6 +44,9 @@ pub(crate) struct History<D: Disk> {
     swept: bool,
     /// No index could be written; tried again when another segment has been sealed.
     unwritable: bool,
+    /// Whether segments that are not settled are rewritten too where something in them was erased, and those of which
+    /// that was tried.
+    scrubbed: Option<BTreeSet<u64>>,
 }
 
 /// Work that takes more than one piece.
@@ -77,6 +80,7 @@ impl<D: Disk> History<D> {
             opening: true,
             swept: false,
             unwritable: false,
+            scrubbed: None,
         }
     }
 }
@@ -184,16 +188,17 @@ impl<D: Disk> Keeper<D> for History<D> {
         }
     }
 
+    fn scrub(&mut self) {
+        self.scrubbed = Some(BTreeSet::new());
+    }
+
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
         let cut = self.marks.cut(&self.retention, wall);
-        while self.shelf.missing().is_some_and(|number| self.index_now(segments, number)) {}
-        loop {
-            match self.ask(segments, query, &cut) {
-                // An index is only a copy: it is made again, and is in memory then.
-                Err(LogError::Damaged { .. }) if self.mend(segments) => {}
-                answer => return answer.map_err(HistoryError::Failed),
-            }
-        }
+        self.indexed(segments, |history, segments| history.ask(segments, query, &cut))
+    }
+
+    fn tenants(&mut self, segments: &mut Segments<D>) -> Result<BTreeSet<TenantId>, HistoryError> {
+        self.indexed(segments, |history, segments| history.owners(segments))
     }
 }
 
@@ -238,8 +243,23 @@ impl<D: Disk> History<D> {
                 let compaction = Compaction::new(run, cut, self.shelf.oldest());
                 self.go_on(Task::Compact(Box::new(compaction)), segments, wall)
             }
-            None => self.write_next(segments, wall),
+            None => match self.next_scrub() {
+                Some(number) => self.go_on(Task::Compact(Box::new(Compaction::scrub(number, cut))), segments, wall),
+                None => self.write_next(segments, wall),
+            },
         }
+    }
+
+    /// A segment that is rewritten only because something in it was erased, although openings read it.
+    fn next_scrub(&mut self) -> Option<u64> {
+        let scrubbed = self.scrubbed.as_mut()?;
+        let must = |segment: &&Segment| {
+            let erased = segment.standing.profile.as_ref().is_some_and(|profile| profile.must > 0);
+            erased && !segment.standing.stuck && !scrubbed.contains(&segment.sealed.number)
+        };
+        let number = self.shelf.sealed.values().find(must)?.sealed.number;
+        scrubbed.insert(number);
+        Some(number)
     }
 
     fn go_on(&mut self, task: Task<D>, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError> {
@@ -361,6 +381,8 @@ impl<D: Disk> History<D> {
     ) -> Result<(), StoreError> {
         let found = match walk.step(segments) {
             Ok(found) => found,
+            // A store that is only looked at shows what is before the damage, and tells of the damage itself.
+            Err(LogError::Damaged { .. }) if self.opening => Vec::new(),
             Err(why) => {
                 self.shelf.close(number..=number);
                 return self.stop(segments, number, why);
@@ -385,6 +407,22 @@ impl<D: Disk> History<D> {
         }
         self.task = Some(Task::Rebuild(number, walk, tables));
         Ok(())
+    }
+
+    /// Asks the indexes. Those that are missing are made before, one that turns out to be damaged is made again: an index
+    /// is only a copy, and in memory then.
+    fn indexed<T>(
+        &mut self,
+        segments: &mut Segments<D>,
+        ask: impl Fn(&mut Self, &mut Segments<D>) -> Result<T, LogError>,
+    ) -> Result<T, HistoryError> {
+        while self.shelf.missing().is_some_and(|number| self.index_now(segments, number)) {}
+        loop {
+            match ask(self, segments) {
+                Err(LogError::Damaged { .. }) if self.mend(segments) => {}
+                answer => return answer.map_err(HistoryError::Failed),
+            }
+        }
     }
 
     /// Makes a damaged index again, for a question that cannot wait; whether one was made.
@@ -468,8 +506,12 @@ impl<D: Disk> History<D> {
     /// Raises a mark when a budget is exceeded.
     fn trim(&mut self, wall: UnixTime) -> Option<Tidied> {
         let cut = self.marks.cut(&self.retention, wall);
-        let profiles = self.shelf.sealed.values().filter_map(|segment| segment.standing.profile.as_ref());
-        let groups: Vec<_> = profiles.flat_map(|profile| profile.kept(&cut)).collect();
+        let profiles = || self.shelf.sealed.values().filter_map(|segment| segment.standing.profile.as_ref());
+        let most = profiles().map(|profile| profile.ended).sum::<u64>();
+        if most <= self.retention.attempt_bytes.min(self.retention.payload_bytes) {
+            return None;
+        }
+        let groups: Vec<_> = profiles().flat_map(|profile| profile.kept(&cut)).collect();
         let attempts = exceeding(&groups, self.retention.attempt_bytes, |group| group.rest);
         let payloads = exceeding(&groups, self.retention.payload_bytes, |group| group.payloads);
         let (events, before) = match (attempts, payloads) {

@@ -69,6 +69,8 @@ pub(super) struct Profile {
     erasures: u64,
     /// Bytes that must go, at least, because what is in them was erased.
     pub(super) must: u64,
+    /// Bytes of the ended events, payloads included, as long as none of them is gone.
+    pub(super) ended: u64,
     /// The ended events, the first ended first.
     groups: Vec<Group>,
 }
@@ -87,7 +89,11 @@ pub(super) struct Group {
 impl Profile {
     /// Bytes that are needed with that cut; whether erasures in it must stay known, too.
     pub(super) fn needed(&self, cut: &Cut, erasures: bool) -> u64 {
-        let ended = self.kept(cut).map(|group| group.payloads + group.rest).sum::<u64>();
+        // The first that ended is the first that goes, and hardly ever has any gone.
+        let whole =
+            self.groups.first().is_none_or(|first| !cut.is_gone(first.ended) && !cut.has_no_payload(first.ended));
+        let kept = || self.kept(cut).map(|group| group.payloads + group.rest).sum::<u64>();
+        let ended = if whole { self.ended } else { kept() };
         ended + self.held + if erasures { self.erasures } else { 0 }
     }
 
@@ -126,6 +132,7 @@ impl Profile {
                 group.payloads += if about.erased { 0 } else { u64::from(about.payload) };
                 group.rest += about.rest;
             }
+            profile.ended += group.payloads + group.rest;
             profile.groups.push(group);
         }
         profile.total = total.unwrap_or(indexed);

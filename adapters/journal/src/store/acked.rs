@@ -56,6 +56,13 @@ impl Raw {
         matches!(read, Ok(LEN)).then_some(Self(bytes))
     }
 
+    /// Makes a file of them on another disk, durably but for its name.
+    pub(crate) fn write<D: Disk>(&self, disk: &D) -> std::io::Result<()> {
+        let file = disk.create(names::ACKED, 0)?;
+        file.write_at(0, &self.0)?;
+        file.sync()
+    }
+
     /// What they say of this store; zero when they are of another, or damaged.
     pub(crate) fn of(&self, store: StoreId) -> JournalSeq {
         decode(store, &self.0).unwrap_or(JournalSeq::ZERO)

@@ -4,8 +4,10 @@
 //! segments that recovery no longer reads, and how long, a [`Keeper`] decides. It sees every record once, and does its
 //! work in pieces, between the store's own.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use postrider_core::id::JournalSeq;
+use postrider_core::id::{JournalSeq, TenantId};
 use postrider_core::journal::SegmentHead;
 use postrider_core::time::UnixTime;
 
@@ -46,6 +48,13 @@ pub(crate) trait Keeper<D: Disk>: Send {
     /// Does one bounded piece of work: about 1 MiB of reading and writing at most, beside what
     /// [`Segments::replace`] does.
     fn tidy(&mut self, segments: &mut Segments<D>, wall: UnixTime) -> Result<Tidied, StoreError>;
+
+    /// Nobody will append to this store: from now on [`tidy`](Self::tidy) also rewrites segments that openings still
+    /// read, record for record, where something in them was erased.
+    fn scrub(&mut self);
+
+    /// Whose events are in any segment.
+    fn tenants(&mut self, segments: &mut Segments<D>) -> Result<BTreeSet<TenantId>, HistoryError>;
 
     /// Answers a question.
     fn answer(&mut self, segments: &mut Segments<D>, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError>;

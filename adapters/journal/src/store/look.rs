@@ -1,7 +1,9 @@
 //! The reading half of a store.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use postrider_core::id::JournalSeq;
+use postrider_core::id::{JournalSeq, TenantId};
 use postrider_core::journal::{self, FOOTER, RECORD_CRC, Record, SEGMENT_HEAD, Seat, StoreId};
 use postrider_core::sender::LoadError;
 use postrider_core::time::UnixTime;
@@ -11,7 +13,7 @@ use super::keeper::{self, Keeper};
 use super::recover::{self, How, Survey};
 use super::segments::{Sealed, Segments};
 use super::{Options, names, snapshots};
-use crate::history::{Answer, HistoryError, Query};
+use crate::history::{Answer, HistoryError, Query, Retention};
 use crate::{Disk, LogError, Records};
 
 /// A store that is looked at: nothing on its disk is changed.
@@ -48,7 +50,8 @@ pub struct SegmentInfo {
 
 impl<D: Disk> Look<D> {
     pub(super) fn new(disk: D, how: How) -> Result<Self, OpenError> {
-        let options = Options::default();
+        // Nothing is forgotten by looking: what is still there is shown.
+        let options = Options { retention: Retention::forever(), ..Options::default() };
         let mut segments = Segments::new(disk, options.store);
         let mut keeper = keeper::of(&options);
         let survey = recover::survey(&mut segments, keeper.as_mut(), options.store, how)?;
@@ -141,7 +144,14 @@ impl<D: Disk> Look<D> {
         if records.is_empty() && !seqs.is_empty() { Err(LoadError::Corrupt) } else { Ok(records) }
     }
 
-    /// Answers a question about what has ended.
+    /// Whose events are in the log, pending or ended, by the indexes of its segments.
+    pub fn tenants(&mut self) -> Result<BTreeSet<TenantId>, HistoryError> {
+        self.keeper.tenants(&mut self.segments)
+    }
+
+    /// Answers a question about what has ended, and shows whatever is still there: how long it is to be kept, the sender
+    /// knows that writes the log. A segment without an index is read whole first, and if it is [damaged](Self::damage),
+    /// only up to the damage.
     pub fn history(&mut self, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
         self.keeper.answer(&mut self.segments, query, wall)
     }

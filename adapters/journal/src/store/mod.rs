@@ -36,7 +36,7 @@
 //! are written again, to a new segment, before they count: they may be in the memory of the operating system alone.
 //! Anything else that is not as it was written is damage: opening refuses and names it, or goes on without it.
 
-mod acked;
+pub(crate) mod acked;
 mod events;
 mod found;
 pub(crate) mod keeper;
@@ -62,6 +62,7 @@ pub use self::keeper::Tidied;
 pub use self::look::{Look, SegmentInfo};
 
 use self::acked::Acked;
+pub(crate) use self::open::of as unopened;
 use self::snapshots::{Part, Snapshots};
 use self::space::Space;
 pub use self::writing::Syncing;
@@ -244,6 +245,15 @@ impl<D: Disk> Store<D> {
             return Ok(Tidied::Worked);
         }
         keeper.tidy(segments, wall)
+    }
+
+    /// Nobody will append to this store: gives back what segments have behind their ends, and lets [`tidy`](Self::tidy)
+    /// take what was erased out of segments that openings still read, too.
+    pub(crate) fn scrub(&mut self) {
+        let Look { segments, keeper, .. } = &mut self.look;
+        segments.sealed().for_each(|sealed| open::cut(segments.disk(), sealed));
+        segments.changed();
+        keeper.scrub();
     }
 
     /// The format that new segments are written in: that of the newest one there was at opening.

@@ -1,10 +1,10 @@
 //! Opening a store: what a survey found is made whole on the disk, and the log goes on behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use bytes::Bytes;
-use postrider_core::id::JournalSeq;
+use postrider_core::id::{JournalSeq, TenantId};
 use postrider_core::journal::{self, Batch, Kind, RecordKey, SegmentHead};
 use postrider_core::time::UnixTime;
 
@@ -99,7 +99,7 @@ fn read<D: Disk>(segments: &mut Segments<D>, options: &Options, how: How) -> Res
 
 /// Gives back what a segment has behind its end: zeros, a write that was not finished, or what was written again
 /// elsewhere. Where that fails, or does not last, the next opening does it.
-fn cut<D: Disk>(disk: &D, last: &Sealed) {
+pub(super) fn cut<D: Disk>(disk: &D, last: &Sealed) {
     let file = disk.open(&names::segment(last.number));
     let _ = file.and_then(|file| if file.len()? > last.len { file.set_len(last.len) } else { Ok(()) });
 }
@@ -153,7 +153,8 @@ fn keep_as_it_is<D: Disk>(
     Ok(read)
 }
 
-/// Writes what was lost to its file, then every damaged segment anew without it.
+/// Writes what was lost to its file, then every damaged segment anew without it. What is intact of all damaged segments
+/// is in memory meanwhile, so that nothing is written before all of it was read.
 fn repair<D: Disk>(segments: &mut Segments<D>, damage: &[Corrupt]) -> Result<(), OpenError> {
     let mut lost = Lost::read(segments.disk());
     damage.iter().for_each(|corrupt| lost.add(corrupt));
@@ -227,12 +228,18 @@ impl<D: Disk> Keeper<D> for Intact {
         Ok(Tidied::Nothing)
     }
 
+    fn scrub(&mut self) {}
+
+    fn tenants(&mut self, _: &mut Segments<D>) -> Result<BTreeSet<TenantId>, HistoryError> {
+        Err(HistoryError::NotKept)
+    }
+
     fn answer(&mut self, _: &mut Segments<D>, _: &Query, _: UnixTime) -> Result<Answer, HistoryError> {
         Err(HistoryError::NotKept)
     }
 }
 
-fn of(error: StoreError) -> OpenError {
+pub(crate) fn of(error: StoreError) -> OpenError {
     match error {
         StoreError::Broken { doing, kind } => OpenError::Io { doing, kind },
         StoreError::Full => OpenError::Io { doing: "writing".to_owned(), kind: io::ErrorKind::StorageFull },

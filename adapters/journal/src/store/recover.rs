@@ -565,7 +565,9 @@ impl Reading {
     fn end<D: Disk>(&mut self, segments: &Segments<D>) -> JournalSeq {
         let reached = self.reached();
         let lost = self.log.lost.ranges().map(|(_, last)| last).max().unwrap_or(JournalSeq::ZERO);
-        let must = self.acked.max(lost);
+        // What is left of an event's record at the damaged end of the log says that there was a log up to it.
+        let named = self.log.open.and_then(|open| self.damage[open].ids.iter().map(|id| id.seq).max());
+        let must = self.acked.max(lost).max(named.unwrap_or(JournalSeq::ZERO));
         #[cfg(postrider_planted)]
         let must = if postrider_core::planted::breaks(62) { reached } else { must };
         let (segment, offset) = segments.newest().map_or((1, 0), |newest| (newest.number, newest.len));

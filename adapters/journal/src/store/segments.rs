@@ -18,6 +18,10 @@ use crate::{Disk, File, LogError};
 /// Files that are kept open for reading, at most.
 const OPEN_FILES: usize = 32;
 
+/// Bytes of a file that is being rewritten that are written between two syncs of it: so much is dirty at once, and the
+/// log's own syncs wait for no more than that.
+const SYNC_EVERY: u64 = 4 << 20;
+
 /// Bytes that one read of a record asks for before its length is known.
 const READ_AHEAD: usize = 4096;
 
@@ -168,11 +172,11 @@ impl<D: Disk> Segments<D> {
     }
 
     /// Begins to rewrite a run of adjacent sealed segments as one, aside: from the first number that a segment stands
-    /// for to the last number that one stands for, all of it at or below [`settled`](Self::settled).
-    pub(crate) fn rewrite(&self, run: RangeInclusive<u64>) -> Result<Rewrite<D>, StoreError> {
-        let at =
-            self.run(&run).filter(|at| self.list[at.clone()].iter().all(|entry| entry.sealed.last <= self.settled));
-        let at = at.ok_or(StoreError::NotSettled)?;
+    /// for to the last number that one stands for. Unless all of it is at or below [`settled`](Self::settled), every
+    /// record must be written again, each at its place: `whole`.
+    pub(crate) fn rewrite(&self, run: RangeInclusive<u64>, whole: bool) -> Result<Rewrite<D>, StoreError> {
+        let settled = |at: &Range<usize>| self.list[at.clone()].iter().all(|entry| entry.sealed.last <= self.settled);
+        let at = self.run(&run).filter(|at| whole || settled(at)).ok_or(StoreError::NotSettled)?;
         let first = &self.list[at.start].sealed;
         let covers = u32::try_from(run.end() - run.start()).map_err(|_| StoreError::NotSettled)?;
         let head = SegmentHead::compacted(self.store, first.number, covers, first.previous);
@@ -376,6 +380,9 @@ impl<D: Disk> Segments<D> {
 }
 
 /// A segment that is being made aside, most often in the place of a run of others.
+///
+/// In memory are the batch that came last, the same as it is written, and 16 bytes or so for each pending event: about
+/// 3 MiB with batches of 1 MiB, however large the segment becomes.
 pub(crate) struct Rewrite<D: Disk> {
     head: SegmentHead,
     aside: String,
@@ -386,6 +393,8 @@ pub(crate) struct Rewrite<D: Disk> {
     held: BytesMut,
     /// Where the next batch begins.
     at: u64,
+    /// How far it was synced.
+    synced: u64,
     events: Events,
     first: JournalSeq,
     buffer: Vec<u8>,
@@ -402,7 +411,7 @@ impl<D: Disk> Rewrite<D> {
         let at = SEGMENT_HEAD as u64;
         let writer = BatchWriter::new(head.seat(), at, head.previous);
         let (held, events) = (BytesMut::new(), Events::new(first));
-        Ok(Self { head, aside, file, writer, held, at, events, first, buffer: Vec::new() })
+        Ok(Self { head, aside, file, writer, held, at, synced: 0, events, first, buffer: Vec::new() })
     }
 
     /// Writes frames as one batch; their places ascend, from batch to batch too. Says where each lies. The batch is in
@@ -475,7 +484,11 @@ impl<D: Disk> Rewrite<D> {
             false => self.writer.write(&frames, &mut self.buffer),
         };
         written.map_err(|_| StoreError::NotSettled)?;
-        let done = self.file.write_at(start, &self.buffer);
+        let mut done = self.file.write_at(start, &self.buffer);
+        if done.is_ok() && !is_last && self.writer.offset() - self.synced >= SYNC_EVERY {
+            done = self.file.sync();
+            self.synced = self.writer.offset();
+        }
         done.map_err(|error| StoreError::of(&error, "writing", &self.aside))
     }
 

@@ -41,9 +41,11 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (seq(), any::<u32>(), any::<u16>(), due()).prop_map(|(event, subscription, attempts, due)| {
             Record::Pending { event, subscription, attempts, due }
         }),
-        (seq(), any::<[u8; 16]>(), event_id(), any::<[u8; 16]>(), time()).prop_map(|(event, name, id, digest, at)| {
-            Record::Remembered(Box::new(Remembered { event, name, id, digest, at }))
-        }),
+        (seq(), any::<[u8; 16]>(), event_id(), any::<[u8; 16]>(), time(), proptest::option::of(tenant())).prop_map(
+            |(event, name, id, digest, at, tenant)| {
+                Record::Remembered(Box::new(Remembered { event, name, id, digest, at, tenant }))
+            }
+        ),
         seq().prop_map(|through| Record::SnapshotEnd { through }),
         (tenant(), time()).prop_map(|(tenant, at)| Record::Purged { tenant, at }),
         (tenant(), event_id(), time()).prop_map(|(tenant, event, at)| Record::Erased { tenant, event, at }),

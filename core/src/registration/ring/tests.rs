@@ -30,7 +30,7 @@ fn a_rotation_overlaps_and_ends() {
 
     assert_eq!(draft.rotate(&key(1), at(14), HOUR), Ok(true), "an earlier key may come back");
     assert_eq!(draft.active(at(14)), [key(1).id(), key(2).id()]);
-    draft.revoke(key(2).id(), at(14)).unwrap();
+    draft.revoke(key(2).id()).unwrap();
     assert_eq!(draft.rotate(&key(2), at(14), HOUR), Err(RingError::Revoked(key(2).id())));
     assert_eq!(draft.rotate(&key(3), at(14), Duration::ZERO), Ok(true));
     assert_eq!(draft.active(at(14)), [key(3).id()]);
@@ -54,14 +54,24 @@ fn a_full_ring_refuses_and_one_with_expired_keys_does_not() {
 }
 
 #[test]
-fn an_expired_newest_key_cannot_sign_alone() {
+fn a_newest_key_that_is_to_expire_cannot_sign_alone() {
     let mut draft = Draft::default();
     assert_eq!(draft.finish(at(0)), Ok(false));
     draft.add(&key(1)).unwrap();
     draft.add(&key(2)).unwrap();
     draft.expire(key(2).id(), at(1)).unwrap();
-    assert_eq!(draft.finish(at(1)), Err(RingError::Expired(key(2).id())));
+    assert_eq!(draft.finish(at(1)), Err(RingError::Ends(key(2).id())));
     assert_eq!(draft.active(at(1)), [key(1).id()]);
+}
+
+#[test]
+fn a_ring_never_runs_out_of_keys() {
+    let mut draft = Draft::default();
+    assert_eq!(draft.replace(&[key(1), key(2)]), Ok(true));
+    assert_eq!(draft.expire(key(1).id(), at(20)), Ok(true));
+    assert_eq!(draft.expire(key(2).id(), at(10)), Err(RingError::Last(key(2).id())));
+    assert_eq!(draft.revoke(key(2).id()), Err(RingError::Last(key(2).id())));
+    assert_eq!(draft.revoke(key(1).id()), Ok(true));
 }
 
 #[derive(Clone, Debug)]
@@ -86,8 +96,7 @@ fn acts() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Any order of commands gives the model's active set; a revoked key never signs again; one key always signs, unless
-    /// time alone took the last.
+    /// Any order of commands gives the model's active set; a revoked key never signs again; one key signs without end.
     #[test]
     fn any_order_of_commands_gives_the_models_active_set(course in prop::collection::vec(acts(), 0..60)) {
         let mut draft = Draft::default();
@@ -97,7 +106,6 @@ proptest! {
         for act in course {
             let wall = at(hour);
             let before = draft.clone();
-            let signed = !draft.active(wall).is_empty();
             let done = match act {
                 Act::Add(n) => draft.add(&key(n)).inspect(|_| { model.insert(key(n).id(), None); }),
                 Act::Rotate(n, hours) => {
@@ -117,7 +125,7 @@ proptest! {
                     })
                 }
                 Act::Expire(n, to) => draft.expire(key(n).id(), at(to)).inspect(|_| { model.insert(key(n).id(), Some(at(to))); }),
-                Act::Revoke(n) => draft.revoke(key(n).id(), wall).inspect(|_| {
+                Act::Revoke(n) => draft.revoke(key(n).id()).inspect(|_| {
                     model.remove(&key(n).id());
                     revoked.push(key(n).id());
                 }),
@@ -125,9 +133,9 @@ proptest! {
             };
             if done != Ok(true) {
                 prop_assert!(draft.keys().eq(before.keys()), "what changes nothing changes nothing");
-            } else if signed {
-                prop_assert!(!draft.active(wall).is_empty() || matches!(act, Act::Expire(..)));
             }
+            let lasting = draft.keys().any(|(_, expires)| expires.is_none());
+            prop_assert_eq!(lasting, draft.keys().len() > 0);
             ring.publish(&draft);
             let mut active = draft.active(wall);
             prop_assert_eq!(&active, &ring.active(wall));

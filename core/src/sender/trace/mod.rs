@@ -25,7 +25,9 @@ mod call;
 mod digest;
 mod mask;
 mod recorder;
+mod reel;
 mod replay;
+mod tape;
 #[cfg(test)]
 mod tests;
 
@@ -37,4 +39,4 @@ pub use replay::{Difference, Replay, Ruled, TraceError, View};
 const MAGIC: &[u8; 8] = b"PSTRTRCE";
 
 /// The version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;

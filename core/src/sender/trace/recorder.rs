@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use core::ops::Deref;
 
-use super::call::{Tape, kind};
+use super::call::kind;
 use super::digest::{self, Sum};
 use super::mask::{Detail, Mask};
+use super::tape::Tape;
 use super::{MAGIC, VERSION};
 use crate::event::Event;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};

@@ -5,8 +5,9 @@ use alloc::string::{String, ToString};
 use bytes::Bytes;
 use core::fmt;
 
-use super::call::{Call, Reel, kind};
+use super::call::{Call, kind};
 use super::recorder::{changed, published, was_put};
+use super::reel::Reel;
 use super::{MAGIC, VERSION, digest};
 use crate::id::JournalSeq;
 use crate::sender::{Input, Life, Restore, RestoreError, Sender, Stats};

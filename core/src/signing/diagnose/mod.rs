@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use self::json::Node;
 pub use self::json::{Layout, Strings};
+use super::keys::from_hex;
 use super::standard::{Claim, Listed, Verifier, VerifyError};
 use super::{Headers, SigningKey, key::Decimal};
 use crate::limits::RING_KEYS;
@@ -186,20 +187,10 @@ fn misread(text: &str) -> impl Iterator<Item = (Secret, Reading)> {
         (prefixed.then(|| Zeroizing::new(text.as_bytes().to_vec())), Reading::TextWithPrefix),
         (decode(STANDARD_NO_PAD).filter(|_| !unpadded.len().is_multiple_of(4)), Reading::Unpadded),
         (decode(URL_SAFE_NO_PAD).filter(|_| unpadded.contains(['-', '_'])), Reading::UrlSafe),
-        (hex(bare), Reading::Hex),
+        (from_hex(bare), Reading::Hex),
     ]
     .into_iter()
     .filter_map(|(key, reading)| Some((Secret::from_bytes_any_size(&*key?).ok()?, reading)))
-}
-
-fn hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let (pairs, odd) = text.as_bytes().as_chunks::<2>();
-    let mut key = Zeroizing::new(Vec::with_capacity(pairs.len()));
-    for [high, low] in pairs {
-        key.push(digit(*high)? << 4 | digit(*low)?);
-    }
-    odd.is_empty().then_some(key)
 }
 
 struct Search<'a> {

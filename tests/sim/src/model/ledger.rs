@@ -74,7 +74,7 @@ impl Ledger {
             Seen::Settled { node, report, event } => {
                 let event = event_number(event)
                     .ok_or_else(|| Broken::new(2, format!("event {event} has settled, and nobody submitted it")))?;
-                return self.settled(facts, at, *node, event, report.as_ref());
+                return self.told_settled(facts, at, *node, event, report.as_ref());
             }
             Seen::Died { node, .. } => {
                 for open in facts.attempts_of(*node) {
@@ -91,8 +91,8 @@ impl Ledger {
                 self.all = true;
                 return self.lose(facts, *node, lost);
             }
-            Seen::Refused { node, lost, why } => {
-                if !facts.node(*node).weak {
+            Seen::Refused { node, lost, why, torn } => {
+                if !facts.node(*node).weak && !torn {
                     return Err(Broken::new(17, format!("nothing was damaged, and node {node} does not open: {why}")));
                 }
                 return self.lose(facts, *node, lost);
@@ -132,6 +132,7 @@ impl Ledger {
                 again: self.has_ended(submission.event),
                 sure: false,
                 open: 1,
+                offers: 1,
                 since: facts.tick,
                 incarnation: facts.node(node).incarnation,
                 owed: matching.into_iter().map(fresh).collect(),
@@ -142,6 +143,7 @@ impl Ledger {
             return;
         };
         event.open += 1;
+        event.offers += 1;
         if event.sure || event.payload != submission.payload {
             return;
         }
@@ -296,6 +298,32 @@ impl Ledger {
         event.allows(facts, at, &event.owed[at_owed], fate)
     }
 
+    /// The node tells that an event has settled just now.
+    fn told_settled(
+        &mut self,
+        facts: &mut Facts,
+        at: SimTime,
+        node: u32,
+        number: u64,
+        report: Option<&Report<'_>>,
+    ) -> Result<(), Broken> {
+        if self.events.get(&number).is_some_and(Event::may_have_ended_before) {
+            // Whoever submitted it again may not know that it was taken as new, and now that has ended as well.
+            self.forget(facts, number);
+            return Ok(());
+        }
+        let newer = |event: &Event| event.offers > 1 && report.is_some_and(|report| !report.settled);
+        if let Some(event) = self.events.get_mut(&number).filter(|event| newer(event)) {
+            // It had settled and was forgotten before this was told, and is on its way once more.
+            event.begin_anew();
+            return Ok(());
+        }
+        if let (Some(event), Some(report)) = (self.events.get(&number), report) {
+            event.is_at_rest(facts, at, report)?;
+        }
+        self.settled(facts, at, node, number, report)
+    }
+
     fn settled(
         &mut self,
         facts: &mut Facts,
@@ -305,7 +333,7 @@ impl Ledger {
         report: Option<&Report<'_>>,
     ) -> Result<(), Broken> {
         let Some(event) = self.events.get(&number) else { return Ok(()) };
-        if !event.sure && event.open > 0 && event.again {
+        if event.may_have_ended_before() {
             return Ok(());
         }
         if event.sure && !facts.node(node).weak {

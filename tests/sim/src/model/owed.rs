@@ -20,6 +20,8 @@ pub(super) struct Event {
     pub(super) sure: bool,
     /// Calls that submitted it and may yet succeed, or may have succeeded.
     pub(super) open: u32,
+    /// Times that it was submitted.
+    pub(super) offers: u32,
     /// It was submitted at this tick.
     pub(super) since: u64,
     /// Of this incarnation of its node.
@@ -64,6 +66,33 @@ impl Event {
                 owed.failures(facts, at) >= endpoint.attempts.0
                     || endpoint.may_discard(self.since, at, facts.rules().jumps)
             })
+    }
+
+    /// Whether a report that says that it has settled may speak of what ended before it was submitted again.
+    pub(super) fn may_have_ended_before(&self) -> bool {
+        self.again && !self.sure && self.open > 0
+    }
+
+    /// What was seen of it was of an earlier life.
+    pub(super) fn begin_anew(&mut self) {
+        for owed in &mut self.owed {
+            (owed.taken, owed.failed, owed.denied, owed.over) = (None, 0, false, false);
+        }
+    }
+
+    /// What is reported as delivered must not have an attempt under way that still has time: an earlier one that
+    /// succeeded late counts only while no other has begun.
+    pub(super) fn is_at_rest(&self, facts: &Facts, at: SimTime, report: &Report<'_>) -> Result<(), Broken> {
+        for row in report.rows.iter().filter(|row| row.fate == Fate::Delivered) {
+            let owed = self.owed.iter().find(|owed| owed.endpoint == row.endpoint);
+            let flying = owed.and_then(|owed| owed.flying).and_then(|attempt| facts.attempt(attempt));
+            if let Some(open) = flying.filter(|open| open.aborted.is_none() && !open.may_be_overdue(at)) {
+                let (event, to, number) = (self.number, row.endpoint, open.number);
+                let what = format!("e{event} to endpoint {to} ended as delivered while attempt {number} is under way");
+                return Err(Broken::new(14, what));
+            }
+        }
+        Ok(())
     }
 
     /// A delivery must not have ended in a way for which nothing was seen.

@@ -22,6 +22,9 @@ const READ: u64 = 64 * 1024;
 /// Headers of a request that are looked at.
 const HEADERS: usize = 24;
 
+/// Nanoseconds within which even a slow adapter comes to an attempt that was given up: a machine counts on 5 s.
+const ABORTED: u64 = 4_000_000_000;
+
 /// Header names and values of a request, borrowed from its bytes.
 pub(super) struct Lines<'a> {
     lines: [(&'a str, &'a [u8]); HEADERS],
@@ -325,17 +328,25 @@ impl World {
             let late = self.streams.network.below(9_000_000_000);
             at = at.max(self.deadline(slot, turn)).after(late);
         }
+        if let Some(flight) = self.flights.find(slot, turn) {
+            flight.due = Some(at);
+        }
         self.schedule.at(at, Happening::Flight { slot, turn, step: Step::Report });
     }
 
-    /// The machine gave an attempt up; the adapter closes the socket and says so.
+    /// The machine gave an attempt up; the adapter closes the socket and says so. One that is slow may have its end in
+    /// hand already, and reports that when it comes to it.
     pub(super) fn abort(&mut self, node: u32, attempt: AttemptId) {
         let life = self.nodes[node as usize].life;
         let Some((slot, turn)) = self.flights.of(node, life, attempt) else { return };
         let flight = self.flights.find(slot, turn).expect("it was just found");
-        flight.outcome = Err(TransportError::Aborted);
-        let attempt = flight.number;
+        let (attempt, due) = (flight.number, flight.due);
         self.see(&Seen::Aborted { attempt });
+        let soon = due.is_some_and(|due| due <= self.now.after(ABORTED));
+        if soon && self.classes_now(Class::Tardy) && self.streams.network.once_in(2) {
+            return;
+        }
+        self.flights.find(slot, turn).expect("it was just found").outcome = Err(TransportError::Aborted);
         self.next_step(slot, turn, 100_000, Step::Report);
     }
 
@@ -404,7 +415,7 @@ impl World {
             }
             Notice::Gone { endpoint } => Note::Gone(only(endpoint)),
             Notice::HoldEnded { endpoint } => Note::HoldEnded(only(endpoint)),
-            Notice::WindowShrunk { age } => Note::WindowShrunk(nanos(age)),
+            Notice::WindowShrunk { age, .. } => Note::WindowShrunk(nanos(age)),
             other => {
                 text = other.to_string();
                 Note::Other(&text)

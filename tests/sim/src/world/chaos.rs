@@ -64,10 +64,7 @@ impl World {
         let disk = self.nodes[node as usize].disk.clone();
         match class {
             Class::Kill => self.die(node, Death::Kill),
-            Class::Power | Class::LongDown => {
-                let death = if self.cast.stores.is_durable() { Death::Power } else { Death::Kill };
-                self.die(node, death);
-            }
+            Class::Power | Class::LongDown => self.cut_off(node),
             Class::PowerInWrite => {
                 let after = self.streams.chaos.below(12);
                 disk.set_faults(|faults| faults.dies = Some(after));
@@ -92,6 +89,29 @@ impl World {
             Class::Closes => self.close(node),
             _ => {}
         }
+    }
+
+    /// Somebody knows now that what they wanted is done. Every so often the power goes within moments, while what follows
+    /// from it is not durable: what was answered must hold all the same.
+    pub(super) fn tempt_fate(&mut self, node: u32) {
+        if self.classes_now(Class::Power) && self.streams.chaos.once_in(8) {
+            let after = self.streams.chaos.about(2_000_000);
+            let life = self.nodes[node as usize].life;
+            self.schedule.at(self.now.after(after), Happening::Doom { node, life });
+        }
+    }
+
+    pub(super) fn doom(&mut self, node: u32, life: u32) {
+        if !self.healed && self.nodes[node as usize].life == life && self.nodes[node as usize].up.is_some() {
+            self.injected.count(Class::Power);
+            self.cut_off(node);
+        }
+    }
+
+    /// The power goes, or where a store cannot survive that, the process dies.
+    fn cut_off(&mut self, node: u32) {
+        let death = if self.cast.stores.is_durable() { Death::Power } else { Death::Kill };
+        self.die(node, death);
     }
 
     /// A disaster is over.
@@ -265,7 +285,8 @@ impl World {
                 if !owner.damaged && !owner.betrayed && !owner.torn {
                     return self.break_off(Broken::new(18, format!("a sound log is called damaged: {why}")));
                 }
-                self.see(&Seen::Refused { node, why: &why, lost: &lost });
+                let torn = owner.torn;
+                self.see(&Seen::Refused { node, why: &why, lost: &lost, torn });
                 self.cast.stores.open(&disk, &self.profile, wall, true)
             }
             other => other,

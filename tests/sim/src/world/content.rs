@@ -54,6 +54,7 @@ impl World {
                 concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
                 keys: vec![key],
             };
+            let spec = if self.profile.wants_all { Spec { patterns: vec!["**".to_owned()], ..spec } } else { spec };
             self.peers[endpoint as usize].keys(self.now, &[key]);
             let node = tenant % self.profile.nodes;
             self.places.push(Place { node, spec, all_keys: vec![key] });

@@ -7,6 +7,7 @@ use postrider_core::id::AttemptId;
 use postrider_core::response::TransportError;
 use postrider_core::sender::Transmit;
 
+use crate::observe::SimTime;
 use crate::receiver::Answer;
 
 /// What an attempt comes to next.
@@ -38,6 +39,8 @@ pub(super) struct Flight {
     pub(super) body: Bytes,
     /// What the adapter will report.
     pub(super) outcome: Result<Answer, TransportError>,
+    /// And when, if that is settled.
+    pub(super) due: Option<SimTime>,
     /// The outcome came to be while the connection stood: the receiver may have got the request.
     pub(super) sent: bool,
     /// A request is on its way to the receiver.
@@ -73,6 +76,7 @@ impl Flights {
                 head,
                 body: Bytes::new(),
                 outcome,
+                due: None,
                 sent: false,
                 arriving: false,
                 over: false,
@@ -92,6 +96,7 @@ impl Flights {
             head: Vec::new(),
             body: Bytes::new(),
             outcome,
+            due: None,
             sent: false,
             arriving: false,
             over: false,

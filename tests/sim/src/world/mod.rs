@@ -140,6 +140,8 @@ enum Happening {
     Chaos { class: Class, node: u32 },
     /// A disaster is over.
     Calm { class: Class, node: u32 },
+    /// The power goes, shortly after somebody was told that what they wanted is done.
+    Doom { node: u32, life: u32 },
     /// A process starts.
     Boot { node: u32, life: u32 },
     /// A sync ends.
@@ -183,7 +185,7 @@ struct Offer {
 enum Caller {
     Producer(Offer),
     Registrar { endpoint: u32, how: Register },
-    Operator,
+    Operator { node: u32 },
 }
 
 /// One seed's world.
@@ -353,6 +355,7 @@ impl World {
             Happening::Register { endpoint, how } => self.register(endpoint, how),
             Happening::Chaos { class, node } => self.strike(class, node),
             Happening::Calm { class, node } => self.calm(class, node),
+            Happening::Doom { node, life } => self.doom(node, life),
             Happening::Boot { node, life } => self.boot(node, life),
             Happening::Synced { node, life } => self.synced(node, life),
             Happening::Linger { node, life } => self.lingered(node, life),
@@ -372,6 +375,7 @@ impl World {
         let node = match happening {
             Happening::Wake { node, .. }
             | Happening::Chaos { node, .. }
+            | Happening::Doom { node, .. }
             | Happening::Boot { node, .. }
             | Happening::Synced { node, .. }
             | Happening::Linger { node, .. }
@@ -457,7 +461,8 @@ impl World {
         match caller {
             Caller::Producer(offer) => self.offer_answered(offer, told),
             Caller::Registrar { endpoint, how } => self.registered(endpoint, how, told),
-            Caller::Operator => {}
+            Caller::Operator { node } if told == Told::Ok { fresh: true } => self.tempt_fate(node),
+            Caller::Operator { .. } => {}
         }
     }
 }

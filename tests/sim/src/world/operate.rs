@@ -165,16 +165,23 @@ impl World {
             Class::Removals => self.remove_or_restore(endpoint),
             Class::Keys => self.rekey(endpoint),
             Class::Cancels => {
-                let back = self.streams.operator.about(4);
+                // What has just come, or what may have been waiting for a while.
+                let far = if self.streams.operator.once_in(2) { 4 } else { 200 };
+                let back = self.streams.operator.about(far);
                 let Some(event) = self.next_event.checked_sub(back) else { return };
                 let tenant = super::content::content(&self.profile, &self.offer_of(event)).tenant;
                 let of_tenant = |place: &super::content::Place| place.spec.tenant == tenant;
                 let Some(at) = self.places.iter().position(of_tenant) else { return };
                 let at = u32::try_from(at).expect("an endpoint");
-                self.command(at, &Wish::Cancel { tenant, event }, Caller::Operator);
+                self.command(at, &Wish::Cancel { tenant, event }, self.operator(at));
             }
             _ => self.change(endpoint),
         }
+    }
+
+    /// Who asks for something about an endpoint.
+    fn operator(&self, endpoint: u32) -> Caller {
+        Caller::Operator { node: self.places[endpoint as usize].node }
     }
 
     fn offer_of(&self, event: u64) -> super::Offer {
@@ -183,35 +190,35 @@ impl World {
 
     fn change(&mut self, endpoint: u32) {
         match self.streams.operator.below(8) {
-            0 => self.command(endpoint, &Wish::Disable(endpoint), Caller::Operator),
-            1 | 2 => self.command(endpoint, &Wish::Pause(endpoint), Caller::Operator),
-            3..6 => self.command(endpoint, &Wish::Resume(endpoint), Caller::Operator),
+            0 => self.command(endpoint, &Wish::Disable(endpoint), self.operator(endpoint)),
+            1 | 2 => self.command(endpoint, &Wish::Pause(endpoint), self.operator(endpoint)),
+            3..6 => self.command(endpoint, &Wish::Resume(endpoint), self.operator(endpoint)),
             6 => {
                 let spec = &mut self.places[endpoint as usize].spec;
                 spec.patterns = draw_patterns(&mut self.streams.operator);
                 let spec = Spec { keys: Vec::new(), ..spec.clone() };
-                self.put(&spec, Caller::Operator);
+                self.put(&spec, self.operator(endpoint));
             }
             _ => {
                 let concurrency = u16::try_from(self.streams.operator.between(1, 16)).expect("it is small");
                 let spec = &mut self.places[endpoint as usize].spec;
                 spec.concurrency = concurrency;
                 let spec = Spec { keys: Vec::new(), ..spec.clone() };
-                self.put(&spec, Caller::Operator);
+                self.put(&spec, self.operator(endpoint));
             }
         }
     }
 
     fn remove_or_restore(&mut self, endpoint: u32) {
         if self.streams.operator.once_in(3) {
-            self.command(endpoint, &Wish::Remove(endpoint), Caller::Operator);
+            self.command(endpoint, &Wish::Remove(endpoint), self.operator(endpoint));
         } else {
             // A key that was revoked is gone for good with this name, so a new registration brings a new one.
             let key = self.give_key(endpoint);
             let spec = &mut self.places[endpoint as usize].spec;
             spec.keys = vec![key];
             let spec = spec.clone();
-            self.put(&spec, Caller::Operator);
+            self.put(&spec, self.operator(endpoint));
         }
     }
 
@@ -222,12 +229,12 @@ impl World {
             0 => {
                 let wall = self.clocks(self.places[endpoint as usize].node).wall;
                 let at = wall + self.streams.operator.about(3_600_000);
-                self.command(endpoint, &Wish::ExpireKey(endpoint, old, at), Caller::Operator);
+                self.command(endpoint, &Wish::ExpireKey(endpoint, old, at), self.operator(endpoint));
             }
-            1 => self.command(endpoint, &Wish::RevokeKey(endpoint, old), Caller::Operator),
+            1 => self.command(endpoint, &Wish::RevokeKey(endpoint, old), self.operator(endpoint)),
             _ => {
                 let key = self.give_key(endpoint);
-                self.command(endpoint, &Wish::AddKey(endpoint, key), Caller::Operator);
+                self.command(endpoint, &Wish::AddKey(endpoint, key), self.operator(endpoint));
             }
         }
     }
@@ -247,7 +254,7 @@ impl World {
         let drain = self.streams.operator.once_in(2);
         let Some(at) = self.places.iter().position(|place| place.node == node) else { return };
         let at = u32::try_from(at).expect("an endpoint");
-        self.command(at, &Wish::Close(drain), Caller::Operator);
+        self.command(at, &Wish::Close(drain), self.operator(at));
     }
 }
 

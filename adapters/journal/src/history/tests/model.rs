@@ -193,6 +193,8 @@ fn check_lists(rig: &mut Rig, model: &Model, number: u32) {
     check_list(rig, model, exhausted, |outcome| {
         outcome.then == Then::Exhausted && outcome.subscription % 2 == number % 2
     });
+    let given_up = Query::GivenUp { from: at(0), to: at(u64::MAX), page: Paging::default() };
+    check_list(rig, model, given_up, |outcome| outcome.then == Then::Exhausted);
     for ends in [vec![], vec![End::Refused, End::Delivered]] {
         let query = Query::Endpoint {
             endpoint: endpoint(number),
@@ -229,7 +231,10 @@ fn check_list(rig: &mut Rig, model: &Model, mut query: Query, belongs: impl Fn(&
     expected.sort_by_key(|(place, ..)| std::cmp::Reverse(*place));
     let mut found = Vec::new();
     loop {
-        let (Query::Endpoint { page, .. } | Query::Exhausted { page, .. }) = &mut query else { panic!("not a list") };
+        let (Query::Endpoint { page, .. } | Query::Exhausted { page, .. } | Query::GivenUp { page, .. }) = &mut query
+        else {
+            panic!("not a list")
+        };
         page.limit = 2 + found.len() % 2;
         let limit = page.limit;
         let Answer::Deliveries { items, next } = rig.ask(&query) else { panic!("a list was asked for") };
@@ -239,7 +244,10 @@ fn check_list(rig: &mut Rig, model: &Model, mut query: Query, belongs: impl Fn(&
                 .into_iter()
                 .map(|item| (item.place, item.event.map(|id| id.as_str().to_owned()), item.event_seq, item.attempts)),
         );
-        let (Query::Endpoint { page, .. } | Query::Exhausted { page, .. }) = &mut query else { panic!("not a list") };
+        let (Query::Endpoint { page, .. } | Query::Exhausted { page, .. } | Query::GivenUp { page, .. }) = &mut query
+        else {
+            panic!("not a list")
+        };
         page.after = next;
         if next.is_none() {
             break;

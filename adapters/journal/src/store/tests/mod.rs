@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod fake;
+mod golden;
 #[path = "../../history/tests/mod.rs"]
 mod history;
 mod rates;

@@ -1,26 +1,32 @@
 //! A machine from its records.
 
-use alloc::collections::BTreeMap;
-use alloc::string::ToString;
-use alloc::vec::Vec;
-use bytes::Bytes;
-use core::fmt;
+mod endpoint;
+mod error;
+mod fans;
+mod window;
 
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+pub use self::error::RestoreError;
+
+use self::endpoint::{config_of, state_of};
+use self::fans::Fans;
+use self::window::Window;
+use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
+use super::jobs::Body;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
 use super::{Config, Sender};
-use crate::encoding::Encoding;
-use crate::id::{EndpointKey, JournalSeq, TenantId};
-use crate::journal::{
-    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Mark, OutcomeRecord, Record, SnapshotBegin, StoredValue,
-    Then,
-};
+use crate::id::{JournalSeq, TenantId};
+use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
 use crate::matching::{EventType, Subscription};
-use crate::registration::{self, Cidr, Draft, Endpoint, EndpointError, Policy, State};
+use crate::registration::Draft;
 use crate::seed::Seed;
-use crate::time::{Now, UnixTime};
+use crate::time::Now;
 
 /// Makes a [`Sender`] of the records of a store: the newest complete snapshot's, numbered [`JournalSeq::ZERO`], then
 /// those of the log in order.
@@ -38,7 +44,11 @@ use crate::time::{Now, UnixTime};
 /// assert_eq!(restored.err(), Some(RestoreError::Empty));
 /// ```
 #[derive(Debug)]
-pub struct Restore {
+pub struct Restore(Box<Fold>);
+
+/// What has been made of the records so far.
+#[derive(Debug)]
+struct Fold {
     sender: Sender,
     began: bool,
     /// The last record that the snapshot stands for.
@@ -52,82 +62,18 @@ pub struct Restore {
     owners: BTreeMap<u32, u32>,
     /// Events, and deliveries that wait.
     pending: Pending,
-    remembered: Vec<(UnixTime, Known)>,
+    fans: Fans,
+    window: Window,
     error: Option<RestoreError>,
 }
-
-/// Why records make no machine.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// There are none: a new store is made with [`Sender::new`].
-    Empty,
-    /// They do not begin with a store's first record or with a snapshot.
-    NoBeginning,
-    /// Records are missing.
-    Gap {
-        /// The last record before the gap.
-        after: JournalSeq,
-        /// The next one there is.
-        found: JournalSeq,
-    },
-    /// The snapshot shows more than the log has.
-    SnapshotAhead {
-        /// The last record that the log must have.
-        through: JournalSeq,
-        /// The last one that it has.
-        last: JournalSeq,
-    },
-    /// An endpoint is none.
-    Endpoint {
-        /// The record.
-        at: JournalSeq,
-        /// The endpoint.
-        endpoint: EndpointKey,
-        /// What is wrong.
-        why: EndpointError,
-    },
-    /// An endpoint's secrets are sealed: the adapter opens them first
-    /// ([`Record::open_with`](crate::journal::Record::open_with)).
-    Sealed {
-        /// The record.
-        at: JournalSeq,
-        /// The endpoint.
-        endpoint: EndpointKey,
-    },
-    /// An event is none.
-    Event {
-        /// Its record.
-        at: JournalSeq,
-    },
-}
-
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the store has no records"),
-            Self::NoBeginning => f.write_str("the store's first record is missing, and it has no snapshot"),
-            Self::Gap { after, found } => write!(f, "after record {after} comes record {found}: some are missing"),
-            Self::SnapshotAhead { through, last } => {
-                write!(f, "the snapshot needs the log up to record {through}, and the log ends at {last}")
-            }
-            Self::Endpoint { at, endpoint, why } => write!(f, "record {at}: endpoint {endpoint}: {why}"),
-            Self::Sealed { at, endpoint } => {
-                write!(f, "record {at}: the secrets of endpoint {endpoint} are sealed; give the key that opens them")
-            }
-            Self::Event { at } => write!(f, "record {at}: the event's type is none"),
-        }
-    }
-}
-
-impl core::error::Error for RestoreError {}
 
 impl Restore {
     /// Begins with nothing. The seed comes with the records.
     pub fn new(config: Config) -> Self {
         let mut sender = Sender::empty(config, Seed::from_bytes([0; 32]), JournalSeq::ZERO, Now::default());
         sender.restoring = true;
-        Self {
+        sender.jobs.index_later();
+        Self(Box::new(Fold {
             sender,
             began: false,
             since: JournalSeq::ZERO,
@@ -136,17 +82,18 @@ impl Restore {
             missing: BTreeMap::new(),
             owners: BTreeMap::new(),
             pending: Pending::default(),
-            remembered: Vec::new(),
+            fans: Fans::default(),
+            window: Window::default(),
             error: None,
-        }
+        }))
     }
 
     /// Adds the next record. A mistake is kept and told by [`finish`](Self::finish).
     pub fn record(mut self, (seq, record): (JournalSeq, Record)) -> Self {
-        if self.error.is_none()
-            && let Err(error) = self.add(seq, record)
+        if self.0.error.is_none()
+            && let Err(error) = self.0.add(seq, record)
         {
-            self.error = Some(error);
+            self.0.error = Some(error);
         }
         self
     }
@@ -158,15 +105,21 @@ impl Restore {
     ///
     /// For a store that is opened to save what can be saved; told before or between the records.
     pub fn missing(mut self, first: JournalSeq, last: JournalSeq) -> Self {
-        let known = self.missing.entry(first).or_insert(last);
+        let known = self.0.missing.entry(first).or_insert(last);
         *known = last.max(*known);
-        self.began |= first <= JournalSeq::new(1);
+        self.0.began |= first <= JournalSeq::new(1);
         self
     }
 
     /// The machine as it was, at a new time: what is overdue is due now, and nothing is due earlier than agreed, but
     /// for a step of the wall clock.
-    pub fn finish(mut self, now: Now) -> Result<Sender, RestoreError> {
+    pub fn finish(self, now: Now) -> Result<Sender, RestoreError> {
+        self.0.finish(now)
+    }
+}
+
+impl Fold {
+    fn finish(mut self, now: Now) -> Result<Sender, RestoreError> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
@@ -184,6 +137,7 @@ impl Restore {
         self.sender.outbox = super::persist::Outbox::new(last);
         self.sender.now = now;
         self.sender.restoring = false;
+        self.sender.jobs.index();
         self.index_subscriptions();
         self.resume_events();
         self.resume_deliveries();
@@ -223,7 +177,7 @@ impl Restore {
             Record::Cancelled { .. } if crate::planted::breaks(23) => {}
             Record::Cancelled { event, .. } => {
                 if let Some(job) = self.job(event) {
-                    self.sender.apply_cancelled(job);
+                    self.cancelled(job);
                 }
             }
             Record::SnapshotBegin(SnapshotBegin { since, seed, incarnation, next_subscription }) => {
@@ -242,16 +196,19 @@ impl Restore {
                     seq: known.event,
                     digest: known.digest,
                 };
-                self.remembered.push((known.at, entry));
+                let tenant = self.sender.tenants.retain(&known.tenant.unwrap_or_default());
+                self.window.hold(known.at, tenant, &entry);
             }
             Record::SnapshotEnd { through } => self.through = through,
             Record::Purged { tenant, .. } => self.purged(&tenant),
             Record::Erased { tenant, event, .. } => {
+                self.sender.jobs.index();
                 if let Some(job) = self.sender.find_event(&tenant, &event) {
-                    self.sender.apply_cancelled(job);
+                    self.cancelled(job);
                 }
             }
-            Record::Kept(_) => {}
+            // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
+            Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
         }
         Ok(())
     }
@@ -291,10 +248,10 @@ impl Restore {
     fn accepted(&mut self, seq: JournalSeq, accepted: &Accepted) -> Result<(), RestoreError> {
         let known = |name| Known { name, event: accepted.id.clone(), seq, digest: accepted.digest };
         let id = Name::id(&accepted.tenant, &accepted.id);
-        self.remembered.push((accepted.at, known(id)));
-        if let Some(key) = &accepted.idempotency {
-            let key = Name::key(&accepted.tenant, key);
-            self.remembered.push((accepted.at, known(key)));
+        let key = accepted.idempotency.as_ref().map(|key| Name::key(&accepted.tenant, key));
+        for name in core::iter::once(id).chain(key) {
+            let tenant = self.sender.tenants.retain(&accepted.tenant);
+            self.window.hold(accepted.at, tenant, &known(name));
         }
         if self.job(seq).is_some() {
             // A snapshot shows it that had not been finished when it was accepted.
@@ -303,7 +260,8 @@ impl Restore {
         let Ok(event_type) = EventType::new(&accepted.event_type) else { return Err(RestoreError::Event { at: seq }) };
         // Numbers below were given, though the record that gave them may be missing.
         self.sender.next_subscription = self.sender.next_subscription.max(accepted.high_water);
-        let job = self.sender.apply_accepted(seq, accepted, &event_type);
+        let job = self.sender.apply_event(seq, accepted);
+        self.fans.begin(job, &event_type, accepted.high_water);
         self.pending.add_event(&self.sender.jobs, job);
         Ok(())
     }
@@ -373,22 +331,14 @@ impl Restore {
             delivery.attempts = attempts;
         }
         self.pending.set_due(handle, due);
-        self.account(job, subscription);
-    }
-
-    /// A fan-out need not look at a subscription again.
-    fn account(&mut self, job: u32, subscription: u32) {
-        let job = &mut self.sender.jobs.slab[job];
-        if !job.has_passed(subscription) {
-            job.work_mut().skip(subscription);
-        }
+        self.fans.skip(job, subscription);
     }
 
     fn outcome(&mut self, outcome: &OutcomeRecord) {
         let Some(job) = self.job(outcome.event) else { return };
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
-        let passed = self.sender.jobs.slab[job].has_passed(outcome.subscription);
+        let passed = self.fans.has_passed(job, outcome.subscription);
         match outcome.then {
             Then::Retry(due) => {
                 let handle = self.sender.apply_conclusion(job, endpoint, waiting, outcome);
@@ -411,18 +361,12 @@ impl Restore {
                 self.sender.apply_conclusion(job, endpoint, waiting, outcome);
             }
         }
-        self.account(job, outcome.subscription);
+        self.fans.skip(job, outcome.subscription);
     }
 
     fn mark(&mut self, mark: &Mark) {
         let Some(at) = self.job(mark.event) else { return };
-        let job = &mut self.sender.jobs.slab[at];
-        if !job.has_passed_all() {
-            let work = job.work_mut();
-            work.through = mark.through.max(work.through);
-            let passed = work.skip.partition_point(|number| *number <= work.through);
-            work.skip.drain(..passed);
-        }
+        self.fans.pass(at, mark.through);
         for subscription in &mark.open {
             if self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, at, *subscription).is_none() {
                 self.wait(mark.event, *subscription, 0, Due::default());
@@ -432,22 +376,25 @@ impl Restore {
 
     fn event(&mut self, record: &EventRecord) -> Result<(), RestoreError> {
         let EventRecord { mark, passed_all, cancelled, accepted, payload_len: _, done } = record;
-        let job = if *passed_all {
-            self.sender.apply_event(mark.event, accepted)
-        } else {
+        let job = self.sender.apply_event(mark.event, accepted);
+        if !*passed_all {
             let event_type = EventType::new(&accepted.event_type);
             let event_type = event_type.map_err(|_| RestoreError::Event { at: mark.event })?;
-            self.sender.apply_accepted(mark.event, accepted, &event_type)
-        };
+            self.fans.begin(job, &event_type, accepted.high_water);
+        }
         self.pending.add_event(&self.sender.jobs, job);
         self.mark(mark);
         if *cancelled {
-            self.sender.apply_cancelled(job);
+            self.cancelled(job);
         }
-        for subscription in done {
-            self.account(job, *subscription);
-        }
+        done.iter().for_each(|subscription| self.fans.skip(job, *subscription));
         Ok(())
+    }
+
+    /// Nothing more is sent for an event.
+    fn cancelled(&mut self, job: u32) {
+        self.fans.finish(job);
+        self.sender.apply_cancelled(job);
     }
 
     /// Every event that was accepted before is cancelled.
@@ -455,7 +402,7 @@ impl Restore {
         let Some(tenant) = self.sender.tenants.find(tenant) else { return };
         let slab = self.sender.jobs.slab.iter();
         let jobs: Vec<_> = slab.filter(|(_, job)| job.tenant == tenant).map(|(at, _)| at).collect();
-        jobs.into_iter().for_each(|job| self.sender.apply_cancelled(job));
+        jobs.into_iter().for_each(|job| self.cancelled(job));
     }
 
     fn ended(&mut self, event: JournalSeq) {
@@ -464,13 +411,14 @@ impl Restore {
             self.forget_waiting(handle);
         }
         self.pending.remove_event(&self.sender.jobs, job);
+        self.fans.finish(job);
         self.sender.apply_ended(job);
     }
 
     /// Fills the indexes: live subscriptions, and earlier ones that a fan-out may still see.
     fn index_subscriptions(&mut self) {
         let sender = &mut self.sender;
-        let oldest = sender.jobs.unfinished.first_key_value().map(|(_, high_water)| *high_water);
+        let oldest = self.fans.lowest();
         let mut numbers = Vec::new();
         let mut retired = Vec::new();
         for (at, slot) in sender.endpoints.slab.iter().filter(|(_, slot)| !slot.removed) {
@@ -492,26 +440,37 @@ impl Restore {
         sender.retired.extend(retired);
     }
 
-    /// Gives every fan-out its cursor back.
+    /// Lets every fan-out go on that has something to pass, in the order in which they were accepted; those that have not
+    /// begun when their turn comes.
     fn resume_events(&mut self) {
-        for at in self.unfinished() {
-            let sender = &mut self.sender;
-            let job = &mut sender.jobs.slab[at];
-            let index = &sender.tenants[job.tenant].index;
-            let work = job.work_mut();
-            let event_type = work.event_type.as_ref().map_or("", EventType::as_str);
-            let mut cursor = index.cursor(event_type, work.high_water);
-            cursor.seek_after(work.through);
-            work.cursor = Some(cursor);
+        let seq = |at: u32| self.sender.jobs.slab[at].seq;
+        let mut jobs: Vec<_> = self.fans.unfinished().map(|at| (seq(at), at)).collect();
+        jobs.sort_unstable();
+        let mut sleepers = VecDeque::new();
+        for (seq, at) in jobs {
+            let (event_type, begun) = self.fans.take(at).expect("it was just named");
+            let job = &mut self.sender.jobs.slab[at];
+            if begun.through == 0 && begun.skip.is_empty() {
+                job.body = Body::Asleep;
+                sleepers.push_back(Sleeper { seq, job: at, event_type, high_water: begun.high_water });
+                continue;
+            }
+            let event_type = self.fans.event_type(event_type);
+            let index = &self.sender.tenants[job.tenant].index;
+            let mut cursor = index.cursor(event_type.as_str(), begun.high_water);
+            cursor.seek_after(begun.through);
+            let mut ahead = cursor.clone();
+            let mut ahead = core::iter::from_fn(|| index.next(&mut ahead));
+            if ahead.any(|number| begun.skip.binary_search(&number).is_err()) {
+                self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
+            }
         }
+        let types = core::mem::take(&mut self.fans).into_types();
+        self.sender.jobs.asleep = Asleep::new(sleepers, types);
+        self.sender.jobs.tidy_asleep();
         let cancelled = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_cancelled());
         let cancelled: Vec<_> = cancelled.map(|(at, job)| Chore::Cancel(at, job.seq)).collect();
         cancelled.into_iter().for_each(|chore| self.sender.chore(chore));
-    }
-
-    /// Events whose fan-out goes on, in the order in which they were accepted.
-    fn unfinished(&self) -> Vec<u32> {
-        self.sender.jobs.unfinished.keys().filter_map(|seq| self.job(*seq)).collect()
     }
 
     /// Lets what waits wait on, for the rest of its time.
@@ -533,7 +492,8 @@ impl Restore {
             self.sender.jobs.rest(event);
         }
         let done = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_done()).map(|(at, _)| at);
-        let jobs: Vec<_> = self.unfinished().into_iter().chain(done).collect();
+        let unfinished = self.sender.jobs.unfinished.keys().filter_map(|seq| self.job(*seq));
+        let jobs: Vec<_> = unfinished.chain(done).collect();
         jobs.into_iter().for_each(|job| self.sender.start_scan(job));
     }
 
@@ -550,65 +510,5 @@ impl Restore {
                 sender.rest_of_hold(at, state);
             }
         }
-    }
-
-    fn remember(&mut self) {
-        #[cfg(postrider_planted)]
-        if crate::planted::breaks(27) {
-            return;
-        }
-        let now = self.sender.now;
-        self.remembered.sort_by_key(|(at, known)| (*at, known.seq));
-        let extra = self.remembered.len().saturating_sub(self.sender.limits.idempotency_entries);
-        for (at, known) in core::mem::take(&mut self.remembered).into_iter().skip(extra) {
-            let age = now.wall.saturating_since(at);
-            if age < self.sender.limits.idempotency_window {
-                self.sender.repeats.insert(now.mono, age, known);
-            }
-        }
-    }
-}
-
-/// The endpoint of a record. The policy is not asked: it is asked at every attempt.
-fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointError> {
-    let mut endpoint = Endpoint::new(record.key.id.as_str(), &record.url)
-        .tenant(record.key.tenant.as_str())
-        .events(&record.patterns)
-        .schedule(record.schedule.iter().copied())
-        .timeout(record.timeout)
-        .concurrency(record.concurrency)
-        .keep_answers(record.keep_answers)
-        .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
-    let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
-    for HeaderRecord { name, value } in &record.headers {
-        endpoint = match value {
-            StoredValue::Open(value) => endpoint.header(name, text(value)),
-            StoredValue::Secret { value, sealed: None } => endpoint.secret_header(name, text(value)),
-            StoredValue::Secret { value, sealed: Some(sealed) } => {
-                endpoint.sealed_header(name, &text(value), sealed.clone())
-            }
-            // Restoring has refused the record before.
-            StoredValue::Sealed(_) => endpoint,
-        };
-    }
-    endpoint.config(&anywhere())
-}
-
-/// A policy that lets every target stand. Embedding addresses stay refused, as always.
-fn anywhere() -> Policy {
-    let all = |network: &str| network.parse::<Cidr>().expect("a network of all addresses");
-    let policy = Policy::default().allow_http();
-    let policy = policy.allow(all("0.0.0.0/0")).expect("one network fits");
-    policy.allow(all("::/0")).expect("two networks fit")
-}
-
-fn state_of(record: &EndpointRecord) -> State {
-    let since = record.state.since;
-    match record.state.code {
-        0 => State::Active,
-        1 => State::Paused { since },
-        3 => State::Gone { since },
-        // An unknown state of a later format is safest as one in which nothing is sent and nothing is lost at once.
-        _ => State::Disabled { since },
     }
 }

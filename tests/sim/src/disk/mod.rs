@@ -5,6 +5,9 @@
 //! there afterwards; when only the process dies, all of it is, and it is still pending. A sync that fails drops what it
 //! should have made durable: it can be read, and it is gone with the power, even after a later sync that succeeded.
 
+mod faults;
+mod inode;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use postrider_journal::{Disk, File};
 
 use crate::rng::Rng;
+
+pub use faults::Faults;
+use inode::Inode;
 
 /// Bytes of a sector: what a disk writes whole or not at all, unless it is told to tear.
 pub const SECTOR: usize = 512;
@@ -27,23 +33,6 @@ pub struct SimDisk {
 pub struct SimFile {
     disk: SimDisk,
     inode: usize,
-}
-
-/// What can go wrong from now on. Each `Option` counts operations down: 0 is the next one.
-#[derive(Clone, Debug, Default)]
-pub struct Faults {
-    /// The next syncs fail that come after so many others, and drop what they should have made durable.
-    pub sync_fails: Option<u64>,
-    /// The write after so many others fails, and any beginning of it is written, up to where a sector ends.
-    pub write_fails: Option<u64>,
-    /// The power goes after so many further operations that change something.
-    pub dies: Option<u64>,
-    /// Bytes that the disk can hold.
-    pub capacity: Option<u64>,
-    /// Syncs succeed and make nothing durable.
-    pub lies: bool,
-    /// Sectors tear: of the bytes of one, any beginning is new.
-    pub tears: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -93,21 +82,6 @@ struct Relink {
     unlink: Option<String>,
     link: Option<(String, usize)>,
 }
-
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    /// What is read. Bytes between its end and `len` are zeros.
-    bytes: Vec<u8>,
-    len: u64,
-    /// Sectors that are pending, with what is durable of them; `None` stands for zeros.
-    pending: BTreeMap<u32, Old>,
-    /// The durable length, while another one is pending.
-    old_len: Option<u64>,
-    /// Sectors that a failed sync dropped: they read as written, and no sync makes them durable.
-    dropped: BTreeMap<u32, Old>,
-}
-
-type Old = Option<Box<[u8; SECTOR]>>;
 
 impl SimDisk {
     /// An empty disk without faults.
@@ -355,139 +329,6 @@ impl Relink {
     }
 }
 
-impl Inode {
-    fn pending(&self) -> usize {
-        self.pending.len() + usize::from(self.old_len.is_some())
-    }
-
-    /// The bytes of a sector as they are read.
-    fn sector(&self, at: u32) -> Old {
-        let start = at as usize * SECTOR;
-        let part = self.bytes.get(start..).unwrap_or_default();
-        let part = &part[..part.len().min(SECTOR)];
-        if part.iter().all(|byte| *byte == 0) {
-            return None;
-        }
-        let mut sector = Box::new([0; SECTOR]);
-        sector[..part.len()].copy_from_slice(part);
-        Some(sector)
-    }
-
-    fn set_sector(&mut self, at: u32, old: &Old) {
-        let start = at as usize * SECTOR;
-        let end = (start + SECTOR).min(self.bytes.len());
-        if old.is_some() && end < start + SECTOR {
-            self.bytes.resize(start + SECTOR, 0);
-        }
-        match old {
-            Some(old) => self.bytes[start..start + SECTOR].copy_from_slice(&old[..]),
-            None if start < end => self.bytes[start..end].fill(0),
-            None => {}
-        }
-    }
-
-    fn note_sector(&mut self, at: u32) {
-        if self.pending.contains_key(&at) {
-            return;
-        }
-        let old = match self.dropped.remove(&at) {
-            Some(old) => old,
-            None => self.sector(at),
-        };
-        self.pending.insert(at, old);
-    }
-
-    fn write(&mut self, offset: u64, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let start = usize::try_from(offset).expect("simulated files are small");
-        let end = start + bytes.len();
-        for sector in start / SECTOR..end.div_ceil(SECTOR) {
-            self.note_sector(u32::try_from(sector).expect("simulated files are small"));
-        }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[start..end].copy_from_slice(bytes);
-        if self.len < end as u64 {
-            self.note_len();
-            self.len = end as u64;
-        }
-    }
-
-    fn note_len(&mut self) {
-        self.old_len.get_or_insert(self.len);
-    }
-
-    fn set_len(&mut self, len: u64) {
-        self.note_len();
-        let keep = usize::try_from(len).expect("simulated files are small");
-        if keep < self.bytes.len() {
-            for sector in keep / SECTOR..self.bytes.len().div_ceil(SECTOR) {
-                self.note_sector(u32::try_from(sector).expect("simulated files are small"));
-            }
-            self.bytes.truncate(keep);
-        }
-        self.len = len;
-    }
-
-    fn sync(&mut self) {
-        self.pending.clear();
-        self.old_len = None;
-    }
-
-    fn drop_pending(&mut self) {
-        self.dropped.append(&mut self.pending);
-        if let Some(len) = self.old_len.take() {
-            // The length is metadata, which the file system keeps in a log of its own.
-            self.len = self.len.max(len);
-        }
-    }
-
-    fn lose(&mut self, survives: &mut impl FnMut(&mut Rng) -> bool, rng: &mut Rng, tears: bool, counts: &mut Counts) {
-        let new_len = self.len;
-        if let Some(old) = self.old_len.take()
-            && !survives(rng)
-        {
-            self.len = old;
-        }
-        for (at, old) in std::mem::take(&mut self.pending) {
-            // What was cut off is whole again where the cut was lost.
-            let kept = new_len.saturating_sub(u64::from(at) * SECTOR as u64);
-            let kept = usize::try_from(kept).unwrap_or(usize::MAX).min(SECTOR);
-            let uncut = self.len > new_len && kept < SECTOR;
-            if !survives(rng) {
-                counts.sectors_lost += 1;
-                self.set_sector(at, &old);
-            } else if tears && rng.below(4) == 0 {
-                counts.sectors_torn += 1;
-                self.tear(at, &old, rng.index(SECTOR).min(kept));
-            } else if uncut {
-                self.tear(at, &old, kept);
-            }
-        }
-        for (at, old) in std::mem::take(&mut self.dropped) {
-            if !survives(rng) {
-                counts.sectors_lost += 1;
-                self.set_sector(at, &old);
-            }
-        }
-        let keep = usize::try_from(self.len).expect("simulated files are small");
-        self.bytes.truncate(keep);
-    }
-
-    /// Leaves the first `new` bytes of a sector, and the rest as it was.
-    fn tear(&mut self, at: u32, old: &Old, new: usize) {
-        let mut torn = self.sector(at).unwrap_or_else(|| Box::new([0; SECTOR]));
-        match old {
-            Some(old) => torn[new..].copy_from_slice(&old[new..]),
-            None => torn[new..].fill(0),
-        }
-        self.set_sector(at, &Some(torn));
-    }
-}
-
 impl Disk for SimDisk {
     type File = SimFile;
 
@@ -628,134 +469,5 @@ impl File for SimFile {
     }
 }
 
-impl Faults {
-    fn count_write(&mut self) -> bool {
-        count_down(&mut self.write_fails)
-    }
-
-    fn count_sync(&mut self) -> bool {
-        count_down(&mut self.sync_fails)
-    }
-}
-
-/// Counts down; true once, at the end.
-fn count_down(left: &mut Option<u64>) -> bool {
-    match left {
-        Some(0) => {
-            *left = None;
-            true
-        }
-        Some(more) => {
-            *more -= 1;
-            false
-        }
-        None => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(disk: &SimDisk, name: &str) -> Vec<u8> {
-        let file = disk.open(name).unwrap();
-        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-        assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
-        bytes
-    }
-
-    fn synced(content: &[u8]) -> (SimDisk, SimFile) {
-        let disk = SimDisk::new();
-        let file = disk.create("a", 0).unwrap();
-        file.write_at(0, content).unwrap();
-        file.sync().unwrap();
-        disk.sync_dir().unwrap();
-        (disk, file)
-    }
-
-    #[test]
-    fn what_is_synced_survives_and_the_rest_may_not() {
-        let (disk, file) = synced(b"first");
-        file.write_at(5, b" second").unwrap();
-        assert_eq!(read(&disk, "a"), b"first second");
-        disk.power_loss_subset(0);
-        assert_eq!(read(&disk, "a"), b"first");
-    }
-
-    #[test]
-    fn any_subset_of_sectors_survives() {
-        let (disk, file) = synced(&[0; 4 * SECTOR]);
-        file.write_at(0, &[1; 4 * SECTOR]).unwrap();
-        assert_eq!(disk.pending(), 4);
-        disk.power_loss_subset(0b1010);
-        let bytes = read(&disk, "a");
-        let kept: Vec<_> = bytes.chunks(SECTOR).map(|sector| sector[0]).collect();
-        assert_eq!(kept, [0, 1, 0, 1]);
-    }
-
-    #[test]
-    fn a_name_is_durable_after_the_directory_is_synced() {
-        let disk = SimDisk::new();
-        let file = disk.create("a", 8).unwrap();
-        file.sync().unwrap();
-        let copy = disk.deep_clone();
-        disk.power_loss_subset(0);
-        assert!(disk.list().unwrap().is_empty());
-        copy.sync_dir().unwrap();
-        copy.power_loss_subset(0);
-        assert_eq!(copy.list().unwrap(), ["a"]);
-    }
-
-    #[test]
-    fn a_failed_sync_drops_what_it_had() {
-        let (disk, file) = synced(b"old");
-        file.write_at(0, b"new").unwrap();
-        disk.set_faults(|faults| faults.sync_fails = Some(0));
-        assert!(file.sync().is_err());
-        assert_eq!(read(&disk, "a"), b"new");
-        file.sync().unwrap();
-        disk.power_loss_subset(0);
-        assert_eq!(read(&disk, "a"), b"old");
-    }
-
-    #[test]
-    fn a_kill_loses_nothing_and_makes_nothing_durable() {
-        let (disk, file) = synced(b"old");
-        file.write_at(0, b"new").unwrap();
-        disk.kill();
-        assert_eq!(read(&disk, "a"), b"new");
-        disk.power_loss_subset(0);
-        assert_eq!(read(&disk, "a"), b"old");
-    }
-
-    #[test]
-    fn the_power_goes_after_the_operation_that_was_named() {
-        let (disk, file) = synced(b"old");
-        disk.set_faults(|faults| faults.dies = Some(1));
-        file.write_at(0, b"new").unwrap();
-        assert!(file.sync().is_err() && disk.is_dead());
-        assert!(file.write_at(0, b"xxx").is_err() && disk.list().is_err());
-        disk.power_loss_subset(0);
-        assert_eq!(read(&disk, "a"), b"new");
-    }
-
-    #[test]
-    fn there_is_no_more_room_than_there_is() {
-        let disk = SimDisk::new();
-        disk.set_faults(|faults| faults.capacity = Some(1000));
-        let file = disk.create("a", 600).unwrap();
-        let refused = disk.create("b", 600).unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
-        assert!(file.write_at(0, &[1; 600]).is_ok() && file.write_at(600, &[1; 401]).is_err());
-        assert_eq!(disk.room().unwrap(), Some(400));
-    }
-
-    #[test]
-    fn a_cut_that_is_lost_leaves_the_old_bytes() {
-        let (disk, file) = synced(&[7; 1000]);
-        file.set_len(100).unwrap();
-        assert_eq!(read(&disk, "a").len(), 100);
-        disk.power_loss_subset(0);
-        assert_eq!(read(&disk, "a"), [7; 1000]);
-    }
-}
+mod tests;

@@ -1,0 +1,227 @@
+//! Which events a subscription wants by what they say: content filters, and an index over many.
+//!
+//! A [`Filter`] is written in one of two languages and kept in one form. An event is flattened once, into a [`Flat`],
+//! which any number of filters can be asked about; a [`FilterIndex`] asks very many at a cost that depends on the fields
+//! that they use and on how many match.
+//!
+//! # The pattern language of EventBridge
+//!
+//! [`Filter::eventbridge`] reads the [event patterns of Amazon EventBridge] as [event-ruler] 2.0.1 does. A pattern is a
+//! JSON object with the shape of the event; where it has an array, the event must have one of the values:
+//!
+//! | in the array | wants |
+//! | --- | --- |
+//! | `"text"`, `true`, `null`, … | this value; a string that is an IP address also matches its other spellings |
+//! | `300` | this number, however it is written |
+//! | `{"exactly": "text"}` | this string |
+//! | `{"prefix": "text"}`, `{"suffix": "text"}` | a string that begins or ends so; `{"prefix": {"equals-ignore-case": "text"}}` whatever the case |
+//! | `{"equals-ignore-case": "text"}` | this string, whatever the case |
+//! | `{"wildcard": "a*c"}` | this string, where `*` is any characters; `\*` and `\\` are a star and a backslash |
+//! | `{"numeric": [">", 0, "<=", 5]}` | a number compared by `=`, `<`, `<=`, `>`, `>=`, or within a range |
+//! | `{"cidr": "10.0.0.0/8"}` | a string that is an IPv4 or IPv6 address in this range |
+//! | `{"anything-but": …}` | a value that is not this string or number, or none of these; or not of this `prefix`, `suffix`, `equals-ignore-case` or `wildcard`, or none of these |
+//! | `{"exists": true}`, `{"exists": false}` | that the field has a value, or has none |
+//!
+//! All fields must match; `"$or": [{…}, {…}]` in place of a field wants one of several objects. Fields of one object
+//! inside an array must be matched by one and the same element. A field that the pattern names twice in one branch has
+//! the condition named last.
+//!
+//! It differs where exactness asks for it: numbers have no lost digits (event-ruler refuses or compares as text what a
+//! binary64 cannot hold), a full-length mask such as `/32` is one address, and a quote in a prefix or suffix never
+//! stands for the end of a string. In which order the absence of a field is judged next to siblings inside one array
+//! goes by the names of paths one after another, not by the joined text.
+//!
+//! # CloudEvents
+//!
+//! [`Filter::cloudevents`] reads the six filter dialects of the [CloudEvents Subscriptions API] that must be supported:
+//! `exact`, `prefix`, `suffix`, `all`, `any` and `not`, on attributes, which are fields at the root of the [`Flat`].
+//!
+//! # Bounds
+//!
+//! A filter is read in time linear in its text and the branches of its `$or`s. Asking is total: no event makes it fail,
+//! panic or recurse further than the constants of [`bounds`]. With E values at the fields named, V bytes of these, T
+//! tests and B branches it takes at most O(T × V) for the tests, wildcards included, and O(B × E log E) for the choice of
+//! array elements. Only an event that names a member twice in one object, with arrays there, can make that choice
+//! harder; it ends after [`bounds::TANGLED_STEPS`] with "does not match".
+//!
+//! [event patterns of Amazon EventBridge]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+//! [event-ruler]: https://github.com/aws/event-ruler
+//! [CloudEvents Subscriptions API]: https://github.com/cloudevents/spec/blob/main/subscriptions/spec.md#324-filters
+
+pub mod bounds;
+
+mod choice;
+mod clause;
+mod cloudevents;
+mod draft;
+mod error;
+mod eventbridge;
+mod flat;
+mod index;
+mod json;
+mod network;
+mod number;
+mod text;
+
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod strategy;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use choice::Hits;
+use clause::Clause;
+use draft::Draft;
+pub use error::FilterError;
+pub use flat::{Flat, FlatError};
+pub use index::FilterIndex;
+
+/// Which events are wanted by their content. See the [module](self) for the two languages.
+///
+/// A clone shares the whole. Two filters are equal when their language and text are.
+///
+/// ```
+/// use postrider_core::matching::filter::{Filter, Flat};
+///
+/// let filter = Filter::eventbridge(r#"{"data": {"amount": [{"numeric": [">=", 100]}], "currency": ["EUR"]}}"#)?;
+/// let event = Flat::new()
+///     .with_text("type", "order.paid")?
+///     .with_json("data", br#"{"amount": 100.00, "currency": "EUR"}"#)?;
+/// assert!(filter.matches(&event));
+/// assert!(Filter::cloudevents(r#"{"prefix": {"type": "order."}}"#)?.matches(&event));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Filter(Arc<Form>);
+
+/// The language of a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Language {
+    /// Event patterns of Amazon EventBridge.
+    EventBridge,
+    /// Filters of the CloudEvents Subscriptions API.
+    CloudEvents,
+}
+
+/// The one internal form: branches of conditions, of which one must hold whole.
+struct Form {
+    language: Language,
+    text: Box<str>,
+    clauses: Box<[Clause]>,
+    /// Numbers of clauses, in the order of their paths.
+    branches: Box<[Box<[u16]>]>,
+}
+
+impl Filter {
+    /// Reads an event pattern of EventBridge.
+    pub fn eventbridge(text: &str) -> Result<Self, FilterError> {
+        Self::read(Language::EventBridge, text)
+    }
+
+    /// Reads the `filters` of a CloudEvents subscription: an array of filters that must all hold, or one filter. An
+    /// empty array wants every event.
+    pub fn cloudevents(text: &str) -> Result<Self, FilterError> {
+        Self::read(Language::CloudEvents, text)
+    }
+
+    /// Reads a filter in this language: what [`Self::language`] and [`Self::as_str`] give makes an equal filter.
+    pub fn read(language: Language, text: &str) -> Result<Self, FilterError> {
+        let mut draft = Draft::new(text)?;
+        let mut branches = match language {
+            Language::EventBridge => eventbridge::read(&mut draft)?,
+            Language::CloudEvents => cloudevents::read(&mut draft)?,
+        };
+        let clauses = used(draft.clauses, &mut branches);
+        Ok(Self(Arc::new(Form { language, text: text.into(), clauses, branches: branches.into() })))
+    }
+
+    /// Whether the event is wanted. For the cost see [bounds](self#bounds); to ask many filters, use a [`FilterIndex`].
+    pub fn matches(&self, event: &Flat) -> bool {
+        let mut asked = Asked::new(self);
+        (0..self.0.branches.len()).any(|branch| asked.holds(branch, event))
+    }
+
+    /// The language that it is written in.
+    pub fn language(&self) -> Language {
+        self.0.language
+    }
+
+    /// The text that it was read from.
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.language == other.0.language && self.0.text == other.0.text
+    }
+}
+
+impl Eq for Filter {}
+
+impl core::hash::Hash for Filter {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        (self.0.language, &self.0.text).hash(state);
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Filter::{:?}({})", self.0.language, self.0.text)
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
+}
+
+/// What one event has for the conditions of one filter, as far as asked.
+struct Asked<'a> {
+    form: &'a Form,
+    hits: Vec<Option<Hits>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(filter: &'a Filter) -> Self {
+        Self { form: &filter.0, hits: filter.0.clauses.iter().map(|_| None).collect() }
+    }
+
+    /// Whether all conditions of the branch hold.
+    fn holds(&mut self, branch: usize, event: &Flat) -> bool {
+        let clauses = &self.form.branches[branch];
+        for clause in clauses {
+            let at = usize::from(*clause);
+            let hits = self.hits[at].get_or_insert_with(|| Hits::of(&self.form.clauses[at], event));
+            if *hits == Hits::Never {
+                return false;
+            }
+        }
+        let hits = clauses.iter().filter_map(|clause| self.hits[usize::from(*clause)].as_ref());
+        choice::together(&hits.collect::<Vec<_>>(), event)
+    }
+}
+
+/// The clauses that some branch has, with the branches numbered anew.
+fn used(clauses: Vec<Clause>, branches: &mut [Box<[u16]>]) -> Box<[Clause]> {
+    let mut numbers: Vec<Option<u16>> = clauses.iter().map(|_| None).collect();
+    for clause in branches.iter().flatten() {
+        numbers[usize::from(*clause)] = Some(0);
+    }
+    for (new, number) in (0..).zip(numbers.iter_mut().flatten()) {
+        *number = new;
+    }
+    for clause in branches.iter_mut().flatten() {
+        *clause = numbers[usize::from(*clause)].expect("it is in a branch, so it was marked");
+    }
+    clauses.into_iter().zip(numbers).filter_map(|(clause, number)| number.map(|_| clause)).collect()
+}

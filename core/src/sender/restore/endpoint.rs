@@ -1,0 +1,52 @@
+//! Endpoints from their records.
+
+use alloc::string::ToString;
+use bytes::Bytes;
+
+use crate::encoding::Encoding;
+use crate::journal::{EndpointRecord, HeaderRecord, StoredValue};
+use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
+
+/// The endpoint of a record. The policy is not asked: it is asked at every attempt.
+pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointError> {
+    let mut endpoint = Endpoint::new(record.key.id.as_str(), &record.url)
+        .tenant(record.key.tenant.as_str())
+        .events(&record.patterns)
+        .schedule(record.schedule.iter().copied())
+        .timeout(record.timeout)
+        .concurrency(record.concurrency)
+        .keep_answers(record.keep_answers)
+        .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
+    let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
+    for HeaderRecord { name, value } in &record.headers {
+        endpoint = match value {
+            StoredValue::Open(value) => endpoint.header(name, text(value)),
+            StoredValue::Secret { value, sealed: None } => endpoint.secret_header(name, text(value)),
+            StoredValue::Secret { value, sealed: Some(sealed) } => {
+                endpoint.sealed_header(name, &text(value), sealed.clone())
+            }
+            // Restoring has refused the record before.
+            StoredValue::Sealed(_) => endpoint,
+        };
+    }
+    endpoint.config(&anywhere())
+}
+
+/// A policy that lets every target stand. Embedding addresses stay refused, as always.
+fn anywhere() -> Policy {
+    let all = |network: &str| network.parse::<Cidr>().expect("a network of all addresses");
+    let policy = Policy::default().allow_http();
+    let policy = policy.allow(all("0.0.0.0/0")).expect("one network fits");
+    policy.allow(all("::/0")).expect("two networks fit")
+}
+
+pub(super) fn state_of(record: &EndpointRecord) -> State {
+    let since = record.state.since;
+    match record.state.code {
+        0 => State::Active,
+        1 => State::Paused { since },
+        3 => State::Gone { since },
+        // An unknown state of a later format is safest as one in which nothing is sent and nothing is lost at once.
+        _ => State::Disabled { since },
+    }
+}

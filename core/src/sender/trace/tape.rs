@@ -1,0 +1,311 @@
+//! The entries of a trace, written.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::call::kind;
+use super::mask::Mask;
+use crate::encoding::Encoding;
+use crate::event::Event;
+use crate::id::{EndpointKey, JournalSeq};
+use crate::journal::wire::Writer;
+use crate::journal::{self, EndpointRecord, HeaderRecord, KeyRecord, Record, StateRecord, StoredKey, StoredValue};
+use crate::limits::Limits;
+use crate::registration::{Endpoint, Policy};
+use crate::response::Reply;
+use crate::sender::{Config, Input, LoadError, PersistFailure};
+use crate::time::{Now, UnixTime};
+
+/// Appends entries.
+#[derive(Debug, Default)]
+pub(super) struct Tape {
+    out: BytesMut,
+    last: Now,
+}
+
+impl Tape {
+    pub(super) fn take(&mut self) -> Bytes {
+        self.out.split().freeze()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.out.put_slice(bytes);
+    }
+
+    pub(super) fn w(&mut self) -> Writer<'_> {
+        Writer::new(&mut self.out)
+    }
+
+    /// Begins a call.
+    pub(super) fn call(&mut self, kind: u8, now: Now) -> Writer<'_> {
+        let mut few = Few::new();
+        few.head(kind, self.since(now));
+        self.out.put_slice(few.bytes());
+        self.w()
+    }
+
+    /// The clocks as differences to those of the last call.
+    fn since(&mut self, now: Now) -> (u64, u64) {
+        let mono = now.mono.as_nanos().wrapping_sub(self.last.mono.as_nanos());
+        let wall = now.wall.as_millis().wrapping_sub(self.last.wall.as_millis());
+        self.last = now;
+        (zigzag(mono), zigzag(wall))
+    }
+
+    pub(super) fn digest(&mut self, kind: u8, digest: u32) {
+        let [a, b, c, d] = digest.to_le_bytes();
+        self.out.put_slice(&[kind, a, b, c, d]);
+    }
+
+    pub(super) fn record(&mut self, seq: JournalSeq, record: &Record) {
+        journal::encode(seq, record, &mut self.out);
+    }
+
+    pub(super) fn config(&mut self, config: &Config) {
+        self.out.put_u8(kind::CONFIG);
+        let mut w = self.w();
+        for number in numbers(&config.limits) {
+            w.u64(number);
+        }
+        w.duration(config.limits.idempotency_window);
+        w.flag(config.policy.allows_http());
+        w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
+    }
+
+    /// A call without anything further.
+    pub(super) fn plain(&mut self, kind: u8, now: Now) {
+        self.call(kind, now);
+    }
+
+    /// A call that names an endpoint and nothing further.
+    pub(super) fn named(&mut self, kind: u8, now: Now, endpoint: &EndpointKey) {
+        self.endpoint(kind, now, endpoint);
+    }
+
+    /// Begins a call that names an endpoint.
+    pub(super) fn endpoint(&mut self, kind: u8, now: Now, endpoint: &EndpointKey) -> Writer<'_> {
+        let mut w = self.call(kind, now);
+        w.text(endpoint.tenant.as_str());
+        w.text(endpoint.id.as_str());
+        w
+    }
+
+    /// Says whether the event could be written; one that is described wrongly changes nothing.
+    pub(super) fn publish(&mut self, now: Now, event: &Event, mask: &Mask) -> bool {
+        if event.mistake().is_some() {
+            self.plain(kind::TICK, now);
+            return false;
+        }
+        let parts = event.parts();
+        let flags = [
+            event.event_id().is_some(),
+            parts.time.is_some(),
+            event.payload().is_json(),
+            parts.key.is_some(),
+            parts.idempotency.is_some(),
+            parts.expires.is_some(),
+            !mask.hides(),
+        ];
+        let payload = event.payload().body();
+        let mut few = Few::new();
+        few.head(kind::PUBLISH, self.since(now));
+        few.put([flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag))]);
+        few.put(mask.digest(event.digest()));
+        self.out.put_slice(few.bytes());
+        let mut w = self.w();
+        w.text(event.event_type().as_str());
+        w.text(event.tenant_id().as_str());
+        if let Some(id) = event.event_id() {
+            w.text(id.as_str());
+        }
+        if let Some(time) = parts.time {
+            w.time(time);
+        }
+        if !event.payload().is_json() {
+            w.short(event.payload().content_type().as_bytes());
+        }
+        for key in [parts.key, parts.idempotency].into_iter().flatten() {
+            w.text(key);
+        }
+        if let Some(expires) = parts.expires {
+            w.time(expires);
+        }
+        if mask.hides() {
+            w.u32(u32::try_from(payload.len()).unwrap_or(u32::MAX));
+        } else {
+            w.long(payload);
+        }
+        true
+    }
+
+    /// Says whether the endpoint could be written; one that is described wrongly changes nothing.
+    pub(super) fn put(&mut self, now: Now, endpoint: &Endpoint, policy: &Policy, mask: &mut Mask) -> bool {
+        let Ok(config) = endpoint.config(policy) else {
+            self.plain(kind::TICK, now);
+            return false;
+        };
+        let headers = config
+            .headers
+            .iter()
+            .map(|(name, value)| HeaderRecord { name: name.as_str().to_string(), value: StoredValue::of(value, None) });
+        let keys = endpoint
+            .secrets()
+            .iter()
+            .map(|secret| KeyRecord { secret: StoredKey::Plain(secret.clone()), expires: None });
+        let record = EndpointRecord {
+            key: config.key.clone(),
+            url: config.target.as_str().to_string(),
+            patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
+            encoding: match config.encoding {
+                Encoding::Envelope => 0,
+                Encoding::Data => 1,
+            },
+            schedule: config.schedule.delays().to_vec(),
+            timeout: config.timeout,
+            concurrency: config.concurrency,
+            headers: headers.collect(),
+            keep_answers: config.keep_answers,
+            keys: keys.collect(),
+            revoked: Vec::new(),
+            state: StateRecord { code: 0, since: UnixTime::EPOCH },
+            subscription: None,
+            retired: Vec::new(),
+            at: UnixTime::EPOCH,
+        };
+        let record = mask.endpoint(record);
+        self.call(kind::PUT, now);
+        self.record(JournalSeq::ZERO, &Record::Endpoint(alloc::boxed::Box::new(record)));
+        true
+    }
+
+    /// `signed` says how many keys signed the attempt that ends.
+    pub(super) fn input(&mut self, now: Now, input: &Input, signed: u8, mask: &mut Mask) {
+        match input {
+            Input::Tick => self.plain(kind::TICK, now),
+            Input::Completed { attempt, outcome } => {
+                let mut few = Few::new();
+                few.head(kind::COMPLETED, self.since(now));
+                few.put(attempt.incarnation().to_le_bytes());
+                few.put(attempt.slot().to_le_bytes());
+                few.put(attempt.turn().to_le_bytes());
+                few.put([signed, u8::from(outcome.is_ok())]);
+                let failure =
+                    outcome.as_ref().map_or_else(|error| error.to_wire().into(), |reply| reply.status().to_le_bytes());
+                few.put(failure);
+                self.out.put_slice(few.bytes());
+                if let Ok(reply) = outcome {
+                    write_reply(reply, mask, &mut self.w());
+                }
+            }
+            Input::Persisted(seq) => self.call(kind::PERSISTED, now).seq(*seq),
+            Input::PersistFailed { from, why } => {
+                let mut w = self.call(kind::PERSIST_FAILED, now);
+                w.seq(*from);
+                w.flag(*why == PersistFailure::Full);
+            }
+            Input::Room(bytes) => self.call(kind::ROOM, now).u64(*bytes),
+            Input::Loaded { request, result } => {
+                let mut w = self.call(kind::LOADED, now);
+                w.u64(request.0);
+                match result {
+                    Ok(records) => {
+                        w.u8(0);
+                        w.u32(u32::try_from(records.len()).unwrap_or(u32::MAX));
+                        for (seq, record) in records {
+                            let masked = mask.record(record.clone());
+                            self.record(*seq, &masked);
+                        }
+                    }
+                    Err(LoadError::Unavailable) => w.u8(1),
+                    Err(LoadError::Corrupt) => w.u8(2),
+                }
+            }
+            Input::Credit(attempts) => self.call(kind::CREDIT, now).u32(*attempts),
+            Input::Trimmed { events, before } => {
+                let mut w = self.call(kind::TRIMMED, now);
+                w.u64(*events);
+                w.time(*before);
+            }
+        }
+    }
+}
+
+fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
+    let (date, hints) = reply.lines();
+    let flags = u8::from(date.is_some()) | u8::from(hints.len() > 0) << 1 | u8::from(reply.body().is_some()) << 2;
+    w.u8(flags);
+    if let Some(date) = date {
+        w.short(date);
+    }
+    if hints.len() > 0 {
+        w.u16(u16::try_from(hints.len()).unwrap_or(u16::MAX));
+        hints.for_each(|line| w.short(line));
+    }
+    if let Some(body) = mask.answer(reply) {
+        w.long(&body);
+    }
+}
+
+/// Everything that a machine may hold, but for the one duration.
+fn numbers(limits: &Limits) -> [u64; 13] {
+    [
+        limits.payload as u64,
+        limits.events as u64,
+        limits.resident as u64,
+        limits.pending as u64,
+        limits.endpoints as u64,
+        limits.unwritten,
+        limits.reports as u64,
+        limits.idempotency_entries as u64,
+        limits.idempotency_total as u64,
+        limits.snapshot_every,
+        limits.response_kept as u64,
+        limits.response_read as u64,
+        limits.response_head as u64,
+    ]
+}
+
+const fn zigzag(difference: u64) -> u64 {
+    let signed = difference.cast_signed();
+    ((signed << 1) ^ (signed >> 63)).cast_unsigned()
+}
+
+/// A few bytes that are put together before they are appended, which is quicker than appending each.
+struct Few {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Few {
+    const fn new() -> Self {
+        Self { bytes: [0; 48], len: 0 }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
+        self.len += N;
+    }
+
+    fn head(&mut self, kind: u8, (mono, wall): (u64, u64)) {
+        self.put([kind]);
+        self.varint(mono);
+        self.varint(wall);
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.put([number as u8 | 0x80]);
+            number >>= 7;
+        }
+        self.put([number as u8]);
+    }
+}
