@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
-use super::{CustomHeaders, HeaderError, Policy, Target, UrlError};
+use super::{AuthError, CustomHeaders, HeaderError, Policy, Target, UrlError};
 use crate::encoding::Encoding;
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
@@ -138,6 +138,22 @@ impl Endpoint {
     pub fn secret_header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         if let Err(why) = self.headers.insert_secret(name.as_ref(), value.as_ref()) {
             self.note(EndpointError::Header(why));
+        }
+        self
+    }
+
+    /// Sends `authorization: Bearer TOKEN` with every request, as a secret header.
+    pub fn bearer(mut self, token: impl AsRef<str>) -> Self {
+        if let Err(why) = self.headers.insert_bearer(token.as_ref()) {
+            self.note(EndpointError::Auth(why));
+        }
+        self
+    }
+
+    /// Sends a user name and a password with every request, as basic credentials (RFC 7617) in a secret header.
+    pub fn basic(mut self, name: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        if let Err(why) = self.headers.insert_basic(name.as_ref(), password.as_ref()) {
+            self.note(EndpointError::Auth(why));
         }
         self
     }
@@ -307,6 +323,8 @@ pub enum EndpointError {
     Concurrency(u16),
     /// A header may not be set.
     Header(HeaderError),
+    /// The credentials cannot be sent.
+    Auth(AuthError),
 }
 
 impl fmt::Display for EndpointError {
@@ -325,6 +343,7 @@ impl fmt::Display for EndpointError {
             Self::Timeout(timeout) => write!(f, "timeout: {timeout:?} is not within 1 ms to 60 s"),
             Self::Concurrency(attempts) => write!(f, "concurrency: {attempts} is not within 1 to 1024"),
             Self::Header(why) => write!(f, "headers: {why}"),
+            Self::Auth(why) => write!(f, "authorization: {why}"),
         }
     }
 }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use core::fmt;
 
 use http::{HeaderName, HeaderValue};
+use serde::{Serialize, Serializer};
 
+use super::reserved::{is_credential, is_reserved};
 use crate::limits;
 
 /// The custom headers of one endpoint, in the order of their names, each name once.
@@ -15,9 +17,10 @@ use crate::limits;
 /// together. None of them can change how the request is framed, routed or signed: such names are reserved, and no
 /// value can end its line. Cloning is cheap.
 ///
-/// `Debug` shows the names alone. A value inserted with [`insert_secret`](Self::insert_secret) is marked besides
-/// ([`HeaderValue::is_sensitive`]), so that HTTP libraries neither print it nor put it into a compression table. It may
-/// be [sealed](Self::seal_with), and then a journal holds its sealed form alone.
+/// `Debug` shows the names alone, `Display` and JSON the values that are no secrets. A value inserted with
+/// [`insert_secret`](Self::insert_secret) is marked besides ([`HeaderValue::is_sensitive`]), so that HTTP libraries
+/// neither print it nor put it into a compression table; so is each value of `authorization` and `cookie`, however it was
+/// inserted. It may be [sealed](Self::seal_with), and then a journal holds its sealed form alone.
 #[derive(Clone, Default)]
 pub struct CustomHeaders(Arc<Vec<Header>>);
 
@@ -71,41 +74,13 @@ pub enum HeaderError {
     },
 }
 
-/// Names that say how a request is framed, routed, read or signed.
-const RESERVED: [&str; 20] = [
-    "accept-encoding",
-    "connection",
-    "content-digest",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "date",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "signature",
-    "signature-input",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-];
-
-/// What reserved names begin with: ours, those of both header families of Standard Webhooks, the attributes of
-/// CloudEvents, and what is meant for a proxy.
-const RESERVED_PREFIXES: [&str; 5] = ["ce-", "postrider-", "proxy-", "svix-", "webhook-"];
-
 impl CustomHeaders {
     /// No headers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a header. The set is unchanged when it is refused.
+    /// Adds a header. The set is unchanged when it is refused. A value of `authorization` or `cookie` is a secret.
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
         self.put(name, value, false, None)
     }
@@ -177,7 +152,7 @@ impl CustomHeaders {
             return Err(HeaderError::TooLarge { len, max: limits::CUSTOM_HEADER_BYTES });
         }
         let mut value = HeaderValue::from_str(value).expect("visible ASCII, space and tab make a header value");
-        value.set_sensitive(secret);
+        value.set_sensitive(secret || is_credential(name.as_str()));
         Arc::make_mut(&mut self.0).insert(place, Header { name, value, sealed });
         Ok(())
     }
@@ -206,6 +181,29 @@ impl fmt::Debug for CustomHeaders {
     }
 }
 
+impl fmt::Display for CustomHeaders {
+    /// One line for each header; a secret value is shown as `(secret)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (name, value)) in self.iter().enumerate() {
+            f.write_str(if place > 0 { "\n" } else { "" })?;
+            write!(f, "{name}: {}", shown(value).unwrap_or("(secret)"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for CustomHeaders {
+    /// A map from names to values; a secret value is null.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(name, value)| (name.as_str(), shown(value))))
+    }
+}
+
+/// A value, if it may be shown.
+fn shown(value: &HeaderValue) -> Option<&str> {
+    if value.is_sensitive() { None } else { value.to_str().ok() }
+}
+
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -229,10 +227,6 @@ impl fmt::Display for HeaderError {
 }
 
 impl core::error::Error for HeaderError {}
-
-fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
 
 #[cfg(test)]
 mod tests {
@@ -284,11 +278,15 @@ mod tests {
             "ce-id",
             "Signature",
             "content-encoding",
+            "X-Hub-Signature-256",
+            "Stripe-Signature",
+            "X-Slack-Request-Timestamp",
+            "Signature-Input",
+            "postrider-key-used",
         ] {
             let error = CustomHeaders::new().insert(reserved, "x").unwrap_err();
             assert!(matches!(&error, HeaderError::Reserved { name } if reserved.eq_ignore_ascii_case(name.as_str())));
         }
-        assert!(RESERVED.is_sorted() && RESERVED_PREFIXES.is_sorted());
     }
 
     #[test]
@@ -329,10 +327,15 @@ mod tests {
     #[test]
     fn a_secret_has_no_voice() {
         let (mut secret, mut open) = (CustomHeaders::new(), CustomHeaders::new());
-        secret.insert_secret("authorization", "Bearer canary").unwrap();
-        open.insert("authorization", "Bearer canary").unwrap();
-        assert_eq!(format!("{secret:?}"), r#"CustomHeaders["authorization"]"#);
+        secret.insert_secret("x-token", "canary").unwrap();
+        open.insert("x-token", "canary").unwrap();
         assert_ne!(secret, open);
+        secret.insert("authorization", "Bearer canary").unwrap();
+        secret.insert("x-open", "shown").unwrap();
+        assert_eq!(format!("{secret:?}"), r#"CustomHeaders["authorization", "x-open", "x-token"]"#);
+        assert_eq!(secret.to_string(), "authorization: (secret)\nx-open: shown\nx-token: (secret)");
+        let json = serde_json::to_string(&secret).unwrap();
+        assert_eq!(json, r#"{"authorization":null,"x-open":"shown","x-token":null}"#);
         assert!(!format!("{:?}", secret.iter().collect::<Vec<_>>()).contains("canary"));
         let said: Vec<String> = vec![
             secret.insert_secret("authorization", "canary").unwrap_err().to_string(),

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 use std::sync::{PoisonError, RwLock};
 
 use crate::limits;
@@ -11,7 +12,10 @@ use crate::signing::SigningKey;
 use crate::time::UnixTime;
 
 /// Keys that are kept from ever signing again, per endpoint; the oldest is forgotten when there are more.
-const REVOKED: usize = 64;
+const REVOKED: usize = 1024;
+
+/// Longest overlap of a rotation.
+pub const LONGEST_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The keys with which an endpoint's requests are signed, at most 10.
 ///
@@ -37,6 +41,10 @@ pub enum RingError {
     Unknown(KeyId),
     /// No key would sign for good without it; another must be added first.
     Last(KeyId),
+    /// It is the newest key and is to expire, so that it cannot sign alone.
+    Ends(KeyId),
+    /// Old and new keys would sign together for longer than they may ([`LONGEST_OVERLAP`]).
+    Overlap(Duration),
 }
 
 impl fmt::Display for RingError {
@@ -46,6 +54,10 @@ impl fmt::Display for RingError {
             Self::Revoked(key) => write!(f, "{key} was revoked and never signs again; use a new secret"),
             Self::Unknown(key) => write!(f, "the endpoint has no {key}"),
             Self::Last(key) => write!(f, "{key} is the only key that signs for good; add another first"),
+            Self::Ends(key) => write!(f, "{key} is the newest key and is to expire; add it or another again first"),
+            Self::Overlap(overlap) => {
+                write!(f, "an overlap of {overlap:?} is too long; at most {LONGEST_OVERLAP:?} is allowed")
+            }
         }
     }
 }
@@ -69,7 +81,7 @@ impl KeyRing {
     }
 
     /// Makes its keys those of a draft.
-    pub(crate) fn publish(&self, draft: &Draft) {
+    pub fn publish(&self, draft: &Draft) {
         let keys = draft.keys.iter();
         let keys = keys.map(|(secret, expires)| Key { signing: SigningKey::new(secret), expires: *expires }).collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -77,7 +89,7 @@ impl KeyRing {
 
     /// Stops the keys that a draft has revoked, at once: a revocation must not wait for a disk. Keys that were merely
     /// replaced go on until the new ones are published, so that no request leaves unsigned in between.
-    pub(crate) fn silence_revoked(&self, draft: &Draft) {
+    pub fn silence_revoked(&self, draft: &Draft) {
         let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|key| !draft.revoked.contains(&key.signing.id()));
     }
@@ -89,10 +101,21 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// The content of a ring as commands and records make it. What signs is the published [`KeyRing`], which follows when
-/// the record is durable.
+/// The content of a ring as commands and records make it, at most 10 keys. What signs is the published [`KeyRing`],
+/// which follows when the record is durable.
+///
+/// | command | what happens |
+/// | --- | --- |
+/// | [`add`](Self::add) | the key signs besides the others |
+/// | [`rotate`](Self::rotate) | the key signs besides the others, and these expire when the overlap is over |
+/// | [`finish`](Self::finish) | the newest key alone signs, from now on |
+/// | [`expire`](Self::expire) | the key signs nothing from a time on |
+/// | [`revoke`](Self::revoke) | the key signs nothing from now on, and never again |
+///
+/// A command that is refused, or that says `false`, changes nothing. Once a ring has a key, one of its keys signs without
+/// end.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Draft {
+pub struct Draft {
     /// Keys, newest first, each with the time at which it expires.
     pub(crate) keys: Vec<(Secret, Option<UnixTime>)>,
     /// Keys that must never sign again, oldest first.
@@ -100,8 +123,74 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// The keys, newest first, each with the time at which it expires. Those that have expired may be among them.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = (KeyId, Option<UnixTime>)> {
+        self.keys.iter().map(|(secret, expires)| (secret.id(), *expires))
+    }
+
+    /// The ids of the keys that sign at `wall`, newest first.
+    pub fn active(&self, wall: UnixTime) -> Vec<KeyId> {
+        self.keys().filter(|(_, expires)| expires.is_none_or(|at| wall < at)).map(|(id, _)| id).collect()
+    }
+
+    /// The keys that were revoked, oldest first.
+    pub fn revoked(&self) -> &[KeyId] {
+        &self.revoked
+    }
+
+    /// Puts a key in front, and lets every other one expire `overlap` after `wall`, or when it would anyway if that is
+    /// earlier. Until then all of them sign, so that the receiver may change over at any moment in between.
+    ///
+    /// The overlap is at most [`LONGEST_OVERLAP`]; the usual one is
+    /// [`ROTATION_OVERLAP`](limits::ROTATION_OVERLAP). Repeating the command changes nothing: the overlap is not begun
+    /// anew.
+    pub fn rotate(&mut self, secret: &Secret, wall: UnixTime, overlap: Duration) -> Result<bool, RingError> {
+        if overlap > LONGEST_OVERLAP {
+            return Err(RingError::Overlap(overlap));
+        }
+        let id = secret.id();
+        if self.revoked.contains(&id) {
+            return Err(RingError::Revoked(id));
+        }
+        if self.is_rotating_to(id) {
+            return Ok(false);
+        }
+        let mut next = self.clone();
+        next.prune(wall);
+        next.keys.retain(|(key, _)| key.id() != id);
+        next.add(secret)?;
+        let ends = wall.saturating_add(overlap);
+        for (_, expires) in &mut next.keys[1..] {
+            *expires = Some(expires.map_or(ends, |at| at.min(ends)));
+        }
+        *self = next;
+        Ok(true)
+    }
+
+    /// Ends a rotation: every key but the newest expires at `wall`. The newest must sign without end.
+    pub fn finish(&mut self, wall: UnixTime) -> Result<bool, RingError> {
+        let Some(((newest, expires), others)) = self.keys.split_first_mut() else { return Ok(false) };
+        if expires.is_some() {
+            return Err(RingError::Ends(newest.id()));
+        }
+        let mut changed = false;
+        for (_, expires) in others {
+            if expires.is_none_or(|at| wall < at) {
+                *expires = Some(wall);
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Whether this key is in front for good, and every other one is to expire.
+    fn is_rotating_to(&self, id: KeyId) -> bool {
+        let mut keys = self.keys();
+        keys.next() == Some((id, None)) && keys.all(|(_, expires)| expires.is_some())
+    }
+
     /// Adds a key in front; adding one that is there makes it permanent again. Says whether anything changed.
-    pub(crate) fn add(&mut self, secret: &Secret) -> Result<bool, RingError> {
+    pub fn add(&mut self, secret: &Secret) -> Result<bool, RingError> {
         let id = secret.id();
         if self.revoked.contains(&id) {
             return Err(RingError::Revoked(id));
@@ -118,7 +207,7 @@ impl Draft {
 
     /// Lets a key expire at a time. One other key must sign without end: were it to expire too, if later, no key would be
     /// left in the end.
-    pub(crate) fn expire(&mut self, id: KeyId, at: UnixTime) -> Result<bool, RingError> {
+    pub fn expire(&mut self, id: KeyId, at: UnixTime) -> Result<bool, RingError> {
         let stays = self.signs_without(id);
         let Some(key) = self.keys.iter_mut().find(|(key, _)| key.id() == id) else {
             return Err(RingError::Unknown(id));
@@ -131,7 +220,7 @@ impl Draft {
 
     /// Takes a key away for good. One other key must sign without end: what is left would leave requests unsigned once
     /// it has expired.
-    pub(crate) fn revoke(&mut self, id: KeyId) -> Result<bool, RingError> {
+    pub fn revoke(&mut self, id: KeyId) -> Result<bool, RingError> {
         if self.revoked.contains(&id) {
             return Ok(false);
         }
@@ -159,7 +248,7 @@ impl Draft {
     }
 
     /// Makes the keys exactly these, in the order given. Says whether anything changed.
-    pub(crate) fn replace(&mut self, secrets: &[Secret]) -> Result<bool, RingError> {
+    pub fn replace(&mut self, secrets: &[Secret]) -> Result<bool, RingError> {
         let mut next = Self { keys: Vec::new(), revoked: self.revoked.clone() };
         for secret in secrets.iter().rev() {
             next.add(secret)?;
@@ -171,23 +260,10 @@ impl Draft {
     }
 
     /// Forgets keys that have expired.
-    pub(crate) fn prune(&mut self, wall: UnixTime) {
+    pub fn prune(&mut self, wall: UnixTime) {
         self.keys.retain(|(_, expires)| expires.is_none_or(|at| wall < at));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ring_never_runs_out_of_keys() {
-        let [first, second] = [1, 2].map(|byte| Secret::from_bytes([byte; 32]).unwrap());
-        let mut draft = Draft::default();
-        assert_eq!(draft.replace(&[first.clone(), second.clone()]), Ok(true));
-        assert_eq!(draft.expire(first.id(), UnixTime::from_millis(20)), Ok(true));
-        assert_eq!(draft.expire(second.id(), UnixTime::from_millis(10)), Err(RingError::Last(second.id())));
-        assert_eq!(draft.revoke(second.id()), Err(RingError::Last(second.id())));
-        assert_eq!(draft.revoke(first.id()), Ok(true));
-    }
-}
+mod tests;
