@@ -158,7 +158,7 @@ pub struct EndpointRecord {
     pub url: String,
     /// What it wants.
     pub patterns: Vec<String>,
-    /// How its bodies are made: 0 envelope, 1 data.
+    /// How its bodies are made: [`Encoding::to_wire`](crate::encoding::Encoding::to_wire).
     pub encoding: u8,
     /// Delays before the attempts.
     pub schedule: Vec<Duration>,
@@ -182,6 +182,10 @@ pub struct EndpointRecord {
     pub retired: Vec<RetiredRecord>,
     /// When this was so.
     pub at: UnixTime,
+    /// The JSON Pointers that choose the parts of payloads that it is sent; none for all of them.
+    pub thin: Vec<String>,
+    /// The source that its CloudEvents name, where it is not the default.
+    pub source: Option<String>,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -202,6 +206,8 @@ impl fmt::Debug for EndpointRecord {
             subscription,
             retired,
             at,
+            thin,
+            source,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -219,6 +225,8 @@ impl fmt::Debug for EndpointRecord {
             .field("subscription", subscription)
             .field("retired", retired)
             .field("at", at)
+            .field("thin", thin)
+            .field("source", source)
             .finish()
     }
 }

@@ -532,5 +532,7 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         subscription: Some(1),
         retired: vec![],
         at: UnixTime::EPOCH,
+        thin: Vec::new(),
+        source: None,
     }
 }

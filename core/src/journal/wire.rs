@@ -114,6 +114,11 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Whether nothing is left.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.at == self.frame.len()
+    }
+
     /// Makes sure that nothing is left.
     pub(crate) fn end(&self) -> Read<()> {
         match self.left().len() {

@@ -11,7 +11,6 @@ use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
 use super::{Config, Sender};
-use crate::encoding::Encoding;
 use crate::id::{EndpointKey, JournalSeq, TenantId};
 use crate::journal::{
     Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Mark, OutcomeRecord, Record, SnapshotBegin, StoredValue,
@@ -578,7 +577,7 @@ fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointEr
         .timeout(record.timeout)
         .concurrency(record.concurrency)
         .keep_answers(record.keep_answers)
-        .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
+        .shape_of(record.encoding, &record.thin, record.source.as_deref());
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {
         endpoint = match value {

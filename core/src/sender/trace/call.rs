@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::mask::{Mask, stand_in_payload};
 use super::replay::TraceError;
-use crate::encoding::{Encoding, Payload};
+use crate::encoding::{Payload, Thin};
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, LoadId, TenantId};
 use crate::journal::wire::{Reader, Writer};
@@ -224,10 +224,7 @@ impl Tape {
             key: config.key.clone(),
             url: config.target.as_str().to_string(),
             patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
-            encoding: match config.encoding {
-                Encoding::Envelope => 0,
-                Encoding::Data => 1,
-            },
+            encoding: config.shape.encoding.to_wire(),
             schedule: config.schedule.delays().to_vec(),
             timeout: config.timeout,
             concurrency: config.concurrency,
@@ -239,6 +236,8 @@ impl Tape {
             subscription: None,
             retired: Vec::new(),
             at: UnixTime::EPOCH,
+            thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
+            source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);
@@ -680,11 +679,10 @@ impl Reel {
 
 /// An endpoint as it was put.
 fn endpoint_of(record: &EndpointRecord) -> Endpoint {
-    let encoding = if record.encoding == 0 { Encoding::Envelope } else { Encoding::Data };
     let mut endpoint = Endpoint::new(record.key.id.as_str(), &record.url)
         .tenant(record.key.tenant.as_str())
         .events(&record.patterns)
-        .encoding(encoding)
+        .shape_of(record.encoding, &record.thin, record.source.as_deref())
         .keep_answers(record.keep_answers)
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
