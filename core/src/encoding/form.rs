@@ -16,7 +16,8 @@ pub(super) const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 /// The payload `data`, a JSON text, in an envelope.
 pub(super) fn write(event_type: &str, time: UnixTime, data: &str) -> Result<String, EncodeError> {
     let most = limits::FORM_EXPANSION.saturating_mul(data.len()).saturating_add(limits::FORM_BYTES);
-    let mut form = Form { out: String::with_capacity(2 * data.len() + event_type.len() + 64), path: String::new(), most };
+    let mut form =
+        Form { out: String::with_capacity(2 * data.len() + event_type.len() + 64), path: String::new(), most };
     form.out.push_str("type=");
     put_pieces(event_type.chars().map(Piece::Char), &mut form.out);
     form.out.push_str("&timestamp=");

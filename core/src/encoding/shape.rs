@@ -234,7 +234,10 @@ mod tests {
             assert_eq!(Source::new(good).map(|source| source.as_str().to_string()), Ok(good.to_string()));
         }
         for (bad, at) in [("a b", 1), ("/\u{e9}", 1), ("/x%2", 2), ("<", 0), ("a\n", 1), ("\\", 0)] {
-            assert!(matches!(Source::new(bad), Err(SourceError::Forbidden { at: found, .. }) if found == at), "{bad:?}");
+            assert!(
+                matches!(Source::new(bad), Err(SourceError::Forbidden { at: found, .. }) if found == at),
+                "{bad:?}"
+            );
         }
         assert_eq!(Source::new(""), Err(SourceError::Empty));
         let long = "a".repeat(limits::SOURCE_BYTES + 1);

@@ -125,7 +125,12 @@ fn elements(wanted: &[&[String]], tokens: &mut Tokens<'_>, out: &mut Vec<u8>) ->
 
 /// What is left of the pointers whose next part is this one.
 fn inside<'p>(wanted: &[&'p [String]], is_next: impl Fn(&str) -> bool) -> Vec<&'p [String]> {
-    wanted.iter().filter_map(|parts| parts.split_first()).filter(|(next, _)| is_next(next)).map(|(_, rest)| rest).collect()
+    wanted
+        .iter()
+        .filter_map(|parts| parts.split_first())
+        .filter(|(next, _)| is_next(next))
+        .map(|(_, rest)| rest)
+        .collect()
 }
 
 /// Writes what is chosen of a member or an element, behind what separates it from the last, if that is anything.
@@ -253,7 +258,8 @@ mod tests {
 
     #[test]
     fn what_is_chosen_stays_as_it_was() {
-        let text = r#"{ "id" : 7.50, "a/b": {"x": [1, {"k": "v"}, 3], "id": null}, "m~n": "t", "a/b": {"id": 1e2}, "": 0}"#;
+        let text =
+            r#"{ "id" : 7.50, "a/b": {"x": [1, {"k": "v"}, 3], "id": null}, "m~n": "t", "a/b": {"id": 1e2}, "": 0}"#;
         for (pointers, expected) in [
             (&["/id"][..], r#"{"id":7.50}"#),
             (&["/a~1b/id"], r#"{"a/b":{"id":null},"a/b":{"id":1e2}}"#),

@@ -106,7 +106,8 @@ fn put_name(name: Text<'_>, out: &mut String) {
     if pieces.peek().is_none() {
         out.push_str("_x_");
     }
-    let is = |piece: Option<Piece>, letter: char| matches!(piece, Some(Piece::Char(c)) if c.eq_ignore_ascii_case(&letter));
+    let is =
+        |piece: Option<Piece>, letter: char| matches!(piece, Some(Piece::Char(c)) if c.eq_ignore_ascii_case(&letter));
     let mut front = name.pieces();
     let reserved = is(front.next(), 'x') && is(front.next(), 'm') && is(front.next(), 'l');
     let mut first = true;

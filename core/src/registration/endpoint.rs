@@ -362,7 +362,11 @@ impl fmt::Display for EndpointError {
             Self::Concurrency(attempts) => write!(f, "concurrency: {attempts} is not within 1 to 1024"),
             Self::Header(why) => write!(f, "headers: {why}"),
             Self::Encoding(number) => {
-                write!(f, "encoding: number {number} is not known to this version, 0 to {} are", Encoding::ALL.len() - 1)
+                write!(
+                    f,
+                    "encoding: number {number} is not known to this version, 0 to {} are",
+                    Encoding::ALL.len() - 1
+                )
             }
             Self::Thin(why) => write!(f, "thin: {why}"),
             Self::Source(why) => write!(f, "source: {why}"),

@@ -37,9 +37,8 @@ impl Bodies {
         }
         let mut link = &self.others;
         for _ in 0..limits::SHARED_BODIES {
-            let other = link.get_or_init(|| {
-                Box::new(Other { shape: shape.clone(), made: OnceLock::new(), next: OnceLock::new() })
-            });
+            let other = link
+                .get_or_init(|| Box::new(Other { shape: shape.clone(), made: OnceLock::new(), next: OnceLock::new() }));
             if other.shape == *shape {
                 return other.made.get_or_init(make).clone();
             }

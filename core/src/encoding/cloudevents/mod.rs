@@ -335,7 +335,8 @@ fn is_text(media_type: &str) -> bool {
         let (name, value) = parameter.split_once('=')?;
         name.eq_ignore_ascii_case("charset").then_some(value)
     });
-    let utf8 = |charset: &str| ["utf-8", "\"utf-8\"", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known));
+    let utf8 =
+        |charset: &str| ["utf-8", "\"utf-8\"", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known));
     let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
     let textual = essence.starts_with("text/") || subtype == "xml" || subtype.ends_with("+xml");
     textual && subtype != "json" && !subtype.ends_with("+json") && charsets.all(utf8)

@@ -58,7 +58,8 @@ mod vectors {
         let events = CloudEvent::decode(&headers, &Bytes::from(input["event"].to_string())).unwrap();
         let structured = events[0].structured();
         let (headers, bytes) = events[0].binary();
-        let header = |(name, value): &(HeaderName, HeaderValue)| (name.as_str().to_string(), value.to_str().unwrap().into());
+        let header =
+            |(name, value): &(HeaderName, HeaderValue)| (name.as_str().to_string(), value.to_str().unwrap().into());
         let headers: Map<String, Value> = headers.iter().map(header).collect();
         let media_type = headers.get("content-type").and_then(Value::as_str);
         json!({
@@ -74,7 +75,8 @@ mod vectors {
     fn expected_map(expected: &Value) -> Value {
         let mut expected = expected.clone();
         let pairs = expected["binary"]["headers"].as_array().unwrap().iter();
-        let headers: Map<String, Value> = pairs.map(|pair| (pair[0].as_str().unwrap().to_lowercase(), pair[1].clone())).collect();
+        let headers: Map<String, Value> =
+            pairs.map(|pair| (pair[0].as_str().unwrap().to_lowercase(), pair[1].clone())).collect();
         let bytes = STANDARD.decode(text(&expected["binary"], "body_b64")).unwrap();
         let body = body(&bytes, headers.get("content-type").and_then(Value::as_str));
         expected["binary"] = json!({ "headers": headers, "body": body });
@@ -212,7 +214,8 @@ fn what_an_attribute_may_be() {
     ] {
         assert_eq!(with(members), Err(error), "{members}");
     }
-    let event = with(r#","x":-5,"y":true,"z":"","time":"1937-01-01T12:00:27.87+00:20","n":null,"data_base64":null"#).unwrap();
+    let event =
+        with(r#","x":-5,"y":true,"z":"","time":"1937-01-01T12:00:27.87+00:20","n":null,"data_base64":null"#).unwrap();
     let shown: Vec<_> = event.attributes().skip(3).map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(shown, ["x=-5", "y=true", "z=", "time=1937-01-01T12:00:27.87+00:20"]);
     assert_eq!(event.data(), None);
@@ -270,19 +273,21 @@ fn any_event() -> impl Strategy<Value = CloudEvent> {
         any::<Vec<u8>>().prop_map(|bytes| Some(("application/octet-stream", CloudData::Binary(bytes.into())))),
     ];
     let extensions = prop::collection::btree_map("x[a-z0-9]{0,5}", value, 0..4);
-    (text, text, text, prop::option::of(text), extensions, data).prop_map(|(id, source, kind, subject, extensions, data)| {
-        let mut event = CloudEvent::new(&id, &source, &kind).unwrap();
-        if let Some(subject) = subject {
-            event = event.with("subject", &*subject).unwrap();
-        }
-        for (name, value) in extensions {
-            event = event.with(&name, value).unwrap();
-        }
-        match data {
-            Some((media_type, data)) => event.with("datacontenttype", media_type).unwrap().with_data(data),
-            None => event,
-        }
-    })
+    (text, text, text, prop::option::of(text), extensions, data).prop_map(
+        |(id, source, kind, subject, extensions, data)| {
+            let mut event = CloudEvent::new(&id, &source, &kind).unwrap();
+            if let Some(subject) = subject {
+                event = event.with("subject", &*subject).unwrap();
+            }
+            for (name, value) in extensions {
+                event = event.with(&name, value).unwrap();
+            }
+            match data {
+                Some((media_type, data)) => event.with("datacontenttype", media_type).unwrap().with_data(data),
+                None => event,
+            }
+        },
+    )
 }
 
 proptest! {

@@ -45,7 +45,10 @@ fn the_mapping() {
         ("\"\"", "data="),
         ("[]", "data[]"),
         ("{}", "data[]"),
-        (r#"{"a":{"b":["x",true,{"c":null}]},"d":[]}"#, "data[a][b][0]=x&data[a][b][1]=true&data[a][b][2][c]&data[d][]"),
+        (
+            r#"{"a":{"b":["x",true,{"c":null}]},"d":[]}"#,
+            "data[a][b][0]=x&data[a][b][1]=true&data[a][b][2][c]&data[d][]",
+        ),
         (r#"{"a[b]":"&=+ %[]é*-._~"}"#, "data[a%5Bb%5D]=%26%3D%2B+%25%5B%5D%C3%A9*-._%7E"),
         (r#"{"":0,"a":1,"a":2}"#, "data[]=0&data[a]=1&data[a]=2"),
         ("[[],[[]],1]", "data[0][]&data[1][0][]&data[2]=1"),

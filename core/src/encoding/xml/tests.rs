@@ -166,18 +166,39 @@ fn the_mapping() {
         ("null", "<data type=\"null\"/>"),
         ("[]", "<data type=\"array\"></data>"),
         ("{}", "<data type=\"object\"></data>"),
-        ("[[true],{}]", "<data type=\"array\"><item type=\"array\"><item type=\"boolean\">true</item></item><item type=\"object\"></item></data>"),
+        (
+            "[[true],{}]",
+            "<data type=\"array\"><item type=\"array\"><item type=\"boolean\">true</item></item><item type=\"object\"></item></data>",
+        ),
         (r#"{"a":"1","a":2}"#, "<data type=\"object\"><a>1</a><a type=\"number\">2</a></data>"),
         (r#"{"":1}"#, "<data type=\"object\"><_x_ type=\"number\">1</_x_></data>"),
         (r#"{"a b:c":1}"#, "<data type=\"object\"><a_x0020_b_x003A_c type=\"number\">1</a_x0020_b_x003A_c></data>"),
-        (r#"{"1a":1,"-":2}"#, "<data type=\"object\"><_x0031_a type=\"number\">1</_x0031_a><_x002D_ type=\"number\">2</_x002D_></data>"),
-        (r#"{"XmL":1,"x":2,"axml":3}"#, "<data type=\"object\"><_x0058_mL type=\"number\">1</_x0058_mL><x type=\"number\">2</x><axml type=\"number\">3</axml></data>"),
-        (r#"{"_x0041_":1,"größe":2}"#, "<data type=\"object\"><_x005F_x0041_ type=\"number\">1</_x005F_x0041_><größe type=\"number\">2</größe></data>"),
-        (r#"{"日":1,"😀":2}"#, "<data type=\"object\"><_x65E5_ type=\"number\">1</_x65E5_><_x0001F600_ type=\"number\">2</_x0001F600_></data>"),
-        (r#""a\u0000\r\n\t<&>\"'\ufffe\ud800_x""#, "<data>a_x0000_&#13;\n\t&lt;&amp;&gt;\"'_xFFFE__xD800__x005F_x</data>"),
+        (
+            r#"{"1a":1,"-":2}"#,
+            "<data type=\"object\"><_x0031_a type=\"number\">1</_x0031_a><_x002D_ type=\"number\">2</_x002D_></data>",
+        ),
+        (
+            r#"{"XmL":1,"x":2,"axml":3}"#,
+            "<data type=\"object\"><_x0058_mL type=\"number\">1</_x0058_mL><x type=\"number\">2</x><axml type=\"number\">3</axml></data>",
+        ),
+        (
+            r#"{"_x0041_":1,"größe":2}"#,
+            "<data type=\"object\"><_x005F_x0041_ type=\"number\">1</_x005F_x0041_><größe type=\"number\">2</größe></data>",
+        ),
+        (
+            r#"{"日":1,"😀":2}"#,
+            "<data type=\"object\"><_x65E5_ type=\"number\">1</_x65E5_><_x0001F600_ type=\"number\">2</_x0001F600_></data>",
+        ),
+        (
+            r#""a\u0000\r\n\t<&>\"'\ufffe\ud800_x""#,
+            "<data>a_x0000_&#13;\n\t&lt;&amp;&gt;\"'_xFFFE__xD800__x005F_x</data>",
+        ),
     ] {
         assert_eq!(element(json), xml);
-        assert_eq!(decode(&write("t", UnixTime::EPOCH, json).unwrap()).0.to_lowercase(), json.to_lowercase().replace("\\u0000", "\\u0000").replace(r"\ufffe", "\u{fffe}"));
+        assert_eq!(
+            decode(&write("t", UnixTime::EPOCH, json).unwrap()).0.to_lowercase(),
+            json.to_lowercase().replace("\\u0000", "\\u0000").replace(r"\ufffe", "\u{fffe}")
+        );
     }
 }
 
