@@ -31,7 +31,7 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         // Fractions that a parser of doubles reads exactly.
-        any::<i32>().prop_map(|number| Value::from(f64::from(number) / 1024.0)),
+        any::<i32>().prop_map(|number| Value::from(f64::from(number) / 16.0)),
         any_text().prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 32, 4, |inner| {
