@@ -195,5 +195,7 @@ fn endpoint(number: u32) -> Record {
         subscription: Some(number),
         retired: Vec::new(),
         at: WALL,
+        thin: Vec::new(),
+        source: None,
     }))
 }

@@ -87,6 +87,28 @@ pub const REPORT_ENTRIES: usize = 64;
 /// Bytes of an answer that an attempt's record keeps, where the endpoint asks for it.
 pub const ANSWER_KEPT: usize = 1024;
 
+/// Objects and arrays inside one another that an encoding other than JSON expresses, and that a pointer leads through:
+/// as many as common JSON parsers read.
+pub const NESTING: usize = 128;
+
+/// A form has at most this many times the bytes of its payload, and [`FORM_BYTES`]: each value repeats the whole way to
+/// it, so that a small payload could fill the memory.
+pub const FORM_EXPANSION: usize = 16;
+/// See [`FORM_EXPANSION`].
+pub const FORM_BYTES: usize = 1024 * 1024;
+
+/// Pointers that choose the parts of a thin payload, and the bytes of each.
+pub const POINTERS: usize = 32;
+/// See [`POINTERS`].
+pub const POINTER_BYTES: usize = 256;
+
+/// Longest source of CloudEvents that an endpoint may set, in bytes.
+pub const SOURCE_BYTES: usize = 512;
+
+/// Bodies of one event in different shapes that are kept for all its endpoints, besides the first. Beyond them each
+/// attempt makes its own, so that an event costs memory for the shapes that are common and not for each endpoint's own.
+pub const SHARED_BODIES: usize = 8;
+
 /// One part of a snapshot, in bytes, at most.
 pub const SNAPSHOT_PART: usize = 1024 * 1024;
 

@@ -13,10 +13,23 @@ use toml::de::{DeTable, DeValue};
 
 use crate::duration;
 use crate::exit::{Fault, Refusal};
-use crate::suggest::unknown_key;
+use crate::suggest::{nearest, unknown_key};
 
-const KEYS: [&str; 11] =
-    ["id", "url", "secret", "secrets", "events", "headers", "schedule", "timeout", "concurrency", "tenant", "encoding"];
+const KEYS: [&str; 13] = [
+    "id",
+    "url",
+    "secret",
+    "secrets",
+    "events",
+    "headers",
+    "schedule",
+    "timeout",
+    "concurrency",
+    "tenant",
+    "encoding",
+    "thin",
+    "source",
+];
 
 /// A file with more than this is no endpoint file.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -168,12 +181,22 @@ impl Reader<'_> {
             }
             "concurrency" => self.concurrency(endpoint, value),
             "encoding" => match self.strings(name, value, |_| blank()) {
-                Some("envelope") => endpoint.encoding(Encoding::Envelope),
-                Some("data") => endpoint.encoding(Encoding::Data),
-                Some(_) => {
-                    self.fault(value.span(), Some(name), "there is no such encoding; write \"envelope\" or \"data\"");
-                    endpoint
-                }
+                Some(text) => match Encoding::by_name(text) {
+                    Some(encoding) => endpoint.encoding(encoding),
+                    None => {
+                        self.fault(value.span(), Some(name), unknown_encoding(text));
+                        endpoint
+                    }
+                },
+                None => endpoint,
+            },
+            "thin" => {
+                let pointers = self.list(name, value, |text| blank().thin([text]));
+                let all = blank().thin(&pointers);
+                if pointers.is_empty() || !self.probe(name, value, &all) { endpoint } else { endpoint.thin(pointers) }
+            }
+            "source" => match self.strings(name, value, |text| blank().source(text)) {
+                Some(text) => endpoint.source(text),
                 None => endpoint,
             },
             _ => {
@@ -286,6 +309,14 @@ fn reason(error: &EndpointError) -> String {
     text.split_once(": ").map_or_else(|| text.clone(), |(_, why)| why.to_string())
 }
 
+fn unknown_encoding(name: &str) -> String {
+    let known: Vec<_> = Encoding::ALL.into_iter().map(Encoding::name).chain(["raw"]).collect();
+    match nearest(name, &known) {
+        Some(meant) => format!("there is no such encoding; did you mean \"{meant}\"?"),
+        None => format!("there is no such encoding; the encodings are {}", known.join(", ")),
+    }
+}
+
 fn missing(key: &str) -> String {
     let like = match key {
         "id" => "id = \"acme\"",
@@ -319,7 +350,7 @@ mod tests {
     fn a_full_endpoint_is_read() {
         let text = with(
             "headers = { x-team = \"a\" }\nschedule = [\"0s\", \"5s\", \"5m\"]\ntimeout = \"3s\"\nconcurrency = 0x10\n\
-             tenant = \"t\"\nencoding = \"data\"",
+             tenant = \"t\"\nencoding = \"cloudevents-binary\"\nthin = [\"/id\", \"/order/id\"]\nsource = \"/shop\"",
         );
         let entries = parse("e.toml", &text, &Policy::default()).unwrap();
         assert_eq!(entries.len(), 1);
@@ -333,7 +364,18 @@ mod tests {
             ("timeout = \"0s\"", "e.toml:6: timeout: 0ns is not within 1 ms to 60 s"),
             ("timeout = 3", "e.toml:6: timeout: this is of type integer; write a text in quotes"),
             ("concurrency = 0", "e.toml:6: concurrency: this is not a whole number from 1 to 1024"),
-            ("encoding = \"xml\"", "e.toml:6: encoding: there is no such encoding"),
+            (
+                "encoding = \"yaml\"",
+                "e.toml:6: encoding: there is no such encoding; the encodings are envelope, data, xml",
+            ),
+            (
+                "encoding = \"cloudevent\"",
+                "e.toml:6: encoding: there is no such encoding; did you mean \"cloudevents\"?",
+            ),
+            ("encoding = 2", "e.toml:6: encoding: this is of type integer; write a text in quotes"),
+            ("thin = [\"/id\", \"id\"]", "e.toml:6: thin[1]: pointer 0 should begin with a slash"),
+            ("thin = []", "e.toml:6: thin: this is not a list with something in it"),
+            ("source = \"a b\"", "e.toml:6: source: it has ' ' at byte 1"),
             ("schedule = []", "e.toml:6: schedule: this is not a list with something in it"),
             ("schedule = [\"5\"]", "e.toml:6: schedule: \"5\" has a number without a unit; write 5s"),
             ("headers = { host = \"x\" }", "e.toml:6: headers.host: the header host is set by the engine"),

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Exit after this many were accepted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     once: Option<u64>,
-    /// Print a JSON object for each: id, type, timestamp, headers (postrider-*), body (as text, or body_base64)
+    /// Print a JSON object for each: id, type, timestamp, headers (postrider-*, ce-*), body (as text, or body_base64)
     #[arg(long)]
     json: bool,
     /// What to answer what is accepted
@@ -147,7 +147,7 @@ fn json_line(request: &Request) -> String {
     let headers: serde_json::Map<String, serde_json::Value> = request
         .headers
         .iter()
-        .filter(|(name, _)| name.to_ascii_lowercase().starts_with("postrider-"))
+        .filter(|(name, _)| ["postrider-", "ce-"].iter().any(|front| name.to_ascii_lowercase().starts_with(front)))
         .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into()))
         .collect();
     let mut line = serde_json::json!({

@@ -45,6 +45,59 @@ fn what_is_delivered_is_received() {
     }
 }
 
+/// One event to endpoints of several shapes, each with a listener of its own, which takes nothing that is not signed.
+#[test]
+fn each_endpoint_gets_its_encoding() {
+    let shapes = [
+        (
+            "encoding = \"xml\"",
+            r#"<data type=\"object\"><b type=\"number\">1.0</b><a type=\"number\">2</a></data></event>"#,
+        ),
+        ("encoding = \"form\"", r"type=order.paid&timestamp=2026-11-21T07%3A26%3A00.000Z&data[b]=1.0&data[a]=2"),
+        (
+            "encoding = \"cloudevents\"\nsource = \"/shop\"",
+            r#"{\"specversion\":\"1.0\",\"id\":\"o1\",\"source\":\"/shop\",\"type\":\"order.paid\""#,
+        ),
+        ("encoding = \"cloudevents-binary\"", r#""ce-type":"order.paid""#),
+        (
+            "encoding = \"cloudevents-batch\"\nthin = [\"/a\"]",
+            r#"\"datacontenttype\":\"application/json\",\"data\":{\"a\":2}}]"#,
+        ),
+        ("encoding = \"raw\"", r#"{\"b\":1.0, \"a\":2}"#),
+    ];
+    for driver in DRIVERS {
+        let listeners = shapes.map(|_| Listener::start(&["--secret", SECRET, "--once", "1", "--json"]));
+        let tables = shapes.iter().zip(&listeners).enumerate();
+        let endpoints: String = tables
+            .map(|(n, ((line, _), listener))| endpoint(&format!("e{n}"), &listener.url, &format!("{ALL}\n{line}")))
+            .collect();
+        let ran = deliver(driver, &endpoints, EVENT, &["--json"]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{driver}: {ran:?}");
+        assert!(ran.out.contains("\"delivered\":6"), "{driver}: {ran:?}");
+        for ((line, expected), listener) in shapes.iter().zip(listeners) {
+            let received = listener.finish();
+            assert_eq!((received.code, received.err.as_str()), (Some(0), ""), "{driver}: {line}: {received:?}");
+            assert!(received.out.contains(expected), "{driver}: {line}: {received:?}");
+        }
+    }
+}
+
+/// What an encoding cannot express is refused at the first attempt, before anything is dialled, and told.
+#[test]
+fn what_has_no_form_is_refused() {
+    let deep = format!("{{\"type\":\"a\",\"data\":{}{}}}\n", "[".repeat(200), "]".repeat(200));
+    for driver in DRIVERS {
+        let ran = deliver(
+            driver,
+            &endpoint("a", "http://127.0.0.1:1/", &format!("{ALL}\nencoding = \"xml\"")),
+            &deep,
+            &["--json"],
+        );
+        assert_eq!(ran.code, Some(1), "{driver}: {ran:?}");
+        assert!(ran.out.contains("\"refused\":1") && ran.out.contains("\"attempts\":1"), "{driver}: {ran:?}");
+    }
+}
+
 #[test]
 fn many_events_reach_many_endpoints() {
     let events: String = (0..200).map(|n| format!("{{\"type\":\"order.paid\",\"data\":{n}}}\n")).collect();

@@ -79,6 +79,15 @@ impl Payload {
         }
     }
 
+    /// The JSON text, where it is JSON.
+    pub(crate) fn as_json(&self) -> Option<&str> {
+        match self.kind {
+            // What comes from a journal was checked before it was written, and its checksums answer for it.
+            Kind::Json => core::str::from_utf8(&self.body).ok(),
+            Kind::Raw(_) => None,
+        }
+    }
+
     /// What the bytes are: `application/json`, or what [`raw`](Self::raw) was told.
     pub fn content_type(&self) -> HeaderValue {
         match &self.kind {

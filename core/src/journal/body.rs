@@ -1,6 +1,7 @@
 //! What the body of each kind of record holds, in which order. Writing and reading stand side by side.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -27,6 +28,8 @@ const KEYS: u16 = 255;
 const RETIRED: u16 = 1024;
 /// Most steps of a schedule that the format holds.
 const STEPS: u16 = u16::MAX;
+/// Most pointers of an endpoint that the format holds.
+const POINTERS: u16 = 64;
 
 const _: () = assert!(
     limits::PATTERNS <= PATTERNS as usize
@@ -34,6 +37,7 @@ const _: () = assert!(
         && limits::CUSTOM_HEADERS <= HEADERS as usize
         && limits::CUSTOM_HEADER_BYTES <= u16::MAX as usize
         && limits::RING_KEYS <= KEYS as usize
+        && limits::POINTERS <= POINTERS as usize
         && limits::SCHEDULE_STEPS <= STEPS as usize,
     "the format holds whatever the limits allow"
 );
@@ -41,6 +45,11 @@ const _: () = assert!(
 /// The forms of a key.
 const PLAIN: u8 = 0;
 const SEALED: u8 = 1;
+
+/// Parts of an endpoint that came later, each behind its number, in ascending order, left out where it says nothing: an
+/// endpoint without them is written as it always was.
+const THIN_PART: u8 = 1;
+const SOURCE_PART: u8 = 2;
 
 /// The forms of a header's value.
 const OPEN_VALUE: u8 = 0;
@@ -204,6 +213,8 @@ fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         subscription,
         retired,
         at,
+        thin,
+        source,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -231,10 +242,18 @@ fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.long(patterns.as_bytes());
     });
     w.time(*at);
+    if !thin.is_empty() {
+        w.u8(THIN_PART);
+        w.few(thin, POINTERS, |w, pointer| w.text(pointer));
+    }
+    if let Some(source) = source {
+        w.u8(SOURCE_PART);
+        w.text(source);
+    }
 }
 
 fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
-    Ok(EndpointRecord {
+    let mut endpoint = EndpointRecord {
         key: read_endpoint_key(r)?,
         url: r.string("url")?,
         patterns: r.few("patterns", PATTERNS, 2, |r| r.string("patterns"))?,
@@ -255,7 +274,32 @@ fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
             Ok(RetiredRecord { number: r.u32("retired")?, at: r.u32("retired")?, patterns: r.long_text("retired")? })
         })?,
         at: r.time("at")?,
-    })
+        thin: Vec::new(),
+        source: None,
+    };
+    let mut last = 0;
+    while !r.is_over() {
+        last = r.checked(|r| read_part(r, last, &mut endpoint))?;
+    }
+    Ok(endpoint)
+}
+
+/// Reads one of the parts that came later, behind the part `last`, and gives its number.
+fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Result<Result<u8, Why>, CodecError> {
+    let number = r.u8("part")?;
+    let is_known = number > last
+        && match number {
+            THIN_PART => {
+                endpoint.thin = r.few("thin", POINTERS, 2, |r| r.string("thin"))?;
+                !endpoint.thin.is_empty()
+            }
+            SOURCE_PART => {
+                endpoint.source = Some(r.string("source")?);
+                true
+            }
+            _ => false,
+        };
+    Ok(if is_known { Ok(number) } else { Err(Why::Part { number }) })
 }
 
 /// The plain bytes of a secret are written only where it has no sealed form.

@@ -100,6 +100,11 @@ pub enum Why {
         /// The byte that tells the form.
         byte: u8,
     },
+    /// A part behind the last field of an endpoint is not known here, stands out of order, or is empty.
+    Part {
+        /// Its number.
+        number: u8,
+    },
     /// A key is empty.
     NoKey,
     /// What follows an attempt is not known.
@@ -158,6 +163,9 @@ impl fmt::Display for Why {
             Self::Form { byte } => write!(f, "the form of a key is {byte}, 0 (plain) and 1 (sealed) are known"),
             Self::ValueForm { byte } => {
                 write!(f, "the form of a header's value is {byte}, 0 (open), 1 (secret) and 2 (sealed) are known")
+            }
+            Self::Part { number } => {
+                write!(f, "part {number} of the endpoint is not known, empty or out of order; 1 and 2 are known")
             }
             Self::NoKey => f.write_str("a key is empty, it must have at least one byte"),
             Self::Then { code } => write!(f, "what follows the attempt is {code}, 0 to 6 are known"),

@@ -159,7 +159,7 @@ pub struct EndpointRecord {
     pub url: String,
     /// What it wants.
     pub patterns: Vec<String>,
-    /// How its bodies are made: 0 envelope, 1 data.
+    /// How its bodies are made: [`Encoding::to_wire`](crate::encoding::Encoding::to_wire).
     pub encoding: u8,
     /// Delays before the attempts.
     pub schedule: Vec<Duration>,
@@ -183,6 +183,10 @@ pub struct EndpointRecord {
     pub retired: Vec<RetiredRecord>,
     /// When this was so.
     pub at: UnixTime,
+    /// The JSON Pointers that choose the parts of payloads that it is sent; none for all of them.
+    pub thin: Vec<String>,
+    /// The source that its CloudEvents name, where it is not the default.
+    pub source: Option<String>,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -203,6 +207,8 @@ impl fmt::Debug for EndpointRecord {
             subscription,
             retired,
             at,
+            thin,
+            source,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -220,6 +226,8 @@ impl fmt::Debug for EndpointRecord {
             .field("subscription", subscription)
             .field("retired", retired)
             .field("at", at)
+            .field("thin", thin)
+            .field("source", source)
             .finish()
     }
 }

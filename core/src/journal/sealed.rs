@@ -217,6 +217,8 @@ mod tests {
             subscription: None,
             retired: vec![],
             at: UnixTime::EPOCH,
+            thin: Vec::new(),
+            source: None,
         }))
     }
 

@@ -283,6 +283,33 @@ fn the_worst_lists_take_no_more_than_promised() {
     }
 }
 
+/// Parts that came later stand behind an endpoint that is written as it always was, and only where they say something.
+#[test]
+fn parts_of_an_endpoint_stand_behind_it() {
+    let with = |thin: &[&str], source: Option<&str>| {
+        let thin = thin.iter().map(ToString::to_string).collect();
+        let record = EndpointRecord { thin, source: source.map(Into::into), ..endpoint_record(b"k", b"v") };
+        framed(place(0), &Record::Endpoint(Box::new(record)))
+    };
+    let before = with(&[], None);
+    let tail = |frame: &Bytes| frame[before.len()..].to_vec();
+    assert_eq!(tail(&with(&["/a"], None)), b"\x01\x01\x00\x02\x00/a");
+    assert_eq!(tail(&with(&["/a"], Some("/s"))), b"\x01\x01\x00\x02\x00/a\x02\x02\x00/s");
+    for (tail, number) in [
+        (&b"\x03"[..], 3),
+        (b"\x00", 0),
+        (b"\x01\x00\x00", 1),
+        (b"\x02\x00\x00\x02\x00\x00", 2),
+        (b"\x02\x00\x00\x01\x01\x00\x00\x00", 1),
+    ] {
+        let mut frame = BytesMut::from(&before[..]);
+        frame.extend_from_slice(tail);
+        let len = u32::try_from(frame.len() - 4).unwrap();
+        frame[..4].copy_from_slice(&len.to_le_bytes());
+        assert_eq!(decode(&mut frame.freeze()).unwrap_err().why, Why::Part { number }, "{tail:?}");
+    }
+}
+
 /// Damage in a later frame is told with its place in the run, and ends it.
 #[test]
 fn damage_inside_a_run_stands_where_it_is() {
@@ -384,6 +411,9 @@ fn memory(record: &Record) -> usize {
                 + list(&e.revoked)
                 + list(&e.retired)
                 + e.retired.iter().map(|retired| retired.patterns.capacity()).sum::<usize>()
+                + list(&e.thin)
+                + e.thin.iter().map(String::capacity).sum::<usize>()
+                + e.source.as_ref().map_or(0, String::capacity)
         }
         Record::Remembered(r) => {
             size_of::<Remembered>() + 64 + r.id.as_str().len() + r.tenant.as_ref().map_or(0, |id| id.as_str().len())
@@ -534,5 +564,7 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         subscription: Some(1),
         retired: vec![],
         at: UnixTime::EPOCH,
+        thin: Vec::new(),
+        source: None,
     }
 }

@@ -25,7 +25,7 @@
 //! | timers | none of their own | links in attempts, deliveries and endpoints |
 //! | rings of what can go on, crowds that wait for payloads | none of their own | links in events and endpoints, which leave them when they end |
 //! | payloads in memory | `resident` bytes | beyond it, those not durable yet, in flight, or just read back (256 at most); each for [`RESIDENT_FOR`](crate::limits::RESIDENT_FOR) after its last use |
-//! | encoded bodies | twice the payloads in memory | one for each encoding that is used |
+//! | encoded bodies of a payload in memory | one for each shape that is used, 9 at most | as large as the payload, or 4/3 of it where CloudEvents take it as base64; as XML up to 14 times, as a form up to 16 times and 1 MiB; see [`SHARED_BODIES`](crate::limits::SHARED_BODIES) and [`FORM_EXPANSION`](crate::limits::FORM_EXPANSION) |
 //! | payloads asked for | 256 | the others wait in the crowd |
 //! | payloads that could not be read, for a minute | E | one for each event, which takes it along when it ends |
 //! | records not acknowledged | 2 `unwritten` bytes, and what was begun | see below |

@@ -63,7 +63,7 @@
 //! * **The key ring**, under an `RwLock`. A request looks its keys up when it is built, not when the attempt was
 //!   made, so that a revocation holds for every request not yet built, those included whose attempts wait in a
 //!   driver's queue. Copying keys into each attempt would need no lock and would sign with revoked keys.
-//! * **The encoded body**, in a `OnceLock` for each encoding. An event that goes to many endpoints is encoded once, by
+//! * **The encoded body**, in a `OnceLock` for each shape. An event that goes to many endpoints is encoded once, by
 //!   whichever thread needs it first.
 //!
 //! * **Who signed**, under a `Mutex` for each attempt: the thread that builds the request notes the keys, and the machine

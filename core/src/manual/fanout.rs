@@ -59,7 +59,7 @@
 //!
 //! # Payloads
 //!
-//! A payload is shared by all attempts of its event and encoded once for each encoding. Beyond
+//! A payload is shared by all attempts of its event and encoded once for each shape. Beyond
 //! [`Limits::resident`](crate::limits::Limits::resident) bytes, payloads that nobody is using leave memory.
 //! They are read back when there is somebody to send them to: not when a delivery is due but when its endpoint can take
 //! it, and at most 256 at once. Otherwise a thousand slow endpoints would have their payloads read again and again.

@@ -7,7 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{AuthError, CustomHeaders, HeaderError, Policy, Target, UrlError};
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
@@ -36,7 +36,7 @@ pub struct Endpoint {
     url: String,
     secrets: Vec<Secret>,
     patterns: Option<Vec<String>>,
-    encoding: Encoding,
+    shape: Shape,
     schedule: Schedule,
     timeout: Duration,
     concurrency: u16,
@@ -55,7 +55,7 @@ impl Endpoint {
             url: url.as_ref().to_string(),
             secrets: Vec::new(),
             patterns: None,
-            encoding: Encoding::default(),
+            shape: Shape::default(),
             schedule: Schedule::default(),
             timeout: TIMEOUT,
             concurrency: CONCURRENCY,
@@ -101,8 +101,38 @@ impl Endpoint {
 
     /// Sets how bodies are made; without it, the Standard Webhooks envelope.
     pub fn encoding(mut self, encoding: Encoding) -> Self {
-        self.encoding = encoding;
+        self.shape.encoding = encoding;
         self
+    }
+
+    /// Sends only the parts of payloads that these JSON Pointers choose, such as `/id`; see [`Thin`]. Events whose
+    /// payloads are not JSON are refused.
+    pub fn thin(mut self, pointers: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        match Thin::new(pointers) {
+            Ok(thin) => self.shape.thin = Some(thin),
+            Err(why) => self.note(EndpointError::Thin(why)),
+        }
+        self
+    }
+
+    /// Sets the source that CloudEvents name, a URI or a part of one; without it, `/postrider/` and the tenant. Other
+    /// encodings have none.
+    pub fn source(mut self, source: impl AsRef<str>) -> Self {
+        match Source::new(source.as_ref()) {
+            Ok(source) => self.shape.source = Some(source),
+            Err(why) => self.note(EndpointError::Source(why)),
+        }
+        self
+    }
+
+    /// The shape as the journal says it; an encoding of a later version is a mistake.
+    pub(crate) fn shape_of(mut self, encoding: u8, thin: &[String], source: Option<&str>) -> Self {
+        match Encoding::from_wire(encoding) {
+            Some(encoding) => self.shape.encoding = encoding,
+            None => self.note(EndpointError::Encoding(encoding)),
+        }
+        let endpoint = if thin.is_empty() { self } else { self.thin(thin) };
+        source.into_iter().fold(endpoint, Self::source)
     }
 
     /// Sets the delays before the attempts.
@@ -234,7 +264,7 @@ impl Endpoint {
             key,
             target,
             subscription,
-            encoding: self.encoding,
+            shape: self.shape.clone(),
             schedule: self.schedule.clone(),
             timeout: self.timeout,
             concurrency: self.concurrency,
@@ -260,7 +290,7 @@ impl fmt::Debug for Endpoint {
             .field("url", &format_args!("\"{user}{}{rest}\"", place.escape_debug()))
             .field("secrets", &self.secrets.iter().map(Secret::id).collect::<Vec<_>>())
             .field("patterns", &self.patterns)
-            .field("encoding", &self.encoding)
+            .field("shape", &self.shape)
             .field("schedule", &self.schedule)
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
@@ -284,7 +314,7 @@ pub(crate) struct Config {
     pub(crate) key: EndpointKey,
     pub(crate) target: Target,
     pub(crate) subscription: Subscription,
-    pub(crate) encoding: Encoding,
+    pub(crate) shape: Shape,
     pub(crate) schedule: Schedule,
     pub(crate) timeout: Duration,
     pub(crate) concurrency: u16,
@@ -325,6 +355,12 @@ pub enum EndpointError {
     Header(HeaderError),
     /// The credentials cannot be sent.
     Auth(AuthError),
+    /// The encoding, read back by its number, is not known here: a later version wrote it.
+    Encoding(u8),
+    /// The pointers choose no parts.
+    Thin(ThinError),
+    /// The source is none.
+    Source(SourceError),
 }
 
 impl fmt::Display for EndpointError {
@@ -344,6 +380,15 @@ impl fmt::Display for EndpointError {
             Self::Concurrency(attempts) => write!(f, "concurrency: {attempts} is not within 1 to 1024"),
             Self::Header(why) => write!(f, "headers: {why}"),
             Self::Auth(why) => write!(f, "authorization: {why}"),
+            Self::Encoding(number) => {
+                write!(
+                    f,
+                    "encoding: number {number} is not known to this version, 0 to {} are",
+                    Encoding::ALL.len() - 1
+                )
+            }
+            Self::Thin(why) => write!(f, "thin: {why}"),
+            Self::Source(why) => write!(f, "source: {why}"),
         }
     }
 }
@@ -428,6 +473,8 @@ pub struct EndpointView {
     pub window: u16,
     /// How long it still rests, when it said that it cannot keep up.
     pub throttled: Option<Duration>,
+    /// How its events are written.
+    pub shape: Shape,
     /// Time for one attempt.
     pub timeout: Duration,
     /// Whether attempts keep the beginning of the answer.

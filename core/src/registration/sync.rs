@@ -304,7 +304,7 @@ fn differences(known: &Known<'_>, config: &Config, entry: &Endpoint) -> Result<V
     let parts = [
         (Field::Url, is.target != config.target),
         (Field::Events, is.subscription != config.subscription),
-        (Field::Encoding, is.encoding != config.encoding),
+        (Field::Encoding, is.shape != config.shape),
         (Field::Schedule, is.schedule != config.schedule),
         (Field::Timeout, is.timeout != config.timeout),
         (Field::Concurrency, is.concurrency != config.concurrency),

@@ -65,8 +65,12 @@ pub enum Denial {
     Scheme,
     /// The name resolved to addresses of which some are allowed and some are not.
     Mixed,
-    /// The payload cannot be expressed in the endpoint's encoding.
+    /// The payload cannot be expressed in the endpoint's encoding, because it is not JSON.
     Unencodable,
+    /// The same, because it has too many objects and arrays inside one another.
+    TooNested,
+    /// The same, because the body would be too large.
+    TooLarge,
 }
 
 /// The part of an attempt in which it ended.
@@ -137,7 +141,9 @@ impl TransportError {
     pub const fn fault(self) -> Fault {
         match self {
             Self::Denied(Denial::Address | Denial::Port | Denial::Scheme | Denial::Mixed) => Fault::Policy,
-            Self::Denied(Denial::Unencodable) | Self::Aborted | Self::LocalResources => Fault::Ours,
+            Self::Denied(Denial::Unencodable | Denial::TooNested | Denial::TooLarge)
+            | Self::Aborted
+            | Self::LocalResources => Fault::Ours,
             Self::NameFailed | Self::Unreachable | Self::ConnectFailed | Self::SendFailed => Fault::Network,
             Self::TimedOut(Phase::Resolve | Phase::Connect) => Fault::Network,
             Self::Denied(Denial::NoAddress)
@@ -278,6 +284,8 @@ impl Denial {
             Self::Scheme => "denied-scheme",
             Self::Mixed => "denied-mixed",
             Self::Unencodable => "denied-unencodable",
+            Self::TooNested => "denied-too-nested",
+            Self::TooLarge => "denied-too-large",
         }
     }
 
@@ -289,6 +297,8 @@ impl Denial {
             Self::Scheme => 4,
             Self::Mixed => 5,
             Self::Unencodable => 6,
+            Self::TooNested => 7,
+            Self::TooLarge => 8,
         }
     }
 
@@ -300,6 +310,8 @@ impl Denial {
             4 => Self::Scheme,
             5 => Self::Mixed,
             6 => Self::Unencodable,
+            7 => Self::TooNested,
+            8 => Self::TooLarge,
             _ => return None,
         })
     }
@@ -313,7 +325,9 @@ impl fmt::Display for Denial {
             Self::Port => "the port is not that of the endpoint's URL",
             Self::Scheme => "the endpoint's policy does not allow the scheme",
             Self::Mixed => "the endpoint's policy does not allow all addresses of the name",
-            Self::Unencodable => "the payload cannot be expressed in the endpoint's encoding",
+            Self::Unencodable => "the payload is not JSON, which the endpoint's encoding is made of",
+            Self::TooNested => "the payload is nested too deeply for the endpoint's encoding",
+            Self::TooLarge => "the payload would be too large in the endpoint's encoding",
         })
     }
 }

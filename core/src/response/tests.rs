@@ -160,7 +160,7 @@ fn every_error() -> Vec<TransportError> {
 #[test]
 fn the_wire_form_of_an_error_is_total_and_exact() {
     let every = every_error();
-    assert_eq!(every.len(), 15 + 6 + 6, "every variant, with every denial and phase, has exactly one form");
+    assert_eq!(every.len(), 15 + 8 + 6, "every variant, with every denial and phase, has exactly one form");
     for n in 0..=u16::MAX {
         let wire = ((n >> 8) as u8, n as u8);
         if let Some(error) = TransportError::from_wire(wire.0, wire.1) {

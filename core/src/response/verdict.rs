@@ -155,11 +155,11 @@ pub fn verdict(outcome: &Outcome, profile: Profile, wall: UnixTime) -> Ruling {
 
 /// What was denied stays denied, except that a name without an address today may have one tomorrow.
 fn without_reply(error: TransportError) -> Ruling {
-    use Denial::{Address, Mixed, NoAddress, Port, Scheme, Unencodable};
+    use Denial::{Address, Mixed, NoAddress, Port, Scheme, TooLarge, TooNested, Unencodable};
     use TransportError as E;
     let retry = (Verdict::Retry { not_before: None }, Rule::NoResponse);
     let (verdict, rule) = match error {
-        E::Denied(denial @ (Address | Port | Scheme | Mixed | Unencodable)) => {
+        E::Denied(denial @ (Address | Port | Scheme | Mixed | Unencodable | TooNested | TooLarge)) => {
             (Verdict::Refused(RefusedWhy::Denied(denial)), Rule::Denied)
         }
         E::Denied(NoAddress) | E::NameNotFound | E::NameFailed => retry,

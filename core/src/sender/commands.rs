@@ -11,7 +11,7 @@ use super::tables::{Gate, Retired, Slot};
 use super::transmit::{Caps, Wire};
 use super::turns::Turn;
 use super::{Sender, Stage};
-use crate::encoding::Encoding;
+use crate::encoding::Thin;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::{
     EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey, StoredValue,
@@ -443,10 +443,7 @@ impl Sender {
             key: config.key.clone(),
             url: config.target.as_str().to_string(),
             patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
-            encoding: match config.encoding {
-                Encoding::Envelope => 0,
-                Encoding::Data => 1,
-            },
+            encoding: config.shape.encoding.to_wire(),
             schedule: config.schedule.delays().to_vec(),
             timeout: config.timeout,
             concurrency: config.concurrency,
@@ -462,6 +459,8 @@ impl Sender {
             subscription,
             retired: retired.into_iter().map(|retired| retired_record(&retired)).collect(),
             at: self.now.wall,
+            thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
+            source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         }
     }
 

@@ -158,6 +158,7 @@ impl Sender {
             in_flight: slot.in_flight,
             window: slot.window.size(),
             throttled: slot.until.filter(|_| slot.state == State::Active).map(|at| at.saturating_since(self.now.mono)),
+            shape: config.shape.clone(),
             timeout: config.timeout,
             keep_answers: config.keep_answers,
             schedule: config.schedule.clone(),

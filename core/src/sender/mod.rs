@@ -11,6 +11,7 @@
 
 mod asleep;
 mod attempts;
+mod bodies;
 mod chains;
 mod chores;
 mod commands;
@@ -52,7 +53,7 @@ pub use notice::Notice;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
-pub use transmit::{Caps, Cleared, Denied, Resolver, Transmit, USER_AGENT};
+pub use transmit::{Caps, Cleared, Denied, Reason, Resolver, Transmit, USER_AGENT};
 
 use crate::id::JournalSeq;
 use crate::journal::Record;

@@ -6,11 +6,11 @@ use core::fmt;
 use core::fmt::Write as _;
 use core::net::{IpAddr, SocketAddr};
 use http::{HeaderName, HeaderValue, Method, Request};
-use std::sync::OnceLock;
 
+use super::bodies::Bodies;
 use super::contract::Input;
 use super::signed::Signed;
-use crate::encoding::{self, Encoded, Encoding, Payload};
+use crate::encoding::{self, EncodeError, Encoded, Message, Payload};
 use crate::id::{AttemptId, EndpointKey, EventId};
 use crate::limits;
 use crate::matching::EventType;
@@ -22,29 +22,27 @@ use crate::time::{Instant, Now, UnixTime};
 /// The `user-agent` of every request.
 pub const USER_AGENT: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
 
-/// An event as all its requests share it. Bodies are made once for each encoding, by whichever thread is first.
+/// An event as all its requests share it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) id: EventId,
     pub(crate) event_type: EventType,
     pub(crate) time: UnixTime,
     pub(crate) payload: Payload,
-    encoded: [OnceLock<Encoded>; 2],
+    bodies: Bodies,
 }
 
 impl Prepared {
     pub(crate) fn new(id: EventId, event_type: EventType, time: UnixTime, payload: Payload) -> Self {
-        Self { id, event_type, time, payload, encoded: [OnceLock::new(), OnceLock::new()] }
+        Self { id, event_type, time, payload, bodies: Bodies::default() }
     }
 
-    fn encoded(&self, encoding: Encoding) -> &Encoded {
-        let slot = match encoding {
-            Encoding::Envelope => &self.encoded[0],
-            Encoding::Data => &self.encoded[1],
-        };
-        #[cfg(postrider_planted)]
-        let slot = if crate::planted::breaks(36) { &self.encoded[0] } else { slot };
-        slot.get_or_init(|| encoding::encode(encoding, self.event_type.as_str(), self.time, &self.payload))
+    fn encoded(&self, endpoint: &Config) -> Result<Encoded, EncodeError> {
+        self.bodies.get(&endpoint.shape, || {
+            let message = Message::new(self.id.as_str(), self.event_type.as_str(), self.time, &self.payload);
+            // An event is sent to endpoints of its own tenant alone.
+            encoding::encode(&endpoint.shape, &message.tenant(endpoint.key.tenant.as_str()))
+        })
     }
 }
 
@@ -164,29 +162,36 @@ impl Transmit {
     ///
     /// Each must still be cleared when it is dialled.
     pub fn vet(&self, resolved: &[IpAddr]) -> Result<Vetted, Denied> {
-        self.wire.policy.vet(self.target(), resolved).map_err(|why| self.denied(why))
+        self.wire.policy.vet(self.target(), resolved).map_err(|why| self.denied(Reason::Address(why)))
     }
 
     /// Asks the policy about the socket address that is about to be dialled, and makes the body.
     ///
     /// Only what this returns can be sent; see the crate's `manual` for why the check stands here. Encoding happens on
-    /// the calling thread.
+    /// the calling thread, once for all endpoints that want the same. A payload that the endpoint's encoding cannot
+    /// express is denied as well; nothing is dialled for it.
     pub fn clear(&self, addr: SocketAddr) -> Result<Cleared, Denied> {
         #[cfg(postrider_planted)]
         if crate::planted::breaks(19) {
-            return Ok(Cleared { transmit: self.clone(), peer: Peer::Address(addr) });
+            return self.cleared(Peer::Address(addr));
         }
-        self.wire.policy.check(self.target(), addr).map_err(|why| self.denied(why))?;
-        Ok(Cleared { transmit: self.clone(), peer: Peer::Address(addr) })
+        self.wire.policy.check(self.target(), addr).map_err(|why| self.denied(Reason::Address(why)))?;
+        self.cleared(Peer::Address(addr))
     }
 
     /// For transports that dial by themselves: a trusted proxy, a browser's `fetch`. The policy is not asked; the
-    /// resolver named here answers for the check.
-    pub fn clear_by(&self, resolver: Resolver) -> Cleared {
-        Cleared { transmit: self.clone(), peer: Peer::Other(resolver) }
+    /// resolver named here answers for the check. Denied is only a payload that the endpoint's encoding cannot express.
+    pub fn clear_by(&self, resolver: Resolver) -> Result<Cleared, Denied> {
+        self.cleared(Peer::Other(resolver))
     }
 
-    fn denied(&self, why: AddressError) -> Denied {
+    /// The body is made here, so that everything behind this is total.
+    fn cleared(&self, peer: Peer) -> Result<Cleared, Denied> {
+        let encoded = self.event.encoded(&self.wire.config).map_err(|why| self.denied(Reason::Payload(why)))?;
+        Ok(Cleared { transmit: self.clone(), peer, encoded })
+    }
+
+    fn denied(&self, why: Reason) -> Denied {
         Denied { attempt: self.attempt, why }
     }
 }
@@ -216,11 +221,22 @@ pub enum Resolver {
     Simulation,
 }
 
-/// The policy refused an address. It converts into the fact that ends the attempt.
+/// The policy refused an address, or the payload has no form in the endpoint's encoding. It converts into the fact that
+/// ends the attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     attempt: AttemptId,
-    why: AddressError,
+    why: Reason,
+}
+
+/// Why an attempt is denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The policy does not allow the address, or there is none.
+    Address(AddressError),
+    /// The payload cannot be expressed in the endpoint's encoding.
+    Payload(EncodeError),
 }
 
 impl Denied {
@@ -229,21 +245,24 @@ impl Denied {
         self.attempt
     }
 
-    /// Which address, and which rule refused it.
-    pub fn why(&self) -> &AddressError {
+    /// Which address and which rule refused it, or what is wrong with the payload.
+    pub fn why(&self) -> &Reason {
         &self.why
     }
 
     /// The outcome of the attempt.
     pub fn error(&self) -> TransportError {
-        TransportError::Denied(match self.why {
-            AddressError::NoAddress => Denial::NoAddress,
-            AddressError::OtherPort { .. } => Denial::Port,
-            AddressError::NotListed { .. } => Denial::Mixed,
-            AddressError::Cleartext => Denial::Scheme,
-            AddressError::NotPublic { .. } | AddressError::OtherAddress { .. } | AddressError::Scoped { .. } => {
-                Denial::Address
-            }
+        TransportError::Denied(match &self.why {
+            Reason::Address(AddressError::NoAddress) => Denial::NoAddress,
+            Reason::Address(AddressError::OtherPort { .. }) => Denial::Port,
+            Reason::Address(AddressError::NotListed { .. }) => Denial::Mixed,
+            Reason::Address(AddressError::Cleartext) => Denial::Scheme,
+            Reason::Address(
+                AddressError::NotPublic { .. } | AddressError::OtherAddress { .. } | AddressError::Scoped { .. },
+            ) => Denial::Address,
+            Reason::Payload(EncodeError::NotJson | EncodeError::Malformed { .. }) => Denial::Unencodable,
+            Reason::Payload(EncodeError::TooNested) => Denial::TooNested,
+            Reason::Payload(EncodeError::TooLarge { .. }) => Denial::TooLarge,
         })
     }
 }
@@ -256,7 +275,10 @@ impl From<Denied> for Input {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.why)
+        match &self.why {
+            Reason::Address(why) => write!(f, "{why}"),
+            Reason::Payload(why) => write!(f, "{why}"),
+        }
     }
 }
 
@@ -276,6 +298,7 @@ enum Peer {
 pub struct Cleared {
     transmit: Transmit,
     peer: Peer,
+    encoded: Encoded,
 }
 
 impl Cleared {
@@ -302,7 +325,7 @@ impl Cleared {
 
     /// The body.
     pub fn body(&self) -> &Bytes {
-        &self.encoded().body
+        &self.encoded.body
     }
 
     /// The request for an HTTP client: `POST` with an absolute URI; `host` and `content-length` are left to the client.
@@ -312,7 +335,7 @@ impl Cleared {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.transmit.target().uri().clone();
         let headers = request.headers_mut();
-        headers.reserve(8 + self.transmit.wire.config.headers.len());
+        headers.reserve(8 + self.encoded.headers().len() + self.transmit.wire.config.headers.len());
         self.each_header(|name, value, secret| {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("our own names and checked custom names");
             let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value));
@@ -345,13 +368,14 @@ impl Cleared {
     /// The one source of headers, `host` and `content-length` aside: name, value, and whether the value is secret.
     fn each_header(&self, mut each: impl FnMut(&str, &[u8], bool)) {
         let Transmit { wire, event, number, started, signed, .. } = &self.transmit;
-        let encoded = self.encoded();
+        let encoded = &self.encoded;
         let timestamp = started.wall.as_secs();
         #[cfg(postrider_planted)]
         let timestamp = if crate::planted::breaks(18) && *number > 1 { event.time.as_secs() } else { timestamp };
         let mut decimal = Decimal::default();
         let mut put = |name: &str, value: &[u8]| each(name, value, false);
         put("content-type", encoded.content_type.as_bytes());
+        encoded.headers().iter().for_each(|(name, value)| put(name.as_str(), value.as_bytes()));
         put("user-agent", USER_AGENT.as_bytes());
         put("accept-encoding", b"identity");
         put(standard::ID, event.id.as_str().as_bytes());
@@ -374,10 +398,6 @@ impl Cleared {
         for (name, value) in wire.config.headers.iter() {
             each(name.as_str(), value.as_bytes(), value.is_sensitive());
         }
-    }
-
-    fn encoded(&self) -> &Encoded {
-        self.transmit.event.encoded(self.transmit.wire.config.encoding)
     }
 }
 

@@ -140,7 +140,7 @@ fn key(id: &str) -> EndpointKey {
 #[test]
 fn no_request_leaves_unsigned_while_keys_are_replaced() {
     let signed = |transmit: &Transmit, secret: &str| {
-        let request = transmit.clear_by(Resolver::Simulation).request();
+        let request = transmit.clear_by(Resolver::Simulation).unwrap().request();
         let verifier = standard::Verifier::new([&Secret::parse(secret).unwrap()]).unwrap();
         verifier.verify(request.headers(), request.body(), transmit.started().wall).is_ok()
     };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider::journal::{Log, MemoryLog};
 use postrider::{Error, Registered};
-use postrider_core::encoding::{Encoding, Payload, encode};
+use postrider_core::encoding::{Encoding, Message, Payload, Shape, encode};
 use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::journal::Frames;
@@ -143,9 +143,8 @@ fn a_sender_shows_no_secret() {
     canaries.assert_mute("a denial", &transmit.clear(elsewhere).unwrap_err());
     canaries.assert_dull("vetted addresses", &transmit.vet(&[IpAddr::from([127, 0, 0, 1])]));
     canaries.assert_mute("the target", transmit.target());
-    for cleared in
-        [transmit.clear(SocketAddr::from(([127, 0, 0, 1], 443))).unwrap(), transmit.clear_by(Resolver::TrustedProxy)]
-    {
+    let here = SocketAddr::from(([127, 0, 0, 1], 443));
+    for cleared in [transmit.clear(here).unwrap(), transmit.clear_by(Resolver::TrustedProxy).unwrap()] {
         // Made for the wire, with everything in them.
         assert!(canaries.find(&String::from_utf8_lossy(cleared.body())).is_some());
         let mut head = Vec::new();
@@ -276,7 +275,7 @@ fn signed(secret: &Secret, id: &str) -> (Cleared, RequestHead, Bytes) {
         match machine.poll_output() {
             Output::Persist(batch) => machine.handle(at(0), Input::Persisted(batch.last())),
             Output::Transmit(transmit) => {
-                let cleared = transmit.clear_by(Resolver::TrustedProxy);
+                let cleared = transmit.clear_by(Resolver::TrustedProxy).unwrap();
                 let request = cleared.request();
                 let head = RequestHead::new(request.method().clone(), request.headers().clone());
                 let body = cleared.body().clone();
@@ -351,7 +350,10 @@ fn values_and_their_errors_show_no_secret() {
     }
     let payload = Payload::raw("text/plain", Bytes::from_static(PAYLOAD.as_bytes())).unwrap();
     canaries.assert_dull("a payload", &payload);
-    canaries.assert_dull("a body", &encode(Encoding::Envelope, "a", UnixTime::EPOCH, &payload));
+    let message = Message::new("one", "a", UnixTime::EPOCH, &payload);
+    for encoding in Encoding::ALL {
+        canaries.assert_dull("a body", &encode(&Shape::from(encoding), &message));
+    }
     canaries.assert_dull("an event", &event("one"));
     for error in [TransportError::TlsUntrusted, TransportError::Closed] {
         canaries.assert_mute("a failure of transport", &error);

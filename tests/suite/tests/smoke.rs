@@ -298,7 +298,7 @@ fn an_attempt_is_recorded_with_its_keys_and_where_asked_for_with_its_answer() {
         let sent = rig.publish(if keep { "b" } else { "a" });
         let keys = rig.sender.endpoint(&acme()).unwrap().keys;
         if keep {
-            let _ = sent[0].clear_by(Resolver::Simulation).request();
+            let _ = sent[0].clear_by(Resolver::Simulation).unwrap().request();
         }
         rig.complete(&sent[0], Reply::new(500).with_body(answer.clone()));
         let outcome = |(_, record): &(JournalSeq, Record)| match record {

@@ -288,7 +288,11 @@ impl Sandbox {
     fn carry(&mut self, transmit: &Transmit) {
         let name = transmit.endpoint().id.as_str();
         let receiver = self.receivers.get_mut(name).expect("every endpoint of a sandbox has a receiver");
-        let request = transmit.clear_by(Resolver::Simulation).request();
+        let request = match transmit.clear_by(Resolver::Simulation) {
+            Ok(cleared) => cleared.request(),
+            // The endpoint's encoding cannot express the payload: nothing is sent, and the receiver is not asked.
+            Err(denied) => return self.sender.handle(self.now, denied.into()),
+        };
         let verifier = Verifier::new([&receiver.secret]).expect("one key is enough");
         let signed = verifier.verify(request.headers(), request.body(), self.now.wall).is_ok();
         let answer = receiver.answers[receiver.asked.min(receiver.answers.len() - 1)].clone();

@@ -100,12 +100,13 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
     let retired = (any::<u32>(), any::<u32>(), text());
     let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
-    let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>());
+    let shape = (list(text()), option(text()));
+    let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at, keep_answers),
+            (state, subscription, retired, at, keep_answers, (thin, source)),
         )| EndpointRecord {
             key,
             url,
@@ -122,6 +123,8 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             subscription,
             retired,
             at,
+            thin,
+            source,
         },
     )
 }

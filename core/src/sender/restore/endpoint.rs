@@ -3,7 +3,6 @@
 use alloc::string::ToString;
 use bytes::Bytes;
 
-use crate::encoding::Encoding;
 use crate::journal::{EndpointRecord, HeaderRecord, StoredValue};
 use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
 
@@ -16,7 +15,7 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         .timeout(record.timeout)
         .concurrency(record.concurrency)
         .keep_answers(record.keep_answers)
-        .encoding(if record.encoding == 1 { Encoding::Data } else { Encoding::Envelope });
+        .shape_of(record.encoding, &record.thin, record.source.as_deref());
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {
         endpoint = match value {

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::call::{Call, kind};
 use super::mask::stand_in_payload;
 use super::replay::TraceError;
-use crate::encoding::{Encoding, Payload};
+use crate::encoding::Payload;
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, LoadId, TenantId};
 use crate::journal::wire::Reader;
@@ -332,11 +332,10 @@ const fn unzigzag(number: u64) -> u64 {
 
 /// An endpoint as it was put.
 fn endpoint_of(record: &EndpointRecord) -> Endpoint {
-    let encoding = if record.encoding == 0 { Encoding::Envelope } else { Encoding::Data };
     let mut endpoint = Endpoint::new(record.key.id.as_str(), &record.url)
         .tenant(record.key.tenant.as_str())
         .events(&record.patterns)
-        .encoding(encoding)
+        .shape_of(record.encoding, &record.thin, record.source.as_deref())
         .keep_answers(record.keep_answers)
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::call::kind;
 use super::mask::Mask;
-use crate::encoding::Encoding;
+use crate::encoding::Thin;
 use crate::event::Event;
 use crate::id::{EndpointKey, JournalSeq};
 use crate::journal::wire::Writer;
@@ -161,10 +161,7 @@ impl Tape {
             key: config.key.clone(),
             url: config.target.as_str().to_string(),
             patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
-            encoding: match config.encoding {
-                Encoding::Envelope => 0,
-                Encoding::Data => 1,
-            },
+            encoding: config.shape.encoding.to_wire(),
             schedule: config.schedule.delays().to_vec(),
             timeout: config.timeout,
             concurrency: config.concurrency,
@@ -176,6 +173,8 @@ impl Tape {
             subscription: None,
             retired: Vec::new(),
             at: UnixTime::EPOCH,
+            thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
+            source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);

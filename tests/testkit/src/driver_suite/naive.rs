@@ -215,8 +215,9 @@ impl Shop {
         for addr in addrs {
             let cleared = match transmit.clear(addr) {
                 Err(_) if self.has(Fault::DialsWhatIsDenied) => transmit.clear_by(Resolver::Simulation),
-                cleared => cleared.map_err(|denied| denied.error())?,
+                cleared => cleared,
             };
+            let cleared = cleared.map_err(|denied| denied.error())?;
             let mut stream = match self.connection(transmit, addr) {
                 Ok(stream) => stream,
                 Err(why) => {

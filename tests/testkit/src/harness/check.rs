@@ -143,7 +143,7 @@ impl Harness {
 
     fn check_keys(&mut self, transmit: &Transmit, name: &str) {
         let at = fixture::place(transmit.endpoint());
-        let request = transmit.clear_by(Resolver::Simulation).request();
+        let request = transmit.clear_by(Resolver::Simulation).expect("envelopes hold any payload").request();
         let revoked = self.endpoints.get(&at).map(|known| known.revoked.clone()).unwrap_or_default();
         for key in revoked {
             let verifier = Verifier::new([&fixture::secret(at, key)]).expect("one key is enough");
@@ -342,7 +342,7 @@ impl Harness {
                 let _ = writeln!(trace, "{:?}", part.bytes());
             }
             Output::Transmit(transmit) => {
-                let cleared = transmit.clear_by(Resolver::Simulation);
+                let cleared = transmit.clear_by(Resolver::Simulation).expect("envelopes hold any payload");
                 let mut head = BytesMut::new();
                 cleared.write_head(&mut head);
                 let _ = writeln!(trace, "{head:?}{:?}", cleared.body());

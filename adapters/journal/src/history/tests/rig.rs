@@ -240,5 +240,7 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         subscription: Some(number),
         retired: Vec::new(),
         at: at(0),
+        thin: Vec::new(),
+        source: None,
     }
 }
