@@ -13,7 +13,7 @@ pub const ALTERNATIVES: usize = 256;
 pub const BRANCHES: usize = 1000;
 
 /// Conditions over all branches together.
-pub const TERMS: usize = 4096;
+pub const TERMS: usize = 16 * 1024;
 
 /// Deepest nesting of an event's JSON.
 pub const EVENT_DEPTH: usize = 128;

@@ -298,7 +298,7 @@ fn what_is_no_filter_of_cloudevents_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
     fn patterns_mean_what_they_say(
