@@ -12,6 +12,9 @@ pub const ALTERNATIVES: usize = 256;
 /// Branches that a filter may come to when each combination of its `$or`s (or `any`s) is written out.
 pub const BRANCHES: usize = 1000;
 
+/// Conditions in one branch: as many fields may be named.
+pub const CONDITIONS: usize = 256;
+
 /// Conditions over all branches together.
 pub const TERMS: usize = 16 * 1024;
 

@@ -160,6 +160,8 @@ impl Flat {
         let path = if path.is_empty() { 0 } else { self.enter(0, path, ROOT) };
         let mut reader = Reader::new(json);
         self.text.reserve(json.len() / 2);
+        self.fields.reserve(json.len() / 32);
+        self.paths.reserve((json.len() / 32).min(64));
         self.value(&mut reader, path, ROOT, 0)?;
         reader.end()?;
         self.places[ROOT as usize].end = self.places.len() as u32;
@@ -396,6 +398,12 @@ impl Flat {
         Ok(())
     }
 }
+
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Flat>();
+    assert!(size_of::<Path>() <= 60 && size_of::<Field>() <= 20 && size_of::<Number>() <= 40);
+};
 
 impl Default for Flat {
     fn default() -> Self {

@@ -48,7 +48,7 @@
 //! panic or recurse further than the constants of [`bounds`]. With E values at the fields named, V bytes of these, T
 //! tests and B branches it takes at most O(T × V) for the tests, wildcards included, and O(B × E log E) for the choice of
 //! array elements. Only an event that names a member twice in one object, with arrays there, can make that choice
-//! harder; it ends after [`bounds::TANGLED_STEPS`] with "does not match".
+//! harder; it ends after [`bounds::TANGLED_STEPS`] with "does not match", even where one more choice would match.
 //!
 //! [event patterns of Amazon EventBridge]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 //! [event-ruler]: https://github.com/aws/event-ruler
