@@ -1,7 +1,8 @@
-//! Which endpoints want an event: type patterns, subscriptions, and the index over them.
+//! Which endpoints want an event: type patterns, content filters, subscriptions, and the indexes over them.
 //!
 //! An event type is a dotted name such as `order.item.added`. A [`Pattern`] names types, a [`Subscription`] is a set of
-//! patterns, and an [`Index`] holds the subscriptions of one tenant and yields those that want a type as a stream.
+//! patterns, and an [`Index`] holds the subscriptions of one tenant and yields those that want a type as a stream. A
+//! subscription may also carry a content [`filter`], which an event that is flattened once is held against.
 //!
 //! ```text
 //! type    = segment *("." segment)          at most 256 bytes

@@ -5,16 +5,19 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use super::explain::{self, Explained};
+use super::filter::{Filter, Flat};
 use super::{Pattern, PatternError, validate_type};
 use crate::limits;
 
-/// Which events an endpoint wants: those whose type is named by at least one of its patterns.
+/// Which events an endpoint wants: those whose type is named by at least one of its patterns and whose content passes
+/// its filter, if it has one.
 ///
-/// The patterns are a set: sorted, each once, 1 to 256 of them. Two subscriptions are equal when their patterns are. A
-/// clone shares the patterns.
+/// The patterns are a set: sorted, each once, 1 to 256 of them. Two subscriptions are equal when their patterns and their
+/// filters are. A clone shares both.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Subscription {
     patterns: Arc<[Pattern]>,
+    filter: Option<Filter>,
 }
 
 impl Subscription {
@@ -32,10 +35,24 @@ impl Subscription {
 
     /// The subscription `**`, which wants every event.
     pub fn everything() -> Self {
-        Self { patterns: [Pattern::everything()].into() }
+        Self { patterns: [Pattern::everything()].into(), filter: None }
     }
 
-    /// Whether an event of this type is wanted. A text that is no event type is not.
+    /// The same types, of which only events that pass this filter are wanted.
+    #[must_use]
+    pub fn with_filter(self, filter: Filter) -> Self {
+        Self { filter: Some(filter), ..self }
+    }
+
+    /// Whether an event of this type and content is wanted. The cost is that of [`Self::matches`] and
+    /// [`Filter::matches`]. To ask many, give a [`FilterIndex`](super::filter::FilterIndex) each filter
+    /// [for the types](Filter::for_types) of its subscription.
+    pub fn wants(&self, event_type: &str, content: &Flat) -> bool {
+        self.matches(event_type) && self.filter.as_ref().is_none_or(|filter| filter.matches(content))
+    }
+
+    /// Whether an event of this type is wanted, as far as its type goes: the filter is not asked. A text that is no event
+    /// type is not wanted.
     ///
     /// The cost is that of [`Pattern::matches`] for each pattern. To ask many subscriptions, use an
     /// [`Index`](super::Index).
@@ -48,7 +65,12 @@ impl Subscription {
         &self.patterns
     }
 
-    /// Says for a person why an event of this type is wanted or not. The cost is that of [`Self::matches`], some ten
+    /// What the content must pass, if there is a filter.
+    pub fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// Says for a person why an event of this type is wanted or not, as far as its type goes. The cost is that of [`Self::matches`], some ten
     /// times; this is for diagnosis, not for delivering.
     pub fn explain(&self, event_type: &str) -> Explained {
         explain::explain(self, event_type)
@@ -70,14 +92,15 @@ impl Subscription {
         if set.is_empty() {
             return Err(SubscriptionError::Empty);
         }
-        Ok(Self { patterns: set.into_iter().collect() })
+        Ok(Self { patterns: set.into_iter().collect(), filter: None })
     }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Subscription")?;
-        f.debug_set().entries(self.patterns.iter().map(Pattern::as_str)).finish()
+        f.debug_set().entries(self.patterns.iter().map(Pattern::as_str)).finish()?;
+        self.filter.as_ref().map_or(Ok(()), |filter| write!(f, " with {filter:?}"))
     }
 }
 
@@ -136,6 +159,21 @@ mod tests {
         assert_eq!(format!("{one:?}"), r#"Subscription{"a.**", "b"}"#);
         assert!(one.matches("a.x") && one.matches("b") && !one.matches("b.x") && !one.matches("a."));
         assert_eq!(Subscription::new([Pattern::parse("**.**").unwrap()]).unwrap(), Subscription::everything());
+    }
+
+    #[test]
+    fn a_filter_narrows_what_is_wanted() {
+        let all = Subscription::parse(["order.*"]).unwrap();
+        let filter = Filter::eventbridge(r#"{"data": {"total": [{"numeric": [">", 9]}]}}"#).unwrap();
+        let some = all.clone().with_filter(filter.clone());
+        let content =
+            |total: &str| Flat::new().with_json("data", format!(r#"{{"total": {total}}}"#).as_bytes()).unwrap();
+        assert!(some != all && some.filter() == Some(&filter) && all.filter().is_none());
+        assert!(some.wants("order.paid", &content("10")) && !some.wants("order.paid", &content("9.0")));
+        assert!(!some.wants("user.made", &content("10")) && all.wants("order.paid", &content("9")));
+        assert!(
+            format!("{some:?}").ends_with(r#" with Filter::EventBridge({"data": {"total": [{"numeric": [">", 9]}]}})"#)
+        );
     }
 
     #[test]

@@ -12,8 +12,11 @@ pub const ALTERNATIVES: usize = 256;
 /// Branches that a filter may come to when each combination of its `$or`s (or `any`s) is written out.
 pub const BRANCHES: usize = 1000;
 
+/// Conditions in one branch: as many fields may be named.
+pub const CONDITIONS: usize = 256;
+
 /// Conditions over all branches together.
-pub const TERMS: usize = 4096;
+pub const TERMS: usize = 16 * 1024;
 
 /// Deepest nesting of an event's JSON.
 pub const EVENT_DEPTH: usize = 128;

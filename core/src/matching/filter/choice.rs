@@ -118,7 +118,7 @@ fn line(flat: &Flat, place: u32) -> impl Iterator<Item = u32> {
 }
 
 /// One choice after another, each tried at most once for each way to come to it, within the bound of steps. Deeper by
-/// one call for each condition.
+/// one call for each condition, of which a branch has at most 256.
 fn tangled(flat: &Flat, depending: &[&Places], chosen: &mut Vec<u32>, steps: &mut usize) -> bool {
     let Some((places, rest)) = depending.split_first() else { return true };
     let fits = |place: u32, chosen: &[u32], steps: &mut usize| {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::mem;
 
+use super::super::Pattern;
 use super::bounds::ALTERNATIVES;
 use super::flat::Value;
 use super::network::Network;
@@ -45,6 +46,8 @@ pub(super) enum Test {
     Wildcard(Box<Wildcard>),
     /// A text that is an address in this range.
     Network(Box<Network>),
+    /// A text that is an event type which this pattern names.
+    Type(Pattern),
     /// Anything that neither is one of these texts nor passes one of these tests.
     But(Box<But>),
 }
@@ -89,6 +92,20 @@ impl Clause {
     }
 }
 
+impl Clause {
+    /// That the text at this path is an event type which one of the patterns names.
+    pub(super) fn typed(path: &str, patterns: &[Pattern]) -> Self {
+        let (exact, wild): (Vec<&Pattern>, Vec<&Pattern>) =
+            patterns.iter().partition(|pattern| !pattern.as_str().contains('*'));
+        Self {
+            path: path.into(),
+            absent: false,
+            texts: sorted(exact.into_iter().map(|pattern| pattern.as_str().into()).collect()),
+            tests: wild.into_iter().cloned().map(Test::Type).collect(),
+        }
+    }
+}
+
 impl Test {
     fn passes(&self, value: Value<'_>) -> bool {
         match (self, value) {
@@ -106,6 +123,7 @@ impl Test {
             (Self::Network(wanted), Value::Text(found)) => {
                 Network::address(found).is_some_and(|found| wanted.holds(&found))
             }
+            (Self::Type(wanted), Value::Text(found)) => wanted.matches(found),
             (Self::But(but), value) => !any(&but.texts, &but.tests, value),
             (
                 Self::Null
@@ -119,7 +137,8 @@ impl Test {
                 | Self::FoldedPrefix(_)
                 | Self::FoldedSuffix(_)
                 | Self::Wildcard(_)
-                | Self::Network(_),
+                | Self::Network(_)
+                | Self::Type(_),
                 Value::Null | Value::True | Value::False | Value::Number(_) | Value::Text(_),
             ) => false,
         }

@@ -90,7 +90,7 @@ fn attributes(draft: &mut Draft<'_>, dialect: &str, negated: bool) -> Result<Bra
         }
         Ok(())
     })?;
-    bounded(draft, &sum)?;
+    draft.bounded(sum.iter().map(Vec::len))?;
     Ok(sum)
 }
 
@@ -113,18 +113,13 @@ fn either(draft: &mut Draft<'_>, mut sum: Branches, more: Branches) -> Result<Br
             None => sum.push(branch),
         }
     }
-    bounded(draft, &sum)?;
+    draft.bounded(sum.iter().map(Vec::len))?;
     Ok(sum)
 }
 
 /// Each alternative of the one with each of the other.
 fn both(draft: &Draft<'_>, one: &Branches, other: &Branches) -> Result<Branches, FilterError> {
-    let terms = |branches: &Branches| branches.iter().map(Vec::len).sum::<usize>();
-    draft.bounded(one.len() * other.len(), terms(one) * other.len() + terms(other) * one.len())?;
+    draft.bounded(one.iter().flat_map(|one| other.iter().map(|other| one.len() + other.len())))?;
     let pairs = one.iter().flat_map(|one| other.iter().map(move |other| [&one[..], other].concat()));
     Ok(pairs.collect())
-}
-
-fn bounded(draft: &Draft<'_>, branches: &Branches) -> Result<(), FilterError> {
-    draft.bounded(branches.len(), branches.iter().map(Vec::len).sum())
 }

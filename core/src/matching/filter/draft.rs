@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::FilterError;
-use super::bounds::{BRANCHES, FILTER_BYTES, FILTER_DEPTH, TERMS};
+use super::bounds::{BRANCHES, CONDITIONS, FILTER_BYTES, FILTER_DEPTH, TERMS};
 use super::clause::Clause;
 use super::json::{Fault, Kind, Reader};
 
@@ -152,13 +152,20 @@ impl<'a> Draft<'a> {
         Ok(number)
     }
 
-    /// Whether the branches are few enough, each with its number of conditions.
-    pub(super) fn bounded(&self, branches: usize, terms: usize) -> Result<(), FilterError> {
-        if branches > BRANCHES {
-            return Err(self.too_many("branches, each combination of alternatives counted,", BRANCHES));
-        }
-        if terms > TERMS {
-            return Err(self.too_many("conditions, counted over all branches,", TERMS));
+    /// Whether the branches are few and small enough, each given by its number of conditions.
+    pub(super) fn bounded(&self, branches: impl Iterator<Item = usize>) -> Result<(), FilterError> {
+        let mut terms = 0;
+        for (before, conditions) in branches.enumerate() {
+            terms += conditions;
+            if before == BRANCHES {
+                return Err(self.too_many("branches, each combination of alternatives counted,", BRANCHES));
+            }
+            if conditions > CONDITIONS {
+                return Err(self.too_many("conditions that must hold together", CONDITIONS));
+            }
+            if terms > TERMS {
+                return Err(self.too_many("conditions, counted over all branches,", TERMS));
+            }
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ fn or(draft: &mut Draft<'_>, branches: &mut Vec<Branch>, path: &str) -> Result<(
         let mut forked = before.clone();
         object(draft, &mut forked, path, true)?;
         branches.append(&mut forked);
-        draft.bounded(branches.len(), branches.iter().map(Branch::len).sum())
+        draft.bounded(branches.iter().map(Branch::len))
     })?;
     if objects < 2 {
         return Err(draft.expected(OR, "an array of one"));
@@ -143,7 +143,7 @@ fn field(draft: &mut Draft<'_>, branches: &mut [Branch], path: String) -> Result
     for branch in &mut *branches {
         branch.insert(path.clone(), number);
     }
-    draft.bounded(branches.len(), branches.iter().map(Branch::len).sum())
+    draft.bounded(branches.iter().map(Branch::len))
 }
 
 /// An object with one test. Returns whether it is that the field is absent.

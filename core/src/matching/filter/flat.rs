@@ -44,6 +44,8 @@ pub struct Flat {
     pub(super) fields: Vec<Field>,
     numbers: Vec<Number>,
     pub(super) places: Vec<Place>,
+    /// Bytes that went in.
+    taken: usize,
     /// Whether any path was entered twice in one place.
     repeats: bool,
     /// Whether there are arrays at or below such a path, so that two at one path can be chosen from independently.
@@ -124,6 +126,7 @@ impl Flat {
             fields: Vec::new(),
             numbers: Vec::new(),
             places: [Place { parent: ROOT, depth: 0, array: NONE, path: 0, end: 1 }].into(),
+            taken: 0,
             repeats: false,
             tangled: false,
         };
@@ -157,6 +160,8 @@ impl Flat {
         let path = if path.is_empty() { 0 } else { self.enter(0, path, ROOT) };
         let mut reader = Reader::new(json);
         self.text.reserve(json.len() / 2);
+        self.fields.reserve(json.len() / 32);
+        self.paths.reserve((json.len() / 32).min(64));
         self.value(&mut reader, path, ROOT, 0)?;
         reader.end()?;
         self.places[ROOT as usize].end = self.places.len() as u32;
@@ -384,12 +389,21 @@ impl Flat {
         }
     }
 
-    /// Whether so many bytes more are within the bound, so that everything can be counted in `u32`.
-    fn room(&self, more: usize) -> Result<(), FlatError> {
-        let len = self.text.len().saturating_add(more);
-        if len > FLAT_BYTES { Err(FlatError::TooLong { len, max: FLAT_BYTES }) } else { Ok(()) }
+    /// Counts so many bytes more, within the bound, so that everything can be counted in `u32`.
+    fn room(&mut self, more: usize) -> Result<(), FlatError> {
+        self.taken = self.taken.saturating_add(more);
+        if self.taken > FLAT_BYTES {
+            return Err(FlatError::TooLong { len: self.taken, max: FLAT_BYTES });
+        }
+        Ok(())
     }
 }
+
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Flat>();
+    assert!(size_of::<Path>() <= 60 && size_of::<Field>() <= 20 && size_of::<Number>() <= 40);
+};
 
 impl Default for Flat {
     fn default() -> Self {

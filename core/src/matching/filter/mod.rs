@@ -36,13 +36,19 @@
 //! [`Filter::cloudevents`] reads the six filter dialects of the [CloudEvents Subscriptions API] that must be supported:
 //! `exact`, `prefix`, `suffix`, `all`, `any` and `not`, on attributes, which are fields at the root of the [`Flat`].
 //!
+//! # Filters of subscriptions
+//!
+//! A [`Subscription`] carries a filter [beside its types](Subscription::with_filter). To find those that want an event,
+//! keep subscriptions without a filter in an [`Index`](super::Index), which streams them by type, and each of the others
+//! in a [`FilterIndex`] as its filter [for its types](Filter::for_types), which waits at whichever of the two is rarer.
+//!
 //! # Bounds
 //!
 //! A filter is read in time linear in its text and the branches of its `$or`s. Asking is total: no event makes it fail,
 //! panic or recurse further than the constants of [`bounds`]. With E values at the fields named, V bytes of these, T
 //! tests and B branches it takes at most O(T × V) for the tests, wildcards included, and O(B × E log E) for the choice of
 //! array elements. Only an event that names a member twice in one object, with arrays there, can make that choice
-//! harder; it ends after [`bounds::TANGLED_STEPS`] with "does not match".
+//! harder; it ends after [`bounds::TANGLED_STEPS`] with "does not match", even where one more choice would match.
 //!
 //! [event patterns of Amazon EventBridge]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 //! [event-ruler]: https://github.com/aws/event-ruler
@@ -75,8 +81,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::Subscription;
 use choice::Hits;
-use clause::Clause;
+use clause::{Clause, by_names};
 use draft::Draft;
 pub use error::FilterError;
 pub use flat::{Flat, FlatError};
@@ -84,7 +91,7 @@ pub use index::FilterIndex;
 
 /// Which events are wanted by their content. See the [module](self) for the two languages.
 ///
-/// A clone shares the whole. Two filters are equal when their language and text are.
+/// A clone shares the whole. Two filters are equal when their language and text are, and the types that they are for.
 ///
 /// ```
 /// use postrider_core::matching::filter::{Filter, Flat};
@@ -100,6 +107,9 @@ pub use index::FilterIndex;
 #[derive(Clone)]
 pub struct Filter(Arc<Form>);
 
+/// Where the type of an event stands in a [`Flat`], for [`Filter::for_types`] and for filters of CloudEvents.
+pub const TYPE: &str = "type";
+
 /// The language of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -114,6 +124,8 @@ pub enum Language {
 struct Form {
     language: Language,
     text: Box<str>,
+    /// The event types that are wanted besides, if that was asked for.
+    types: Option<Subscription>,
     clauses: Box<[Clause]>,
     /// Numbers of clauses, in the order of their paths.
     branches: Box<[Box<[u16]>]>,
@@ -139,7 +151,33 @@ impl Filter {
             Language::CloudEvents => cloudevents::read(&mut draft)?,
         };
         let clauses = used(draft.clauses, &mut branches);
-        Ok(Self(Arc::new(Form { language, text: text.into(), clauses, branches: branches.into() })))
+        Ok(Self(Arc::new(Form { language, text: text.into(), types: None, clauses, branches: branches.into() })))
+    }
+
+    /// This filter for events of certain types only, whose type stands as a text at [`TYPE`]: so that an index can choose
+    /// between what an event is and what it says. Types that it was for before count no more; a content filter that the
+    /// subscription itself carries is not looked at.
+    ///
+    /// [`TYPE`] belongs to the type then: put JSON under a path of its own, such as `data`.
+    pub fn for_types(&self, types: &Subscription) -> Self {
+        let mut clauses = self.0.clauses.to_vec();
+        let mut branches = self.0.branches.clone();
+        if self.0.types.is_some() {
+            // The clause of the types is the last.
+            let last = clauses.len() - 1;
+            clauses.truncate(last);
+            branches.iter_mut().for_each(|branch| {
+                *branch = branch.iter().copied().filter(|clause| usize::from(*clause) != last).collect();
+            });
+        }
+        let added = u16::try_from(clauses.len()).expect("a filter has fewer clauses than bytes of text");
+        clauses.push(Clause::typed(TYPE, types.patterns()));
+        for branch in &mut branches {
+            let at = branch.partition_point(|clause| by_names(&clauses[usize::from(*clause)].path, TYPE).is_le());
+            *branch = branch[..at].iter().copied().chain([added]).chain(branch[at..].iter().copied()).collect();
+        }
+        let (language, text, types) = (self.0.language, self.0.text.clone(), Some(types.clone()));
+        Self(Arc::new(Form { language, text, types, clauses: clauses.into(), branches }))
     }
 
     /// Whether the event is wanted. For the cost see [bounds](self#bounds); to ask many filters, use a [`FilterIndex`].
@@ -161,7 +199,8 @@ impl Filter {
 
 impl PartialEq for Filter {
     fn eq(&self, other: &Self) -> bool {
-        self.0.language == other.0.language && self.0.text == other.0.text
+        let (one, other) = (&self.0, &other.0);
+        one.language == other.language && one.text == other.text && one.types == other.types
     }
 }
 
@@ -169,13 +208,14 @@ impl Eq for Filter {}
 
 impl core::hash::Hash for Filter {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
-        (self.0.language, &self.0.text).hash(state);
+        (self.0.language, &self.0.text, &self.0.types).hash(state);
     }
 }
 
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Filter::{:?}({})", self.0.language, self.0.text)
+        write!(f, "Filter::{:?}({})", self.0.language, self.0.text)?;
+        self.0.types.as_ref().map_or(Ok(()), |types| write!(f, " for {types:?}"))
     }
 }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Filter, Language};
+use super::{Filter, FilterError, Language};
 
 /// JSON as a tree in which names may repeat and numbers are text.
 #[derive(Clone, Debug)]
@@ -123,7 +123,10 @@ pub(super) fn pattern() -> impl Strategy<Value = Pattern> {
         ]
     });
     let name = select(NAMES).prop_map(ToString::to_string);
-    prop::collection::vec((name, inner), 1..4).prop_map(Pattern::Fields)
+    let pattern = prop::collection::vec((name, inner), 1..4).prop_map(Pattern::Fields);
+    pattern.prop_filter("it has too many branches", |pattern| {
+        !matches!(Filter::eventbridge(&pattern.to_string()), Err(FilterError::TooMany { .. }))
+    })
 }
 
 pub(super) fn json() -> impl Strategy<Value = Json> {

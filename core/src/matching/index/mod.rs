@@ -56,7 +56,7 @@ impl Index {
         Self::default()
     }
 
-    /// Adds a subscription under its number.
+    /// Adds a subscription under its number, by its types: a content filter is not looked at.
     ///
     /// # Panics
     ///

@@ -49,8 +49,8 @@ const BRANCH: u32 = 16;
 ///
 /// # Memory
 ///
-/// About 60 bytes for each filter besides itself, and for each value waited for its text and about 60 bytes more. What is
-/// removed leaves nothing behind but, at most, free places for paths.
+/// One map entry for each filter besides itself, and one for each value waited for, with its text. What is removed leaves
+/// nothing behind but, at most, free places for paths.
 #[derive(Clone, Default)]
 pub struct FilterIndex {
     filters: BTreeMap<u32, Held>,

@@ -106,7 +106,7 @@ impl Table {
             && prefixes.entries.is_empty()
             && suffixes.entries.is_empty()
             && networks.entries.is_empty()
-            && ranges.len() == 0
+            && ranges.is_empty()
             && others.len() == 0
     }
 
@@ -121,7 +121,7 @@ impl Table {
             Key::Network(network) => 2 + len(self.networks.entries.get(&network)),
             Key::Prefix(text) => 4 + len(self.prefixes.entries.get(text)),
             Key::Suffix(text) => 4 + len(self.suffixes.entries.get(text)),
-            Key::Range(..) => 8 + self.ranges.len() / 4,
+            Key::Range(low, high) => 4 + self.ranges.crowd(if low == 0 { high } else { low }),
             Key::Word(word) => 8 + len(self.words.get(&word)),
             Key::Other => 32 + self.others.len(),
         });
@@ -253,6 +253,11 @@ fn keys(clause: &Clause) -> impl Iterator<Item = Key<'_>> {
         Test::Wildcard(wildcard) if !wildcard.tail().is_empty() => Key::Suffix(wildcard.tail()),
         Test::Folded(text) => text.ascii().map_or(Key::Other, |small| Key::Folded(small.into())),
         Test::Network(network) => Key::Network(**network),
+        Test::Type(pattern) => {
+            // The names before the first wildcard, without the dot behind them, which `**` does not need.
+            let head = pattern.as_str().split('*').next().unwrap_or_default();
+            if head.is_empty() { Key::Other } else { Key::Prefix(&head[..head.len() - 1]) }
+        }
         Test::Exists
         | Test::Prefix(_)
         | Test::Suffix(_)

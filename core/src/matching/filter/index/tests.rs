@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::super::super::Subscription;
 use super::super::strategy;
 use super::*;
 
@@ -97,6 +98,46 @@ fn numbers_that_differ_little_are_told_apart() {
     assert_eq!(matches(&index, r#"{"a": 9007199254740993}"#), [1, 2]);
     assert_eq!(matches(&index, r#"{"a": 9007199254740992.0000000001}"#), [2]);
     assert_eq!(matches(&index, r#"{"a": 0.3000000000000000399999}"#), [3]);
+}
+
+/// Filters for certain types wait at the type or at the content, whatever is rarer, and agree with the subscriptions.
+#[test]
+fn types_are_conditions_too() {
+    let types = ["order.paid", "order.*", "order.**", "**.paid", "**", "user.made"]
+        .map(|pattern| Subscription::parse([pattern, "never.sent"]).unwrap());
+    let contents = [
+        r#"{"data": {"a": ["x"]}}"#,
+        r#"{"data": {"a": [{"exists": false}]}}"#,
+        r#"{"$or": [{"data": {"a": ["y"]}}, {"zone": [1]}]}"#,
+    ];
+    let mut index = FilterIndex::new();
+    let mut all = Vec::new();
+    for (types, content) in types.iter().flat_map(|types| contents.map(|content| (types, content))) {
+        let filter = Filter::eventbridge(content).unwrap();
+        let narrowed = filter.for_types(types);
+        assert!(narrowed != filter && narrowed.for_types(types) == narrowed);
+        index.insert(all.len() as u32, &narrowed.for_types(&Subscription::everything()).for_types(types));
+        all.push(types.clone().with_filter(filter));
+    }
+    for event_type in ["order.paid", "order", "order.item.paid", "user.made", "paid", "a..b"] {
+        for content in [r#"{"a": "x"}"#, r#"{"a": "y"}"#, "{}"] {
+            let event = Flat::new().with_text("type", event_type).unwrap();
+            let event = event.with_json("data", content.as_bytes()).unwrap();
+            let wanted: Vec<u32> =
+                (0..all.len() as u32).filter(|at| all[*at as usize].wants(event_type, &event)).collect();
+            assert_eq!(index.matches(&event), wanted, "{event_type} {content}");
+        }
+    }
+    let mut many = FilterIndex::new();
+    for number in 0..1000_u32 {
+        let kind = Subscription::parse([alloc::format!("kind{number}.*")]).unwrap();
+        many.insert(number, &Filter::eventbridge(r#"{"data": {"a": [{"exists": true}]}}"#).unwrap().for_types(&kind));
+    }
+    let event = Flat::new().with_text("type", "kind77.made").unwrap().with_json("data", br#"{"a": 1}"#).unwrap();
+    let mut found = Found::default();
+    many.walk(0, &event, 0, &mut found);
+    assert!(found.entries().len() <= 50, "those that wait at the type stay asleep");
+    assert_eq!(many.matches(&event), [77]);
 }
 
 #[test]
