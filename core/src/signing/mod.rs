@@ -43,6 +43,7 @@ mod signer;
 mod verified;
 mod verifier;
 
+pub mod challenge;
 pub mod diagnose;
 pub mod message;
 pub mod standard;
