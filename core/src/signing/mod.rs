@@ -66,3 +66,5 @@ pub use verifier::Verifier;
 mod tests;
 #[cfg(test)]
 mod tests_dialects;
+#[cfg(test)]
+mod tests_schemes;
