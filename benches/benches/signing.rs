@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit, Mac};
 use postrider_core::secret::Secret;
-use postrider_core::signing::{SigningKey, standard};
+use postrider_core::signing::{PrivateKey, Received, Scheme, Signer, SigningKey, Unsigned, Verifier, standard};
 use postrider_core::time::UnixTime;
 use sha2::Sha256;
 
@@ -45,5 +45,41 @@ fn signing(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, signing);
+/// What does accepting a request of 1 KiB cost, by scheme?
+fn verifying(c: &mut Criterion) {
+    let mut group = c.benchmark_group("verify");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let pair = PrivateKey::from_seed(&[7; 32]);
+    let public = pair.public().to_string();
+    let (now, body) = (UnixTime::from_secs(1_795_246_000), vec![b'x'; 1024]);
+    let one = |scheme| Signer::new(scheme, secret).expect("a key");
+    let cases = [
+        ("v1", one(Scheme::Standard), Verifier::standard([secret])),
+        ("v1a", Signer::standard_pair(pair), Verifier::standard([public])),
+        ("stripe", one(Scheme::Stripe), Verifier::stripe([secret])),
+        ("github", one(Scheme::Github), Verifier::github([secret])),
+    ];
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    for (name, signer, verifier) in cases {
+        let verifier = verifier.expect("a key");
+        let request =
+            Unsigned { method: "POST", url: "https://example.com/", id: Some("msg_1"), headers: &[], body: &body };
+        let signed = signer.sign(&request, now).expect("it can be signed");
+        let headers: http::HeaderMap = signed
+            .headers
+            .iter()
+            .map(|(name, value)| (name.parse::<http::HeaderName>().expect("a name"), value.parse().expect("a value")))
+            .collect();
+        group.bench_function(BenchmarkId::new(name, body.len()), |b| {
+            b.iter(|| {
+                let body = core::hint::black_box(&signed.body);
+                let received = Received { method: "POST", url: &signed.url, headers: &headers, body };
+                assert!(verifier.verify(&received, now).is_ok());
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, signing, verifying);
 criterion_main!(benches);

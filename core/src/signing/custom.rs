@@ -228,6 +228,7 @@ impl fmt::Debug for Custom {
 }
 
 /// A name that was given as a literal is told by errors; of another they tell what it is for.
+#[expect(clippy::ptr_arg, reason = "whether it was a literal matters")]
 fn name<'a>(given: &'a Cow<'static, str>, role: &'static str) -> Name<'a> {
     let said = match given {
         Cow::Borrowed(literal) => literal,

@@ -25,7 +25,8 @@ pub(super) const TWILIO: Facts<'static> = Facts {
     order: Source::NONE,
     body: Extent::Whole,
     tolerance: None,
-    gap: "signs no time: a captured request is valid for ever; deduplication bounds it",
+    gap: "signs no time, and joins the names and values of a form without a mark: a captured request is valid for ever, \
+          under other boundaries of its fields; its digest bounds it",
     source: "https://www.twilio.com/docs/usage/security",
 };
 

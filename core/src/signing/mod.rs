@@ -43,6 +43,7 @@ mod signer;
 mod verified;
 mod verifier;
 
+pub mod challenge;
 pub mod diagnose;
 pub mod message;
 pub mod standard;
@@ -65,3 +66,5 @@ pub use verifier::Verifier;
 mod tests;
 #[cfg(test)]
 mod tests_dialects;
+#[cfg(test)]
+mod tests_schemes;

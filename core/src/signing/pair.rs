@@ -56,7 +56,7 @@ impl PrivateKey {
     pub fn reveal(&self) -> String {
         let pair = Zeroizing::new(self.0.to_keypair_bytes());
         let mut text = String::from(PRIVATE);
-        STANDARD.encode_string(&*pair, &mut text);
+        STANDARD.encode_string(pair.as_slice(), &mut text);
         text
     }
 

@@ -1,21 +1,20 @@
-//! Single values out of a JSON text, by pointer (RFC 6901), without making a tree of it.
+//! Single values out of a JSON text (RFC 8259), by pointer (RFC 6901), without making a tree of it and without memory.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
-use core::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+/// Deeper texts are taken for broken. It bounds what is remembered of where a value is: one bit for each level.
+const DEPTH: u32 = 127;
 
 /// The value at `pointer`, as it is written. None when the text is not JSON, when there is no such value, and when a
 /// name on the way to it stands twice, so that two readers could find two values.
 ///
-/// Pointers are ours: names in them have no `~`. Reads the text once and takes no memory for it.
+/// Pointers are ours: names in them have no `~`. Reads the text once.
 pub(super) fn find<'j>(json: &'j [u8], pointer: &str) -> Option<&'j str> {
-    let mut reader = serde_json::Deserializer::from_slice(json);
-    let found = At { rest: pointer }.deserialize(&mut reader).ok()??;
-    reader.end().ok()?;
-    Some(found.get())
+    let mut reader = Reader { text: core::str::from_utf8(json).ok()?, at: 0 };
+    let found = reader.look(pointer)?;
+    reader.blanks();
+    found.filter(|_| reader.at == json.len())
 }
 
 /// The same for a string, a number or a word, as text. Only a string with escapes is copied.
@@ -26,130 +25,220 @@ pub(super) fn find_text<'j>(json: &'j [u8], pointer: &str) -> Option<Cow<'j, str
 /// A scalar as text: what a string says, and the others as they are written.
 pub(super) fn text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
-        b'"' => match serde_json::from_str::<&str>(raw) {
-            Ok(plain) => Some(plain.into()),
-            Err(_) => serde_json::from_str::<String>(raw).ok().map(Cow::Owned),
-        },
+        b'"' if raw.contains('\\') => serde_json::from_str::<String>(raw).ok().map(Cow::Owned),
+        b'"' => Some(raw.strip_prefix('"')?.strip_suffix('"')?.into()),
         b'{' | b'[' | b'n' => None,
         _ => Some(raw.into()),
     }
 }
 
-/// What lies at the rest of a pointer.
-struct At<'p> {
-    rest: &'p str,
+/// Reads a text from its beginning. Every `None` is a broken text.
+struct Reader<'j> {
+    text: &'j str,
+    at: usize,
 }
 
-impl<'p> At<'p> {
-    /// The first name of the rest, and what is behind it.
-    fn step(&self) -> (&'p str, Self) {
-        let path = self.rest.strip_prefix('/').unwrap_or(self.rest);
-        let (name, _) = path.split_once('/').unwrap_or((path, ""));
-        (name, Self { rest: &path[name.len()..] })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for At<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        if self.rest.is_empty() {
-            return serde::Deserialize::deserialize(reader).map(Some);
+impl<'j> Reader<'j> {
+    /// What lies at a pointer in the value that stands here, which is passed.
+    fn look(&mut self, pointer: &str) -> Option<Option<&'j str>> {
+        self.blanks();
+        let path = pointer.strip_prefix('/').unwrap_or(pointer);
+        let name = path.split('/').next().unwrap_or_default();
+        let rest = &path[name.len()..];
+        match self.peek()? {
+            _ if pointer.is_empty() => {
+                let start = self.at;
+                self.pass()?;
+                Some(Some(&self.text[start..self.at]))
+            }
+            b'{' => self.look_in_object(name, rest),
+            b'[' => self.look_in_array(name.parse().ok(), rest),
+            _ => self.pass().map(|()| None),
         }
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for At<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (name, _) = self.step();
-        let mut found = None;
-        while let Some(hit) = map.next_key_seed(Is(name))? {
-            if !hit {
-                map.next_value::<IgnoredAny>()?;
-            } else if found.is_some() {
-                return Err(A::Error::custom("a name stands twice"));
+    fn look_in_object(&mut self, name: &str, rest: &str) -> Option<Option<&'j str>> {
+        let (mut hits, mut found) = (0, None);
+        self.take(b'{')?;
+        self.blanks();
+        if self.skip(b'}') {
+            return Some(None);
+        }
+        loop {
+            let key = self.name()?;
+            if text(key).is_some_and(|key| key == name) {
+                hits += 1;
+                found = self.look(rest)?;
             } else {
-                found = Some(map.next_value_seed(self.step().1)?);
+                self.pass()?;
+            }
+            self.blanks();
+            if !self.skip(b',') {
+                self.take(b'}')?;
+                return (hits < 2).then_some(found);
             }
         }
-        Ok(found.flatten())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let (name, _) = self.step();
-        let wanted: Option<usize> = name.parse().ok();
-        let mut found = None;
-        for n in 0usize.. {
+    fn look_in_array(&mut self, wanted: Option<usize>, rest: &str) -> Option<Option<&'j str>> {
+        let (mut n, mut found) = (0, None);
+        self.take(b'[')?;
+        self.blanks();
+        if self.skip(b']') {
+            return Some(None);
+        }
+        loop {
             if Some(n) == wanted {
-                match seq.next_element_seed(self.step().1)? {
-                    Some(value) => found = value,
-                    None => break,
-                }
-            } else if seq.next_element::<IgnoredAny>()?.is_none() {
-                break;
+                found = self.look(rest)?;
+            } else {
+                self.pass()?;
+            }
+            n += 1;
+            self.blanks();
+            if !self.skip(b',') {
+                self.take(b']')?;
+                return Some(found);
             }
         }
-        Ok(found)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
+    /// Passes a whole value.
+    fn pass(&mut self) -> Option<()> {
+        // Which of the levels around are objects, the innermost in the lowest bit.
+        let (mut depth, mut objects) = (0, 0u128);
+        loop {
+            self.blanks();
+            let object = self.peek()? == b'{';
+            match self.peek()? {
+                b'{' | b'[' => {
+                    self.at += 1;
+                    self.blanks();
+                    if !self.skip(if object { b'}' } else { b']' }) {
+                        depth += 1;
+                        objects = objects << 1 | u128::from(object);
+                        if depth > DEPTH {
+                            return None;
+                        }
+                        if object {
+                            self.name()?;
+                        }
+                        continue;
+                    }
+                }
+                b'"' => self.string().map(|_| ())?,
+                b't' => self.word("true")?,
+                b'f' => self.word("false")?,
+                b'n' => self.word("null")?,
+                _ => self.number()?,
+            }
+            loop {
+                if depth == 0 {
+                    return Some(());
+                }
+                self.blanks();
+                let object = objects & 1 == 1;
+                if self.skip(b',') {
+                    if object {
+                        self.name()?;
+                    }
+                    break;
+                }
+                self.take(if object { b'}' } else { b']' })?;
+                depth -= 1;
+                objects >>= 1;
+            }
+        }
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+    /// The name of a member with its quotes, and its colon.
+    fn name(&mut self) -> Option<&'j str> {
+        self.blanks();
+        let name = self.string()?;
+        self.blanks();
+        self.take(b':').map(|()| name)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+    /// A string with its quotes.
+    fn string(&mut self) -> Option<&'j str> {
+        let start = self.at;
+        self.take(b'"')?;
+        loop {
+            let byte = self.peek()?;
+            self.at += 1;
+            match byte {
+                b'"' => return Some(&self.text[start..self.at]),
+                b'\\' => {
+                    let escape = self.peek()?;
+                    self.at += 1;
+                    match escape {
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                        b'u' => (0..4).try_for_each(|_| self.digit(u8::is_ascii_hexdigit))?,
+                        _ => return None,
+                    }
+                }
+                0..0x20 => return None,
+                _ => {}
+            }
+        }
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn number(&mut self) -> Option<()> {
+        self.skip(b'-');
+        if !self.skip(b'0') {
+            self.digits()?;
+        }
+        if self.skip(b'.') {
+            self.digits()?;
+        }
+        if self.skip(b'e') || self.skip(b'E') {
+            let _ = self.skip(b'+') || self.skip(b'-');
+            self.digits()?;
+        }
+        Some(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
+    /// One digit or more.
+    fn digits(&mut self) -> Option<()> {
+        self.digit(u8::is_ascii_digit)?;
+        while self.digit(u8::is_ascii_digit).is_some() {}
+        Some(())
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-}
-
-/// Whether a name is this one.
-struct Is<'p>(&'p str);
-
-impl<'de> DeserializeSeed<'de> for Is<'_> {
-    type Value = bool;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<bool, D::Error> {
-        reader.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Is<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
+    fn digit(&mut self, is: impl Fn(&u8) -> bool) -> Option<()> {
+        self.peek().filter(is)?;
+        self.at += 1;
+        Some(())
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
-        Ok(name == self.0)
+    fn word(&mut self, word: &str) -> Option<()> {
+        word.bytes().try_for_each(|byte| self.take(byte))
+    }
+
+    fn blanks(&mut self) {
+        while self.peek().is_some_and(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip(&mut self, byte: u8) -> bool {
+        let here = self.peek() == Some(byte);
+        self.at += usize::from(here);
+        here
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        self.skip(byte).then_some(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const TEXT: &str = r#" {"a":{"b":[1.50,{"c":"x\u0041"},null]},"":2,"d":true,"e":"plain","t":{"x":1,"x":2}} "#;
 
@@ -176,5 +265,60 @@ mod tests {
         }
         let deep = alloc::format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
         assert_eq!(find(deep.as_bytes(), "/a/b"), None);
+        let deep = |n| alloc::format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(find(deep(128).as_bytes(), "").is_some());
+        assert!(find(deep(129).as_bytes(), "").is_none());
+    }
+
+    #[test]
+    fn numbers_and_words_are_those_of_json() {
+        for good in ["0", "-0", "1.0", "-1.5e+3", "1E9", "true", "false", "null", "\"\\u00e9\\/\"", "[ ]", "{ }"] {
+            assert_eq!(find(good.as_bytes(), ""), Some(good));
+        }
+        for bad in
+            ["01", "+1", "1.", ".5", "1e", "-", "tru", "nul", "\"\\x\"", "\"\\u00g0\"", "\"a", "\"\t\"", "[1,]", "{,}"]
+        {
+            assert_eq!(find(bad.as_bytes(), ""), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is not JSON to `serde_json` is not JSON here, and the other way round.
+        #[test]
+        fn what_is_json_is_json_to_others(text in "[\\[\\]{}:,\"a0-9.eE+\\-\\\\utrfalsn ]{0,12}") {
+            let ours = find(text.as_bytes(), "").is_some();
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert_eq!(ours, theirs);
+        }
+
+        /// What is found is what a reader that makes a tree finds.
+        #[test]
+        fn values_are_those_of_a_tree(names in prop::collection::vec("[a-c]", 1..4), text in tree()) {
+            let pointer: String = names.iter().flat_map(|name| ["/", name]).collect();
+            let found = find(text.as_bytes(), &pointer);
+            let tree: serde_json::Value = serde_json::from_str(&text).unwrap();
+            if let Some(found) = found {
+                prop_assert_eq!(Some(&serde_json::from_str(found).unwrap()), tree.pointer(&pointer));
+            } else {
+                prop_assert!(tree.pointer(&pointer).is_none());
+            }
+        }
+    }
+
+    /// JSON objects without repeated names.
+    fn tree() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just(serde_json::json!(null)),
+            any::<i64>().prop_map(Into::into),
+            ".{0,5}".prop_map(Into::into)
+        ];
+        let tree = leaf.prop_recursive(4, 32, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::from),
+                prop::collection::btree_map("[a-c]", inner, 0..3)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        });
+        tree.prop_map(|tree| serde_json::to_string_pretty(&tree).unwrap())
     }
 }

@@ -65,6 +65,11 @@ impl<'r> Row<'r> {
         })
     }
 
+    /// Whether a request has a signature that is written as this scheme writes it.
+    pub(super) fn has_signature<H: Headers + ?Sized>(&self, received: &Received<'_, H>) -> bool {
+        received.headers.all(self.header.text).next().is_some_and(|value| self.listed(value).len() > 0)
+    }
+
     /// The value of the signature's header, and the timestamp's if it has one of its own, for a request that is signed.
     pub(super) fn sign(&self, key: &Key, outgoing: &Material<'_>, at: UnixTime) -> Option<Vec<(String, String)>> {
         let number = |unit| match unit {

@@ -15,6 +15,7 @@ use super::standard::{ID, SIGNATURE, TIMESTAMP, Verifier, VerifierError, VerifyE
 use super::{Headers, SigningKey};
 use crate::limits::{RING_KEYS, SIGNATURES};
 use crate::secret::{Secret, SecretError};
+use crate::signing;
 use crate::time::UnixTime;
 
 const TEXT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -112,9 +113,27 @@ mod vectors {
         assert_eq!(Secret::parse(given).is_ok(), usual, "{case}: the size that the specification names");
     }
 
-    /// A case of the asymmetric scheme, which is not built: its keys are refused by name, so that it cannot be
-    /// mistaken for a shared key.
-    fn skip_asymmetric(input: &Value) -> bool {
+    /// The same through the verifier of every scheme.
+    fn run_any(case: &Value, input: &Value) {
+        let secrets = input["secrets"].as_array().unwrap().iter().map(|s| s.as_str().unwrap());
+        let verifier = match signing::Verifier::standard(secrets) {
+            Err(VerifierError::NeedsFeature { feature: "ed25519" }) if !cfg!(feature = "ed25519") => return,
+            verifier => verifier.unwrap(),
+        };
+        let verifier = verifier
+            .tolerance(Duration::from_secs(input["tolerance_s"].as_u64().unwrap()))
+            .accept_svix_names(text(input, "header_family") == "svix-or-webhook");
+        let pairs = input["headers"].as_array().unwrap();
+        let headers: Vec<_> = pairs.iter().map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap())).collect();
+        let body = body(input);
+        let received = signing::Received { method: "POST", url: "", headers: &headers, body: &body };
+        let got = verifier.verify(&received, at(input["now"].as_u64().unwrap()));
+        let verdict = if got.is_ok() { "valid" } else { "invalid" };
+        assert!(allowed(case, |e| e["verdict"] == verdict), "{case}\n got {got:?}");
+    }
+
+    /// Whether a case is one of the asymmetric scheme. Its keys are refused by name where a shared key is needed.
+    fn is_asymmetric(input: &Value) -> bool {
         let given = match text(input, "op") {
             "verify" => input["secrets"][0].as_str().unwrap(),
             _ => text(input, "secret"),
@@ -128,19 +147,60 @@ mod vectors {
         input["kind"] != "symmetric"
     }
 
+    #[cfg(feature = "ed25519")]
+    fn run_asymmetric(case: &Value, input: &Value) {
+        use signing::{PrivateKey, PublicKey};
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        match (text(input, "op"), input["kind"].as_str()) {
+            ("sign", _) => {
+                let (key, mut out) = (PrivateKey::parse(text(input, "secret")).unwrap(), Vec::new());
+                key.write_v1a(text(input, "msg_id"), input["timestamp"].as_u64().unwrap(), &body(input), &mut out);
+                let signature = String::from_utf8(out).unwrap();
+                assert!(allowed(case, |e| e["signature"] == signature.as_str()), "{case}\n got {signature}");
+                assert_eq!(case["expected"]["public_key"], key.public().to_string(), "{case}");
+                assert_eq!(key.reveal(), text(input, "secret"));
+            }
+            ("verify", _) => run_any(case, input),
+            (_, Some("ed25519-secret")) => {
+                let got = PrivateKey::parse(text(input, "secret")).map(|key| key.public().to_string());
+                let fits =
+                    |e: &Value| e["ok"] == got.is_ok() && (got.is_err() || e["public_key"] == *got.as_ref().unwrap());
+                assert!(allowed(case, fits), "{case}\n got {got:?}");
+                if let Some(seed) = case["expected"]["seed_hex"].as_str() {
+                    let seed = signing::keys::from_hex(seed).unwrap();
+                    let key = PrivateKey::from_seed(seed.as_slice().try_into().unwrap());
+                    assert_eq!(key.reveal(), text(input, "secret"));
+                }
+            }
+            (_, _) => {
+                let got = PublicKey::parse(text(input, "secret")).map(|key| hex(&key.to_bytes()));
+                let fits =
+                    |e: &Value| e["ok"] == got.is_ok() && (got.is_err() || e["public_hex"] == *got.as_ref().unwrap());
+                assert!(allowed(case, fits), "{case}\n got {got:?}");
+            }
+        }
+    }
+
+    #[cfg(not(feature = "ed25519"))]
+    fn run_asymmetric(_: &Value, _: &Value) {}
+
     #[test]
-    fn every_shared_key_case_passes() {
+    fn every_case_passes() {
         let cases: Vec<Value> = serde_json::from_str(FILE).unwrap();
         let mut counts = Counts::default();
         for case in &cases {
             let input = &case["input"];
-            if skip_asymmetric(input) {
+            if is_asymmetric(input) {
+                run_asymmetric(case, input);
                 counts.asymmetric += 1;
                 continue;
             }
             match text(input, "op") {
                 "sign" => (run_sign(case, input), counts.sign += 1),
-                "verify" => (run_verify(case, input), counts.verify += 1),
+                "verify" => {
+                    run_any(case, input);
+                    (run_verify(case, input), counts.verify += 1)
+                }
                 "parse_secret" => (run_parse(case, input), counts.parse += 1),
                 other => panic!("{other} is no operation of this file"),
             };

@@ -246,7 +246,7 @@ impl Verifier {
         }
     }
 
-    /// The first key, where the scheme has shared keys of one kind.
+    /// The keys, where the scheme has keys of one kind.
     pub(super) fn ring(&self) -> Option<&Ring> {
         match &self.kind {
             Kind::Row(_, ring) | Kind::Custom(_, ring) | Kind::Mailgun(ring) | Kind::Adyen(ring) => Some(ring),
@@ -283,23 +283,14 @@ impl Verifier {
         }
     }
 
-    /// The tolerances.
-    pub(super) fn window(&self) -> Window {
-        self.window
-    }
-
-    /// The row of the scheme, if it is one or is like one.
-    pub(super) fn row(&self) -> Option<Row<'_>> {
+    /// How the texts of keys are read, where the scheme has shared keys of one kind.
+    pub(super) fn key_form(&self) -> Option<(Algorithm, KeyText)> {
         match &self.kind {
-            Kind::Row(row, _) => Some(**row),
-            Kind::Custom(custom, _) => Some(custom.row()),
-            Kind::Standard(_)
-            | Kind::Twilio(_)
-            | Kind::Braintree(_)
-            | Kind::Mailgun(_)
-            | Kind::Adyen(_)
-            | Kind::Token(_)
-            | Kind::Message(_) => None,
+            Kind::Row(row, _) => Some((row.algorithm, row.key)),
+            Kind::Custom(custom, _) => Some((custom.algorithm(), custom.key())),
+            Kind::Mailgun(_) => Some((Algorithm::HmacSha256, KeyText::Whole)),
+            Kind::Adyen(_) => Some((Algorithm::HmacSha256, KeyText::Hex)),
+            Kind::Standard(_) | Kind::Twilio(_) | Kind::Braintree(_) | Kind::Token(_) | Kind::Message(_) => None,
         }
     }
 }

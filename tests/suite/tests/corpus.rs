@@ -7,7 +7,7 @@ use postrider_core::matching::filter::{Filter, FilterIndex, Flat, Language};
 use postrider_core::secret::Secret;
 use postrider_core::signing::{SigningKey, standard};
 use postrider_core::time::UnixTime;
-use postrider_testkit::{bytes, damage, laws};
+use postrider_testkit::{bytes, damage, laws, schemes};
 
 /// The files of a corpus, in the order of their names.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -57,6 +57,20 @@ fn filter() {
         }
     }
     assert!(matched >= 8, "most files hold a filter with an event that it wants, not only {matched}");
+}
+
+/// Each file as it is, and with every scheme and every header chosen instead of its own.
+#[test]
+fn verify_any() {
+    for (_, data) in corpus("verify_any") {
+        schemes::verify_any(&data);
+        for scheme in 0..29 {
+            for header in 0..5 {
+                let rest = data.get(2..).unwrap_or_default();
+                schemes::verify_any(&[&[scheme, header], rest].concat());
+            }
+        }
+    }
 }
 
 /// The same bytes as id, timestamp, signature and body, whole and in parts: nothing of it is ever accepted.

@@ -25,6 +25,7 @@ pub mod ledger;
 mod log;
 pub mod ops;
 mod sandbox;
+pub mod schemes;
 
 pub use canary::Canaries;
 pub use driver_suite::driver_suite;

@@ -11,7 +11,7 @@ use super::super::error::{VerifierError, VerifyError};
 use super::super::keys::{self, Algorithm, KeyText, Listed, Ring, Text};
 use super::super::rows::Name;
 use super::super::verified::{Signed, Told, Verified};
-use super::super::{Headers, Received, Scheme};
+use super::super::{Extent, Headers, Received, Scheme};
 
 pub(in super::super) const SIGNATURE: Name<'static> = Name::fixed("x-twilio-signature");
 const SETTINGS: Name<'static> = Name::fixed("x-twilio-webhooks-signature-settings");
@@ -42,7 +42,10 @@ impl Twilio {
                 (Algorithm::HmacSha1, &self.sha1)
             }
         };
-        let facts = *Scheme::Twilio.facts();
+        let mut facts = *Scheme::Twilio.facts();
+        if is_form(received.headers) {
+            facts.body = Extent::Part("the names and values of the form, joined without marks");
+        }
         let told = Told { id: received.id(Name::fixed("i-twilio-idempotency-token"))?, ..Told::default() };
         let mut listed = Listed::new();
         listed.push(algorithm, Text::Base64, value);
@@ -53,7 +56,9 @@ impl Twilio {
         let mut fits = None;
         for url in with_and_without_port(received.url) {
             let key = ring.signer(&[url.as_bytes(), fields.as_bytes()], &listed);
-            fits = fits.or(key.map(|key| (key, keys::digest(&[url.as_bytes(), fields.as_bytes()]))));
+            if let (Some(key), None) = (key, &fits) {
+                fits = Some((key, keys::digest(&[url.as_bytes(), fields.as_bytes()])));
+            }
         }
         let (key, digest) = fits.ok_or(VerifyError::NoMatch { signatures: 1 })?;
         let signed = Signed::Hashed(digest);

@@ -6,6 +6,7 @@
 //! What cannot be found: a body whose numbers were rewritten (`1.0` as `1`), one that is no longer JSON of the same
 //! values, and two mistakes of the same kind at once.
 
+mod hints;
 mod json;
 
 use alloc::vec::Vec;
@@ -16,11 +17,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+pub use self::hints::MAX_CHECKS;
 use self::json::Node;
 pub use self::json::{Layout, Strings};
 use super::keys::from_hex;
 use super::standard::{Claim, Listed, Verifier, VerifyError};
-use super::{Headers, SigningKey, key::Decimal};
+use super::{Headers, Scheme, SigningKey, key::Decimal};
 use crate::limits::RING_KEYS;
 use crate::secret::{KeyId, Secret};
 use crate::time::UnixTime;
@@ -65,6 +67,28 @@ pub enum Cause {
         /// How the sender read it.
         reading: Reading,
     },
+    /// The signature fits one of the given secrets read in a way that is not the scheme's.
+    KeyRead {
+        /// Which of the given secrets, counted from 0.
+        secret: usize,
+        /// How it was read when it fitted.
+        reading: Reading,
+    },
+    /// The request is signed with the other kind of key.
+    KeyFamily {
+        /// Whether a public key is needed; otherwise a shared one.
+        public: bool,
+    },
+    /// The request has the signature of another scheme.
+    OtherScheme {
+        /// Which.
+        scheme: Scheme,
+    },
+    /// The signature fits another form of the URL: the receiver was told one that is not the sender's.
+    WrongUrl {
+        /// The form that fits.
+        form: UrlForm,
+    },
     /// The signature fits the body without the line break at its end, which was added on the way.
     FinalNewlineAdded,
     /// The signature fits the body with a line break at its end, which was lost on the way.
@@ -99,6 +123,28 @@ pub enum Reading {
     UrlSafe,
     /// Hexadecimal digits.
     Hex,
+    /// Base64 behind the prefix.
+    Base64,
+    /// As the scheme reads it, without the white space around it.
+    Trimmed,
+}
+
+/// Other forms of a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlForm {
+    /// With `/` at the end of the path.
+    Slash,
+    /// Without `/` at the end of the path.
+    NoSlash,
+    /// With `http`, as before a proxy that ends TLS.
+    Http,
+    /// With `https`, as before a proxy that ends TLS.
+    Https,
+    /// Without the query.
+    NoQuery,
+    /// Without the port.
+    NoPort,
 }
 
 /// Looks for the reasons why `verifier` refused this request with `error`. Empty when none of the usual ones fits.
@@ -289,6 +335,21 @@ impl fmt::Display for Cause {
             Self::SecretRead { secret, reading } => {
                 write!(f, "the sender read secret number {} {reading}; the key is its base64 decoded", secret + 1)
             }
+            Self::KeyRead { secret, reading } => {
+                write!(f, "the signature fits when secret number {} is read {reading}; give the key so", secret + 1)
+            }
+            Self::KeyFamily { public: true } => {
+                f.write_str("the request is signed with `v1a`; the verifier needs the sender's public key (`whpk_`)")
+            }
+            Self::KeyFamily { public: false } => {
+                f.write_str("the request is signed with `v1`; the verifier needs the shared key (`whsec_`)")
+            }
+            Self::OtherScheme { scheme } => {
+                write!(f, "the request has a signature of the scheme {scheme}; verify it as such")
+            }
+            Self::WrongUrl { form } => {
+                write!(f, "the signature fits the URL {form}; tell the verifier the URL as the sender has it")
+            }
             Self::FinalNewlineAdded => {
                 f.write_str("the body has a line break at its end that was not signed; verify the bytes as received")
             }
@@ -317,6 +378,21 @@ impl fmt::Display for Reading {
             Self::Unpadded => "as base64 without padding",
             Self::UrlSafe => "as URL-safe base64",
             Self::Hex => "as hexadecimal digits",
+            Self::Base64 => "as base64 behind its prefix",
+            Self::Trimmed => "without the white space around it",
+        })
+    }
+}
+
+impl fmt::Display for UrlForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Slash => "with a slash at its end",
+            Self::NoSlash => "without the slash at its end",
+            Self::Http => "with http",
+            Self::Https => "with https",
+            Self::NoQuery => "without its query",
+            Self::NoPort => "without its port",
         })
     }
 }

@@ -215,7 +215,7 @@ impl<'h> Reader<'h> {
             let byte = self.peek().filter(|b| matches!(b, b' '..=b'~'))?;
             self.at += 1;
             match byte {
-                b'"' => return Some(copy.map_or(Cow::Borrowed(&self.text[start..at]), Cow::Owned)),
+                b'"' => return Some(copy.map_or_else(|| Cow::Borrowed(&self.text[start..at]), Cow::Owned)),
                 b'\\' => {
                     let escaped = self.peek().filter(|b| matches!(b, b'"' | b'\\'))?;
                     self.at += 1;
