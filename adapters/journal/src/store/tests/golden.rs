@@ -76,6 +76,8 @@ fn endpoint() -> Record {
         subscription: Some(3),
         retired: vec![RetiredRecord { number: 2, at: 2, patterns: "**".to_owned() }],
         at: at(1),
+        thin: vec!["/data/id".to_owned()],
+        source: Some("/shop".to_owned()),
     }))
 }
 
