@@ -11,7 +11,9 @@ pub(super) struct Inode {
     pub(super) bytes: Vec<u8>,
     pub(super) len: u64,
     /// Sectors that are pending, with what is durable of them; `None` stands for zeros.
-    pub(super) pending: BTreeMap<u32, Old>,
+    ///
+    /// In order; there are few, and most are the last of the file.
+    pub(super) pending: Vec<(u32, Old)>,
     /// The durable length, while another one is pending.
     pub(super) old_len: Option<u64>,
     /// Sectors that a failed sync dropped: they read as written, and no sync makes them durable.
@@ -52,14 +54,12 @@ impl Inode {
     }
 
     fn note_sector(&mut self, at: u32) {
-        if self.pending.contains_key(&at) {
-            return;
-        }
+        let Err(place) = self.pending.binary_search_by_key(&at, |(other, _)| *other) else { return };
         let old = match self.dropped.remove(&at) {
             Some(old) => old,
             None => self.sector(at),
         };
-        self.pending.insert(at, old);
+        self.pending.insert(place, (at, old));
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
@@ -103,7 +103,7 @@ impl Inode {
     }
 
     pub(super) fn drop_pending(&mut self) {
-        self.dropped.append(&mut self.pending);
+        self.dropped.extend(self.pending.drain(..));
         if let Some(len) = self.old_len.take() {
             // The length is metadata, which the file system keeps in a log of its own.
             self.len = self.len.max(len);

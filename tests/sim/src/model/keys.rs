@@ -3,6 +3,7 @@
 //! The signature is computed here once more, by the specification: HMAC-SHA256 over id, timestamp and body.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -16,6 +17,7 @@ use crate::observe::{Broken, Departure, Key, Seen, Told, Wish};
 pub(super) struct Keys {
     rings: BTreeMap<u32, BTreeMap<u32, Entry>>,
     calls: BTreeMap<u64, Call>,
+    scratch: String,
 }
 
 /// A key of a ring, as far as it is known.
@@ -141,14 +143,22 @@ impl Keys {
         let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
         let fail = |what: String| Err(Broken::new(12, format!("{}: {what}", name())));
         let text = |header: &str| departure.header(header).and_then(|value| std::str::from_utf8(value).ok());
-        let (id, seconds) = (format!("e{}", open.event), (open.started.wall / 1000).to_string());
-        if text("webhook-id") != Some(&id) {
+        // What has to stand in the headers: "e12.1767225600.1", written once into a text that is kept.
+        let mut expected = std::mem::take(&mut self.scratch);
+        expected.clear();
+        write!(expected, "e{}", open.event).expect("a string takes everything");
+        let id = expected.len();
+        write!(expected, ".{}", open.started.wall / 1000).expect("a string takes everything");
+        let signed = expected.len();
+        write!(expected, ".{}", open.number).expect("a string takes everything");
+        let (id, seconds, number) = (&expected[..id], &expected[id + 1..signed], &expected[signed + 1..]);
+        if text("webhook-id") != Some(id) {
             return fail(format!("its id is {:?}", text("webhook-id")));
         }
-        if text("webhook-timestamp") != Some(&seconds) {
+        if text("webhook-timestamp") != Some(seconds) {
             return fail(format!("it began at {seconds}, and says {:?}", text("webhook-timestamp")));
         }
-        if text("postrider-attempt") != Some(&open.number.to_string()) {
+        if text("postrider-attempt") != Some(number) {
             return fail(format!("it says that it is number {:?}", text("postrider-attempt")));
         }
         let same = facts.endpoints.get(open.endpoint).is_some_and(|known| known.generation == open.generation);
@@ -156,17 +166,17 @@ impl Keys {
         if facts.node(open.node).weak {
             return Ok(());
         }
-        let mut left: Vec<_> =
-            text("webhook-signature").unwrap_or("").split(' ').filter(|one| !one.is_empty()).collect();
+        let signatures = text("webhook-signature").unwrap_or("");
+        let mut left: Vec<_> = signatures.split(' ').filter(|one| !one.is_empty()).collect();
         let latest = facts.node(open.node).latest;
         for (number, entry) in ring.iter_mut().filter(|(_, entry)| entry.may) {
             let expired = entry.expires.is_some_and(|at| open.started.wall >= at);
             let mut mac = entry.mac.clone();
-            for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", departure.body] {
-                mac.update(part);
-            }
-            let signature = format!("v1,{}", base64::encode(&mac.finalize().into_bytes()));
-            let found = left.iter().position(|one| *one == signature);
+            // The id, a full stop, the timestamp, a full stop, the body.
+            mac.update(&expected.as_bytes()[..=signed]);
+            mac.update(departure.body);
+            let signature = base64::encode(&mac.finalize().into_bytes());
+            let found = left.iter().position(|one| one.strip_prefix("v1,") == Some(&signature));
             match found {
                 Some(_) if expired => return fail(format!("key {number} has expired, and signed it")),
                 Some(at) => {
@@ -178,7 +188,11 @@ impl Keys {
                 None => {}
             }
         }
-        if left.is_empty() { Ok(()) } else { fail(format!("{} signatures are by no active key", left.len())) }
+        if !left.is_empty() {
+            return fail(format!("{} signatures are by no active key", left.len()));
+        }
+        self.scratch = expected;
+        Ok(())
     }
 }
 

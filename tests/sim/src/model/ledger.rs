@@ -4,6 +4,7 @@
 //! that the event has settled; then the event is forgotten, and an attempt for it is an attempt for nobody.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::facts::{Attempt, Facts, event_number};
 use super::owed::{Event, Owed, is_envelope};
@@ -34,6 +35,19 @@ enum About {
     Cancel,
 }
 
+/// What an attempt is called where something is wrong with it; nothing is written as long as all is well.
+struct Name<'a> {
+    number: u16,
+    event: &'a str,
+    endpoint: u32,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attempt {} of {} to endpoint {}", self.number, self.event, self.endpoint)
+    }
+}
+
 impl Ledger {
     pub(super) fn see(&mut self, facts: &mut Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
@@ -59,7 +73,7 @@ impl Ledger {
             },
             Seen::Answered { call, told } => self.answered(*call, *told),
             Seen::Started { attempt, event, endpoint, number, .. } => {
-                let name = format_args!("attempt {number} of {event} to endpoint {endpoint}").to_string();
+                let name = Name { number: *number, event, endpoint: *endpoint };
                 let event = event_number(event)
                     .ok_or_else(|| Broken::new(2, format!("{name}: no event has an id like that")))?;
                 return self.started(facts, event, *attempt, &name);
@@ -195,7 +209,7 @@ impl Ledger {
         facts.over.push(number);
     }
 
-    fn started(&mut self, facts: &Facts, number: u64, attempt: u64, name: &str) -> Result<(), Broken> {
+    fn started(&mut self, facts: &Facts, number: u64, attempt: u64, name: &Name<'_>) -> Result<(), Broken> {
         let Some(open) = facts.attempt(attempt) else { return Ok(()) };
         let node = facts.node(open.node);
         let Some(event) = self.events.get_mut(&number) else {
@@ -213,8 +227,8 @@ impl Ledger {
         }
         let Some(owed) = event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint) else {
             // A disk that lost what was safe may have brought back what the endpoint wanted long ago.
-            let made_up = Err(Broken::new(2, format!("{name}: the endpoint did not want it when it was submitted")));
-            return if node.weak { Ok(()) } else { made_up };
+            let made_up = || Broken::new(2, format!("{name}: the endpoint did not want it when it was submitted"));
+            return if node.weak { Ok(()) } else { Err(made_up()) };
         };
         if let Some(other) = owed.flying.and_then(|other| facts.attempt(other))
             && !other.is_late(open.started.mono)

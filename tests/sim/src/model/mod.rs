@@ -49,7 +49,7 @@ impl Model {
     }
 
     fn forget(&mut self) {
-        for event in std::mem::take(&mut self.facts.over) {
+        while let Some(event) = self.facts.over.pop() {
             self.pacing.forget(event);
             self.order.forget(event);
         }

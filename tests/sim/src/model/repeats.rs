@@ -3,10 +3,10 @@
 //! Invariant 14, for producers. A name is an event's id, or its tenant's idempotency key.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::facts::Facts;
 use crate::observe::{Broken, Note, Refusal, Seen, SimTime, Submission, Told, Wish};
+use crate::trace::Hasher;
 
 /// What producers have submitted.
 #[derive(Debug, Default)]
@@ -79,7 +79,8 @@ impl Repeats {
         for name in [Some(id), key].into_iter().flatten() {
             *nth += 1;
             let entry = Entry { call, content, at, incarnation, nth: *nth, sure: false };
-            self.names.entry(name).or_default().push(entry);
+            // Nearly all names are submitted once, and a day of them is kept.
+            self.names.entry(name).or_insert_with(|| Vec::with_capacity(1)).push(entry);
             self.order.push_back((at, name, call));
         }
         self.forget(facts, at);
@@ -163,7 +164,12 @@ impl Repeats {
 
 /// A number that two submissions share exactly when their contents are the same, but for one chance in 2^64.
 fn digest(submission: &Submission<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (submission.tenant, submission.event_type, submission.payload, submission.expires).hash(&mut hasher);
-    hasher.finish()
+    let mut hasher = Hasher::default();
+    hasher.number(submission.tenant.into());
+    hasher.bytes(submission.event_type.as_bytes());
+    hasher.bytes(submission.payload);
+    hasher.number(submission.expires.is_some().into());
+    hasher.number(submission.expires.unwrap_or(0));
+    let hash = hasher.finish();
+    (hash >> 64) as u64 ^ hash as u64
 }

@@ -20,6 +20,8 @@ const SEARCHED: u64 = 16;
 pub(super) struct Secrecy {
     /// By their beginnings: the whole of each, and whose it is.
     canaries: BTreeMap<[u8; HEAD], Vec<(Vec<u8>, u32)>>,
+    /// One bit for each pair of bytes with which any of them begins; most places of a text need no look at more.
+    pairs: Vec<u64>,
 }
 
 impl Secrecy {
@@ -42,7 +44,10 @@ impl Secrecy {
 
     /// Searches a text of any kind.
     pub(super) fn search(&self, place: &str, text: &[u8]) -> Result<(), Broken> {
-        for (at, head) in text.windows(HEAD).enumerate() {
+        if self.canaries.is_empty() {
+            return Ok(());
+        }
+        for (at, head) in text.windows(HEAD).enumerate().filter(|(_, head)| self.may_begin(head[0], head[1])) {
             let head = <&[u8; HEAD]>::try_from(head).expect("windows have that length");
             let known = self.canaries.get(head).into_iter().flatten();
             if let Some((_, key)) = known.into_iter().find(|(whole, _)| text[at..].starts_with(whole)) {
@@ -52,7 +57,12 @@ impl Secrecy {
         Ok(())
     }
 
+    fn may_begin(&self, first: u8, second: u8) -> bool {
+        self.pairs[usize::from(first) << 2 | usize::from(second >> 6)] >> (second & 63) & 1 == 1
+    }
+
     fn add(&mut self, key: &Key) {
+        self.pairs.resize(1024, 0);
         let mut hex = String::new();
         key.secret.iter().for_each(|byte| write!(hex, "{byte:02x}").expect("a string takes everything"));
         let mut disguises = vec![key.secret.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
@@ -62,7 +72,8 @@ impl Secrecy {
             disguises.push(text.as_bytes()[..text.len() / 4 * 4 - 4].to_vec());
         }
         for disguise in disguises {
-            let head = *disguise.first_chunk().expect("a key is longer than that");
+            let head: [u8; HEAD] = *disguise.first_chunk().expect("a key is longer than that");
+            self.pairs[usize::from(head[0]) << 2 | usize::from(head[1] >> 6)] |= 1 << (head[1] & 63);
             let known = self.canaries.entry(head).or_default();
             if known.iter().all(|(other, _)| *other != disguise) {
                 known.push((disguise, key.number));

@@ -1,5 +1,6 @@
 //! The driver's part for attempts, and the network between it and the receivers.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use postrider_core::id::AttemptId;
@@ -25,6 +26,9 @@ const HEADERS: usize = 24;
 /// Nanoseconds within which even a slow adapter comes to an attempt that was given up: a machine counts on 5 s.
 const ABORTED: u64 = 4_000_000_000;
 
+/// Where a header line's name begins and ends in a request's head, and where its value ends.
+pub(super) type Mark = (u32, u32, u32);
+
 /// Header names and values of a request, borrowed from its bytes.
 pub(super) struct Lines<'a> {
     lines: [(&'a str, &'a [u8]); HEADERS],
@@ -32,21 +36,31 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Reads a request head; `None` for one that nobody would take for HTTP/1.1.
-    pub(super) fn read(head: &'a [u8]) -> Option<Self> {
-        let mut lines = [("", [].as_slice()); HEADERS];
-        let mut count = 0;
-        let head = head.strip_suffix(b"\r\n\r\n")?;
-        let mut rest = head.split(|byte| *byte == b'\n');
-        rest.next().filter(|first| first.starts_with(b"POST /") && first.ends_with(b" HTTP/1.1\r"))?;
-        for line in rest {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+    /// Reads a request head, and marks where its lines are; `None` for one that nobody would take for HTTP/1.1.
+    pub(super) fn read(head: &'a [u8], marks: &mut Vec<Mark>) -> Option<Self> {
+        marks.clear();
+        let text = head.strip_suffix(b"\r\n\r\n")?;
+        let mut rest = text.split(|byte| *byte == b'\n');
+        let first = rest.next().filter(|first| first.starts_with(b"POST /") && first.ends_with(b" HTTP/1.1\r"))?;
+        let mut at = first.len() + 1;
+        for whole in rest {
+            let line = whole.strip_suffix(b"\r").unwrap_or(whole);
             let colon = line.iter().position(|byte| *byte == b':')?;
-            let value = line.get(colon + 2..)?;
-            *lines.get_mut(count)? = (str::from_utf8(&line[..colon]).ok()?, value);
-            count += 1;
+            let place = |at: usize| u32::try_from(at).ok();
+            marks.push((place(at)?, place(at + colon)?, place(at + line.len())?));
+            at += whole.len() + 1;
         }
-        Some(Self { lines, count })
+        Self::marked(head, marks)
+    }
+
+    /// The lines of a head that was read before, by their marks.
+    pub(super) fn marked(head: &'a [u8], marks: &[Mark]) -> Option<Self> {
+        let mut lines = [("", [].as_slice()); HEADERS];
+        for (line, (begin, colon, end)) in lines.iter_mut().zip(marks) {
+            let [begin, colon, end] = [*begin, *colon, *end].map(|at| at as usize);
+            *line = (str::from_utf8(&head[begin..colon]).ok()?, head.get(colon + 2..end)?);
+        }
+        (marks.len() <= HEADERS).then_some(Self { lines, count: marks.len() })
     }
 
     pub(super) fn all(&self) -> &[(&'a str, &'a [u8])] {
@@ -190,8 +204,9 @@ impl World {
         flight.sent = true;
         flight.arriving = true;
         let (head, body) = (std::mem::take(&mut flight.head), flight.body.clone());
+        let mut marks = std::mem::take(&mut flight.marks);
         let (node, attempt) = (flight.node, flight.number);
-        match Lines::read(&head) {
+        match Lines::read(&head, &mut marks) {
             Some(lines) => {
                 let seen = Seen::Departed(Departure {
                     attempt,
@@ -205,7 +220,8 @@ impl World {
             }
             None => self.break_off(Broken::new(2, format!("no request head: {}", head.escape_ascii()))),
         }
-        self.flights.find(slot, turn).expect("it has not ended").head = head;
+        let flight = self.flights.find(slot, turn).expect("it has not ended");
+        (flight.head, flight.marks) = (head, marks);
         self.travel(slot, turn);
     }
 
@@ -257,7 +273,8 @@ impl World {
         flight.arriving = false;
         let (endpoint, attempt) = (flight.endpoint, flight.number);
         let (head, body) = (std::mem::take(&mut flight.head), flight.body.clone());
-        let lines = Lines::read(&head).expect("it was read when it left");
+        let marks = std::mem::take(&mut flight.marks);
+        let lines = Lines::marked(&head, &marks).expect("it was read when it left");
         let wall = NodeClock::truth(self.now);
         let request = Request { endpoint, wall, headers: lines.all(), body: &body };
         let reaction = self.peers[endpoint as usize].request(self.now, &request);
@@ -274,7 +291,7 @@ impl World {
             self.injected.count(Class::Hostile);
         }
         if let Some(flight) = self.flights.find(slot, turn) {
-            flight.head = head;
+            (flight.head, flight.marks) = (head, marks);
             if !flight.over {
                 self.react(slot, turn, reaction);
             }
@@ -381,7 +398,6 @@ impl World {
     /// A machine told something.
     pub(super) fn notice(&mut self, node: u32, notice: &Notice) {
         let clocks = self.clocks(node);
-        self.scratch.clear();
         let numbers = |endpoint: &postrider_core::id::EndpointKey, event: &postrider_core::id::EventId| {
             let endpoint = number(endpoint.id.as_str()).and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
             (endpoint, number(event.as_str()).unwrap_or(u64::MAX))
@@ -421,9 +437,11 @@ impl World {
                 Note::Other(&text)
             }
         };
-        let told = format!("{notice:?}");
-        if let Some(where_) = super::checks::canary(told.as_bytes()) {
-            return self.break_off(Broken::new(27, format!("a notice shows a secret at byte {where_}: {told}")));
+        self.scratch.clear();
+        write!(self.scratch, "{notice:?}").expect("a string takes everything");
+        if let Some(where_) = super::checks::canary(self.scratch.as_bytes()) {
+            let what = format!("a notice shows a secret at byte {where_}: {}", self.scratch);
+            return self.break_off(Broken::new(27, what));
         }
         self.see(&Seen::Noted { node, clocks, note });
     }

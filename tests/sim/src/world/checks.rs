@@ -19,17 +19,10 @@ pub(super) fn canary(text: &[u8]) -> Option<usize> {
         b"63616e6172797e7365637265747e7e",
         b"99, 97, 110, 97, 114, 121, 126",
     ];
-    FORMS.iter().find_map(|form| {
-        let first = form[0];
-        let mut from = 0;
-        while let Some(at) = text[from..].iter().position(|byte| *byte == first) {
-            if text[from + at..].starts_with(form) {
-                return Some(from + at);
-            }
-            from += at + 1;
-        }
-        None
-    })
+    let begins = |byte: u8| matches!(byte, b'c' | b'Y' | b'6' | b'9');
+    debug_assert!(FORMS.iter().all(|form| begins(form[0])), "no form is passed over");
+    let mut rest = text.iter().enumerate().filter(|(_, byte)| begins(**byte));
+    rest.find_map(|(at, _)| FORMS.iter().any(|form| text[at..].starts_with(form)).then_some(at))
 }
 
 /// The records that a node has made, by hashes of their bytes: what is recovered must be a prefix of them, and hold

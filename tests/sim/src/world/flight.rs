@@ -10,6 +10,8 @@ use postrider_core::sender::Transmit;
 use crate::observe::SimTime;
 use crate::receiver::Answer;
 
+use super::carry::Mark;
+
 /// What an attempt comes to next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -36,6 +38,8 @@ pub(super) struct Flight {
     pub(super) address: Option<SocketAddr>,
     /// The request's head as it was sent.
     pub(super) head: Vec<u8>,
+    /// Where its lines are.
+    pub(super) marks: Vec<Mark>,
     pub(super) body: Bytes,
     /// What the adapter will report.
     pub(super) outcome: Result<Answer, TransportError>,
@@ -63,7 +67,7 @@ impl Flights {
         let outcome = Err(TransportError::Aborted);
         if let Some(slot) = self.free.pop() {
             let flight = &mut self.slots[slot as usize];
-            let head = std::mem::take(&mut flight.head);
+            let (head, marks) = (std::mem::take(&mut flight.head), std::mem::take(&mut flight.marks));
             *flight = Flight {
                 turn: flight.turn,
                 node,
@@ -74,6 +78,7 @@ impl Flights {
                 transmit: Some(transmit),
                 address: None,
                 head,
+                marks,
                 body: Bytes::new(),
                 outcome,
                 due: None,
@@ -94,6 +99,7 @@ impl Flights {
             transmit: Some(transmit),
             address: None,
             head: Vec::new(),
+            marks: Vec::new(),
             body: Bytes::new(),
             outcome,
             due: None,

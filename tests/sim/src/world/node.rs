@@ -309,8 +309,11 @@ impl World {
     /// Tells the machine how much room the log has, when that is something else than before.
     pub(super) fn tell_room(&mut self, node: u32) {
         let Some(process) = &mut self.nodes[node as usize].up else { return };
+        if !self.profile.classes.has(Class::DiskFull) {
+            return;
+        }
         let room = process.store.room();
-        if process.room != room && self.profile.classes.has(Class::DiskFull) {
+        if process.room != room {
             process.room = room;
             self.fact(node, Input::Room(room.unwrap_or(u64::MAX)));
         }
