@@ -8,25 +8,20 @@ use std::fmt;
 
 use super::facts::{Attempt, Facts, event_number};
 use super::owed::{Event, Owed, is_envelope};
-use crate::observe::{
-    Broken, Departure, Fate, Form, Look, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish,
-};
-
-/// Open events that one sweep asks about.
-const ASKED_AT_ONCE: usize = 32;
+use crate::observe::{Broken, Departure, Fate, Form, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish};
 
 /// Everything that is owed.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    events: BTreeMap<u64, Event>,
+    pub(super) events: BTreeMap<u64, Event>,
     /// What unanswered calls are about.
     calls: BTreeMap<u64, (u64, About)>,
     /// Events that have ended, 64 to an entry.
     ended: BTreeMap<u64, u64>,
     /// Where the next sweep goes on.
-    next: u64,
+    pub(super) next: u64,
     /// A node has come back since the last sweep.
-    all: bool,
+    pub(super) all: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,8 +198,13 @@ impl Ledger {
         self.ended.get(&(number / 64)).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
     }
 
-    fn forget(&mut self, facts: &mut Facts, number: u64) {
+    pub(super) fn forget(&mut self, facts: &mut Facts, number: u64) {
         self.events.remove(&number);
+        self.end_life(facts, number);
+    }
+
+    /// No judge counts on what was seen of an event until now.
+    fn end_life(&mut self, facts: &mut Facts, number: u64) {
         *self.ended.entry(number / 64).or_default() |= 1 << (number % 64);
         facts.over.push(number);
     }
@@ -330,6 +330,7 @@ impl Ledger {
         if let Some(event) = self.events.get_mut(&number).filter(|event| newer(event)) {
             // It had settled and was forgotten before this was told, and is on its way once more.
             event.begin_anew();
+            self.end_life(facts, number);
             return Ok(());
         }
         if let (Some(event), Some(report)) = (self.events.get(&number), report) {
@@ -338,7 +339,7 @@ impl Ledger {
         self.settled(facts, at, node, number, report)
     }
 
-    fn settled(
+    pub(super) fn settled(
         &mut self,
         facts: &mut Facts,
         at: SimTime,
@@ -375,63 +376,6 @@ impl Ledger {
                 event.lost = true;
             }
         }
-        Ok(())
-    }
-
-    /// Asks the nodes about events that have not ended: some of them, or all after a restart.
-    pub(super) fn sweep(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
-        let most = if std::mem::take(&mut self.all) { usize::MAX } else { ASKED_AT_ONCE };
-        let asked: Vec<_> = self.events.range(self.next..).map(|(number, _)| *number).take(most).collect();
-        self.next = if asked.len() < most { 0 } else { asked.last().map_or(0, |last| last + 1) };
-        asked.into_iter().try_for_each(|number| self.ask(facts, at, look, number))
-    }
-
-    /// Everything must have ended.
-    pub(super) fn end(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
-        let open: Vec<_> = self.events.keys().copied().collect();
-        open.into_iter().try_for_each(|number| self.ask(facts, at, look, number))?;
-        let left = self.events.iter().filter(|(_, event)| event.sure && !event.lost && look.is_up(event.node));
-        for (number, event) in left.filter(|(_, event)| !facts.node(event.node).weak) {
-            let late = event.owed.iter().filter(|owed| owed.sure && !event.may_be_over(facts, at, owed));
-            if let Some(owed) = late.min_by_key(|owed| owed.endpoint) {
-                let to = owed.endpoint;
-                return Err(Broken::new(
-                    3,
-                    format!("all is well again, and e{number} was not delivered to {to} in time"),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look, number: u64) -> Result<(), Broken> {
-        let Some(event) = self.events.get(&number).filter(|event| look.is_up(event.node)) else { return Ok(()) };
-        let (node, mut result, mut settled) = (event.node, Ok(()), false);
-        let known = look.report(node, event.tenant, number, &mut |report| {
-            settled = report.settled;
-            if !event.again {
-                result = event.check(facts, at, &report);
-            }
-        });
-        let weak = facts.node(node).weak;
-        if !weak {
-            result?;
-        }
-        if known && settled {
-            return self.settled(facts, at, node, number, None);
-        }
-        // What a disk lost that said it was safe, nobody can know of.
-        if known || !event.sure || (weak && facts.rules().lies) {
-            return Ok(());
-        }
-        let pending = event.owed.iter().find(|owed| owed.sure && !event.may_be_over(facts, at, owed));
-        if let Some(owed) = pending.filter(|_| !event.lost) {
-            let law = if weak { 18 } else { 1 };
-            let what =
-                format!("e{number} was accepted, is owed to endpoint {}, and the node does not know it", owed.endpoint);
-            return Err(Broken::new(law, what));
-        }
-        self.forget(facts, number);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! fault. `COVERAGE.md` says which invariant is asserted where.
 
 mod addresses;
+mod asking;
 mod base64;
 mod endpoints;
 mod facts;

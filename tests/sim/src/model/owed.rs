@@ -73,8 +73,10 @@ impl Event {
         self.again && !self.sure && self.open > 0
     }
 
-    /// What was seen of it was of an earlier life.
+    /// What was seen of it was of an earlier life, and so was what is known by now: who gave it its next life, or
+    /// cancelled that, is answered only after the end of the earlier one was told.
     pub(super) fn begin_anew(&mut self) {
+        (self.again, self.sure, self.cancelled.1) = (true, false, false);
         for owed in &mut self.owed {
             (owed.taken, owed.failed, owed.denied, owed.over) = (None, 0, false, false);
         }

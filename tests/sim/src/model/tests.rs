@@ -211,6 +211,28 @@ fn an_end_is_an_end() {
 }
 
 #[test]
+fn an_event_that_nobody_remembers_begins_anew() {
+    let report = |settled| Seen::Settled {
+        node: 0,
+        event: "e1",
+        report: Some(Report { event: 1, tenant: 0, settled, tally: [0; 6], rows: &[] }),
+    };
+    let submission =
+        Submission { event: 1, tenant: 0, event_type: "a.b", payload: b"{}", expires: None, idempotency: None };
+    let mut stage = Stage::new();
+    assert_eq!(stage.publish(1, b"{}", Told::Lost), Ok(()));
+    assert_eq!(stage.start("e1", 1), Ok(()));
+    stage.end(1, 200);
+    stage.ok(&Seen::Asked { call: 9, node: 0, clocks: stage.clocks(), wish: Wish::Publish(submission) });
+    stage.ok(&report(false));
+    stage.ok(&Seen::Answered { call: 9, told: FRESH });
+    assert_eq!(stage.see(&report(true)), Err(1), "the delivery of its next life has not ended");
+    assert_eq!(stage.start("e1", 1), Ok(()), "it is counted from the beginning");
+    stage.fail(2, &[]);
+    assert_eq!(stage.start("e1", 2), Err(5), "and paced");
+}
+
+#[test]
 fn nothing_is_early() {
     let mut stage = Stage::new();
     stage.accept(1);
