@@ -70,8 +70,10 @@ impl Order {
         let node = facts.node(open.node);
         let track = self.tracks.entry((open.event, open.endpoint)).or_default();
         if track.generation != open.generation {
-            // Whether it was removed in between is perhaps not known, so it may begin anew or go on.
-            *track = Track { generation: open.generation, ended: (track.ended.0, u64::MAX, 0), ..Track::default() };
+            // Whether it was removed in between is perhaps not known, so it may begin anew or go on: also after an
+            // attempt that the machine ended by itself, of whose end nobody was told.
+            let last = track.ended.0.max(track.started.0);
+            *track = Track { generation: open.generation, ended: (last, u64::MAX, 0), ..Track::default() };
         }
         track.settle(facts, open.node);
         let (last, incarnation) = track.started;

@@ -291,6 +291,14 @@ fn attempts_are_numbered() {
     stage.accept(2);
     stage.restart(Death::Power);
     assert_eq!(stage.start("e1", 1), Err(13), "the first is remembered");
+    // Whether the endpoint was removed is not known, and the machine ended the first attempt by itself.
+    let mut stage = Stage::new();
+    stage.accept(1);
+    assert_eq!(stage.start("e1", 1), Ok(()));
+    assert_eq!(stage.ask(Wish::Remove(1), Told::Lost), Ok(()));
+    assert_eq!(stage.ask(Wish::Put(&spec(1)), Told::Ok { fresh: false }), Ok(()));
+    stage.wait(60);
+    assert_eq!(stage.start("e1", 2), Ok(()), "it goes on");
 }
 
 #[test]
