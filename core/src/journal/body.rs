@@ -1,60 +1,18 @@
 //! What the body of each kind of record holds, in which order. Writing and reading stand side by side.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
 use super::codec::FRAME_HEAD;
+use super::endpoint::{KEYS, read_endpoint, read_endpoint_key, write_endpoint, write_endpoint_key};
 use super::error::{CodecError, Why};
 use super::kind::Kind;
-use super::record::{
-    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
-    RetiredRecord, SnapshotBegin, StateRecord, Then,
-};
-use super::sealed::{StoredKey, StoredValue};
+use super::record::{Accepted, Due, EventRecord, Kept, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin, Then};
 use super::wire::{Reader, Writer, nanos};
-use crate::id::{EndpointId, EndpointKey, EventId, IdError, TenantId};
-use crate::limits;
-use crate::secret::{KeyId, Secret};
+use crate::id::{EventId, IdError, TenantId};
+use crate::secret::KeyId;
 use crate::seed::Seed;
-
-/// Most patterns, headers and keys of an endpoint that the format holds. They bound what a damaged frame can make a
-/// reader allocate, because an item takes more memory than bytes.
-const PATTERNS: u16 = 1024;
-const HEADERS: u16 = 255;
-const KEYS: u16 = 255;
-/// Most earlier subscriptions of an endpoint that the format holds.
-const RETIRED: u16 = 1024;
-/// Most steps of a schedule that the format holds.
-const STEPS: u16 = u16::MAX;
-/// Most pointers of an endpoint that the format holds.
-const POINTERS: u16 = 64;
-
-const _: () = assert!(
-    limits::PATTERNS <= PATTERNS as usize
-        && limits::RETIRED <= RETIRED as usize
-        && limits::CUSTOM_HEADERS <= HEADERS as usize
-        && limits::CUSTOM_HEADER_BYTES <= u16::MAX as usize
-        && limits::RING_KEYS <= KEYS as usize
-        && limits::POINTERS <= POINTERS as usize
-        && limits::SCHEDULE_STEPS <= STEPS as usize,
-    "the format holds whatever the limits allow"
-);
-
-/// The forms of a key.
-const PLAIN: u8 = 0;
-const SEALED: u8 = 1;
-
-/// Parts of an endpoint that came later, each behind its number, in ascending order, left out where it says nothing: an
-/// endpoint without them is written as it always was.
-const THIN_PART: u8 = 1;
-const SOURCE_PART: u8 = 2;
-
-/// The forms of a header's value.
-const OPEN_VALUE: u8 = 0;
-const SECRET_VALUE: u8 = 1;
-const SEALED_VALUE: u8 = 2;
 
 /// Appends the body of a record.
 pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
@@ -194,176 +152,6 @@ fn read_accepted(r: &mut Reader<'_>) -> Result<Accepted, CodecError> {
         high_water: r.u32("high_water")?,
         at: r.time("at")?,
     })
-}
-
-fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
-    let EndpointRecord {
-        key,
-        url,
-        patterns,
-        encoding,
-        schedule,
-        timeout,
-        concurrency,
-        headers,
-        keep_answers,
-        keys,
-        revoked,
-        state: StateRecord { code, since },
-        subscription,
-        retired,
-        at,
-        thin,
-        source,
-    } = endpoint;
-    write_endpoint_key(key, w);
-    w.text(url);
-    w.few(patterns, PATTERNS, |w, pattern| w.text(pattern));
-    w.u8(*encoding);
-    w.few(schedule, STEPS, |w, delay| w.duration(*delay));
-    w.duration(*timeout);
-    w.u16(*concurrency);
-    w.few(headers, HEADERS, |w, HeaderRecord { name, value }| {
-        w.text(name);
-        write_value(value, w);
-    });
-    w.flag(*keep_answers);
-    w.few(keys, KEYS, |w, KeyRecord { secret, expires }| {
-        write_secret(secret, w);
-        w.option(*expires, Writer::time);
-    });
-    w.many(revoked, |w, key| w.raw(&key.to_bytes()));
-    w.u8(*code);
-    w.time(*since);
-    w.option(*subscription, Writer::u32);
-    w.few(retired, RETIRED, |w, RetiredRecord { number, at, patterns }| {
-        w.u32(*number);
-        w.u32(*at);
-        w.long(patterns.as_bytes());
-    });
-    w.time(*at);
-    if !thin.is_empty() {
-        w.u8(THIN_PART);
-        w.few(thin, POINTERS, |w, pointer| w.text(pointer));
-    }
-    if let Some(source) = source {
-        w.u8(SOURCE_PART);
-        w.text(source);
-    }
-}
-
-fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
-    let mut endpoint = EndpointRecord {
-        key: read_endpoint_key(r)?,
-        url: r.string("url")?,
-        patterns: r.few("patterns", PATTERNS, 2, |r| r.string("patterns"))?,
-        encoding: r.u8("encoding")?,
-        schedule: r.few("schedule", STEPS, 8, |r| r.duration("schedule"))?,
-        timeout: r.duration("timeout")?,
-        concurrency: r.u16("concurrency")?,
-        headers: r
-            .few("headers", HEADERS, 5, |r| Ok(HeaderRecord { name: r.string("headers")?, value: read_value(r)? }))?,
-        keep_answers: r.flag("keep_answers")?,
-        keys: r.few("keys", KEYS, 5, |r| {
-            Ok(KeyRecord { secret: read_secret(r)?, expires: r.option("expires", |r| r.time("expires"))? })
-        })?,
-        revoked: r.many("revoked", 8, |r| r.array("revoked").map(KeyId::from_bytes))?,
-        state: StateRecord { code: r.u8("state")?, since: r.time("state")? },
-        subscription: r.option("subscription", |r| r.u32("subscription"))?,
-        retired: r.few("retired", RETIRED, 12, |r| {
-            Ok(RetiredRecord { number: r.u32("retired")?, at: r.u32("retired")?, patterns: r.long_text("retired")? })
-        })?,
-        at: r.time("at")?,
-        thin: Vec::new(),
-        source: None,
-    };
-    let mut last = 0;
-    while !r.is_over() {
-        last = r.checked(|r| read_part(r, last, &mut endpoint))?;
-    }
-    Ok(endpoint)
-}
-
-/// Reads one of the parts that came later, behind the part `last`, and gives its number.
-fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Result<Result<u8, Why>, CodecError> {
-    let number = r.u8("part")?;
-    let is_known = number > last
-        && match number {
-            THIN_PART => {
-                endpoint.thin = r.few("thin", POINTERS, 2, |r| r.string("thin"))?;
-                !endpoint.thin.is_empty()
-            }
-            SOURCE_PART => {
-                endpoint.source = Some(r.string("source")?);
-                true
-            }
-            _ => false,
-        };
-    Ok(if is_known { Ok(number) } else { Err(Why::Part { number }) })
-}
-
-/// The plain bytes of a secret are written only where it has no sealed form.
-fn write_secret(secret: &StoredKey, w: &mut Writer<'_>) {
-    let (id, sealed) = match secret {
-        StoredKey::Sealed { id, bytes } => (*id, bytes),
-        StoredKey::Plain(secret) => match secret.sealed() {
-            Some(sealed) => (secret.id(), sealed),
-            None => {
-                w.u8(PLAIN);
-                return w.short(secret.expose());
-            }
-        },
-    };
-    w.u8(SEALED);
-    w.raw(&id.to_bytes());
-    w.short(sealed);
-}
-
-fn read_secret(r: &mut Reader<'_>) -> Result<StoredKey, CodecError> {
-    let sealed = r.checked(|r| match r.u8("keys")? {
-        PLAIN => Ok(Ok(false)),
-        SEALED => Ok(Ok(true)),
-        byte => Ok(Err(Why::Form { byte })),
-    })?;
-    if sealed {
-        let id = KeyId::from_bytes(r.array("keys")?);
-        return Ok(StoredKey::Sealed { id, bytes: Bytes::copy_from_slice(r.short("keys")?) });
-    }
-    let secret = r.checked(|r| Ok(Secret::from_bytes_any_size(r.short("keys")?).map_err(|_| Why::NoKey)))?;
-    Ok(StoredKey::Plain(secret))
-}
-
-/// The same of a header's value; its form comes last.
-fn write_value(value: &StoredValue, w: &mut Writer<'_>) {
-    let (bytes, form) = match value {
-        StoredValue::Open(bytes) => (bytes, OPEN_VALUE),
-        StoredValue::Secret { value, sealed: None } => (value, SECRET_VALUE),
-        StoredValue::Secret { sealed: Some(bytes), .. } | StoredValue::Sealed(bytes) => (bytes, SEALED_VALUE),
-    };
-    w.short(bytes);
-    w.u8(form);
-}
-
-fn read_value(r: &mut Reader<'_>) -> Result<StoredValue, CodecError> {
-    // The value is copied: an endpoint lives long, and would keep a whole segment in memory.
-    let bytes = Bytes::copy_from_slice(r.short("headers")?);
-    r.checked(|r| {
-        Ok(match r.u8("headers")? {
-            OPEN_VALUE => Ok(StoredValue::Open(bytes)),
-            SECRET_VALUE => Ok(StoredValue::Secret { value: bytes, sealed: None }),
-            SEALED_VALUE => Ok(StoredValue::Sealed(bytes)),
-            byte => Err(Why::ValueForm { byte }),
-        })
-    })
-}
-
-fn write_endpoint_key(key: &EndpointKey, w: &mut Writer<'_>) {
-    w.text(key.tenant.as_str());
-    w.text(key.id.as_str());
-}
-
-fn read_endpoint_key(r: &mut Reader<'_>) -> Result<EndpointKey, CodecError> {
-    Ok(EndpointKey { tenant: name(r, "tenant", TenantId::new)?, id: name(r, "endpoint", EndpointId::new)? })
 }
 
 /// The code of what follows shares a byte with the number of bytes that the time taken needs: attempts are short, and
@@ -520,7 +308,7 @@ fn read_remembered(r: &mut Reader<'_>) -> Result<Remembered, CodecError> {
 }
 
 /// A name, checked as it was when it came in.
-fn name<'a, T>(
+pub(super) fn name<'a, T>(
     r: &mut Reader<'a>,
     field: &'static str,
     new: impl FnOnce(&'a str) -> Result<T, IdError>,

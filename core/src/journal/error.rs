@@ -147,7 +147,10 @@ impl fmt::Display for Why {
         match self {
             Self::Torn { have, need } => write!(f, "the frame needs {need} bytes and has {have}"),
             Self::Short { len } => write!(f, "the frame's length is {len}, at least {} is needed", FRAME_HEAD - 4),
-            Self::Kind { byte } => write!(f, "kind {byte} is not known, 1 to {} are", Kind::ALL.len()),
+            Self::Kind { byte } => {
+                let last = Kind::ALL.last().map_or(0, |kind| kind.byte());
+                write!(f, "kind {byte} is not known, those up to {last} are")
+            }
             Self::Version { byte } => write!(f, "version {byte} is not known, {VERSION} is"),
             Self::Reserved { value } => write!(f, "the reserved field is {value}, it must be 0"),
             Self::Cut { field, need, left } => {

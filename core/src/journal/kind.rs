@@ -73,7 +73,16 @@ impl Kind {
 
     /// The kind with this number; `None` when there is none.
     pub fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(byte).checked_sub(1)?).copied()
+        const BY_BYTE: [Option<Kind>; 256] = {
+            let mut table = [None; 256];
+            let mut at = 0;
+            while at < Kind::ALL.len() {
+                table[Kind::ALL[at] as usize] = Some(Kind::ALL[at]);
+                at += 1;
+            }
+            table
+        };
+        BY_BYTE[usize::from(byte)]
     }
 
     /// Its number.

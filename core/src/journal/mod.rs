@@ -125,6 +125,7 @@
 mod batch;
 mod body;
 mod codec;
+mod endpoint;
 mod error;
 #[cfg(test)]
 mod file_tests;
