@@ -1,0 +1,58 @@
+//! The cases that are decided otherwise than they say, by a library or on purpose.
+
+use serde_json::Value;
+
+/// One place where a case is decided otherwise.
+#[derive(Debug)]
+pub(crate) struct Divergence {
+    /// `core`, or the name of a driver.
+    place: String,
+    id: String,
+    /// What comes of it, as a failure would say.
+    pub(crate) got: String,
+}
+
+/// The list.
+#[derive(Debug)]
+pub(crate) struct Divergences(Vec<Divergence>);
+
+impl Divergences {
+    /// The committed list.
+    pub(crate) fn of_the_project() -> Self {
+        let entries: Vec<Value> =
+            serde_json::from_str(include_str!("../divergences.json")).expect("the committed list is a JSON array");
+        let text = |entry: &Value, name: &str| entry[name].as_str().expect("every field is a text").to_owned();
+        let read = |entry| Divergence { place: text(entry, "in"), id: text(entry, "id"), got: text(entry, "got") };
+        Self(entries.iter().map(read).collect())
+    }
+
+    /// What is known of a case in a place.
+    pub(crate) fn find(&self, place: &str, id: &str) -> Option<&Divergence> {
+        self.0.iter().find(|known| known.place == place && known.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many there are. The number may only become smaller.
+    const MOST: usize = 1;
+
+    #[test]
+    fn the_list_is_whole_and_does_not_grow() {
+        let list = Divergences::of_the_project();
+        assert!(list.0.len() <= MOST, "{} divergences, and there were {MOST}", list.0.len());
+        for (at, entry) in list.0.iter().enumerate() {
+            assert!(["core", "tokio", "blocking"].contains(&entry.place.as_str()), "{entry:?}");
+            let first = list.0.iter().position(|other| other.place == entry.place && other.id == entry.id);
+            assert_eq!(first, Some(at), "{} is there twice", entry.id);
+        }
+        let entries: Vec<Value> = serde_json::from_str(include_str!("../divergences.json")).unwrap();
+        for entry in entries {
+            for field in ["expected", "reason"] {
+                assert!(entry[field].as_str().is_some_and(|text| !text.is_empty()), "{entry} has no {field}");
+            }
+        }
+    }
+}
