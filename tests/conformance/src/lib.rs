@@ -27,12 +27,14 @@
 //!
 //! * `response`: a reply with this status and body. Interim replies and header lines cannot be seen from outside, and a
 //!   driver may always close: these are not compared.
-//! * `error`: the attempt failed without a reply, before its deadline. An error in the body (`truncated-..`, `chunk..`,
-//!   `trailer..`, `body..`, and `too-large` where the head is not) comes after the final head, and by the contract the
-//!   status then stands: a reply with this status, after which the connection is not used again, is the same verdict.
+//! * `error`: the attempt failed without a reply, before its deadline. An error in the body comes after the final head, and
+//!   by the contract the status then stands: a reply with this status, after which the connection is not used again, is
+//!   the same verdict. An error is in the body where the head is sound by the letter and the reason is none about what
+//!   heads say (a status line, a length, a coding).
 //! * `need-more`: the attempt lasted until its deadline, and the connection was not used again.
 //! * `request_method`: only `POST` is ever sent. Responses to `GET`, `PUT`, `PATCH`, `DELETE` and `OPTIONS` are framed
-//!   alike (RFC 9112 section 6.3). Of a response to `HEAD` or `CONNECT` only the head is, so its body is not compared.
+//!   alike (RFC 9112 section 6.3). Of a response to `HEAD` or `CONNECT` only the head is, so neither its body nor
+//!   what becomes of the connection is compared.
 //!
 //! # Divergences
 //! Where a library, or Postrider on purpose, decides otherwise than a case, `divergences.json` says so with the reason:

@@ -13,8 +13,19 @@ use crate::ops::Told;
 /// The part of its time that an attempt must have lasted to have lasted until its deadline.
 const MOST: f64 = 0.9;
 
-/// The head that a case allows when it does not say, in bytes. Errors about sizes lie in the head beyond it.
+/// The size that a response's head may have by default. An error about sizes is about the head beyond it.
 const HEAD_BYTES: usize = 32 * 1024;
+
+/// Errors about what a head says.
+const OF_HEADS: [&str; 7] = [
+    "status-line",
+    "version",
+    "content-length",
+    "transfer-encoding",
+    "framing-conflict",
+    "unexpected-upgrade",
+    "incomplete-head",
+];
 
 impl Seen {
     /// Whether what was seen is what the case says, in the driver's words.
@@ -23,12 +34,11 @@ impl Seen {
         if let Ended::Odd(why) = &told.ended {
             return Err(why.clone());
         }
-        let facts = Facts {
-            exchange: told,
-            reused: told.reused || open.as_ref().is_some_and(|open| open.reused),
-            bare_head: ["HEAD", "CONNECT"].contains(&case.input.maybe_text("request_method")?.unwrap_or("POST")),
-            head: head_bytes(&case.input.bytes("raw_b64")?),
-        };
+        let bare_head = ["HEAD", "CONNECT"].contains(&case.input.maybe_text("request_method")?.unwrap_or("POST"));
+        let raw = case.input.bytes("raw_b64")?;
+        // What a bare head leaves on the connection belongs to the body for a driver that sent a POST.
+        let reused = !bare_head && (told.reused || open.as_ref().is_some_and(|open| open.reused));
+        let facts = Facts { exchange: told, reused, bare_head, head: final_head(&raw) };
         Ok(Told { passes: case.allowed().any(|expected| facts.fit(expected)), got: facts.told() })
     }
 }
@@ -39,8 +49,8 @@ struct Facts<'a> {
     reused: bool,
     /// The response is one to a method whose responses have no body, which we never send.
     bare_head: bool,
-    /// Bytes of the response up to the end of the final head, if it has an end.
-    head: Option<usize>,
+    /// The final head with its empty line, if it has an end.
+    head: Option<&'a [u8]>,
 }
 
 impl Facts<'_> {
@@ -74,11 +84,13 @@ impl Facts<'_> {
         }
     }
 
-    /// Whether an error of this name lies behind the final head.
+    /// Whether an error of this name lies behind the final head: the head is sound, and the error is none about what a head
+    /// says. Behind a head without chunks nothing has lines, only an end.
     fn is_in_body(&self, reason: &str) -> bool {
-        let behind = ["truncated", "chunk", "trailer", "body"].iter().any(|kind| reason.starts_with(kind));
-        let head_fits = self.head.is_some_and(|head| head <= HEAD_BYTES);
-        head_fits && (behind || reason == "too-large")
+        let Some(head) = self.head.filter(|head| head.len() <= HEAD_BYTES && is_sound(head)) else { return false };
+        let chunks = String::from_utf8_lossy(head).to_ascii_lowercase().contains("chunked");
+        let of_an_end = ["truncated", "body"].iter().any(|kind| reason.starts_with(kind));
+        !OF_HEADS.contains(&reason) && (chunks || of_an_end)
     }
 
     fn has_lasted(&self, expected: &Value) -> bool {
@@ -107,17 +119,30 @@ impl Facts<'_> {
     }
 }
 
-/// Where the final head ends: behind the first empty line that no interim head (1xx other than 101) ends.
-fn head_bytes(raw: &[u8]) -> Option<usize> {
+/// The final head: up to the first empty line that ends no interim head (1xx other than 101).
+fn final_head(raw: &[u8]) -> Option<&[u8]> {
     let mut from = 0;
     loop {
         let end = from + raw[from..].windows(4).position(|four| four == b"\r\n\r\n")? + 4;
         let status = raw[from..].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         if status.first() != Some(&b'1') || status.starts_with(b"101") {
-            return Some(end);
+            return Some(&raw[from..end]);
         }
         from = end;
     }
+}
+
+/// Whether each line of a head is one by the letter: a name, a colon and a value without control characters.
+fn is_sound(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.trim_end_matches("\r\n").split("\r\n");
+    let clean = |text: &str| text.chars().all(|c| c == '\t' || !c.is_ascii_control());
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    lines.next().is_some_and(clean)
+        && lines.all(|line| {
+            let split = line.split_once(':');
+            split.is_some_and(|(name, value)| !name.is_empty() && name.chars().all(is_token) && clean(value))
+        })
 }
 
 #[cfg(test)]
@@ -127,8 +152,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
     fn facts(exchange: &Exchange, reused: bool) -> Facts<'_> {
-        Facts { exchange, reused, bare_head: false, head: Some(20) }
+        Facts { exchange, reused, bare_head: false, head: Some(HEAD) }
     }
 
     fn exchange(ended: Ended, took: Duration) -> Exchange {
@@ -149,7 +176,7 @@ mod tests {
         assert!(!fits(true, close.clone()) && fits(false, close));
         assert!(!fits(false, json!({ "outcome": "response", "status": 201, "body_b64": "b2s=" })));
         assert!(!fits(false, json!({ "outcome": "response", "status": 200, "body_b64": "" })));
-        assert!(!fits(false, json!({ "outcome": "error", "reason": "header" })));
+        assert!(!fits(false, json!({ "outcome": "error", "reason": "status-line" })));
         assert!(!fits(false, json!({ "outcome": "something" })));
     }
 
@@ -160,10 +187,17 @@ mod tests {
         assert!(facts(&reply, false).fit(&error("chunk-size")));
         assert!(!facts(&reply, true).fit(&error("chunk-size")), "it was used again");
         assert!(!facts(&reply, false).fit(&error("content-length")), "that is in the head");
+        assert!(facts(&reply, false).fit(&error("header")), "a trailer's, since the head is sound");
         assert!(facts(&reply, false).fit(&error("too-large")));
-        let mut large = facts(&reply, false);
-        large.head = Some(HEAD_BYTES + 1);
-        assert!(!large.fit(&error("too-large")));
+        let plain = Facts { head: Some(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"), ..facts(&reply, false) };
+        assert!(plain.fit(&error("truncated-body")) && !plain.fit(&error("header")));
+        let large = [b"HTTP/1.1 200 OK\r\nX-A: ".as_slice(), &vec![b'a'; HEAD_BYTES], b"\r\n\r\n"].concat();
+        for head in
+            [b"HTTP/1.1 200 OK\r\n X-A: b\r\n\r\n".as_slice(), b"HTTP/1.1 200 OK\r\nX-A: b\nc: d\r\n\r\n", &large]
+        {
+            let facts = Facts { head: Some(head), ..facts(&reply, false) };
+            assert!(!facts.fit(&error("header")) && !facts.fit(&error("too-large")));
+        }
         assert!(!facts(&reply, false).fit(&json!({ "outcome": "error", "reason": "chunk", "status_line_seen": 201 })));
         let failed = exchange(Ended::Failed(TransportError::MalformedHead), Duration::ZERO);
         assert!(facts(&failed, false).fit(&error("header")));
@@ -185,10 +219,12 @@ mod tests {
 
     #[test]
     fn the_final_head_ends_at_its_empty_line() {
-        assert_eq!(head_bytes(b"HTTP/1.1 200 OK\r\n\r\nx"), Some(19));
-        assert_eq!(head_bytes(b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx"), Some(37));
-        assert_eq!(head_bytes(b"HTTP/1.1 101 S\r\n\r\nxxxx\r\n\r\n"), Some(18));
-        assert_eq!(head_bytes(b"HTTP/1.1 200 OK\r\n"), None);
-        assert_eq!(head_bytes(b""), None);
+        let whole = b"HTTP/1.1 200 OK\r\n\r\n".as_slice();
+        assert_eq!(final_head(b"HTTP/1.1 200 OK\r\n\r\nx"), Some(whole));
+        assert_eq!(final_head(b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx"), Some(whole));
+        assert_eq!(final_head(b"HTTP/1.1 101 S\r\n\r\nxxxx\r\n\r\n"), Some(b"HTTP/1.1 101 S\r\n\r\n".as_slice()));
+        assert_eq!(final_head(b"HTTP/1.1 200 OK\r\n"), None);
+        assert_eq!(final_head(b""), None);
+        assert!(is_sound(whole) && is_sound(HEAD) && !is_sound(b"a\rb\r\n\r\n"));
     }
 }
