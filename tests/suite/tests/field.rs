@@ -36,7 +36,8 @@ fn has_test(path: &Path, name: &str) -> bool {
         let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
         above.into_iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
     };
-    let macro_row = text.contains("#[test] fn $name()") && lines.iter().any(|line| line.starts_with(&format!("{name}: ")));
+    let macro_row =
+        text.contains("#[test] fn $name()") && lines.iter().any(|line| line.starts_with(&format!("{name}: ")));
     macro_row || lines.iter().enumerate().any(|(at, line)| is_it(line) && is_marked(at))
 }
 
