@@ -19,8 +19,9 @@ pub(crate) struct Divergences(Vec<Divergence>);
 impl Divergences {
     /// The committed list.
     pub(crate) fn of_the_project() -> Self {
-        let entries = serde_json::from_str(include_str!("../divergences.json"));
-        Self::read(&entries.expect("the committed list is a JSON array"))
+        let entries: Vec<Value> =
+            serde_json::from_str(include_str!("../divergences.json")).expect("the committed list is a JSON array");
+        Self::read(&entries)
     }
 
     fn read(entries: &[Value]) -> Self {
