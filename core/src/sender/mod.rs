@@ -13,6 +13,7 @@ mod asleep;
 mod attempts;
 mod bodies;
 mod chains;
+mod choices;
 mod chores;
 mod commands;
 mod contract;
@@ -20,6 +21,7 @@ mod deliveries;
 mod drain;
 mod explain;
 mod fanout;
+mod filters;
 mod forget;
 mod jobs;
 mod load;
@@ -64,6 +66,7 @@ use crate::seed::Seed;
 use crate::time::{Instant, Now};
 use chains::HashKey;
 use deliveries::Deliveries;
+use filters::Answers;
 use jobs::Jobs;
 use load::Loads;
 use persist::Outbox;
@@ -148,6 +151,8 @@ pub struct Sender {
     loads: Loads,
     snapshots: Snapshots,
     notices: Notices,
+    /// For whoever keeps a trace.
+    answers: Answers,
     budget: u32,
     stats: Stats,
 }
@@ -267,6 +272,7 @@ impl Sender {
             loads: Loads::default(),
             snapshots: Snapshots::default(),
             notices: Notices::default(),
+            answers: Answers::default(),
             budget: limits::DRAIN_BUDGET,
             stats: Stats::default(),
         }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 pub use self::error::RestoreError;
 
-use self::endpoint::{config_of, state_of};
+use self::endpoint::{config_of, state_of, wanted_of};
 use self::fans::Fans;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
@@ -23,7 +23,7 @@ use super::tables::{Chore, Retired};
 use super::{Config, Sender};
 use crate::id::{JournalSeq, TenantId};
 use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
-use crate::matching::{EventType, Subscription};
+use crate::matching::EventType;
 use crate::registration::Draft;
 use crate::seed::Seed;
 use crate::time::Now;
@@ -277,10 +277,10 @@ impl Fold {
             revoked: record.revoked.clone(),
         };
         let retired = record.retired.iter().map(|retired| {
-            let wanted = Subscription::parse(retired.patterns.lines()).unwrap_or_else(|_| Subscription::everything());
-            Retired { number: retired.number, at: retired.at, wanted }
+            let wanted = wanted_of(retired).map_err(wrong)?;
+            Ok(Retired { number: retired.number, at: retired.at, wanted })
         });
-        let retired: Vec<_> = retired.collect();
+        let retired: Vec<_> = retired.collect::<Result<_, _>>()?;
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
         let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
@@ -435,7 +435,7 @@ impl Fold {
         }
         numbers.sort_unstable_by_key(|(number, _, _)| *number);
         for (number, tenant, wanted) in numbers {
-            sender.tenants[tenant].index.insert(number, &wanted);
+            sender.tenants[tenant].subscribe(number, &wanted);
         }
         sender.retired.extend(retired);
     }
@@ -456,12 +456,15 @@ impl Fold {
                 continue;
             }
             let event_type = self.fans.event_type(event_type);
-            let index = &self.sender.tenants[job.tenant].index;
+            let tenant = &self.sender.tenants[job.tenant];
+            let index = &tenant.index;
             let mut cursor = index.cursor(event_type.as_str(), begun.high_water);
             cursor.seek_after(begun.through);
             let mut ahead = cursor.clone();
             let mut ahead = core::iter::from_fn(|| index.next(&mut ahead));
-            if ahead.any(|number| begun.skip.binary_search(&number).is_err()) {
+            if ahead.any(|number| begun.skip.binary_search(&number).is_err())
+                || tenant.may_match(event_type, begun.high_water, begun.through, &begun.skip)
+            {
                 self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
             }
         }
@@ -502,7 +505,7 @@ impl Fold {
         let all: Vec<_> = sender.endpoints.slab.iter().map(|(at, _)| at).collect();
         for at in all {
             let slot = &sender.endpoints.slab[at];
-            slot.wire.ring.publish(&slot.draft);
+            slot.wire.ring.publish(&slot.draft, &slot.wire.config.dialects);
             let (state, over) = (slot.state, slot.is_over());
             if over {
                 sender.discard_soon(at);

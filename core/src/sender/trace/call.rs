@@ -37,6 +37,8 @@ pub(super) mod kind {
     pub(crate) const LOADED: u8 = 37;
     pub(crate) const CREDIT: u8 = 38;
     pub(crate) const TRIMMED: u8 = 39;
+    /// What filters answered in the command before, or for the output that follows.
+    pub(crate) const MATCHED: u8 = 127;
     pub(crate) const RESULT: u8 = 128;
     pub(crate) const OUTPUT: u8 = 129;
 }

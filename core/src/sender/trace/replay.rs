@@ -221,9 +221,18 @@ impl Replay {
                 self.outputs += 1;
                 self.compare(at, Ruled::Output, recorded, digest::output(&output), || format!("{output:?}"))
             }
+            kind::MATCHED => {
+                self.machine.answers.foretell(self.reel.matched()?);
+                None
+            }
             of => {
                 let now = self.reel.clocks()?;
                 let call = self.reel.call(of)?;
+                while self.reel.peek() == Some(kind::MATCHED) {
+                    self.reel.kind()?;
+                    self.entry += 1;
+                    self.machine.answers.foretell(self.reel.matched()?);
+                }
                 self.before = View::of(&self.machine);
                 self.call = described(&call);
                 self.calls += 1;

@@ -14,6 +14,7 @@ use crate::journal::{self, EndpointRecord, HeaderRecord, KeyRecord, Record, Stat
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::Reply;
+use crate::sender::choices::{dialect_records, filter_record};
 use crate::sender::{Config, Input, LoadError, PersistFailure};
 use crate::time::{Now, UnixTime};
 
@@ -60,6 +61,14 @@ impl Tape {
     pub(super) fn digest(&mut self, kind: u8, digest: u32) {
         let [a, b, c, d] = digest.to_le_bytes();
         self.out.put_slice(&[kind, a, b, c, d]);
+    }
+
+    /// What filters have answered.
+    pub(super) fn matched(&mut self, answers: &[Vec<u32>]) {
+        for answer in answers {
+            self.out.put_u8(kind::MATCHED);
+            self.w().many(answer, |w, number| w.u32(*number));
+        }
     }
 
     pub(super) fn record(&mut self, seq: JournalSeq, record: &Record) {
@@ -175,6 +184,8 @@ impl Tape {
             at: UnixTime::EPOCH,
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            filter: filter_record(&config.subscription),
+            sign: dialect_records(&config.dialects),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);
