@@ -241,8 +241,8 @@ fn damage_is_told_with_its_place() {
         ),
         (told(&outcome, 42, 0x17), "at byte 42: what follows the attempt is 7, 0 to 6 are known"),
         (
-            told(&endpoint, key, 2),
-            &format!("at byte {key}: the form of a key is 2, 0 (plain) and 1 (sealed) are known"),
+            told(&endpoint, key, 3),
+            &format!("at byte {key}: the form of a key is 3, 0 (plain), 1 (sealed) and 2 (a pair) are known"),
         ),
         (
             told(&endpoint, value, 3),

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::choices::{dialect_records, filter_record};
+use super::operational::Cause;
 use super::report::Tally;
 use super::tables::{Gate, Retired, Slot};
 use super::transmit::{Caps, Wire};
@@ -379,7 +380,10 @@ impl Sender {
             }
             (None | Some(_), false) | (Some(_), true) => {}
         }
-        self.set_endpoint(Some(at), config, draft, to, subscription, retired)
+        let was = slot.state;
+        let seq = self.set_endpoint(Some(at), config, draft, to, subscription, retired);
+        self.tell_subscribers(Cause::of_state(at, was, to, seq));
+        seq
     }
 
     fn unchanged(&self, at: u32) -> Change {

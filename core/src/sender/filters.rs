@@ -181,6 +181,14 @@ impl Answers {
         }
     }
 
+    /// Whether filters are not asked after a restart, which is a bug that is planted.
+    fn ignores(&self) -> bool {
+        #[cfg(postrider_planted)]
+        return crate::planted::breaks(54);
+        #[cfg(not(postrider_planted))]
+        false
+    }
+
     /// Takes what has been given since the last time.
     pub(crate) fn take(&mut self) -> Vec<Vec<u32>> {
         match self {
@@ -253,7 +261,7 @@ impl Sender {
         let (event_type, high_water, through) = (work.event_type.as_ref()?, work.high_water, work.through);
         let matched = if !tenant.may_match(event_type, high_water, through, &work.skip) {
             Matched::Nobody
-        } else if job.is_lost() {
+        } else if job.is_lost() || self.answers.ignores() {
             // Nobody will ever know what it said: whoever may have wanted it is told.
             Matched::of(filtered.by_type(event_type, high_water, through).take(limits::MATCHED).collect())
         } else if let Some(event) = job.prepared().filter(|_| job.body == Body::Here) {

@@ -160,7 +160,7 @@ const FORGET_AT_ONCE: usize = 4;
 const COMMAND_ROOM: u64 = 64 * 1024;
 
 /// What a repeat of an event is recognised by; three short digests, taken once.
-struct Names {
+pub(super) struct Names {
     id: Name,
     key: Option<Name>,
     digest: [u8; 16],
@@ -168,7 +168,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(event: &Event, id: &EventId) -> Self {
+    pub(super) fn of(event: &Event, id: &EventId) -> Self {
         let parts = event.parts();
         Self {
             id: Name::id(event.tenant_id(), id),
@@ -250,6 +250,11 @@ impl Sender {
         Some(Ok(Receipt { event: known.event, seq: known.seq, fresh: false, told: Told::AsBefore }))
     }
 
+    /// Whether an event of this id was accepted, whatever its content.
+    pub(super) fn knows(&self, names: &Names, id: &EventId, event: &Event) -> bool {
+        self.repeats.find(names.id).is_some() || self.find_event(event.tenant_id(), id).is_some()
+    }
+
     /// Why no endpoint wants an event: because of filters, or because of its type.
     fn why_nobody(&self, tenant: Option<&Tenant>, event_type: &EventType) -> Told {
         let Some(tenant) = tenant else { return Told::Nobody(None) };
@@ -258,12 +263,12 @@ impl Sender {
     }
 
     /// Bytes that the log must be able to take, so that this event and the outcomes of everything pending fit.
-    fn room_needed(&self, event: &Event, reach: u64) -> u64 {
+    pub(super) fn room_needed(&self, event: &Event, reach: u64) -> u64 {
         let owed = (self.deliveries.len() + self.attempts.len()) as u64 + self.jobs.slab.len() as u64 + reach + 1;
         event.payload().body().len() as u64 + 1024 + owed * OUTCOME_ROOM + COMMAND_ROOM
     }
 
-    fn accept(&mut self, event: &Event, id: EventId, names: &Names, matched: Matched) -> JournalSeq {
+    pub(super) fn accept(&mut self, event: &Event, id: EventId, names: &Names, matched: Matched) -> JournalSeq {
         let parts = event.parts();
         let payload = event.payload();
         let content_type = payload.content_type();

@@ -297,6 +297,7 @@ impl core::error::Error for DialectError {}
 mod tests {
     use super::*;
     use alloc::format;
+    use alloc::string::ToString;
     use alloc::vec;
 
     fn acme() -> Dialect {

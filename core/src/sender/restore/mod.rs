@@ -17,6 +17,7 @@ use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
 use super::jobs::Body;
+use super::operational::Cause;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
@@ -64,6 +65,10 @@ struct Fold {
     pending: Pending,
     fans: Fans,
     window: Window,
+    /// What the last record tells of, if an operational event may have been torn off behind it.
+    owed: Option<Cause>,
+    /// The last record is the outcome of an operational event.
+    quiet: bool,
     error: Option<RestoreError>,
 }
 
@@ -84,6 +89,8 @@ impl Restore {
             pending: Pending::default(),
             fans: Fans::default(),
             window: Window::default(),
+            owed: None,
+            quiet: false,
             error: None,
         }))
     }
@@ -139,10 +146,12 @@ impl Fold {
         self.sender.restoring = false;
         self.sender.jobs.index();
         self.index_subscriptions();
+        let owed = self.owed.and_then(|cause| self.sender.operational_event(cause));
         self.resume_events();
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
+        owed.into_iter().for_each(|told| self.sender.publish_operational(told));
         let incarnation = self.sender.incarnation + 1;
         self.sender.open(incarnation);
         Ok(self.sender)
@@ -156,6 +165,8 @@ impl Fold {
             }
             self.check_place(seq)?;
         }
+        self.owed = None;
+        let quiet = core::mem::take(&mut self.quiet);
         match record {
             Record::Genesis { seed } => {
                 self.set_seed(seed);
@@ -163,7 +174,10 @@ impl Fold {
             }
             Record::Opened { incarnation, .. } => self.sender.incarnation = incarnation,
             Record::Accepted(accepted) => self.accepted(seq, &accepted)?,
-            Record::Endpoint(endpoint) => self.endpoint(seq, &endpoint)?,
+            Record::Endpoint(endpoint) => {
+                self.endpoint(seq, &endpoint)?;
+                self.owed = self.owed.filter(|_| !quiet);
+            }
             Record::Removed { endpoint, .. } => {
                 if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
                     self.sender.apply_removed(at, seq);
@@ -283,7 +297,9 @@ impl Fold {
         let retired: Vec<_> = retired.collect::<Result<_, _>>()?;
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
+        let was = known.map(|at| self.sender.endpoints.slab[at].state);
         let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
+        self.owed = was.and_then(|was| Cause::of_state(at, was, state, seq));
         for number in numbers {
             let before = self.owners.insert(number, at);
             if before.is_some_and(|before| before != at) {
@@ -337,6 +353,8 @@ impl Fold {
     fn outcome(&mut self, outcome: &OutcomeRecord) {
         let Some(job) = self.job(outcome.event) else { return };
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
+        self.owed = Cause::of_outcome(endpoint, job, outcome);
+        self.quiet = self.sender.is_operational(job);
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
         let passed = self.fans.has_passed(job, outcome.subscription);
         match outcome.then {

@@ -152,9 +152,8 @@ impl Recorder {
         self.command(
             |running| {
                 let stand_in = running.mask.key(secret);
-                let mut w = running.tape.endpoint(kind::ADD_KEY, now, endpoint);
-                w.short(stand_in.expose());
-                w.flag(stand_in.is_pair());
+                let kind = if stand_in.is_pair() { kind::ADD_PAIR } else { kind::ADD_KEY };
+                running.tape.endpoint(kind, now, endpoint).short(stand_in.expose());
             },
             |machine| machine.add_key(now, endpoint, secret),
         )
@@ -240,6 +239,9 @@ impl Recorder {
             running.tape.input(now, &input, signed, &mut running.mask);
         }
         self.machine.handle(now, input);
+        if let Some(running) = &mut self.tape {
+            running.tape.matched(&self.machine.answers.take());
+        }
     }
 
     /// See [`Sender::poll_output`].
@@ -260,6 +262,7 @@ impl Recorder {
         let Some(running) = &mut self.tape else { return carry_out(&mut self.machine) };
         write(running);
         let result = carry_out(&mut self.machine);
+        running.tape.matched(&self.machine.answers.take());
         running.tape.digest(kind::RESULT, changed(&result));
         result
     }

@@ -168,13 +168,13 @@ impl Reel {
             kind::RESUME => Call::Resume(self.key()?),
             kind::DISABLE => Call::Disable(self.key()?),
             kind::REMOVE => Call::Remove(self.key()?),
-            kind::ADD_KEY => {
+            kind::ADD_KEY | kind::ADD_PAIR => {
                 let key = self.key()?;
-                let (bytes, pair) = self.fields(|r| Ok((r.short("key")?.to_vec(), r.flag("pair")?)))?;
+                let bytes = self.fields(|r| r.short("key").map(<[u8]>::to_vec))?;
                 if bytes.is_empty() {
                     return Err(TraceError::Damaged { at });
                 }
-                Call::AddKey(key, of_kind(&bytes, pair))
+                Call::AddKey(key, of_kind(&bytes, of == kind::ADD_PAIR))
             }
             kind::EXPIRE_KEY => Call::ExpireKey(self.key()?, self.key_id()?, self.fields(|r| r.time("at"))?),
             kind::REVOKE_KEY => Call::RevokeKey(self.key()?, self.key_id()?),

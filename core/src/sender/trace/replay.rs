@@ -312,7 +312,11 @@ fn beginning(reel: &mut Reel) -> Result<(Sender, u64), TraceError> {
     if reel.kind()? != kind::CONFIG {
         return Err(TraceError::Damaged { at });
     }
-    let config = reel.config()?;
+    let mut config = reel.config()?;
+    if reel.peek() == Some(kind::OPERATIONAL) {
+        reel.kind()?;
+        config = config.operational_events(true);
+    }
     if reel.peek() == Some(kind::SEED) {
         reel.kind()?;
         let now = reel.clocks()?;

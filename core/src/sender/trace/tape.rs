@@ -84,6 +84,9 @@ impl Tape {
         w.duration(config.limits.idempotency_window);
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
+        if config.operational_events {
+            self.out.put_u8(kind::OPERATIONAL);
+        }
     }
 
     /// A call without anything further.

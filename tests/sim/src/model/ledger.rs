@@ -119,7 +119,7 @@ impl Ledger {
 
     fn submitted(&mut self, facts: &Facts, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, (submission.event, About::Publish));
-        let matching = facts.endpoints.matching(submission.tenant, submission.event_type);
+        let matching = facts.endpoints.matching(submission.tenant, submission.event_type, submission.payload);
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,

@@ -9,6 +9,7 @@ mod asking;
 mod base64;
 mod endpoints;
 mod facts;
+mod filters;
 mod keys;
 mod ledger;
 mod order;
@@ -16,6 +17,7 @@ mod owed;
 mod pacing;
 mod repeats;
 mod retry_after;
+mod schemes;
 mod secrecy;
 #[cfg(test)]
 mod tests;
