@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::base64;
-use super::facts::Facts;
+use super::facts::{Facts, is_made};
 use super::schemes;
 use crate::observe::{Broken, Departure, Key, Scheme, Seen, Spec, Told, Wish};
 
@@ -141,7 +141,7 @@ impl Keys {
     }
 
     fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
+        let Some(open) = facts.attempt(departure.attempt).filter(|open| !is_made(open.event)) else { return Ok(()) };
         let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
         let fail = |what: String| Err(Broken::new(12, format!("{}: {what}", name())));
         let text = |header: &str| departure.header(header).and_then(|value| std::str::from_utf8(value).ok());
