@@ -9,13 +9,16 @@ mod asking;
 mod base64;
 mod endpoints;
 mod facts;
+mod filters;
 mod keys;
 mod ledger;
+mod operational;
 mod order;
 mod owed;
 mod pacing;
 mod repeats;
 mod retry_after;
+mod schemes;
 mod secrecy;
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,7 @@ use crate::observe::{Broken, Judge, Look, Seen, SimTime};
 use facts::Facts;
 use keys::Keys;
 use ledger::Ledger;
+use operational::Operational;
 use order::Order;
 use pacing::Pacing;
 use repeats::Repeats;
@@ -40,6 +44,7 @@ pub struct Model {
     pacing: Pacing,
     order: Order,
     keys: Keys,
+    operational: Operational,
     secrecy: Secrecy,
 }
 
@@ -65,6 +70,7 @@ impl Judge for Model {
         self.pacing.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
+        self.operational.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;
         self.facts.after(seen);
