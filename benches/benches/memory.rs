@@ -197,5 +197,7 @@ fn endpoint(number: u32) -> Record {
         at: WALL,
         thin: Vec::new(),
         source: None,
+        max_age: None,
+        pacing: None,
     }))
 }

@@ -1,10 +1,12 @@
 //! How an endpoint is written: what every one has, in a fixed order, then the parts that some have.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::body::name;
 use super::error::{CodecError, Why};
+use super::pacing::{PacingRecord, read_pacing, write_pacing};
 use super::record::{EndpointRecord, HeaderRecord, KeyRecord, RetiredRecord, StateRecord};
 use super::sealed::{StoredKey, StoredValue};
 use super::wire::{Reader, Writer};
@@ -43,6 +45,8 @@ const SEALED: u8 = 1;
 /// endpoint without them is written as it always was.
 const THIN_PART: u8 = 1;
 const SOURCE_PART: u8 = 2;
+const AGE_PART: u8 = 5;
+const PACING_PART: u8 = 6;
 
 /// The forms of a header's value.
 const OPEN_VALUE: u8 = 0;
@@ -68,6 +72,8 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         at,
         thin,
         source,
+        max_age,
+        pacing,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -103,6 +109,14 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.u8(SOURCE_PART);
         w.text(source);
     }
+    if let Some(age) = max_age {
+        w.u8(AGE_PART);
+        w.duration(*age);
+    }
+    if let Some(pacing) = pacing {
+        w.u8(PACING_PART);
+        write_pacing(pacing, w);
+    }
 }
 
 pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
@@ -129,6 +143,8 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         at: r.time("at")?,
         thin: Vec::new(),
         source: None,
+        max_age: None,
+        pacing: None,
     };
     let mut last = 0;
     while !r.is_over() {
@@ -149,6 +165,15 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
             SOURCE_PART => {
                 endpoint.source = Some(r.string("source")?);
                 true
+            }
+            AGE_PART => {
+                endpoint.max_age = Some(r.duration("max_age")?);
+                true
+            }
+            PACING_PART => {
+                let pacing = read_pacing(r)?;
+                endpoint.pacing = Some(Box::new(pacing));
+                pacing != PacingRecord::default()
             }
             _ => false,
         };

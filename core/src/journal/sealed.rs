@@ -219,6 +219,8 @@ mod tests {
             at: UnixTime::EPOCH,
             thin: Vec::new(),
             source: None,
+            max_age: None,
+            pacing: None,
         }))
     }
 

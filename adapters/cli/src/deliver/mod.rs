@@ -27,7 +27,7 @@ use run::{BATCH, Run, WINDOW};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The endpoints: a list of TOML tables named endpoint, with id, url, secret or secrets, events; optionally
-    /// headers, schedule, timeout, concurrency, tenant, encoding
+    /// headers, schedule, max-attempts, max-age, rate, breaker, disable, queue-limit, timeout, concurrency, tenant, encoding
     #[arg(long, value_name = "FILE.toml")]
     endpoints: PathBuf,
     /// The events: type, and optionally id, timestamp, data, tenant, key; or CloudEvents; - is stdin

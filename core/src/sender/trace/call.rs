@@ -15,6 +15,8 @@ pub(super) mod kind {
     pub(crate) const RECORD: u8 = 3;
     pub(crate) const RESTORED: u8 = 4;
     pub(crate) const MISSING: u8 = 5;
+    /// Bounds on attempts in flight, behind the configuration that has some.
+    pub(crate) const BOUNDS: u8 = 6;
     pub(crate) const PUBLISH: u8 = 16;
     pub(crate) const PUT: u8 = 17;
     pub(crate) const PAUSE: u8 = 18;

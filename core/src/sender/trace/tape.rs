@@ -14,6 +14,7 @@ use crate::journal::{self, EndpointRecord, HeaderRecord, KeyRecord, Record, Stat
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::Reply;
+use crate::sender::restore::written;
 use crate::sender::{Config, Input, LoadError, PersistFailure};
 use crate::time::{Now, UnixTime};
 
@@ -75,6 +76,11 @@ impl Tape {
         w.duration(config.limits.idempotency_window);
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
+        let bounds = [config.limits.tenant_in_flight, config.limits.host_in_flight];
+        if bounds != [u32::MAX; 2] {
+            w.u8(kind::BOUNDS);
+            bounds.into_iter().for_each(|bound| w.u32(bound));
+        }
     }
 
     /// A call without anything further.
@@ -175,6 +181,8 @@ impl Tape {
             at: UnixTime::EPOCH,
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            max_age: config.schedule.max_age(),
+            pacing: written(&config.pacing).map(alloc::boxed::Box::new),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);

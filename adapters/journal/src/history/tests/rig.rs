@@ -242,5 +242,7 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         at: at(0),
         thin: Vec::new(),
         source: None,
+        max_age: None,
+        pacing: None,
     }
 }
