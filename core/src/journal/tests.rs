@@ -220,7 +220,7 @@ fn damage_is_told_with_its_place() {
         (told(&queued, 0, 25), "at byte 0: the frame needs 29 bytes and has 28"),
         (told(&queued, 0, 11), "at byte 0: the frame's length is 11, at least 12 is needed"),
         (told(&queued, 0, 23), "at byte 24: field 'subscription' needs 4 bytes, the body has 3 left"),
-        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 18 are"),
+        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 19 are"),
         (told(&queued, 4, 250), "at byte 4: kind 250 is not known, those up to 18 are"),
         (told(&queued, 4, Kind::SnapshotEnd.byte()), "at byte 24: 4 bytes follow the last field, none may"),
         (told(&queued, 5, 2), "at byte 5: version 2 is not known, 1 is"),

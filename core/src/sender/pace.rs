@@ -10,7 +10,7 @@ use crate::journal::{Due, HealthRecord, Record, Then};
 use crate::registration::{Circuit, Config, State};
 #[cfg(postrider_planted)]
 use crate::{registration::Pacing, retry::DisableRule};
-use crate::response::TransportError;
+use crate::response::{Fault, TransportError};
 use crate::retry::{Admission, Exhausted, FailedTooLong, Gcra, Pace, Transition};
 use crate::time::Instant;
 
@@ -18,8 +18,11 @@ use crate::time::Instant;
 /// the request was not allowed or not possible to make, or was given up for a reason of ours. A status of 0 is none.
 pub(super) fn tells(status: u16, failure: Option<TransportError>) -> Option<bool> {
     match (status, failure) {
-        (0, None | Some(TransportError::Denied(_) | TransportError::Aborted | TransportError::LocalResources)) => None,
-        (0, Some(_)) => Some(false),
+        (0, None) => None,
+        (0, Some(error)) => match error.fault() {
+            Fault::Ours | Fault::Policy => None,
+            Fault::Receiver | Fault::Network => Some(false),
+        },
         // It wants nothing more.
         (410, _) => None,
         (status, _) => Some((200..300).contains(&status)),

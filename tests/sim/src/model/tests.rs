@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::observe::{
-    Clocks, Death, Departure, Form, Key, Outcome, Report, Rules, SECOND, Spec, Submission, Told, Wish,
+    Clocks, Death, Departure, Form, Key, Outcome, Pace, Report, Rules, SECOND, Spec, Submission, Told, Wish,
 };
 
 const KEYS: [Key; 2] = [Key { number: 0, secret: [1; 32] }, Key { number: 1, secret: [2; 32] }];
@@ -27,6 +27,8 @@ impl Stage {
             window: 24 * 3600 * SECOND,
             remembered: 1000,
             payload: 1000,
+            tenant_bound: u32::MAX,
+            host_bound: u32::MAX,
             faultless: false,
             rots: false,
             lies: false,
@@ -125,6 +127,7 @@ fn spec(endpoint: u32) -> Spec {
         schedule: vec![0, 10 * SECOND],
         timeout: 20 * SECOND,
         concurrency: 2,
+        pace: Pace::default(),
         keys: KEYS.to_vec(),
     }
 }
