@@ -374,7 +374,9 @@ mod tests {
         ] {
             assert_eq!(faults(&with(line)), [""; 0], "{line}");
         }
-        let text = with("schedule = [\"0s\", \"1m\", \"1h\"]\nmax-attempts = 2\nrate = { per-second = 5 }\nbreaker = \"none\"");
+        let text = with(
+            "schedule = [\"0s\", \"1m\", \"1h\"]\nmax-attempts = 2\nrate = { per-second = 5 }\nbreaker = \"none\"",
+        );
         let shown = format!("{:?}", parse("e.toml", &text, &Policy::default()).unwrap()[0].endpoint);
         for part in ["max_attempts: Some(2)", "count: 5", "breaker: None"] {
             assert!(shown.contains(part), "{part} in {shown}");

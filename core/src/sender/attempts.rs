@@ -180,11 +180,8 @@ impl Sender {
         let seq = self.record(&Record::Outcome(record.clone()));
         self.tell_outcome(seq, ended, &ruling, then, why);
         self.adjust_endpoint(ended, &ruling);
-        let (status, failure) = match outcome {
-            Ok(reply) => (reply.status(), None),
-            Err(error) => (0, Some(*error)),
-        };
-        self.feel(ended.endpoint, ended.is_probe, pace::tells(status, failure));
+        let told = outcome.as_ref().map(Reply::status).map_err(|error| *error);
+        self.feel(ended.endpoint, ended.is_probe, pace::tells(told));
         self.apply_outcome_now(ended, record)
     }
 

@@ -340,17 +340,8 @@ impl Sender {
         let started = self.now;
         let deadline = started.mono.saturating_add(wire.config.timeout);
         let signed = Signed::default();
-        let flight = Flight {
-            event: at,
-            seq,
-            endpoint,
-            subscription,
-            delivery,
-            number,
-            is_probe,
-            host,
-            signed: signed.clone(),
-        };
+        let flight =
+            Flight { event: at, seq, endpoint, subscription, delivery, number, is_probe, host, signed: signed.clone() };
         let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.attempts += 1;

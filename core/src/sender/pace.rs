@@ -8,24 +8,23 @@ use super::notice::{Expiry, Notice};
 use super::tables::Slot;
 use crate::journal::{Due, HealthRecord, Record, Then};
 use crate::registration::{Circuit, Config, State};
-#[cfg(postrider_planted)]
-use crate::{registration::Pacing, retry::DisableRule};
 use crate::response::{Fault, TransportError};
 use crate::retry::{Admission, Exhausted, FailedTooLong, Gcra, Pace, Transition};
 use crate::time::Instant;
+#[cfg(postrider_planted)]
+use crate::{registration::Pacing, retry::DisableRule};
 
 /// Whether an attempt that ended so tells that its endpoint is well, or that it is not; `None` when it tells nothing:
-/// the request was not allowed or not possible to make, or was given up for a reason of ours. A status of 0 is none.
-pub(super) fn tells(status: u16, failure: Option<TransportError>) -> Option<bool> {
-    match (status, failure) {
-        (0, None) => None,
-        (0, Some(error)) => match error.fault() {
+/// the request was not allowed or not possible to make, or was given up for a reason of ours.
+pub(super) fn tells(outcome: Result<u16, TransportError>) -> Option<bool> {
+    match outcome {
+        // It wants nothing more.
+        Ok(410) => None,
+        Ok(status) => Some((200..300).contains(&status)),
+        Err(error) => match error.fault() {
             Fault::Ours | Fault::Policy => None,
             Fault::Receiver | Fault::Network => Some(false),
         },
-        // It wants nothing more.
-        (410, _) => None,
-        (status, _) => Some((200..300).contains(&status)),
     }
 }
 
@@ -274,7 +273,8 @@ impl Sender {
             self.wake_for_host(host);
         }
         let limit = self.limits.tenant_in_flight;
-        let Some(tenant) = self.endpoints.slab.get(endpoint).map(|slot| slot.tenant).filter(|_| limit < u32::MAX) else {
+        let Some(tenant) = self.endpoints.slab.get(endpoint).map(|slot| slot.tenant).filter(|_| limit < u32::MAX)
+        else {
             return;
         };
         let of_tenant = &mut self.tenants[tenant];

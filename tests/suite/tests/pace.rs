@@ -541,8 +541,7 @@ fn an_endpoint_that_hangs_delays_no_other() {
             rig.advance(Duration::from_secs(1));
         }
         let others = rig.starts.iter().filter(|start| start.endpoint != "e0" && start.number == 1);
-        let mut delays: Vec<_> =
-            others.map(|start| start.at.saturating_since(rig.published[&start.event])).collect();
+        let mut delays: Vec<_> = others.map(|start| start.at.saturating_since(rig.published[&start.event])).collect();
         assert_eq!(delays.len(), 63 * 4 * 60, "each was started");
         delays.sort_unstable();
         (delays[delays.len() * 99 / 100], delays[delays.len() - 1])

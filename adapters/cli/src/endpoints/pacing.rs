@@ -11,8 +11,7 @@ use super::{ANYWHERE, Reader, Value};
 use crate::suggest::unknown_key;
 
 /// The keys that are read here.
-pub(super) const KEYS: [&str; 7] =
-    ["schedule", "max-attempts", "max-age", "rate", "breaker", "disable", "queue-limit"];
+pub(super) const KEYS: [&str; 7] = ["schedule", "max-attempts", "max-age", "rate", "breaker", "disable", "queue-limit"];
 
 fn blank() -> Endpoint {
     Endpoint::new("unnamed", ANYWHERE)

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 
 use crate::id::JournalSeq;
 use crate::journal::{
-    BreakerRecord, DisableRecord, Due, HealthRecord, OutcomeRecord, PacingRecord, RateRecord, Setting,
+    BreakerRecord, DisableRecord, Due, HealthRecord, OutcomeRecord, PacingRecord, RateRecord, Setting, Then,
 };
 use crate::registration::{EndpointError, Pacing};
 use crate::response::TransportError;
@@ -113,8 +113,16 @@ impl Healths {
 
     /// An attempt ended.
     pub(super) fn count(&mut self, at: u32, seq: JournalSeq, outcome: &OutcomeRecord) {
-        let failure = TransportError::from_wire(outcome.failure.0, outcome.failure.1);
-        match tells(outcome.status, failure) {
+        let told = match TransportError::from_wire(outcome.failure.0, outcome.failure.1) {
+            Some(failure) if outcome.status == 0 => tells(Err(failure)),
+            // A status of 0 is what a receiver sent, where the delivery did not end without an attempt.
+            _ => match outcome.then {
+                Then::Delivered | Then::Retry(_) | Then::Exhausted | Then::Refused => tells(Ok(outcome.status)),
+                Then::Discarded | Then::Expired | Then::Lost if outcome.status != 0 => tells(Ok(outcome.status)),
+                Then::Discarded | Then::Expired | Then::Lost => None,
+            },
+        };
+        match told {
             None => {}
             Some(true) => {
                 if let Some(known) = self.0.get_mut(&at).filter(|known| seq > known.through) {
@@ -142,7 +150,8 @@ impl Healths {
             }
             let breaker = health.breaker.filter(|_| slot.wire.config.pacing.breaker.is_some());
             if let Some((Due { written, delay }, failed_probes)) = breaker {
-                slot.breaker = Breaker::restore(SavedBreaker { until: Deadline { written, delay }, failed_probes }, now);
+                slot.breaker =
+                    Breaker::restore(SavedBreaker { until: Deadline { written, delay }, failed_probes }, now);
             }
         }
         let limited: alloc::vec::Vec<_> = sender.endpoints.slab.iter().map(|(at, _)| at).collect();
@@ -157,4 +166,3 @@ impl Healths {
         }
     }
 }
-

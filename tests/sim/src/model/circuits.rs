@@ -44,9 +44,9 @@ impl Circuits {
                 }
                 let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
                 let circuit = self.of(open.endpoint);
-                return circuit.started(facts, *attempt, open).map_err(|what| {
-                    Broken::new(23, format!("{}: {what}", name()))
-                });
+                return circuit
+                    .started(facts, *attempt, open)
+                    .map_err(|what| Broken::new(23, format!("{}: {what}", name())));
             }
             Seen::Ended { attempt, clocks, outcome } => {
                 if let Some(open) = facts.attempt(*attempt) {
@@ -154,7 +154,9 @@ impl Circuit {
         let overdue = facts.attempts_of(endpoint.node).filter(|open| open.endpoint == number);
         let overdue = overdue.filter(|open| open.is_late(clocks.mono)).count();
         if seen + overdue < failures as usize && seen < REMEMBERED {
-            return Err(format!("it opened by {failures} failures, of which {seen} were seen and {overdue} are overdue"));
+            return Err(format!(
+                "it opened by {failures} failures, of which {seen} were seen and {overdue} are overdue"
+            ));
         }
         Ok(())
     }

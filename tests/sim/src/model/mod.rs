@@ -21,6 +21,8 @@ mod retry_after;
 mod secrecy;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_pace;
 
 pub use addresses::is_public;
 

@@ -144,7 +144,8 @@ impl Rates {
         let wait = self.waits.remove(&key).filter(|wait| wait.incarnation == open.incarnation);
         let spec = facts.endpoints.get(open.endpoint).and_then(|endpoint| endpoint.specs.sure());
         let Some(pace) = spec.map(|spec| spec.pace) else { return Ok(()) };
-        let age = self.offered.get(&open.event).map(|at| open.started.wall.saturating_sub(*at).saturating_mul(1_000_000));
+        let age =
+            self.offered.get(&open.event).map(|at| open.started.wall.saturating_sub(*at).saturating_mul(1_000_000));
         if let (Some(age), Some(max)) = (age, pace.max_age)
             && age > max + SLACK
         {

@@ -139,7 +139,13 @@ pub(super) fn draw_pace(rng: &mut Rng, profile: &Profile) -> Pace {
             _ => *rng.pick(&rates),
         },
         breaker: if rng.once_in(3) { usual.breaker } else { *rng.pick(&breakers) },
-        disable: *rng.pick(&[usual.disable, usual.disable, Some((3600 * SECOND, 3)), Some((4 * 3600 * SECOND, 10)), None]),
+        disable: *rng.pick(&[
+            usual.disable,
+            usual.disable,
+            Some((3600 * SECOND, 3)),
+            Some((4 * 3600 * SECOND, 10)),
+            None,
+        ]),
         queue: *rng.pick(&[None, None, None, Some(60 * SECOND), Some(1800 * SECOND)]),
         max_age: *rng.pick(&[None, None, None, Some(600 * SECOND), Some(6 * 3600 * SECOND)]),
     }
