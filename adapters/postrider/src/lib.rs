@@ -75,9 +75,7 @@ pub use postrider_core as core;
 pub use postrider_core::event::{Event, EventError};
 pub use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 pub use postrider_core::limits::Limits;
-pub use postrider_core::registration::{
-    Cidr, Circuit, Endpoint, EndpointError, EndpointView, Pacing, Policy, State,
-};
+pub use postrider_core::registration::{Cidr, Circuit, Endpoint, EndpointError, EndpointView, Pacing, Policy, State};
 pub use postrider_core::retry::{BreakerPolicy, DisableRule, Exponential, Factor, Rate, Schedule};
 pub use postrider_core::secret::{KeyId, Secret};
 pub use postrider_core::sender::{DeliveryReport, EventReport, Explanation, Fate, Notice, Page, Stats, Tally};
