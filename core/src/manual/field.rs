@@ -92,9 +92,9 @@
 //! | jitter | upward only, up to 20 %, a function of what it is for | `core/src/retry/plan.rs::jitter_stays_within_its_bounds`, `core/src/retry/plan.rs::jitter_is_uniform_over_seeds` |
 //! | `Retry-After` | on any failing status, a floor, at most 24 h, a date by the receiver's own clock | `core/src/response/tests.rs::retry_after_is_honoured_on_any_failure_and_only_there`, `core/src/response/tests.rs::a_date_counts_from_the_receivers_clock_if_it_tells_it`, `core/src/retry/plan.rs::next_due_is_never_early` |
 //! | scope of a schedule | each endpoint has its own | `tests/suite/tests/sandbox.rs::the_last_answer_repeats_and_the_schedule_ends` |
-//! | greatest age, expiry of an event | an event may expire; a schedule may have a greatest age | `tests/suite/tests/laws.rs::l5_nothing_is_early`; a greatest age: no (not built yet), the room has it, `core/src/retry/plan.rs::an_age_ends_a_plan_wherever_it_waited` |
+//! | greatest age, expiry of an event | an event may expire, a schedule may have a greatest age, an endpoint a limit on waiting | `tests/suite/tests/laws.rs::l5_nothing_is_early`, `tests/suite/tests/pace.rs::an_age_ends_what_failed_and_what_was_held`, `tests/suite/tests/pace.rs::what_waits_too_long_for_its_endpoint_expires` |
 //! | what is sent again by hand is retried | replay | no (not built yet) |
-//! | lanes for retries | fresh deliveries and retries share what there is by a budget | no (not built yet): the room has it, `core/src/retry/budget.rs::retries_get_their_share_and_no_more` |
+//! | lanes for retries | when there is more than can be done, retries are a fifth of what starts | `tests/suite/tests/pace.rs::retries_are_a_fifth_when_there_is_too_much`, `core/src/retry/budget.rs::retries_get_their_share_and_no_more` |
 //!
 //! # 1.8 What a response means
 //!
@@ -115,20 +115,20 @@
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | breaker with a half-open state | 70 % of at least 10 in 5 min; 30 s, doubling to 30 min | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::seventy_per_cent_of_at_least_ten_are_too_many` |
-//! | disabling by itself | 120 h of failures and at least 5 of them, never by time alone | no (not built yet): the room has it, `core/src/retry/streak.rs::it_takes_age_and_failures_together` |
-//! | coming back by itself, probes | with a delivery that is queued; then a ramp | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::a_probe_that_succeeds_closes_and_starts_anew`. The ramp: `core/src/retry/window.rs::a_ramp_doubles_until_the_limit_and_then_is_over` |
+//! | breaker with a half-open state | 70 % of at least 10 in 5 min; 30 s, doubling to 30 min; kept over restarts | `core/src/retry/breaker/tests.rs::seventy_per_cent_of_at_least_ten_are_too_many`, `tests/suite/tests/pace.rs::an_open_breaker_holds_and_one_delivery_is_the_probe`, `tests/suite/tests/pace.rs::pacing_survives_a_restart` |
+//! | disabling by itself | 120 h of failures and at least 5 of them, never by time alone | `tests/suite/tests/pace.rs::an_endpoint_that_fails_for_too_long_is_disabled`, `tests/suite/tests/pace.rs::a_success_in_between_is_enough` |
+//! | coming back by itself, probes | with a delivery that is queued; then a ramp | `tests/suite/tests/pace.rs::an_open_breaker_holds_and_one_delivery_is_the_probe`, `core/src/retry/window.rs::a_ramp_doubles_until_the_limit_and_then_is_over` |
 //! | alerts | notices to the operator; operational events to a tenant's own endpoints | `tests/suite/tests/scale.rs::unread_notices_are_folded`, `tests/suite/tests/operational.rs::a_delivery_that_fails_is_told_of_twice`, `tests/suite/tests/operational.rs::an_endpoint_that_goes_and_comes_is_told_of`, `tests/suite/tests/operational.rs::nothing_is_told_of_what_is_told` |
 //!
 //! # 1.10 Rate, concurrency, order
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | rate of an endpoint | GCRA, empty after a restart | no (not built yet): the room has it, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
+//! | rate of an endpoint | GCRA, empty after a restart | `tests/suite/tests/pace.rs::no_more_than_the_rate_starts`, `tests/suite/tests/pace.rs::a_rate_is_kept_and_empty_after_a_restart`, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
 //! | concurrency of an endpoint | 8 by default, halved by a throttle, one more with each success | `core/src/retry/window.rs::a_throttle_halves_and_a_success_adds_one`, `tests/suite/tests/smoke.rs::a_throttled_endpoint_rests_as_a_whole` |
-//! | concurrency in all | the credit that the driver gives | `tests/suite/tests/laws.rs::l4_attempts_keep_to_the_credit` |
+//! | concurrency in all | the credit that the driver gives; bounds for each tenant and each host | `tests/suite/tests/laws.rs::l4_attempts_keep_to_the_credit`, `tests/suite/tests/pace.rs::a_tenant_and_a_host_have_bounds_on_what_is_in_flight` |
 //! | order by key | strict, or going on when one is given up | no (not built yet) |
-//! | fairness between tenants | deficit round robin over tenants, then endpoints | no (not built yet): the room has it, `core/src/retry/fair/tests.rs::tenants_then_endpoints` |
+//! | fairness between tenants | deficit round robin over tenants, then endpoints | `tests/suite/tests/pace.rs::tenants_and_endpoints_take_turns`, `tests/suite/tests/pace.rs::an_endpoint_that_hangs_delays_no_other`, `core/src/retry/fair/tests.rs::tenants_then_endpoints` |
 //!
 //! # 1.11 Repeats
 //!
@@ -158,7 +158,7 @@
 //! | D3: a hint was cut to twice the step, and undercut by jitter | a hint is a floor, jitter goes up | `tests/suite/tests/defects.rs::d3_no_attempt_is_earlier_than_the_hint` |
 //! | D4: what was committed and not queued was never sent | the log is the queue: a crash at every step, restored | `tests/suite/tests/crash.rs::nothing_acknowledged_is_lost`, `adapters/journal/src/store/tests/crash.rs::a_crash_at_any_operation_loses_nothing_that_was_durable` |
 //! | D5: a repeated task sent again to those who had taken it | an outcome is of one delivery | `tests/suite/tests/defects.rs::d5_who_has_taken_an_event_is_not_sent_it_again` |
-//! | D6: a rate that was stored and never read | GCRA | no (not built yet): the room has it, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
+//! | D6: a rate that was stored and never read | what starts is bounded by it, in any run | `tests/suite/tests/pace.rs::no_more_than_the_rate_starts` |
 //! | D7: a filter matched where a field was missing, and panicked | total, with exact numbers | `tests/suite/tests/defects.rs::d7_filters_mean_what_they_say`, `core/src/matching/filter/tests.rs::no_text_panics` |
 //! | D8: a bomb went past the cap, redirects took the signature along | nothing is decompressed or followed | `tests/suite/tests/drivers.rs::d8_nothing_is_decompressed_and_no_redirect_is_followed` |
 //! | D9: a form was not what was signed, and lost decimals | what is sent is signed; digits are copied | `tests/suite/tests/defects.rs::d9_a_form_is_signed_as_it_is_sent_and_keeps_its_digits`, `core/src/encoding/form/tests.rs::digits_are_kept` |
