@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
+use postrider_core::matching::filter::Language;
 use postrider_core::registration::Endpoint;
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Wake};
+use postrider_core::signing::Dialect;
 use postrider_core::time::{Now, UnixTime};
 
 use crate::MemoryLog;
@@ -62,8 +64,16 @@ pub(super) fn endpoint(at: u8, wants: u8, concurrency: u8, schedule: u8, fresh: 
         .events(patterns(wants))
         .concurrency(concurrency.into())
         .schedule(SCHEDULES[usize::from(schedule)].iter().map(|secs| Duration::from_secs(*secs)));
+    // Every event passes the filter, so that who wants what stays the same and is found in another way.
+    let endpoint =
+        if concurrency.is_multiple_of(2) { endpoint.filter(Language::EventBridge, ANY_ID) } else { endpoint };
+    let endpoint =
+        if schedule.is_multiple_of(2) { endpoint.sign([Dialect::Standard, Dialect::Github]) } else { endpoint };
     if fresh { endpoint.signing_key(secret(at, 0)) } else { endpoint }
 }
+
+/// What every event says.
+const ANY_ID: &str = r#"{"data": {"id": [{"numeric": [">=", 0]}]}}"#;
 
 pub(super) fn event_id(id: u8) -> EventId {
     EventId::new(format!("ev{id}")).expect("an event")
