@@ -199,5 +199,7 @@ fn endpoint(number: u32) -> Record {
         source: None,
         filter: None,
         sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }))
 }

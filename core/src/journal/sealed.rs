@@ -223,6 +223,8 @@ mod tests {
             source: None,
             filter: None,
             sign: Vec::new(),
+            max_age: None,
+            pacing: None,
         }))
     }
 

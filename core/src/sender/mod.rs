@@ -23,10 +23,12 @@ mod explain;
 mod fanout;
 mod filters;
 mod forget;
+mod hosts;
 mod jobs;
 mod load;
 mod notice;
 mod operational;
+mod pace;
 mod pending;
 mod persist;
 mod publish;
@@ -53,7 +55,7 @@ pub use contract::{
     Input, LoadError, LoadRequest, Output, PersistBatch, PersistFailure, SnapshotPart, Wake, Watermark,
 };
 pub use explain::{Explanation, Page};
-pub use notice::Notice;
+pub use notice::{Expiry, Notice};
 pub use operational::OPERATIONAL;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
@@ -70,6 +72,7 @@ use crate::time::{Instant, Now};
 use chains::HashKey;
 use deliveries::Deliveries;
 use filters::Answers;
+use hosts::Hosts;
 use jobs::Jobs;
 use load::Loads;
 use persist::Outbox;
@@ -148,6 +151,7 @@ pub struct Sender {
     outbox: Outbox,
     tenants: Tenants,
     endpoints: Endpoints,
+    hosts: Hosts,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
     next_subscription: u32,
@@ -279,6 +283,7 @@ impl Sender {
             outbox: Outbox::new(last),
             tenants: Tenants::default(),
             endpoints: Endpoints::default(),
+            hosts: Hosts::default(),
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
             retired: BTreeMap::new(),

@@ -3,6 +3,7 @@
 mod endpoint;
 mod error;
 mod fans;
+mod pacing;
 mod window;
 
 use alloc::boxed::Box;
@@ -10,9 +11,11 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 pub use self::error::RestoreError;
+pub(super) use self::pacing::{pacing_of, written};
 
 use self::endpoint::{config_of, state_of, wanted_of};
 use self::fans::Fans;
+use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
@@ -64,6 +67,7 @@ struct Fold {
     /// Events, and deliveries that wait.
     pending: Pending,
     fans: Fans,
+    healths: Healths,
     window: Window,
     /// What the last record tells of, if an operational event may have been torn off behind it.
     owed: Option<Cause>,
@@ -88,6 +92,7 @@ impl Restore {
             owners: BTreeMap::new(),
             pending: Pending::default(),
             fans: Fans::default(),
+            healths: Healths::default(),
             window: Window::default(),
             owed: None,
             quiet: false,
@@ -148,6 +153,7 @@ impl Fold {
         self.index_subscriptions();
         let owed = self.owed.and_then(|cause| self.sender.operational_event(cause));
         self.resume_events();
+        core::mem::take(&mut self.healths).resume(&mut self.sender);
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
@@ -184,7 +190,7 @@ impl Fold {
                 }
             }
             Record::Queued { event, subscription } => self.wait(event, subscription, 0, Due::default()),
-            Record::Outcome(outcome) => self.outcome(&outcome),
+            Record::Outcome(outcome) => self.outcome(seq, &outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
             #[cfg(postrider_planted)]
@@ -223,6 +229,11 @@ impl Fold {
             }
             // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
             Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
+            Record::Health(health) => {
+                if let Some(at) = self.sender.endpoints.by_key.get(&health.endpoint) {
+                    self.healths.say(*at, &health);
+                }
+            }
         }
         Ok(())
     }
@@ -350,9 +361,10 @@ impl Fold {
         self.fans.skip(job, subscription);
     }
 
-    fn outcome(&mut self, outcome: &OutcomeRecord) {
-        let Some(job) = self.job(outcome.event) else { return };
+    fn outcome(&mut self, seq: JournalSeq, outcome: &OutcomeRecord) {
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
+        self.healths.count(endpoint, seq, outcome);
+        let Some(job) = self.job(outcome.event) else { return };
         self.owed = Cause::of_outcome(endpoint, job, outcome);
         self.quiet = self.sender.is_operational(job);
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
@@ -499,13 +511,25 @@ impl Fold {
         let now = self.sender.now;
         for handle in 0..self.sender.deliveries.end() {
             let Some(delivery) = self.sender.deliveries.get(handle) else { continue };
-            let (event, endpoint, Due { written, delay }) =
-                (delivery.event, delivery.endpoint, self.pending.due(handle));
+            let (event, endpoint, attempts) = (delivery.event, delivery.endpoint, delivery.attempts);
+            let slot = &self.sender.endpoints.slab[endpoint];
+            let first = attempts == 0 && slot.waits_first;
+            let Due { written, delay } = match self.pending.due(handle) {
+                // It was written without a time: that of the first attempt follows from when its event was accepted.
+                due if first && due == Due::default() => {
+                    let delay = self.sender.first_delay(event, endpoint);
+                    Due { written: self.sender.jobs.slab[event].at, delay }
+                }
+                due => due,
+            };
             let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
             #[cfg(postrider_planted)]
             let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
             if rest.is_zero() {
                 self.sender.endpoints.slab[endpoint].window.ramp();
+                if attempts > 0 || first {
+                    self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
+                }
                 self.sender.make_ready(handle);
             } else {
                 self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));

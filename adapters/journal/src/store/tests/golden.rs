@@ -80,6 +80,8 @@ fn endpoint() -> Record {
         source: Some("/shop".to_owned()),
         filter: None,
         sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }))
 }
 
