@@ -197,5 +197,6 @@ fn endpoint(number: u32) -> Record {
         at: WALL,
         thin: Vec::new(),
         source: None,
+        cause: None,
     }))
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::body::name;
 use super::error::{CodecError, Why};
-use super::record::{EndpointRecord, HeaderRecord, KeyRecord, RetiredRecord, StateRecord};
+use super::record::{CauseRecord, EndpointRecord, HeaderRecord, KeyRecord, RetiredRecord, StateRecord};
 use super::sealed::{StoredKey, StoredValue};
 use super::wire::{Reader, Writer};
 use crate::id::{EndpointId, EndpointKey, TenantId};
@@ -43,6 +43,7 @@ const SEALED: u8 = 1;
 /// endpoint without them is written as it always was.
 const THIN_PART: u8 = 1;
 const SOURCE_PART: u8 = 2;
+const CAUSE_PART: u8 = 10;
 
 /// The forms of a header's value.
 const OPEN_VALUE: u8 = 0;
@@ -68,6 +69,7 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         at,
         thin,
         source,
+        cause,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -103,6 +105,10 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.u8(SOURCE_PART);
         w.text(source);
     }
+    if let Some(cause) = cause {
+        w.u8(CAUSE_PART);
+        write_cause(cause, w);
+    }
 }
 
 pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
@@ -129,6 +135,7 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         at: r.time("at")?,
         thin: Vec::new(),
         source: None,
+        cause: None,
     };
     let mut last = 0;
     while !r.is_over() {
@@ -150,9 +157,32 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
                 endpoint.source = Some(r.string("source")?);
                 true
             }
+            CAUSE_PART => {
+                endpoint.cause = Some(read_cause(r)?);
+                true
+            }
             _ => false,
         };
     Ok(if is_known { Ok(number) } else { Err(Why::Part { number }) })
+}
+
+fn write_cause(cause: &CauseRecord, w: &mut Writer<'_>) {
+    let CauseRecord { rule, event, inputs, at, next } = cause;
+    w.u8(*rule);
+    w.u8(*event);
+    inputs.iter().for_each(|input| w.u64(*input));
+    w.time(*at);
+    w.option(*next, Writer::duration);
+}
+
+fn read_cause(r: &mut Reader<'_>) -> Result<CauseRecord, CodecError> {
+    Ok(CauseRecord {
+        rule: r.u8("cause")?,
+        event: r.u8("cause")?,
+        inputs: [r.u64("cause")?, r.u64("cause")?],
+        at: r.time("cause")?,
+        next: r.option("cause", |r| r.duration("cause"))?,
+    })
 }
 
 /// The plain bytes of a secret are written only where it has no sealed form.

@@ -187,6 +187,8 @@ pub struct EndpointRecord {
     pub thin: Vec<String>,
     /// The source that its CloudEvents name, where it is not the default.
     pub source: Option<String>,
+    /// Why it is in its state; `None` while it is as it was registered, and in records from before they said so.
+    pub cause: Option<CauseRecord>,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -209,6 +211,7 @@ impl fmt::Debug for EndpointRecord {
             at,
             thin,
             source,
+            cause,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -228,6 +231,7 @@ impl fmt::Debug for EndpointRecord {
             .field("at", at)
             .field("thin", thin)
             .field("source", source)
+            .field("cause", cause)
             .finish()
     }
 }
@@ -270,11 +274,27 @@ pub struct KeyRecord {
     pub expires: Option<UnixTime>,
 }
 
+/// Why an endpoint is in its state, by numbers: see [`Reason`](crate::registration::lifecycle::Reason).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct CauseRecord {
+    /// The rule.
+    pub rule: u8,
+    /// What happened.
+    pub event: u8,
+    /// Its inputs.
+    pub inputs: [u64; 2],
+    /// When.
+    pub at: UnixTime,
+    /// How long after that something was due by itself.
+    pub next: Option<Duration>,
+}
+
 /// The administrative state of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
 pub struct StateRecord {
-    /// 0 active, 1 paused, 2 disabled by command, 3 gone (the receiver answered 410).
+    /// 0 active, 1 paused, 2 disabled, 3 gone (the receiver answered 410), 4 unverified.
     pub code: u8,
     /// Since when.
     pub since: UnixTime,

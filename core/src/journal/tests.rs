@@ -568,5 +568,6 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         at: UnixTime::EPOCH,
         thin: Vec::new(),
         source: None,
+        cause: None,
     }
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
-use super::{AuthError, CustomHeaders, HeaderError, Policy, Target, UrlError};
+use super::lifecycle::{Health, Reason};
+use super::{AuthError, CustomHeaders, HeaderError, Policy, State, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
@@ -395,62 +396,6 @@ impl fmt::Display for EndpointError {
 
 impl core::error::Error for EndpointError {}
 
-/// The administrative state of an endpoint.
-///
-/// | is \ happens | pause | resume | disable | answers 410 |
-/// | --- | --- | --- | --- | --- |
-/// | active | paused | - | disabled | gone |
-/// | paused | - | active | disabled | gone |
-/// | disabled | refused | active | - | gone |
-/// | gone | refused | active | - | - |
-///
-/// Putting an endpoint again does not change its state.
-///
-/// Paused: deliveries wait, new events join them. Disabled: deliveries are held for 72 h and then discarded, new events
-/// do not match. Gone: deliveries are discarded at once, new events do not match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever shows a state must show each")]
-pub enum State {
-    /// It gets what it wants.
-    Active,
-    /// Somebody paused it.
-    Paused {
-        /// Since when.
-        since: UnixTime,
-    },
-    /// Somebody disabled it.
-    Disabled {
-        /// Since when.
-        since: UnixTime,
-    },
-    /// It answered 410: it wants nothing more.
-    Gone {
-        /// Since when.
-        since: UnixTime,
-    },
-}
-
-impl State {
-    /// Whether new events match it.
-    pub const fn matches(self) -> bool {
-        match self {
-            Self::Active | Self::Paused { .. } => true,
-            Self::Disabled { .. } | Self::Gone { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Active => f.write_str("active"),
-            Self::Paused { since } => write!(f, "paused since {since}"),
-            Self::Disabled { since } => write!(f, "disabled since {since}"),
-            Self::Gone { since } => write!(f, "gone since {since}: it answered 410"),
-        }
-    }
-}
-
 /// An endpoint as it can be shown; it has no secret in it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -461,8 +406,12 @@ pub struct EndpointView {
     pub target: Target,
     /// What it wants.
     pub subscription: Subscription,
-    /// Its administrative state.
+    /// What was decided about it.
     pub state: State,
+    /// How it answers.
+    pub health: Health,
+    /// Why it is in its state: the rule, what happened, and what was due next. `None` while it is as it was registered.
+    pub cause: Option<Reason>,
     /// The keys that sign, newest first, each with the time at which it expires.
     pub keys: Vec<(KeyId, Option<UnixTime>)>,
     /// Deliveries that wait, now or for a later time.
@@ -471,7 +420,7 @@ pub struct EndpointView {
     pub in_flight: u16,
     /// Attempts that may be in flight at this moment.
     pub window: u16,
-    /// How long it still rests, when it said that it cannot keep up.
+    /// How long it still rests: it said that it cannot keep up, or its breaker is open.
     pub throttled: Option<Duration>,
     /// How its events are written.
     pub shape: Shape,

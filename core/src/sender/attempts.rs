@@ -13,7 +13,7 @@ use super::tables::{Attempt, Slot, Stage};
 use crate::id::{AttemptId, JournalSeq};
 use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
-use crate::registration::State;
+use crate::registration::lifecycle::Event;
 use crate::response::{self, Outcome, Phase, Profile, Reply, Ruling, TransportError, Verdict};
 use crate::retry::{List, Plan};
 use crate::time::Instant;
@@ -211,35 +211,28 @@ impl Sender {
 
     /// What an outcome means for the endpoint as a whole.
     fn adjust_endpoint(&mut self, ended: Ended, ruling: &Ruling) {
-        let now = self.mono();
-        let slot = &mut self.endpoints.slab[ended.endpoint];
+        let at = ended.endpoint;
+        let slot = &mut self.endpoints.slab[at];
         match ruling.verdict {
             #[cfg(postrider_planted)]
             Verdict::Throttled { .. } if crate::planted::breaks(32) => {}
             #[cfg(postrider_planted)]
             Verdict::Gone if crate::planted::breaks(43) => {}
-            Verdict::Delivered => slot.window.on_success(),
-            Verdict::Retry { .. } | Verdict::Refused(_) => {}
+            Verdict::Delivered => {
+                slot.window.on_success();
+                self.happens(at, Event::Succeeded);
+            }
+            Verdict::Retry { .. } => _ = self.happens(at, Event::Failed),
+            Verdict::Refused(_) => {}
             Verdict::Throttled { not_before } => {
                 slot.window.on_throttle();
                 let schedule = &slot.wire.config.schedule;
                 let plan = Plan::new(schedule, &self.seed, self.jobs.name(ended.event), &slot.key);
                 let rest = plan.rest(ended.number, not_before);
-                let until = now.saturating_add(rest);
-                let until = slot.throttled.map_or(until, |at| at.max(until));
-                slot.throttled = Some(until);
-                if slot.state == State::Active {
-                    self.endpoints.wake_at(ended.endpoint, Some(until));
-                }
+                self.happens(at, Event::Throttled { rest });
             }
-            Verdict::Gone => {
-                let gone = State::Gone { since: self.now.wall };
-                if !slot.is_over() {
-                    let endpoint = slot.key.clone();
-                    let seq = self.transition(ended.endpoint, gone);
-                    self.tell(seq, Notice::Gone { endpoint });
-                }
-            }
+            Verdict::Gone if slot.is_over() => {}
+            Verdict::Gone => _ = self.happens(at, Event::Gone),
         }
     }
 

@@ -6,19 +6,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::report::Tally;
-use super::tables::{Gate, Retired, Slot};
+use super::tables::{Gate, Retired, Slot, Standing};
 use super::transmit::{Caps, Wire};
-use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::encoding::Thin;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::{
-    EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey, StoredValue,
+    CauseRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey, StoredValue,
 };
 use crate::limits;
+use crate::registration::lifecycle::{self, Life};
 use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
-use crate::retry::{Link, List, Window};
 use crate::secret::{KeyId, Secret};
 use crate::time::{Now, UnixTime};
 
@@ -202,8 +200,10 @@ impl Sender {
         if let Err(why) = draft.replace(endpoint.secrets()) {
             return Err(PutError::Ring(endpoint, why));
         }
+        let state = Life::NEW.step(self.now, lifecycle::Event::Register { consent: true }).to.admin;
         let subscription = Some(self.next_subscription);
-        let seq = self.set_endpoint(None, config, draft, State::Active, subscription, Vec::new());
+        let standing = Standing { config, draft, state, cause: None, subscription, retired: Vec::new() };
+        let (_, seq) = self.set_endpoint(None, standing);
         Ok(Put::Created(Change { seq, changed: true }))
     }
 
@@ -235,38 +235,39 @@ impl Sender {
             }
             subscription = Some(self.next_subscription + 1);
         }
-        let state = slot.state;
-        let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
+        let standing = Standing { config, draft, subscription, retired, ..slot.standing() };
+        let (_, seq) = self.set_endpoint(Some(at), standing);
         Ok(Put::Updated(Change { seq, changed: true }))
     }
 
     /// Holds deliveries to an endpoint back; new events join them.
     pub fn pause(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        let since = self.now.wall;
-        match self.endpoints.slab[at].state {
-            State::Active => self.change_state(at, State::Paused { since }),
-            State::Paused { .. } => Ok(self.unchanged(at)),
-            state @ (State::Disabled { .. } | State::Gone { .. }) => Err(CommandError::NotActive(state)),
-        }
+        self.wish(at, lifecycle::Event::Pause)
     }
 
-    /// Lets deliveries to an endpoint go on, slowly at first, and new events match it again.
+    /// Lets deliveries to an endpoint go on, slowly at first, and new events match it again. One that is gone is
+    /// registered again by this.
     pub fn resume(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        match self.endpoints.slab[at].state {
-            State::Active => Ok(self.unchanged(at)),
-            State::Paused { .. } | State::Disabled { .. } | State::Gone { .. } => self.change_state(at, State::Active),
-        }
+        let event = match self.endpoints.slab[at].life.admin {
+            State::Gone { .. } | State::Removed { .. } => lifecycle::Event::Register { consent: true },
+            State::Unverified { .. } | State::Active | State::Paused { .. } | State::Disabled { .. } => {
+                lifecycle::Event::Resume { consent: true }
+            }
+        };
+        self.wish(at, event)
     }
 
-    /// Takes an endpoint out of service: new events do not match it, what waits is held for 72 h and then discarded.
+    /// Takes an endpoint out of service: new events do not match it, what waits is held for 72 h and then discarded. One
+    /// that is gone stays so.
     pub fn disable(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        let since = self.now.wall;
-        match self.endpoints.slab[at].state {
-            State::Active | State::Paused { .. } => self.change_state(at, State::Disabled { since }),
-            State::Disabled { .. } | State::Gone { .. } => Ok(self.unchanged(at)),
+        match self.endpoints.slab[at].life.admin {
+            State::Gone { .. } | State::Removed { .. } => Ok(self.unchanged(at)),
+            State::Unverified { .. } | State::Active | State::Paused { .. } | State::Disabled { .. } => {
+                self.wish(at, lifecycle::Event::Disable)
+            }
         }
     }
 
@@ -337,47 +338,12 @@ impl Sender {
         if !change(&mut draft).map_err(CommandError::Ring)? {
             return Ok(self.unchanged(at));
         }
-        let (config, state) = (slot.wire.config.clone(), slot.state);
-        let (subscription, retired) = (slot.subscription, slot.retired.clone());
-        let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
+        let standing = Standing { draft, ..slot.standing() };
+        let (_, seq) = self.set_endpoint(Some(at), standing);
         Ok(Change { seq, changed: true })
     }
 
-    /// Moves an endpoint to another administrative state, if its subscriptions can follow.
-    fn change_state(&mut self, at: u32, to: State) -> Result<Change, CommandError> {
-        self.tidy_retired(at);
-        let slot = &self.endpoints.slab[at];
-        let possible = match (slot.subscription, to.matches()) {
-            (None, true) => self.has_numbers(),
-            (Some(_), false) => slot.retired.len() < limits::RETIRED,
-            (None, false) | (Some(_), true) => true,
-        };
-        if !possible {
-            return Err(CommandError::TooManyChanges);
-        }
-        Ok(Change { seq: self.transition(at, to), changed: true })
-    }
-
-    /// Moves an endpoint to another administrative state, whatever its subscriptions. One that has been changed a
-    /// thousand times keeps its last subscription when it goes: it matches nothing, because gone endpoints are passed
-    /// over.
-    pub(super) fn transition(&mut self, at: u32, to: State) -> JournalSeq {
-        self.tidy_retired(at);
-        let slot = &self.endpoints.slab[at];
-        let (config, draft) = (slot.wire.config.clone(), slot.draft.clone());
-        let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
-        match (subscription, to.matches()) {
-            (None, true) => subscription = Some(self.next_subscription),
-            (Some(number), false) if retired.len() < limits::RETIRED => {
-                retired.push(Retired { number, at: self.next_subscription, wanted: config.subscription.clone() });
-                subscription = None;
-            }
-            (None | Some(_), false) | (Some(_), true) => {}
-        }
-        self.set_endpoint(Some(at), config, draft, to, subscription, retired)
-    }
-
-    fn unchanged(&self, at: u32) -> Change {
+    pub(super) fn unchanged(&self, at: u32) -> Change {
         Change { seq: self.endpoints.slab[at].gate, changed: false }
     }
 
@@ -403,37 +369,24 @@ impl Sender {
     }
 
     /// Records what an endpoint is from now on, and makes it so.
-    fn set_endpoint(
-        &mut self,
-        at: Option<u32>,
-        config: Config,
-        draft: Draft,
-        state: State,
-        subscription: Option<u32>,
-        retired: Vec<Retired>,
-    ) -> JournalSeq {
-        let record = self.endpoint_record(&config, &draft, state, subscription, retired.clone());
-        let seq = self.record(&Record::Endpoint(Box::new(record)));
-        let at = self.apply_endpoint(at, seq, config, draft, state, subscription, retired);
+    pub(super) fn set_endpoint(&mut self, at: Option<u32>, standing: Standing) -> (u32, JournalSeq) {
+        let seq = self.record(&Record::Endpoint(Box::new(self.endpoint_record(&standing))));
+        let at = self.apply_endpoint(at, seq, standing);
         self.hold(seq, Gate::Endpoint(at));
         self.purge_retired();
-        seq
+        (at, seq)
     }
 
     /// An endpoint as the journal says it.
-    pub(super) fn endpoint_record(
-        &self,
-        config: &Config,
-        draft: &Draft,
-        state: State,
-        subscription: Option<u32>,
-        retired: Vec<Retired>,
-    ) -> EndpointRecord {
-        let (code, since) = match state {
+    pub(super) fn endpoint_record(&self, standing: &Standing) -> EndpointRecord {
+        let Standing { config, draft, state, cause, subscription, retired } = standing;
+        let (code, since) = match *state {
             State::Active => (0, self.now.wall),
             State::Paused { since } => (1, since),
-            State::Disabled { since } => (2, since),
+            State::Disabled { since, .. } => (2, since),
             State::Gone { since } => (3, since),
+            State::Unverified { since } => (4, since),
+            State::Removed { .. } => unreachable!("the end of an endpoint is a record of its own"),
         };
         let headers = config.headers.iter().map(|(name, value)| HeaderRecord {
             name: name.as_str().to_string(),
@@ -456,110 +409,51 @@ impl Sender {
                 .collect(),
             revoked: draft.revoked.clone(),
             state: StateRecord { code, since },
-            subscription,
-            retired: retired.into_iter().map(|retired| retired_record(&retired)).collect(),
+            subscription: *subscription,
+            retired: retired.iter().map(retired_record).collect(),
             at: self.now.wall,
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            cause: cause.as_ref().map(cause_record),
         }
     }
 
     /// Makes an endpoint so; the same when it happens and when it is read back.
-    #[expect(clippy::too_many_arguments, reason = "they are the endpoint")]
-    pub(super) fn apply_endpoint(
-        &mut self,
-        at: Option<u32>,
-        seq: JournalSeq,
-        config: Config,
-        draft: Draft,
-        state: State,
-        subscription: Option<u32>,
-        retired: Vec<Retired>,
-    ) -> u32 {
+    pub(super) fn apply_endpoint(&mut self, at: Option<u32>, seq: JournalSeq, standing: Standing) -> u32 {
+        let Standing { config, draft, state, cause, subscription, retired } = standing;
         let ring = at.map_or_else(KeyRing::default, |at| self.endpoints.slab[at].wire.ring.clone());
         ring.silence_revoked(&draft);
-        let key = config.key.clone();
         let highest = subscription.into_iter().chain(retired.iter().map(|retired| retired.at)).max().unwrap_or(0);
         self.next_subscription = self.next_subscription.max(highest.saturating_add(1));
-        let old = at.and_then(|at| self.endpoints.slab[at].subscription);
-        let concurrency = config.concurrency;
-        let wants = config.subscription.clone();
+        let (key, wants) = (config.key.clone(), config.subscription.clone());
         let policy = self.policy.clone();
         let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits) });
-        let at = match at {
-            Some(at) => {
-                let slot = &mut self.endpoints.slab[at];
-                slot.wire = wire;
-                slot.draft = draft;
-                slot.subscription = subscription;
-                slot.retired = retired;
-                slot.gate = seq;
-                slot.window.set_limit(concurrency);
-                at
-            }
-            None => {
-                let at = self.endpoints.slab.insert(Slot {
-                    key: key.clone(),
-                    tenant: self.tenants.retain(&key.tenant),
-                    wire,
-                    draft,
-                    state: State::Active,
-                    discard_queued: false,
-                    removed: false,
-                    subscription,
-                    retired,
-                    gate: seq,
-                    window: Window::new(concurrency),
-                    in_flight: 0,
-                    fetching: 0,
-                    deliveries: List::new(),
-                    ready: List::new(),
-                    turn: Turn::default(),
-                    until: None,
-                    throttled: None,
-                    timer: Link::default(),
-                    tally: Tally::default(),
-                });
-                self.endpoints.by_key.insert(key, at);
-                at
-            }
-        };
-        self.resubscribe(at, old, subscription, &wants);
-        self.set_state(at, state);
-        at
-    }
-
-    fn set_state(&mut self, at: u32, state: State) {
+        let at = at.unwrap_or_else(|| {
+            let tenant = self.tenants.retain(&key.tenant);
+            let at = self.endpoints.slab.insert(Slot::new(tenant, wire.clone()));
+            self.endpoints.by_key.insert(key, at);
+            at
+        });
         let slot = &mut self.endpoints.slab[at];
-        let was = core::mem::replace(&mut slot.state, state);
-        if self.restoring || was == state {
-            return;
-        }
-        if state == State::Active {
-            slot.window.ramp();
-        }
-        self.rest_of_hold(at, state);
-    }
-
-    /// Sets the time at which a hold or a throttle ends, where the state has one.
-    pub(super) fn rest_of_hold(&mut self, at: u32, state: State) {
-        let until = match state {
-            State::Disabled { since } => {
-                let held = self.now.wall.saturating_since(since);
-                #[cfg(postrider_planted)]
-                let held = if crate::planted::breaks(26) { limits::DISABLED_HOLD * 63 / 64 } else { held };
-                Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
-            }
-            State::Active => self.endpoints.slab[at].throttled.filter(|until| *until > self.now.mono),
-            State::Paused { .. } | State::Gone { .. } => None,
-        };
-        self.endpoints.wake_at(at, until);
+        let old = slot.subscription;
+        slot.window.set_limit(wire.config.concurrency);
+        slot.wire = wire;
+        slot.draft = draft;
+        slot.life.admin = state;
+        slot.cause = cause;
+        slot.subscription = subscription;
+        slot.retired = retired;
+        slot.gate = seq;
+        self.resubscribe(at, old, subscription, &wants);
+        at
     }
 
     /// Forgets an endpoint's name and what it wanted; the slot stays until nothing refers to it.
     pub(super) fn apply_removed(&mut self, at: u32, seq: JournalSeq) {
+        let now = self.now;
         let slot = &mut self.endpoints.slab[at];
         slot.removed = true;
+        slot.life = slot.life.step(now, lifecycle::Event::Remove).to;
         slot.gate = seq;
         let (tenant, key) = (slot.tenant, slot.key.clone());
         let live = slot.subscription.take();
@@ -589,6 +483,12 @@ impl Sender {
             self.tenants.release(tenant);
         }
     }
+}
+
+fn cause_record(cause: &lifecycle::Reason) -> CauseRecord {
+    let lifecycle::Reason { rule, event, at, next } = *cause;
+    let (event, inputs) = event.to_wire();
+    CauseRecord { rule: rule.code(), event, inputs, at, next }
 }
 
 fn retired_record(retired: &Retired) -> RetiredRecord {

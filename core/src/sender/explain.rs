@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::id::{EndpointId, EndpointKey, EventId, TenantId};
 use crate::limits;
 use crate::matching::Explained;
+use crate::registration::lifecycle::{Health, Reason};
 use crate::registration::{EndpointView, State};
 use crate::retry::Plan;
 
@@ -25,6 +26,10 @@ pub struct Explanation {
     pub endpoint: EndpointId,
     /// Its state; new events do not match disabled and gone endpoints, whatever they want.
     pub state: State,
+    /// How it answers.
+    pub health: Health,
+    /// Why it is in its state; `None` while it is as it was registered.
+    pub cause: Option<Reason>,
     /// Which pattern matched, or the first condition that failed.
     pub matching: Explained,
 }
@@ -40,9 +45,16 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.endpoint, self.matching)?;
         match self.state {
-            State::Active => Ok(()),
-            State::Paused { .. } => write!(f, "; it waits, because the endpoint is {}", self.state),
-            State::Disabled { .. } | State::Gone { .. } => {
+            State::Active => match self.health {
+                Health::Ok => Ok(()),
+                Health::Throttled { .. } => f.write_str("; it waits, because the endpoint is throttled"),
+                Health::Open { .. } => f.write_str("; it waits, because the endpoint's breaker is open"),
+                Health::HalfOpen { .. } => f.write_str("; it may wait, because the endpoint is being probed"),
+            },
+            State::Unverified { .. } | State::Paused { .. } => {
+                write!(f, "; it waits, because the endpoint is {}", self.state)
+            }
+            State::Disabled { .. } | State::Gone { .. } | State::Removed { .. } => {
                 write!(f, "; not told, because the endpoint is {}", self.state)
             }
         }
@@ -83,7 +95,9 @@ impl Sender {
     pub fn explain(&self, event: &Event, after: Option<&EndpointId>, most: usize) -> Page<Explanation> {
         self.page(event.tenant_id(), after, most, |slot| Explanation {
             endpoint: slot.key.id.clone(),
-            state: slot.state,
+            state: slot.life.admin,
+            health: slot.life.health,
+            cause: slot.cause,
             matching: slot.wire.config.subscription.explain(event.event_type().as_str()),
         })
     }
@@ -152,12 +166,17 @@ impl Sender {
             key: slot.key.clone(),
             target: config.target.clone(),
             subscription: config.subscription.clone(),
-            state: slot.state,
+            state: slot.life.admin,
+            health: slot.life.health,
+            cause: slot.cause,
             keys: slot.draft.keys.iter().map(|(secret, expires)| (secret.id(), *expires)).collect(),
             pending: slot.deliveries.len(),
             in_flight: slot.in_flight,
             window: slot.window.size(),
-            throttled: slot.until.filter(|_| slot.state == State::Active).map(|at| at.saturating_since(self.now.mono)),
+            throttled: match slot.life.health {
+                Health::Throttled { until } | Health::Open { until, .. } => Some(until.saturating_since(self.now.mono)),
+                Health::Ok | Health::HalfOpen { .. } => None,
+            },
             shape: config.shape.clone(),
             timeout: config.timeout,
             keep_answers: config.keep_answers,

@@ -22,6 +22,7 @@ mod explain;
 mod fanout;
 mod forget;
 mod jobs;
+mod life;
 mod load;
 mod notice;
 mod pending;

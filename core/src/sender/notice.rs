@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::registration::lifecycle::Reason;
 use crate::response::Ruling;
 use crate::time::UnixTime;
 
@@ -65,15 +66,12 @@ pub enum Notice {
         /// The event.
         event: EventId,
     },
-    /// An endpoint answered 410 and wants nothing more.
-    Gone {
+    /// Something happened to an endpoint that no command did: the rule says what.
+    Endpoint {
         /// The endpoint.
         endpoint: EndpointKey,
-    },
-    /// A disabled endpoint's deliveries were held for 72 h and are now discarded.
-    HoldEnded {
-        /// The endpoint.
-        endpoint: EndpointKey,
+        /// The rule, what it went by, and what is due next.
+        reason: Reason,
     },
     /// A receiver asked for a longer pause than we make.
     HintAboveCap {
@@ -137,10 +135,7 @@ impl fmt::Display for Notice {
             Self::Refused { endpoint, event, ruling } => write!(f, "{event} to {endpoint}: refused for good, {ruling}"),
             Self::Expired { endpoint, event } => write!(f, "{event} to {endpoint}: expired before it was delivered"),
             Self::Lost { endpoint, event } => write!(f, "{event} to {endpoint}: lost, its payload cannot be read"),
-            Self::Gone { endpoint } => write!(f, "{endpoint} answered 410: it gets nothing more"),
-            Self::HoldEnded { endpoint } => {
-                write!(f, "{endpoint} has been disabled for 72 h: what was held for it is discarded")
-            }
+            Self::Endpoint { endpoint, reason } => write!(f, "{endpoint}: {reason}"),
             Self::HintAboveCap { endpoint, asked } => {
                 write!(f, "{endpoint} asked for a pause of {asked:.0?}; 24 h is the most that is given")
             }

@@ -200,9 +200,7 @@ impl Sender {
 
     fn snapshot_endpoint(&self, current: &mut Current, at: u32) {
         let Some(slot) = self.endpoints.slab.get(at).filter(|slot| !slot.removed) else { return };
-        let config = &slot.wire.config;
-        let record = self.endpoint_record(config, &slot.draft, slot.state, slot.subscription, slot.retired.clone());
-        self.add(current, &Record::Endpoint(Box::new(record)));
+        self.add(current, &Record::Endpoint(Box::new(self.endpoint_record(&slot.standing()))));
     }
 
     fn snapshot_event(&self, current: &mut Current, at: u32) {

@@ -12,7 +12,8 @@ use super::transmit::Wire;
 use super::turns::{TakesTurns, Turn, Turns};
 use crate::id::{AttemptId, EndpointKey, JournalSeq};
 use crate::matching::Subscription;
-use crate::registration::{Draft, State};
+use crate::registration::lifecycle::{Life, Pass, Reason};
+use crate::registration::{Config, Draft, State};
 use crate::retry::{Due, Link, Links, List, Timed, Wheel, Window};
 use crate::time::Instant;
 
@@ -26,7 +27,11 @@ pub(crate) struct Slot {
     pub(crate) tenant: u32,
     pub(crate) wire: Arc<Wire>,
     pub(crate) draft: Draft,
-    pub(crate) state: State,
+    pub(crate) life: Life,
+    /// Why it is in its state; `None` while it is as it was registered.
+    pub(crate) cause: Option<Reason>,
+    /// When the hold of a disabled endpoint ends; what waits for one without this is discarded.
+    pub(crate) hold: Option<Instant>,
     /// A chore will discard what waits for it.
     pub(crate) discard_queued: bool,
     /// It was removed; the slot goes when nothing refers to it any more.
@@ -47,12 +52,22 @@ pub(crate) struct Slot {
     pub(crate) ready: List<Queue>,
     /// Where it stands among the endpoints for which something waits.
     pub(crate) turn: Turn,
-    /// When it may start again after being throttled, or when its hold ends.
-    pub(crate) until: Option<Instant>,
-    /// When it may start again after being throttled; a pause in between does not shorten it.
-    pub(crate) throttled: Option<Instant>,
+    /// When something is due by itself: the end of a rest, or of its hold.
+    until: Option<Instant>,
     pub(crate) timer: Link,
     pub(crate) tally: Tally,
+}
+
+/// What the record of an endpoint says of it.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) config: Config,
+    pub(crate) draft: Draft,
+    pub(crate) state: State,
+    pub(crate) cause: Option<Reason>,
+    /// The number of its live subscription.
+    pub(crate) subscription: Option<u32>,
+    pub(crate) retired: Vec<Retired>,
 }
 
 /// A subscription that only fan-outs from its time still see.
@@ -326,18 +341,57 @@ impl Attempts {
 }
 
 impl Slot {
+    /// A new endpoint.
+    pub(crate) fn new(tenant: u32, wire: Arc<Wire>) -> Self {
+        Self {
+            key: wire.config.key.clone(),
+            tenant,
+            draft: Draft::default(),
+            life: Life::NEW,
+            cause: None,
+            hold: None,
+            discard_queued: false,
+            removed: false,
+            subscription: None,
+            retired: Vec::new(),
+            gate: JournalSeq::ZERO,
+            window: Window::new(wire.config.concurrency),
+            in_flight: 0,
+            fetching: 0,
+            deliveries: List::new(),
+            ready: List::new(),
+            turn: Turn::default(),
+            until: None,
+            timer: Link::default(),
+            tally: Tally::default(),
+            wire,
+        }
+    }
+
+    /// What its record says of it.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            config: self.wire.config.clone(),
+            draft: self.draft.clone(),
+            state: self.life.admin,
+            cause: self.cause,
+            subscription: self.subscription,
+            retired: self.retired.clone(),
+        }
+    }
+
     /// Whether deliveries may still be made to it, some time.
     pub(crate) fn is_over(&self) -> bool {
-        self.removed || matches!(self.state, State::Gone { .. })
+        self.removed || matches!(self.life.admin, State::Gone { .. })
     }
 
     /// Whether what waits for it is to be discarded: it is over, or was disabled and the hold has ended.
     pub(crate) fn is_discarding(&self) -> bool {
         #[cfg(postrider_planted)]
-        if crate::planted::breaks(39) && matches!(self.state, State::Paused { .. }) {
+        if crate::planted::breaks(39) && matches!(self.life.admin, State::Paused { .. }) {
             return true;
         }
-        self.is_over() || (matches!(self.state, State::Disabled { .. }) && self.until.is_none())
+        self.is_over() || (matches!(self.life.admin, State::Disabled { .. }) && self.hold.is_none())
     }
 
     /// Whether an event with this high-water mark sees one of its subscriptions.
@@ -355,14 +409,16 @@ impl Slot {
 
     /// Whether it can take another attempt now, as far as it alone is concerned.
     pub(crate) fn can_start(&self, durable: JournalSeq) -> bool {
-        #[cfg(postrider_planted)]
-        if crate::planted::breaks(34) && self.state == State::Active && self.until.is_none() && !self.removed {
-            return self.gate <= durable && u32::from(self.in_flight) <= u32::from(self.window.size());
+        if self.removed || self.gate > durable {
+            return false;
         }
-        !self.removed
-            && self.state == State::Active
-            && self.until.is_none()
-            && self.gate <= durable
-            && self.window.can_start(u32::from(self.in_flight) + u32::from(self.fetching))
+        let started = u32::from(self.in_flight) + u32::from(self.fetching);
+        match self.life.pass() {
+            Pass::Nothing => false,
+            Pass::Probe => started == 0,
+            #[cfg(postrider_planted)]
+            Pass::Window if crate::planted::breaks(34) => u32::from(self.in_flight) <= u32::from(self.window.size()),
+            Pass::Window => self.window.can_start(started),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postrider_core::journal::{EndpointRecord, OutcomeRecord, StoredValue, Then};
+use postrider_core::registration::lifecycle::{Reason, Rule};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
@@ -100,8 +101,12 @@ pub(crate) fn state(endpoint: &EndpointRecord) -> String {
     match endpoint.state.code {
         0 => "active".into(),
         1 => format!("paused since {since}"),
-        2 => format!("disabled since {since}"),
+        2 => match cause(endpoint).filter(|cause| cause.rule != Rule::Disabled) {
+            Some(cause) => format!("disabled since {since}: {cause}"),
+            None => format!("disabled since {since}"),
+        },
         3 => format!("gone since {since}: it answered 410"),
+        4 => format!("unverified since {since}: its owner has yet to agree"),
         code => format!("in state {code} since {since}, which is not known here"),
     }
 }
@@ -113,8 +118,15 @@ pub(crate) fn state_word(endpoint: &EndpointRecord) -> &'static str {
         1 => "paused",
         2 => "disabled",
         3 => "gone",
+        4 => "unverified",
         _ => "unknown",
     }
+}
+
+/// Why it is in its state, where the record says so.
+fn cause(endpoint: &EndpointRecord) -> Option<Reason> {
+    let of = endpoint.cause.as_ref()?;
+    Reason::from_wire(of.rule, (of.event, of.inputs), of.at, of.next)
 }
 
 /// A URL as it may be shown: tokens stand in queries.
@@ -145,6 +157,10 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "events": endpoint.patterns,
         "state": state_word(endpoint),
         "since": endpoint.state.since.to_rfc3339(),
+        "cause": cause(endpoint).map(|cause| {
+            let next = cause.next.map(|next| next.as_secs_f64());
+            json!({ "rule": cause.rule.name(), "at": cause.at.to_rfc3339(), "next_s": next, "says": cause.to_string() })
+        }),
         "keys": keys.collect::<Vec<_>>(),
         "revoked": endpoint.revoked.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "headers": headers.collect::<Vec<_>>(),

@@ -100,13 +100,15 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
     let retired = (any::<u32>(), any::<u32>(), text());
     let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
-    let shape = (list(text()), option(text()));
+    let cause = (any::<u8>(), any::<u8>(), any::<[u64; 2]>(), time(), option(nanos()));
+    let cause = cause.prop_map(|(rule, event, inputs, at, next)| CauseRecord { rule, event, inputs, at, next });
+    let shape = (list(text()), option(text()), option(cause));
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at, keep_answers, (thin, source)),
+            (state, subscription, retired, at, keep_answers, (thin, source, cause)),
         )| EndpointRecord {
             key,
             url,
@@ -125,6 +127,7 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             at,
             thin,
             source,
+            cause,
         },
     )
 }

@@ -19,7 +19,7 @@ use super::chains::HashKey;
 use super::jobs::Body;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
-use super::tables::{Chore, Retired};
+use super::tables::{Chore, Retired, Standing};
 use super::{Config, Sender};
 use crate::id::{JournalSeq, TenantId};
 use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
@@ -271,7 +271,7 @@ impl Fold {
         if record.is_sealed() {
             return Err(RestoreError::Sealed { at: seq, endpoint: record.key.clone() });
         }
-        let (config, state) = (config_of(record).map_err(wrong)?, state_of(record));
+        let (config, (state, cause)) = (config_of(record).map_err(wrong)?, state_of(record));
         let draft = Draft {
             keys: record.keys.iter().filter_map(|key| Some((key.secret.secret()?.clone(), key.expires))).collect(),
             revoked: record.revoked.clone(),
@@ -283,7 +283,8 @@ impl Fold {
         let retired: Vec<_> = retired.collect();
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
-        let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
+        let standing = Standing { config, draft, state, cause, subscription: record.subscription, retired };
+        let at = self.sender.apply_endpoint(known, seq, standing);
         for number in numbers {
             let before = self.owners.insert(number, at);
             if before.is_some_and(|before| before != at) {
@@ -503,11 +504,11 @@ impl Fold {
         for at in all {
             let slot = &sender.endpoints.slab[at];
             slot.wire.ring.publish(&slot.draft);
-            let (state, over) = (slot.state, slot.is_over());
-            if over {
+            if slot.is_over() {
                 sender.discard_soon(at);
             } else {
-                sender.rest_of_hold(at, state);
+                sender.begin_hold(at);
+                sender.retime(at);
             }
         }
     }

@@ -175,6 +175,7 @@ impl Tape {
             at: UnixTime::EPOCH,
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            cause: None,
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);

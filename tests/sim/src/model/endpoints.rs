@@ -105,6 +105,11 @@ impl Endpoint {
         self.over >= since || self.disabled.is_some_and(|from| jumps || at.since(from) >= HOLD / 20 * 17)
     }
 
+    /// Whether it is in service for sure, so that what it answers counts.
+    pub(super) fn is_in_service(&self) -> bool {
+        !self.gone && self.states.all().all(|state| matches!(state, State::Active | State::Paused))
+    }
+
     /// Whether it was described anew after this tick.
     pub(super) fn changed_since(&self, tick: u64) -> bool {
         self.described > tick

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use postrider_core::id::AttemptId;
+use postrider_core::registration::lifecycle::Rule;
 use postrider_core::response::{Phase, Reply, TransportError};
 use postrider_core::sender::{Input, Notice, Transmit};
 
@@ -429,8 +430,8 @@ impl World {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Lost { endpoint, event }
             }
-            Notice::Gone { endpoint } => Note::Gone(only(endpoint)),
-            Notice::HoldEnded { endpoint } => Note::HoldEnded(only(endpoint)),
+            Notice::Endpoint { endpoint, reason } if reason.rule == Rule::Gone => Note::Gone(only(endpoint)),
+            Notice::Endpoint { endpoint, reason } if reason.rule == Rule::HoldOver => Note::HoldEnded(only(endpoint)),
             Notice::WindowShrunk { age, .. } => Note::WindowShrunk(nanos(age)),
             other => {
                 text = other.to_string();

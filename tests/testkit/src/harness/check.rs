@@ -8,6 +8,7 @@ use postrider_core::id::{EventId, JournalSeq};
 use postrider_core::journal::Then;
 use postrider_core::limits;
 use postrider_core::registration::State;
+use postrider_core::registration::lifecycle::Rule;
 use postrider_core::sender::{Fate, Life, Notice, Output, Resolver, Stats, Transmit, Wake};
 use postrider_core::signing::standard::Verifier;
 
@@ -172,7 +173,7 @@ impl Harness {
             Notice::Refused { endpoint, event, .. } => end(event, endpoint, Then::Refused),
             Notice::Expired { endpoint, event } => end(event, endpoint, Then::Expired),
             Notice::Lost { endpoint, event } => end(event, endpoint, Then::Lost),
-            Notice::Gone { endpoint } => {
+            Notice::Endpoint { endpoint, reason } if reason.rule == Rule::Gone => {
                 self.ledger.endpoints.iter().any(|((key, _), entry)| key == endpoint && entry.was_gone)
             }
             _ => true,

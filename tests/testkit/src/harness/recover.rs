@@ -74,6 +74,8 @@ impl Harness {
                 State::Paused { .. } => 1,
                 State::Disabled { .. } => 2,
                 State::Gone { .. } => 3,
+                State::Unverified { .. } => 4,
+                State::Removed { .. } => 5,
             });
             let number = self.ledger.alive.get(&key).copied();
             let entry =

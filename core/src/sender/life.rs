@@ -1,0 +1,149 @@
+//! The life of endpoints: whatever changes it goes through here, by the tables of `registration::lifecycle`.
+//!
+//! [`Sender::happens`] is for what has happened (an answer, a timer), [`Sender::wish`] for what somebody wants and may be
+//! refused. Both take the step of the table and carry it out: a change of what was decided is recorded with its reason and
+//! holds from then on, the effects that the step names follow, and the endpoint's timer is set anew.
+
+use super::commands::{Change, CommandError};
+use super::notice::Notice;
+use super::tables::Retired;
+use super::Sender;
+use crate::id::JournalSeq;
+use crate::limits;
+use crate::registration::State;
+use crate::registration::lifecycle::{Answer, Effect, Event, Health, Step};
+
+impl Sender {
+    /// Something has happened to an endpoint. What came of it has been carried out.
+    pub(super) fn happens(&mut self, at: u32, event: Event) -> Step {
+        let step = self.endpoints.slab[at].life.step(self.now, event);
+        if step.answer == Answer::Done {
+            self.tidy_retired(at);
+            self.take(at, &step);
+        }
+        step
+    }
+
+    /// Somebody wants something of an endpoint.
+    pub(super) fn wish(&mut self, at: u32, event: Event) -> Result<Change, CommandError> {
+        let life = self.endpoints.slab[at].life;
+        let step = life.step(self.now, event);
+        match step.answer {
+            Answer::Refused => Err(CommandError::NotActive(life.admin)),
+            Answer::Unchanged => Ok(self.unchanged(at)),
+            Answer::Done => {
+                self.tidy_retired(at);
+                let slot = &self.endpoints.slab[at];
+                let possible = match (slot.subscription, step.to.matches()) {
+                    (None, true) => self.has_numbers(),
+                    (Some(_), false) => slot.retired.len() < limits::RETIRED,
+                    (None, false) | (Some(_), true) => true,
+                };
+                if !possible {
+                    return Err(CommandError::TooManyChanges);
+                }
+                Ok(Change { seq: self.take(at, &step), changed: true })
+            }
+        }
+    }
+
+    /// Carries a step out. Says which record makes it so.
+    fn take(&mut self, at: u32, step: &Step) -> JournalSeq {
+        let slot = &mut self.endpoints.slab[at];
+        let is_decision = slot.life.admin != step.to.admin;
+        slot.life.health = step.to.health;
+        let seq = if is_decision { self.decide_state(at, step) } else { slot.gate };
+        for effect in step.effects {
+            match effect {
+                // The record says so, and what is in flight or waits goes when that is durable.
+                Effect::Match | Effect::Unmatch | Effect::Abort => {}
+                Effect::Discard if is_decision => {}
+                Effect::Discard => self.discard_soon(at),
+                // Nobody is asked for consent.
+                Effect::Ask | Effect::StopAsking => {}
+                Effect::Ramp => {
+                    self.endpoints.slab[at].window.ramp();
+                    self.wake_endpoint(at);
+                }
+                Effect::Release | Effect::Probe => self.wake_endpoint(at),
+                Effect::Timer | Effect::NoTimer => {}
+                Effect::Tell => {
+                    let endpoint = self.endpoints.slab[at].key.clone();
+                    let gate = if is_decision { seq } else { JournalSeq::ZERO };
+                    self.tell(gate, Notice::Endpoint { endpoint, reason: step.reason });
+                }
+            }
+        }
+        self.retime(at);
+        seq
+    }
+
+    /// Records what was decided, whatever the endpoint's subscriptions. One that has been changed a thousand times keeps
+    /// its last subscription when it goes: it matches nothing, because gone endpoints are passed over.
+    fn decide_state(&mut self, at: u32, step: &Step) -> JournalSeq {
+        let mut standing = self.endpoints.slab[at].standing();
+        standing.state = step.to.admin;
+        standing.cause = Some(step.reason);
+        match (standing.subscription, step.to.matches()) {
+            (None, true) => standing.subscription = Some(self.next_subscription),
+            (Some(number), false) if standing.retired.len() < limits::RETIRED => {
+                let wanted = standing.config.subscription.clone();
+                standing.retired.push(Retired { number, at: self.next_subscription, wanted });
+                standing.subscription = None;
+            }
+            (None | Some(_), false) | (Some(_), true) => {}
+        }
+        let (_, seq) = self.set_endpoint(Some(at), standing);
+        self.begin_hold(at);
+        seq
+    }
+
+    /// Sets when the hold of a disabled endpoint ends, and ends that of another.
+    pub(super) fn begin_hold(&mut self, at: u32) {
+        let slot = &mut self.endpoints.slab[at];
+        slot.hold = match slot.life.admin {
+            State::Disabled { since, .. } => {
+                let held = self.now.wall.saturating_since(since);
+                #[cfg(postrider_planted)]
+                let held = if crate::planted::breaks(26) { limits::DISABLED_HOLD * 63 / 64 } else { held };
+                Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
+            }
+            State::Unverified { .. }
+            | State::Active
+            | State::Paused { .. }
+            | State::Gone { .. }
+            | State::Removed { .. } => None,
+        };
+    }
+
+    /// Sets an endpoint's timer to what is due first.
+    pub(super) fn retime(&mut self, at: u32) {
+        let slot = &self.endpoints.slab[at];
+        let due = match slot.life.admin {
+            State::Unverified { .. } | State::Active | State::Paused { .. } => match slot.life.health {
+                Health::Throttled { until } | Health::Open { until, .. } => Some(until),
+                Health::Ok | Health::HalfOpen { .. } => None,
+            },
+            State::Disabled { .. } => slot.hold,
+            State::Gone { .. } | State::Removed { .. } => None,
+        };
+        let due = due.filter(|_| !slot.removed);
+        self.endpoints.wake_at(at, due);
+    }
+
+    /// Something is due at an endpoint: a rest is over, or a disabled one has been held long enough.
+    pub(super) fn endpoint_due(&mut self, at: u32) {
+        let now = self.mono();
+        let slot = &mut self.endpoints.slab[at];
+        match slot.life.admin {
+            State::Unverified { .. } | State::Active | State::Paused { .. } => _ = self.happens(at, Event::RestOver),
+            State::Disabled { .. } => {
+                if slot.hold.take_if(|hold| *hold <= now).is_some() {
+                    self.happens(at, Event::HoldOver);
+                }
+            }
+            State::Gone { .. } | State::Removed { .. } => {}
+        }
+        self.retime(at);
+    }
+}
