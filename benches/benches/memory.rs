@@ -198,5 +198,6 @@ fn endpoint(number: u32) -> Record {
         thin: Vec::new(),
         source: None,
         cause: None,
+        consent: None,
     }))
 }

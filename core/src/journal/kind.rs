@@ -46,11 +46,17 @@ pub enum Kind {
     Erased = 17,
     /// [`Record::Kept`].
     Kept = 18,
+    /// [`Record::Synced`].
+    Synced = 20,
+    /// [`Record::Consent`].
+    Consent = 21,
+    /// [`Record::KeyUse`].
+    KeyUse = 22,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -69,6 +75,9 @@ impl Kind {
         Self::Purged,
         Self::Erased,
         Self::Kept,
+        Self::Synced,
+        Self::Consent,
+        Self::KeyUse,
     ];
 
     /// The kind with this number; `None` when there is none.
@@ -100,7 +109,9 @@ impl Kind {
             | Self::Removed
             | Self::Cancelled
             | Self::Purged
-            | Self::Erased => true,
+            | Self::Erased
+            | Self::Synced
+            | Self::Consent => true,
             Self::Queued
             | Self::Outcome
             | Self::Mark
@@ -110,7 +121,8 @@ impl Kind {
             | Self::Pending
             | Self::Remembered
             | Self::SnapshotEnd
-            | Self::Kept => false,
+            | Self::Kept
+            | Self::KeyUse => false,
         }
     }
 
@@ -127,7 +139,10 @@ impl Kind {
             | Self::SnapshotBegin
             | Self::SnapshotEnd
             | Self::Purged
-            | Self::Erased => Subject::Other,
+            | Self::Erased
+            | Self::Synced
+            | Self::Consent
+            | Self::KeyUse => Subject::Other,
         }
     }
 }
@@ -166,6 +181,9 @@ impl Record {
             Self::Purged { .. } => Kind::Purged,
             Self::Erased { .. } => Kind::Erased,
             Self::Kept(_) => Kind::Kept,
+            Self::Synced { .. } => Kind::Synced,
+            Self::Consent(_) => Kind::Consent,
+            Self::KeyUse(_) => Kind::KeyUse,
         }
     }
 

@@ -145,8 +145,8 @@ pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VER
 pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
 pub use self::record::{
-    Accepted, CauseRecord, Due, EndpointRecord, EventRecord, HeaderRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
-    RetiredRecord, SnapshotBegin, StateRecord, Then,
+    Accepted, AskRecord, CauseRecord, ConsentRecord, Due, EndpointRecord, EventRecord, HeaderRecord, Kept, KeyRecord,
+    KeyUseRecord, Mark, OutcomeRecord, Record, Remembered, RetiredRecord, SnapshotBegin, StateRecord, Then, UseRecord,
 };
 pub use self::salvage::{Piece, Salvage};
 pub use self::scan::{End, Scan, Tail, resync};

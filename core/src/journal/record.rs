@@ -95,6 +95,19 @@ pub enum Record {
     /// place of the accepted record, in history and where a store was rid of what was erased before a snapshot stood for
     /// it.
     Kept(Box<Kept>),
+    /// A tenant's endpoints were made equal to a list of this revision; an older one is ignored from now on.
+    Synced {
+        /// Whose.
+        tenant: TenantId,
+        /// The revision.
+        revision: u64,
+        /// When.
+        at: UnixTime,
+    },
+    /// Where the consent of an endpoint's owner stands.
+    Consent(Box<ConsentRecord>),
+    /// What an endpoint's answers have said about its keys; written now and then.
+    KeyUse(Box<KeyUseRecord>),
     /// A snapshot begins; it stands for every record up to and including `since`.
     SnapshotBegin(SnapshotBegin),
     /// In a snapshot: an event that has not ended. Its payload stays in its accepted record.
@@ -189,6 +202,8 @@ pub struct EndpointRecord {
     pub source: Option<String>,
     /// Why it is in its state; `None` while it is as it was registered, and in records from before they said so.
     pub cause: Option<CauseRecord>,
+    /// How its owner is asked for consent; `None` for not at all.
+    pub consent: Option<AskRecord>,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -212,6 +227,7 @@ impl fmt::Debug for EndpointRecord {
             thin,
             source,
             cause,
+            consent,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -232,6 +248,7 @@ impl fmt::Debug for EndpointRecord {
             .field("thin", thin)
             .field("source", source)
             .field("cause", cause)
+            .field("consent", consent)
             .finish()
     }
 }
@@ -272,6 +289,86 @@ pub struct KeyRecord {
     pub secret: StoredKey,
     /// It signs no attempt that starts at or after this time.
     pub expires: Option<UnixTime>,
+}
+
+/// How an endpoint's owner is asked for consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct AskRecord {
+    /// In which way: see [`ConsentBy`](crate::registration::consent::ConsentBy).
+    pub by: u8,
+    /// Requests a minute that are asked for.
+    pub rate: Option<u32>,
+}
+
+/// Where the consent of an endpoint's owner stands, by numbers: see [`Kept`](crate::registration::consent::Kept).
+#[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct ConsentRecord {
+    /// Whose.
+    pub endpoint: EndpointKey,
+    /// How it is asked for.
+    pub ask: AskRecord,
+    /// The stage.
+    pub stage: u8,
+    /// Its date.
+    pub since: UnixTime,
+    /// What it says further.
+    pub detail: (u8, u32),
+    /// Asks of this round.
+    pub asks: u8,
+    /// Digests of the tokens whose callback URLs may be used, each with its end.
+    pub tokens: Vec<([u8; 32], UnixTime)>,
+    /// When this was so.
+    pub at: UnixTime,
+}
+
+impl fmt::Debug for ConsentRecord {
+    /// Shows how many tokens there are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsentRecord")
+            .field("endpoint", &self.endpoint)
+            .field("ask", &self.ask)
+            .field("stage", &self.stage)
+            .field("since", &self.since)
+            .field("detail", &self.detail)
+            .field("asks", &self.asks)
+            .field("tokens", &self.tokens.len())
+            .field("at", &self.at)
+            .finish()
+    }
+}
+
+/// What an endpoint's answers have said about its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct KeyUseRecord {
+    /// Whose.
+    pub endpoint: EndpointKey,
+    /// Keys that were named.
+    pub keys: Vec<UseRecord>,
+    /// The key that was named last, how often in a row and since when.
+    pub run: Option<UseRecord>,
+    /// Answers that named no key, several, or one that had not signed.
+    pub unclear: u64,
+    /// Answers that said anything about keys.
+    pub heard: u64,
+    /// When this was so.
+    pub at: UnixTime,
+}
+
+/// How often a key was named, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct UseRecord {
+    /// The key.
+    pub key: KeyId,
+    /// How often.
+    pub count: u64,
+    /// The first time.
+    pub since: UnixTime,
+    /// The last time.
+    pub last: UnixTime,
 }
 
 /// Why an endpoint is in its state, by numbers: see [`Reason`](crate::registration::lifecycle::Reason).

@@ -220,6 +220,7 @@ mod tests {
             thin: Vec::new(),
             source: None,
             cause: None,
+            consent: None,
         }))
     }
 

@@ -4,8 +4,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
+use super::consent::{Consent, ConsentBy};
 use super::lifecycle::{Health, Reason};
 use super::{AuthError, CustomHeaders, HeaderError, Policy, State, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
@@ -43,6 +45,7 @@ pub struct Endpoint {
     concurrency: u16,
     headers: CustomHeaders,
     keep_answers: bool,
+    consent: Ask,
     mistake: Option<EndpointError>,
 }
 
@@ -62,6 +65,7 @@ impl Endpoint {
             concurrency: CONCURRENCY,
             headers: CustomHeaders::default(),
             keep_answers: false,
+            consent: Ask::default(),
             mistake: None,
         }
     }
@@ -189,6 +193,33 @@ impl Endpoint {
         self
     }
 
+    /// Sets how its owner is asked for consent; without it, not at all. Until it is given, events wait. By
+    /// [`CloudEvents`](ConsentBy::CloudEvents) the sender needs a name to ask under; see
+    /// [`Config::origin`](crate::sender::Config::origin).
+    pub fn consent(mut self, by: ConsentBy) -> Self {
+        self.consent.by = by;
+        self
+    }
+
+    /// Asks for so many requests a minute, at least 1, where consent is asked for by
+    /// [`CloudEvents`](ConsentBy::CloudEvents). What the owner grants may be less, and holds.
+    pub fn consent_rate(mut self, per_minute: u32) -> Self {
+        match NonZeroU32::new(per_minute) {
+            Some(rate) => self.consent.rate = Some(rate),
+            None => self.note(EndpointError::ConsentRate),
+        }
+        self
+    }
+
+    /// How consent is asked for, as the journal says it.
+    pub(crate) fn consent_of(mut self, by: u8, rate: Option<u32>) -> Self {
+        match ConsentBy::from_wire(by) {
+            Some(by) => self.consent.by = by,
+            None => self.note(EndpointError::Consent(by)),
+        }
+        rate.into_iter().fold(self, Self::consent_rate)
+    }
+
     /// Whether the record of each attempt keeps the beginning of the answer, up to
     /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes of its body, for whoever looks for the reason of a failure. Not
     /// kept without it: answers may hold what is not ours to store.
@@ -258,6 +289,9 @@ impl Endpoint {
         if !(1..=1024).contains(&self.concurrency) {
             return Err(EndpointError::Concurrency(self.concurrency));
         }
+        if self.consent.rate.is_some() && self.consent.by != ConsentBy::CloudEvents {
+            return Err(EndpointError::ConsentRate);
+        }
         if self.secrets.len() > limits::RING_KEYS {
             return Err(EndpointError::TooManySecrets(self.secrets.len()));
         }
@@ -271,6 +305,7 @@ impl Endpoint {
             concurrency: self.concurrency,
             headers: self.headers.clone(),
             keep_answers: self.keep_answers,
+            consent: self.consent,
         })
     }
 
@@ -297,6 +332,7 @@ impl fmt::Debug for Endpoint {
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
             .field("keep_answers", &self.keep_answers)
+            .field("consent", &self.consent)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -321,6 +357,22 @@ pub(crate) struct Config {
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
     pub(crate) keep_answers: bool,
+    pub(crate) consent: Ask,
+}
+
+/// How an endpoint's owner is to be asked for consent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) by: ConsentBy,
+    /// Requests a minute that are asked for.
+    pub(crate) rate: Option<NonZeroU32>,
+}
+
+impl Ask {
+    /// Whether deliveries may be made without asking.
+    pub(crate) fn is_needless(self) -> bool {
+        self.by == ConsentBy::None
+    }
 }
 
 /// Why something is not an endpoint.
@@ -362,6 +414,10 @@ pub enum EndpointError {
     Thin(ThinError),
     /// The source is none.
     Source(SourceError),
+    /// The way to ask for consent, read back by its number, is not known here: a later version wrote it.
+    Consent(u8),
+    /// The rate that consent is asked for is 0, or consent is not asked for in a way that speaks of rates.
+    ConsentRate,
 }
 
 impl fmt::Display for EndpointError {
@@ -390,6 +446,10 @@ impl fmt::Display for EndpointError {
             }
             Self::Thin(why) => write!(f, "thin: {why}"),
             Self::Source(why) => write!(f, "source: {why}"),
+            Self::Consent(number) => write!(f, "consent: way number {number} is not known to this version, 0 to 2 are"),
+            Self::ConsentRate => {
+                f.write_str("consent_rate: only `cloudevents` asks for a rate, and for at least 1 a minute")
+            }
         }
     }
 }
@@ -412,6 +472,8 @@ pub struct EndpointView {
     pub health: Health,
     /// Why it is in its state: the rule, what happened, and what was due next. `None` while it is as it was registered.
     pub cause: Option<Reason>,
+    /// Where the consent of its owner stands; `None` where it is not asked for.
+    pub consent: Option<Consent>,
     /// The keys that sign, newest first, each with the time at which it expires.
     pub keys: Vec<(KeyId, Option<UnixTime>)>,
     /// Deliveries that wait, now or for a later time.

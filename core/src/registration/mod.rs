@@ -38,6 +38,6 @@ pub use ring::{Draft, KeyRing, LONGEST_OVERLAP, RingError};
 pub use target::{Host, Target};
 pub use url::{HostFault, NameFault, UrlError};
 
-pub(crate) use endpoint::Config;
+pub(crate) use endpoint::{Ask, Config};
 
 use policy::Standing;

@@ -54,6 +54,13 @@ impl Sender {
         };
         let attempt = self.attempts.end(at);
         self.land(attempt.endpoint);
+        if attempt.is_ask() {
+            match attempt.stage {
+                Stage::Flying => self.ask_ended(&attempt, outcome),
+                Stage::Overdue | Stage::Aborted => self.stats.stale += u64::from(outcome.is_ok()),
+            }
+            return self.after_landing(attempt.endpoint);
+        }
         let ended = Ended::of(&attempt, self.mono());
         match attempt.stage {
             Stage::Flying => {
@@ -96,6 +103,14 @@ impl Sender {
         let id = self.attempts.id(at, self.incarnation);
         let Some(attempt) = self.attempts.get(at) else { return };
         match attempt.stage {
+            Stage::Flying if attempt.is_ask() => {
+                // Its consent has a time of its own, and an answer is of no use any more.
+                self.attempts.linger(at, Stage::Overdue, now.saturating_add(limits::OVERDUE_GRACE), None);
+                if self.phase != super::Stage::Closing {
+                    self.queues.aborts.push_back(id);
+                }
+                self.tell(JournalSeq::ZERO, Notice::Overdue { attempt: id });
+            }
             Stage::Flying => {
                 let (ended, event) = (Ended::of(attempt, now), attempt.event);
                 self.landed(event);
@@ -121,6 +136,10 @@ impl Sender {
         let now = self.mono();
         let id = self.attempts.id(at, self.incarnation);
         let Some(attempt) = self.attempts.get(at).filter(|attempt| attempt.stage == Stage::Flying) else { return };
+        if attempt.is_ask() {
+            self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
+            return self.queues.aborts.push_back(id);
+        }
         let ended = Ended::of(attempt, now);
         self.landed(ended.event);
         self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
@@ -173,6 +192,9 @@ impl Sender {
         let then = self.decide(ended, &ruling);
         let record = self.outcome_record(ended, outcome, then, signed);
         let seq = self.record(&Record::Outcome(record.clone()));
+        if let Ok(reply) = outcome {
+            self.note_key_used(ended.endpoint, &record.signed, reply);
+        }
         self.tell_outcome(seq, ended, &ruling, then);
         self.adjust_endpoint(ended, &ruling);
         self.apply_outcome_now(ended, record)

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 
 use super::tables::{Gate, Retired, Slot, Standing};
 use super::transmit::{Caps, Wire};
@@ -12,11 +13,13 @@ use super::{Sender, Stage};
 use crate::encoding::Thin;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::{
-    CauseRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey, StoredValue,
+    AskRecord, CauseRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey,
+    StoredValue,
 };
 use crate::limits;
+use crate::registration::consent::ConsentBy;
 use crate::registration::lifecycle::{self, Life};
-use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
+use crate::registration::{Ask, Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
 use crate::secret::{KeyId, Secret};
 use crate::time::{Now, UnixTime};
 
@@ -60,6 +63,9 @@ pub enum PutError {
     Invalid(Box<Endpoint>, EndpointError),
     /// It is new and brings no secret; the adapter mints one.
     NoSecret(Box<Endpoint>),
+    /// Its owner is to be asked for consent under a name, and this sender has none; see
+    /// [`Config::origin`](super::Config::origin).
+    NoOrigin(Box<Endpoint>),
     /// Its keys cannot be these.
     Ring(Box<Endpoint>, RingError),
     /// There are as many endpoints as the limit allows.
@@ -80,6 +86,7 @@ impl PutError {
         match self {
             Self::Invalid(endpoint, _)
             | Self::NoSecret(endpoint)
+            | Self::NoOrigin(endpoint)
             | Self::Ring(endpoint, _)
             | Self::TooMany(endpoint)
             | Self::TooManyChanges(endpoint)
@@ -98,6 +105,13 @@ impl fmt::Display for PutError {
                 write!(
                     f,
                     "endpoint {:?}: it needs a secret; give one, or put it through an adapter, which mints one",
+                    endpoint.name()
+                )
+            }
+            Self::NoOrigin(endpoint) => {
+                write!(
+                    f,
+                    "endpoint {:?}: its owner is asked for consent under a name; give the sender an origin",
                     endpoint.name()
                 )
             }
@@ -138,6 +152,8 @@ pub enum CommandError {
     NotActive(State),
     /// What the endpoint wants was changed too often while deliveries from before wait.
     TooManyChanges,
+    /// No callback URL with this token works, or none does any more.
+    UnknownCallback,
     /// The log is far behind. Try again later.
     Overloaded,
     /// The sender is closing or closed.
@@ -156,6 +172,7 @@ impl fmt::Display for CommandError {
             Self::TooManyChanges => {
                 write!(f, "the endpoint was changed {} times while deliveries wait", limits::RETIRED)
             }
+            Self::UnknownCallback => f.write_str("no callback with this token works, or none does any more"),
             Self::Overloaded => f.write_str("too much waits for the log; try again later"),
             Self::Closed => f.write_str("the sender is closed"),
             Self::Fenced => f.write_str("the sender has stopped, because its log failed"),
@@ -193,6 +210,9 @@ impl Sender {
         if endpoint.secrets().is_empty() {
             return Err(PutError::NoSecret(endpoint));
         }
+        if self.lacks_origin(&config) {
+            return Err(PutError::NoOrigin(endpoint));
+        }
         if self.endpoints.slab.len() >= self.limits.endpoints || !self.has_numbers() {
             return Err(PutError::TooMany(endpoint));
         }
@@ -200,10 +220,15 @@ impl Sender {
         if let Err(why) = draft.replace(endpoint.secrets()) {
             return Err(PutError::Ring(endpoint, why));
         }
-        let state = Life::NEW.step(self.now, lifecycle::Event::Register { consent: true }).to.admin;
+        let step = Life::NEW.step(self.now, lifecycle::Event::Register { consent: config.consent.is_needless() });
+        let state = step.to.admin;
+        let cause = (state != State::Active).then_some(step.reason);
         let subscription = Some(self.next_subscription);
-        let standing = Standing { config, draft, state, cause: None, subscription, retired: Vec::new() };
-        let (_, seq) = self.set_endpoint(None, standing);
+        let standing = Standing { config, draft, state, cause, subscription, retired: Vec::new() };
+        let (at, seq) = self.set_endpoint(None, standing);
+        if step.effects.contains(&lifecycle::Effect::Ask) {
+            self.begin_consent(at);
+        }
         Ok(Put::Created(Change { seq, changed: true }))
     }
 
@@ -221,6 +246,9 @@ impl Sender {
         if !rekeyed && slot.wire.config == config {
             return Ok(Put::Unchanged(Change { seq: slot.gate, changed: false }));
         }
+        if self.lacks_origin(&config) {
+            return Err(PutError::NoOrigin(endpoint));
+        }
         draft.prune(self.now.wall);
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
         if slot.wire.config.subscription != config.subscription && subscription.is_some() {
@@ -235,8 +263,11 @@ impl Sender {
             }
             subscription = Some(self.next_subscription + 1);
         }
+        let is_void = slot.wire.config.consent != config.consent
+            || (!config.consent.is_needless() && slot.wire.config.target != config.target);
         let standing = Standing { config, draft, subscription, retired, ..slot.standing() };
         let (_, seq) = self.set_endpoint(Some(at), standing);
+        let seq = if is_void { self.consent_changed(at) } else { seq };
         Ok(Put::Updated(Change { seq, changed: true }))
     }
 
@@ -250,10 +281,11 @@ impl Sender {
     /// registered again by this.
     pub fn resume(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
+        let consent = self.endpoints.slab[at].has_consent();
         let event = match self.endpoints.slab[at].life.admin {
-            State::Gone { .. } | State::Removed { .. } => lifecycle::Event::Register { consent: true },
+            State::Gone { .. } | State::Removed { .. } => lifecycle::Event::Register { consent },
             State::Unverified { .. } | State::Active | State::Paused { .. } | State::Disabled { .. } => {
-                lifecycle::Event::Resume { consent: true }
+                lifecycle::Event::Resume { consent }
             }
         };
         self.wish(at, event)
@@ -327,7 +359,7 @@ impl Sender {
         Ok(Change { seq, changed: true })
     }
 
-    fn rekey(
+    pub(super) fn rekey(
         &mut self,
         at: u32,
         change: impl FnOnce(&mut Draft) -> Result<bool, RingError>,
@@ -362,7 +394,7 @@ impl Sender {
         }
     }
 
-    fn command(&mut self, now: Now, endpoint: &EndpointKey) -> Result<u32, CommandError> {
+    pub(super) fn command(&mut self, now: Now, endpoint: &EndpointKey) -> Result<u32, CommandError> {
         self.running(now)?;
         let at = self.endpoints.by_key.get(endpoint).copied();
         at.ok_or_else(|| CommandError::UnknownEndpoint(endpoint.clone()))
@@ -415,6 +447,7 @@ impl Sender {
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
             cause: cause.as_ref().map(cause_record),
+            consent: ask_record(config.consent),
         }
     }
 
@@ -427,7 +460,8 @@ impl Sender {
         self.next_subscription = self.next_subscription.max(highest.saturating_add(1));
         let (key, wants) = (config.key.clone(), config.subscription.clone());
         let policy = self.policy.clone();
-        let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits) });
+        let named = self.origin.clone().filter(|_| config.consent.by == ConsentBy::CloudEvents);
+        let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits), origin: named });
         let at = at.unwrap_or_else(|| {
             let tenant = self.tenants.retain(&key.tenant);
             let at = self.endpoints.slab.insert(Slot::new(tenant, wire.clone()));
@@ -448,12 +482,18 @@ impl Sender {
         at
     }
 
+    /// Whether its owner is to be asked under a name that this sender has not.
+    fn lacks_origin(&self, config: &Config) -> bool {
+        self.origin.is_none() && config.consent.by == ConsentBy::CloudEvents
+    }
+
     /// Forgets an endpoint's name and what it wanted; the slot stays until nothing refers to it.
     pub(super) fn apply_removed(&mut self, at: u32, seq: JournalSeq) {
         let now = self.now;
         let slot = &mut self.endpoints.slab[at];
         slot.removed = true;
         slot.life = slot.life.step(now, lifecycle::Event::Remove).to;
+        slot.key_use = None;
         slot.gate = seq;
         let (tenant, key) = (slot.tenant, slot.key.clone());
         let live = slot.subscription.take();
@@ -461,6 +501,7 @@ impl Sender {
         let retired = core::mem::take(&mut slot.retired);
         self.endpoints.by_key.remove(&key);
         self.endpoints.wake_at(at, None);
+        self.forget_consent(at);
         if let Some(number) = live {
             self.subscriptions.remove(&number);
             if !self.restoring {
@@ -483,6 +524,11 @@ impl Sender {
             self.tenants.release(tenant);
         }
     }
+}
+
+fn ask_record(ask: Ask) -> Option<AskRecord> {
+    let Ask { by, rate } = ask;
+    (!ask.is_needless()).then(|| AskRecord { by: by.to_wire(), rate: rate.map(NonZeroU32::get) })
 }
 
 fn cause_record(cause: &lifecycle::Reason) -> CauseRecord {

@@ -197,6 +197,7 @@ impl Sender {
                 }
             }
             Gate::Endpoint(at) => self.endpoint_durable(at, seq),
+            Gate::Ask(at) => self.ask_durable(at, seq),
             Gate::Cancel(job, event) => {
                 // Discards what waits when all is aborted.
                 self.chore(Chore::AbortOf(job, event, 0));

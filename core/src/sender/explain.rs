@@ -169,6 +169,7 @@ impl Sender {
             state: slot.life.admin,
             health: slot.life.health,
             cause: slot.cause,
+            consent: slot.consent.as_ref().map(|asking| asking.consent.clone()),
             keys: slot.draft.keys.iter().map(|(secret, expires)| (secret.id(), *expires)).collect(),
             pending: slot.deliveries.len(),
             in_flight: slot.in_flight,

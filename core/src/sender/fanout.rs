@@ -7,7 +7,7 @@ use super::drain::Step;
 use super::jobs::Body;
 use super::signed::Signed;
 use super::tables::{Chore, Flight};
-use super::transmit::Transmit;
+use super::transmit::{Purposed, Transmit};
 use crate::journal::{Mark, Record, Then};
 use crate::limits;
 
@@ -22,7 +22,8 @@ impl Sender {
             && self.opened <= self.outbox.durable()
             && self.has_slot()
             && !self.is_far_behind()
-            && (self.queues.ready.is_ready()
+            && (!self.queues.asks.is_empty()
+                || self.queues.ready.is_ready()
                 || ((self.queues.scan.is_ready() || self.has_asleep()) && self.has_place()))
     }
 
@@ -48,6 +49,10 @@ impl Sender {
     pub(super) fn next_transmit(&mut self) -> Step {
         if !self.has_more_to_send() {
             return Step::Nothing;
+        }
+        match self.next_ask() {
+            Step::Nothing => {}
+            found => return found,
         }
         self.queues.turn = !self.queues.turn;
         let scan_first = !self.queues.turn || !self.queues.ready.is_ready();
@@ -276,7 +281,16 @@ impl Sender {
         let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.attempts += 1;
-        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event, signed }))
+        Step::Effect(Output::Transmit(Transmit {
+            attempt,
+            number,
+            started,
+            deadline,
+            wire,
+            event,
+            signed,
+            purpose: Purposed::Delivery,
+        }))
     }
 
     /// Ends an event when all its deliveries have ended.

@@ -4,10 +4,10 @@
 //! refused. Both take the step of the table and carry it out: a change of what was decided is recorded with its reason and
 //! holds from then on, the effects that the step names follow, and the endpoint's timer is set anew.
 
+use super::Sender;
 use super::commands::{Change, CommandError};
 use super::notice::Notice;
 use super::tables::Retired;
-use super::Sender;
 use crate::id::JournalSeq;
 use crate::limits;
 use crate::registration::State;
@@ -47,6 +47,19 @@ impl Sender {
         }
     }
 
+    /// How consent is asked for was changed, or who is asked: what was agreed is void.
+    pub(super) fn consent_changed(&mut self, at: u32) -> JournalSeq {
+        self.void_consent(at);
+        let slot = &self.endpoints.slab[at];
+        match (slot.wire.config.consent.is_needless(), slot.life.admin) {
+            (true, State::Unverified { .. }) => _ = self.happens(at, Event::Register { consent: true }),
+            (true, _) => {}
+            (false, _) => _ = self.happens(at, Event::Withdrawn),
+        }
+        self.retime(at);
+        self.outbox.last()
+    }
+
     /// Carries a step out. Says which record makes it so.
     fn take(&mut self, at: u32, step: &Step) -> JournalSeq {
         let slot = &mut self.endpoints.slab[at];
@@ -59,8 +72,9 @@ impl Sender {
                 Effect::Match | Effect::Unmatch | Effect::Abort => {}
                 Effect::Discard if is_decision => {}
                 Effect::Discard => self.discard_soon(at),
-                // Nobody is asked for consent.
-                Effect::Ask | Effect::StopAsking => {}
+                Effect::Ask => self.begin_consent(at),
+                // What is under way is ignored in every other state.
+                Effect::StopAsking => {}
                 Effect::Ramp => {
                     self.endpoints.slab[at].window.ramp();
                     self.wake_endpoint(at);
@@ -127,16 +141,20 @@ impl Sender {
             State::Disabled { .. } => slot.hold,
             State::Gone { .. } | State::Removed { .. } => None,
         };
-        let due = due.filter(|_| !slot.removed);
+        let due = [due.filter(|_| !slot.removed), self.consent_timer(at)].into_iter().flatten().min();
         self.endpoints.wake_at(at, due);
     }
 
-    /// Something is due at an endpoint: a rest is over, or a disabled one has been held long enough.
+    /// Something is due at an endpoint: a rest is over, its owner is to be asked for consent or has not answered, or a
+    /// disabled one has been held long enough.
     pub(super) fn endpoint_due(&mut self, at: u32) {
         let now = self.mono();
         let slot = &mut self.endpoints.slab[at];
         match slot.life.admin {
-            State::Unverified { .. } | State::Active | State::Paused { .. } => _ = self.happens(at, Event::RestOver),
+            State::Unverified { .. } | State::Active | State::Paused { .. } => {
+                self.happens(at, Event::RestOver);
+                self.see_to_consent(at);
+            }
             State::Disabled { .. } => {
                 if slot.hold.take_if(|hold| *hold <= now).is_some() {
                     self.happens(at, Event::HoldOver);

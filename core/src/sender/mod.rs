@@ -15,6 +15,7 @@ mod bodies;
 mod chains;
 mod chores;
 mod commands;
+mod consent;
 mod contract;
 mod deliveries;
 mod drain;
@@ -22,6 +23,7 @@ mod explain;
 mod fanout;
 mod forget;
 mod jobs;
+mod keys;
 mod life;
 mod load;
 mod notice;
@@ -46,6 +48,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 
 pub use commands::{Change, CommandError, Put, PutError};
+pub use consent::Called;
 pub use contract::{
     Input, LoadError, LoadRequest, Output, PersistBatch, PersistFailure, SnapshotPart, Wake, Watermark,
 };
@@ -54,13 +57,14 @@ pub use notice::Notice;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
-pub use transmit::{Caps, Cleared, Denied, Reason, Resolver, Transmit, USER_AGENT};
+pub use transmit::{Caps, Cleared, Denied, Purpose, Reason, Resolver, Transmit, USER_AGENT};
 
 use crate::id::JournalSeq;
 use crate::journal::Record;
 use crate::limits::{self, Limits};
 use crate::matching::Subscription;
 use crate::registration::Policy;
+use crate::registration::consent::{Callback, CallbackError, Origin, TOKEN_BYTES, Token};
 use crate::seed::Seed;
 use crate::time::{Instant, Now};
 use chains::HashKey;
@@ -82,6 +86,11 @@ pub struct Config {
     pub limits: Limits,
     /// Where requests may go.
     pub policy: Policy,
+    /// The name under which owners of endpoints are asked for consent by CloudEvents' handshake, and that every delivery
+    /// to them carries.
+    pub origin: Option<Origin>,
+    /// Where they may give it later, if they may; see [`callback`](Self::callback).
+    callback: Option<Arc<str>>,
 }
 
 impl Config {
@@ -101,6 +110,23 @@ impl Config {
         self.limits = limits;
         self
     }
+
+    /// With this name of the whole sending system, such as `events.example.com`, for endpoints whose owners are asked for
+    /// consent by CloudEvents' handshake. Without it none of them can be registered.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// With a place at which these owners may give their consent later: an `https` URL of the application's own, such as
+    /// `https://hooks.example.com/confirm`, to which `/` and a token are appended. What comes there goes to
+    /// [`Sender::called_back`]. Without it, no callback is offered.
+    pub fn callback(mut self, base: &str) -> Result<Self, CallbackError> {
+        let longest = "x".repeat(*TOKEN_BYTES.end());
+        Callback::new(base, &Token::new(&longest).expect("it is as long as a token may be"))?;
+        self.callback = Some(base.into());
+        Ok(self)
+    }
 }
 
 /// The sending machine.
@@ -108,7 +134,8 @@ impl Config {
 /// # Commands
 /// [`publish`](Self::publish), [`put`](Self::put), [`pause`](Self::pause), [`resume`](Self::resume),
 /// [`disable`](Self::disable), [`remove`](Self::remove), [`add_key`](Self::add_key), [`expire_key`](Self::expire_key),
-/// [`revoke_key`](Self::revoke_key), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
+/// [`revoke_key`](Self::revoke_key), [`rotate_key`](Self::rotate_key), [`finish_rotation`](Self::finish_rotation),
+/// [`called_back`](Self::called_back), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
 /// [`close`](Self::close): wishes, which may be refused.
 /// # Facts
 /// [`handle`](Self::handle): what has happened.
@@ -122,6 +149,8 @@ impl Config {
 pub struct Sender {
     limits: Limits,
     policy: Arc<Policy>,
+    origin: Option<Origin>,
+    callback: Option<Arc<str>>,
     seed: Seed,
     incarnation: u32,
     /// The record that says so.
@@ -136,6 +165,8 @@ pub struct Sender {
     endpoints: Endpoints,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
+    /// Digests of the tokens whose callback URLs work, to endpoints.
+    callbacks: BTreeMap<[u8; 32], u32>,
     next_subscription: u32,
     /// Retired subscriptions that are still in the index of their tenant, by the mark at which they were retired and
     /// their number: the tenant, and what was wanted.
@@ -199,8 +230,10 @@ pub struct Stats {
     pub accepted: u64,
     /// Repeats recognised.
     pub repeats: u64,
-    /// Attempts started.
+    /// Attempts started, those that ask for consent aside.
     pub attempts: u64,
+    /// Times that an owner of an endpoint was asked for consent.
+    pub asks: u64,
     /// How deliveries ended, and the attempts that ended. Of a restored machine, those come first that are told by the
     /// records it was made of: the outcomes behind the newest snapshot, or all when there is none. What ended before the
     /// snapshot is not counted, so it is a counter of this process and of what it replayed, not of the store.
@@ -246,6 +279,8 @@ impl Sender {
         Self {
             limits: config.limits,
             policy: Arc::new(config.policy),
+            origin: config.origin,
+            callback: config.callback,
             seed,
             incarnation: 0,
             opened: JournalSeq::ZERO,
@@ -257,6 +292,7 @@ impl Sender {
             tenants: Tenants::default(),
             endpoints: Endpoints::default(),
             subscriptions: BTreeMap::new(),
+            callbacks: BTreeMap::new(),
             next_subscription: 1,
             retired: BTreeMap::new(),
             jobs,

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::registration::consent::ConsentReason;
 use crate::registration::lifecycle::Reason;
 use crate::response::Ruling;
 use crate::time::UnixTime;
@@ -73,6 +74,13 @@ pub enum Notice {
         /// The rule, what it went by, and what is due next.
         reason: Reason,
     },
+    /// Something happened about the consent of an endpoint's owner: the rule says what.
+    Consent {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The rule, what it went by, and what is due next.
+        reason: ConsentReason,
+    },
     /// A receiver asked for a longer pause than we make.
     HintAboveCap {
         /// The endpoint.
@@ -135,6 +143,7 @@ impl fmt::Display for Notice {
             Self::Refused { endpoint, event, ruling } => write!(f, "{event} to {endpoint}: refused for good, {ruling}"),
             Self::Expired { endpoint, event } => write!(f, "{event} to {endpoint}: expired before it was delivered"),
             Self::Lost { endpoint, event } => write!(f, "{event} to {endpoint}: lost, its payload cannot be read"),
+            Self::Consent { endpoint, reason } => write!(f, "{endpoint}: {reason}"),
             Self::Endpoint { endpoint, reason } => write!(f, "{endpoint}: {reason}"),
             Self::HintAboveCap { endpoint, asked } => {
                 write!(f, "{endpoint} asked for a pause of {asked:.0?}; 24 h is the most that is given")

@@ -201,6 +201,8 @@ impl Sender {
     fn snapshot_endpoint(&self, current: &mut Current, at: u32) {
         let Some(slot) = self.endpoints.slab.get(at).filter(|slot| !slot.removed) else { return };
         self.add(current, &Record::Endpoint(Box::new(self.endpoint_record(&slot.standing()))));
+        let further = [self.consent_record(at), slot.key_use.as_ref().map(|uses| uses.record(&slot.key, self.now))];
+        further.iter().flatten().for_each(|record| self.add(current, record));
     }
 
     fn snapshot_event(&self, current: &mut Current, at: u32) {

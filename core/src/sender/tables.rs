@@ -1,10 +1,13 @@
 //! What the machine knows: events, endpoints, attempts, tenants.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::consent::Asking;
 use super::deliveries::{ByEndpoint, Queue};
+use super::keys::KeyUse;
 use super::report::Tally;
 use super::signed::Signed;
 use super::slab::Slab;
@@ -30,6 +33,10 @@ pub(crate) struct Slot {
     pub(crate) life: Life,
     /// Why it is in its state; `None` while it is as it was registered.
     pub(crate) cause: Option<Reason>,
+    /// Where the consent of its owner stands; `None` where it is not asked for.
+    pub(crate) consent: Option<Box<Asking>>,
+    /// What its answers have said about its keys, if anything.
+    pub(crate) key_use: Option<Box<KeyUse>>,
     /// When the hold of a disabled endpoint ends; what waits for one without this is discarded.
     pub(crate) hold: Option<Instant>,
     /// A chore will discard what waits for it.
@@ -86,6 +93,9 @@ pub(crate) struct Endpoints {
     pub(crate) by_key: BTreeMap<EndpointKey, u32>,
     wheel: Wheel,
 }
+
+/// What an attempt has in place of an event that asks for consent; its `seq` is then the record of the ask.
+pub(crate) const NO_EVENT: u32 = u32::MAX;
 
 /// An attempt that the adapter carries.
 #[derive(Debug)]
@@ -154,6 +164,8 @@ pub(crate) enum Gate {
     Event(u32),
     /// What the record says of the endpoint holds.
     Endpoint(u32),
+    /// The endpoint's owner may be asked for consent.
+    Ask(u32),
     /// The event is cancelled or erased.
     Cancel(u32, JournalSeq),
     /// The tenant is purged.
@@ -173,6 +185,8 @@ pub(crate) struct Queues {
     pub(crate) chored: bool,
     pub(crate) gates: VecDeque<(JournalSeq, Gate)>,
     pub(crate) aborts: VecDeque<AttemptId>,
+    /// Endpoints whose owners are to be asked for consent, with the records that say so.
+    pub(crate) asks: VecDeque<(u32, JournalSeq)>,
     pub(crate) chores: VecDeque<Chore>,
 }
 
@@ -340,6 +354,13 @@ impl Attempts {
     }
 }
 
+impl Attempt {
+    /// Whether it asks for consent, and carries no event.
+    pub(crate) fn is_ask(&self) -> bool {
+        self.event == NO_EVENT
+    }
+}
+
 impl Slot {
     /// A new endpoint.
     pub(crate) fn new(tenant: u32, wire: Arc<Wire>) -> Self {
@@ -349,6 +370,8 @@ impl Slot {
             draft: Draft::default(),
             life: Life::NEW,
             cause: None,
+            consent: None,
+            key_use: None,
             hold: None,
             discard_queued: false,
             removed: false,

@@ -137,7 +137,10 @@ impl Ledger {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
-            | Record::Kept(_) => {}
+            | Record::Kept(_)
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => {}
         }
     }
 

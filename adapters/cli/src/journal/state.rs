@@ -156,7 +156,10 @@ impl State {
             | Record::Erased { .. }
             | Record::Kept(_)
             | Record::Remembered(_)
-            | Record::SnapshotEnd { .. } => {}
+            | Record::SnapshotEnd { .. }
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => {}
         }
     }
 

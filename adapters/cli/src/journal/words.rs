@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use postrider_core::journal::{EndpointRecord, OutcomeRecord, StoredValue, Then};
+use postrider_core::journal::{
+    ConsentRecord, EndpointRecord, KeyUseRecord, OutcomeRecord, StoredValue, Then, UseRecord,
+};
+use postrider_core::registration::consent::{ConsentBy, KeptStage};
 use postrider_core::registration::lifecycle::{Reason, Rule};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::time::UnixTime;
@@ -123,6 +126,42 @@ pub(crate) fn state_word(endpoint: &EndpointRecord) -> &'static str {
     }
 }
 
+/// Where an owner's consent stands, without anything that a token could be found by.
+pub(crate) fn consent(consent: &ConsentRecord) -> Value {
+    let stage = match KeptStage::from_wire(consent.stage, consent.since, consent.detail) {
+        Some(KeptStage::NotNeeded) => "not asked for".to_owned(),
+        Some(KeptStage::Due { at }) => format!("to be asked for at {at}"),
+        Some(KeptStage::Waiting { until }) => format!("left to the callback until {until}"),
+        Some(KeptStage::Granted { at, rate }) => format!("given at {at}: {rate}"),
+        Some(KeptStage::Declined { at, why }) => format!("not given at {at}: {why}"),
+        None => format!("in stage {}, which is not known here", consent.stage),
+    };
+    json!({
+        "endpoint": consent.endpoint.to_string(),
+        "by": ConsentBy::from_wire(consent.ask.by).map(ConsentBy::name),
+        "rate": consent.ask.rate,
+        "stage": stage,
+        "asks": consent.asks,
+        "callbacks": consent.tokens.len(),
+        "at": consent.at.to_rfc3339(),
+    })
+}
+
+/// What answers have said about keys.
+pub(crate) fn key_use(uses: &KeyUseRecord) -> Value {
+    let entry = |uses: &UseRecord| {
+        let (since, last) = (uses.since.to_rfc3339(), uses.last.to_rfc3339());
+        json!({ "key": uses.key.to_string(), "count": uses.count, "since": since, "last": last })
+    };
+    json!({
+        "endpoint": uses.endpoint.to_string(),
+        "keys": uses.keys.iter().map(entry).collect::<Vec<_>>(),
+        "last_in_a_row": uses.run.as_ref().map(entry),
+        "unclear": uses.unclear,
+        "at": uses.at.to_rfc3339(),
+    })
+}
+
 /// Why it is in its state, where the record says so.
 fn cause(endpoint: &EndpointRecord) -> Option<Reason> {
     let of = endpoint.cause.as_ref()?;
@@ -166,6 +205,7 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "headers": headers.collect::<Vec<_>>(),
         "attempts": endpoint.schedule.len(),
         "concurrency": endpoint.concurrency,
+        "consent": endpoint.consent.and_then(|ask| ConsentBy::from_wire(ask.by)).map(ConsentBy::name),
         "keeps_answers": endpoint.keep_answers,
     })
 }

@@ -339,7 +339,10 @@ impl<D: Disk> Compaction<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
-            | Kind::SnapshotEnd => Ok(None),
+            | Kind::SnapshotEnd
+            | Kind::Synced
+            | Kind::Consent
+            | Kind::KeyUse => Ok(None),
         }
     }
 

@@ -132,7 +132,10 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
-            | Kind::SnapshotEnd => false,
+            | Kind::SnapshotEnd
+            | Kind::Synced
+            | Kind::Consent
+            | Kind::KeyUse => false,
         };
         if !concerns {
             return;

@@ -173,7 +173,10 @@ impl Tables {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
-            | Record::SnapshotEnd { .. } => {}
+            | Record::SnapshotEnd { .. }
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => {}
         }
     }
 

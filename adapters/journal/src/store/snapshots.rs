@@ -234,7 +234,10 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
                 | Kind::Remembered
                 | Kind::Purged
                 | Kind::Erased
-                | Kind::Kept => {}
+                | Kind::Kept
+                | Kind::Synced
+                | Kind::Consent
+                | Kind::KeyUse => {}
             }
         }
     }

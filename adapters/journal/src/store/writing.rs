@@ -227,7 +227,10 @@ impl<D: Disk> Writing<D> {
                 | Kind::SnapshotEnd
                 | Kind::Purged
                 | Kind::Erased
-                | Kind::Kept => {}
+                | Kind::Kept
+                | Kind::Synced
+                | Kind::Consent
+                | Kind::KeyUse => {}
             }
             keeper.note(&frame, Location { segment, offset, len });
             offset += (RECORD_CRC + frame.len()) as u64;

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use bytes::Bytes;
 
-use crate::journal::{EndpointRecord, HeaderRecord, StoredValue};
+use crate::journal::{AskRecord, EndpointRecord, HeaderRecord, StoredValue};
 use crate::registration::lifecycle::{Cause, Reason, Rule};
 use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
 
@@ -28,6 +28,9 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
             // Restoring has refused the record before.
             StoredValue::Sealed(_) => endpoint,
         };
+    }
+    if let Some(AskRecord { by, rate }) = record.consent {
+        endpoint = endpoint.consent_of(by, rate);
     }
     endpoint.config(&anywhere())
 }

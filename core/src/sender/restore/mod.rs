@@ -16,13 +16,17 @@ use self::fans::Fans;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
+use super::consent::Asking;
 use super::jobs::Body;
+use super::keys::KeyUse;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired, Standing};
 use super::{Config, Sender};
-use crate::id::{JournalSeq, TenantId};
-use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
+use crate::id::{EndpointKey, JournalSeq, TenantId};
+use crate::journal::{
+    Accepted, ConsentRecord, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
+};
 use crate::matching::{EventType, Subscription};
 use crate::registration::Draft;
 use crate::seed::Seed;
@@ -64,6 +68,8 @@ struct Fold {
     pending: Pending,
     fans: Fans,
     window: Window,
+    /// Where the consents of endpoints' owners stand, until there is a time to compare their dates with.
+    consents: BTreeMap<EndpointKey, Box<ConsentRecord>>,
     error: Option<RestoreError>,
 }
 
@@ -84,6 +90,7 @@ impl Restore {
             pending: Pending::default(),
             fans: Fans::default(),
             window: Window::default(),
+            consents: BTreeMap::new(),
             error: None,
         }))
     }
@@ -165,6 +172,7 @@ impl Fold {
             Record::Accepted(accepted) => self.accepted(seq, &accepted)?,
             Record::Endpoint(endpoint) => self.endpoint(seq, &endpoint)?,
             Record::Removed { endpoint, .. } => {
+                self.consents.remove(&endpoint);
                 if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
                     self.sender.apply_removed(at, seq);
                 }
@@ -209,6 +217,13 @@ impl Fold {
             }
             // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
             Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
+            Record::Synced { .. } => {}
+            Record::Consent(consent) => _ = self.consents.insert(consent.endpoint.clone(), consent),
+            Record::KeyUse(uses) => {
+                if let Some(at) = self.sender.endpoints.by_key.get(&uses.endpoint).copied() {
+                    self.sender.endpoints.slab[at].key_use = Some(Box::new(KeyUse::of(&uses)));
+                }
+            }
         }
         Ok(())
     }
@@ -502,12 +517,20 @@ impl Fold {
         let sender = &mut self.sender;
         let all: Vec<_> = sender.endpoints.slab.iter().map(|(at, _)| at).collect();
         for at in all {
-            let slot = &sender.endpoints.slab[at];
+            let now = sender.now;
+            let slot = &mut sender.endpoints.slab[at];
             slot.wire.ring.publish(&slot.draft);
+            let ask = slot.wire.config.consent;
+            if !ask.is_needless() && !slot.removed {
+                let asking = self.consents.get(&slot.key).and_then(|record| Asking::of(record, ask, now));
+                slot.consent = Some(Box::new(asking.unwrap_or_else(|| Asking::new(ask))));
+            }
+            let slot = &sender.endpoints.slab[at];
             if slot.is_over() {
                 sender.discard_soon(at);
             } else {
                 sender.begin_hold(at);
+                sender.resume_consent(at);
                 sender.retime(at);
             }
         }

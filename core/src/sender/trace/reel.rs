@@ -11,13 +11,14 @@ use crate::encoding::Payload;
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, LoadId, TenantId};
 use crate::journal::wire::Reader;
-use crate::journal::{self, Accepted, EndpointRecord, HeaderRecord, Record, StoredValue};
+use crate::journal::{self, Accepted, AskRecord, EndpointRecord, HeaderRecord, Record, StoredValue};
 use crate::limits::Limits;
+use crate::registration::consent::Origin;
 use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
-use crate::sender::{Close, Config, Input, LoadError, PersistFailure};
+use crate::sender::{Called, Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
 /// Bytes of a payload that a replay makes a stand-in for, at most.
@@ -126,6 +127,21 @@ impl Reel {
         Ok(Config::new().limits(limits_of(numbers, window)).policy(policy))
     }
 
+    /// What [`Tape::identity`](super::tape::Tape::identity) wrote.
+    pub(super) fn identity(&mut self, mut config: Config) -> Read<Config> {
+        let at = self.at;
+        let (origin, callback) = self.fields(|r| {
+            Ok((r.option("origin", |r| r.string("origin"))?, r.option("callback", |r| r.string("callback"))?))
+        })?;
+        if let Some(origin) = origin {
+            config = config.origin(Origin::new(&origin).map_err(|_| TraceError::Damaged { at })?);
+        }
+        match callback {
+            Some(callback) => config.callback(&callback).map_err(|_| TraceError::Damaged { at }),
+            None => Ok(config),
+        }
+    }
+
     pub(super) fn seed(&mut self) -> Read<Seed> {
         self.fields(|r| r.array("seed").map(Seed::from_bytes))
     }
@@ -178,6 +194,20 @@ impl Reel {
             kind::PURGE => {
                 let tenant = self.fields(|r| r.string("tenant"))?;
                 Call::Purge(TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?)
+            }
+            kind::ROTATE_KEY => {
+                let endpoint = self.key()?;
+                let (secret, overlap) = self.fields(|r| Ok((r.short("secret")?.to_vec(), r.duration("overlap")?)))?;
+                let secret = Secret::from_bytes_any_size(secret).map_err(|_| TraceError::Damaged { at })?;
+                Call::RotateKey(endpoint, secret, overlap)
+            }
+            kind::FINISH_ROTATION => Call::FinishRotation(self.key()?),
+            kind::CALLED_BACK => {
+                let (path, method, lines) = self.fields(|r| {
+                    let line = |r: &mut Reader<'_>| Ok((r.string("lines")?, Bytes::copy_from_slice(r.short("lines")?)));
+                    Ok((r.string("token")?, r.string("method")?, r.many("lines", 4, line)?))
+                })?;
+                Call::CalledBack(Called::new(&method, &path).headers(lines))
             }
             kind::ERASE => {
                 let (tenant, id) = self.names()?;
@@ -298,7 +328,15 @@ impl Reel {
             for _ in 0..hints {
                 reply = reply.header("retry-after", r.short("hints")?);
             }
-            Ok(if flags & 4 != 0 { reply.with_body(Bytes::copy_from_slice(r.long("body")?)) } else { reply })
+            if flags & 4 != 0 {
+                reply = reply.with_body(Bytes::copy_from_slice(r.long("body")?));
+            }
+            let kept = if flags & 8 != 0 {
+                r.many("kept", 4, |r| Ok((r.string("kept")?, Bytes::copy_from_slice(r.short("kept")?))))?
+            } else {
+                Vec::new()
+            };
+            Ok(reply.headers(kept))
         })?;
         Ok(Call::Completed(attempt, Ok(reply), signed))
     }
@@ -340,6 +378,9 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
         .concurrency(record.concurrency);
+    if let Some(AskRecord { by, rate }) = record.consent {
+        endpoint = endpoint.consent_of(by, rate);
+    }
     for HeaderRecord { name, value } in &record.headers {
         let text = |bytes: &Bytes| alloc::string::String::from_utf8_lossy(bytes).into_owned();
         endpoint = match value {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::fmt;
 
 use super::call::{Call, kind};
-use super::recorder::{changed, published, was_put};
+use super::recorder::{called_back, changed, published, was_put};
 use super::reel::Reel;
 use super::{MAGIC, VERSION, digest};
 use crate::id::JournalSeq;
@@ -287,6 +287,13 @@ impl Replay {
             Call::AddKey(endpoint, secret) => machine.add_key(now, &endpoint, &secret),
             Call::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Call::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
+            Call::RotateKey(endpoint, secret, overlap) => machine.rotate_key(now, &endpoint, &secret, overlap),
+            Call::FinishRotation(endpoint) => machine.finish_rotation(now, &endpoint),
+            Call::CalledBack(called) => {
+                let result = machine.called_back(now, &called);
+                let said = result.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+                return Some((called_back(&result), said));
+            }
             Call::Rewrite(endpoint) => machine.rewrite(now, &endpoint),
             Call::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
             Call::Purge(tenant) => machine.purge(now, &tenant),
@@ -303,7 +310,11 @@ fn beginning(reel: &mut Reel) -> Result<(Sender, u64), TraceError> {
     if reel.kind()? != kind::CONFIG {
         return Err(TraceError::Damaged { at });
     }
-    let config = reel.config()?;
+    let mut config = reel.config()?;
+    if reel.peek() == Some(kind::IDENTITY) {
+        reel.kind()?;
+        config = reel.identity(config)?;
+    }
     if reel.peek() == Some(kind::SEED) {
         reel.kind()?;
         let now = reel.clocks()?;

@@ -10,7 +10,9 @@ use crate::encoding::Thin;
 use crate::event::Event;
 use crate::id::{EndpointKey, JournalSeq};
 use crate::journal::wire::Writer;
-use crate::journal::{self, EndpointRecord, HeaderRecord, KeyRecord, Record, StateRecord, StoredKey, StoredValue};
+use crate::journal::{
+    self, AskRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, StateRecord, StoredKey, StoredValue,
+};
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::Reply;
@@ -75,6 +77,17 @@ impl Tape {
         w.duration(config.limits.idempotency_window);
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
+    }
+
+    /// The name under which consent is asked for, and where it may be given later, for a machine that has them.
+    pub(super) fn identity(&mut self, config: &Config) {
+        if config.origin.is_none() && config.callback.is_none() {
+            return;
+        }
+        self.out.put_u8(kind::IDENTITY);
+        let mut w = self.w();
+        w.option(config.origin.as_ref(), |w, origin| w.text(origin.as_str()));
+        w.option(config.callback.as_deref(), Writer::text);
     }
 
     /// A call without anything further.
@@ -176,6 +189,10 @@ impl Tape {
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
             cause: None,
+            consent: (!config.consent.is_needless()).then(|| AskRecord {
+                by: config.consent.by.to_wire(),
+                rate: config.consent.rate.map(core::num::NonZeroU32::get),
+            }),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);
@@ -237,7 +254,9 @@ impl Tape {
 
 fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
     let (date, hints) = reply.lines();
-    let flags = u8::from(date.is_some()) | u8::from(hints.len() > 0) << 1 | u8::from(reply.body().is_some()) << 2;
+    let kept = mask.kept(reply);
+    let flags = [date.is_some(), hints.len() > 0, reply.body().is_some(), !kept.is_empty()];
+    let flags = flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag));
     w.u8(flags);
     if let Some(date) = date {
         w.short(date);
@@ -248,6 +267,12 @@ fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
     }
     if let Some(body) = mask.answer(reply) {
         w.long(&body);
+    }
+    if !kept.is_empty() {
+        w.many(&kept, |w, (name, value)| {
+            w.text(name);
+            w.short(value);
+        });
     }
 }
 

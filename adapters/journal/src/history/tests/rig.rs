@@ -243,5 +243,6 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         thin: Vec::new(),
         source: None,
         cause: None,
+        consent: None,
     }
 }

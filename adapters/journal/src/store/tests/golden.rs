@@ -78,6 +78,8 @@ fn endpoint() -> Record {
         at: at(1),
         thin: vec!["/data/id".to_owned()],
         source: Some("/shop".to_owned()),
+        cause: None,
+        consent: None,
     }))
 }
 
