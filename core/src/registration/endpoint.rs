@@ -263,6 +263,11 @@ impl Endpoint {
         Ok(EndpointKey { tenant: self.tenant.clone(), id })
     }
 
+    /// How its owner is asked for consent.
+    pub fn consent_by(&self) -> ConsentBy {
+        self.consent.by
+    }
+
     /// Checks everything that can be checked without a machine: the same that `put` checks.
     pub fn check(&self, policy: &Policy) -> Result<(), EndpointError> {
         self.config(policy).map(drop)

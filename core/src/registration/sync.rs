@@ -45,7 +45,12 @@ pub struct Known<'a> {
     pub(crate) keys: Cow<'a, Draft>,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// An endpoint that the machine has.
+    pub(crate) fn new(config: &'a Config, keys: &'a Draft) -> Self {
+        Self { config: Cow::Borrowed(config), keys: Cow::Borrowed(keys) }
+    }
+
     /// The endpoint that this description would make.
     pub fn of(endpoint: &Endpoint, policy: &Policy) -> Result<Known<'static>, EndpointError> {
         let config = endpoint.config(policy)?;

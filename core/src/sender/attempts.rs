@@ -53,14 +53,14 @@ impl Sender {
             return;
         };
         let attempt = self.attempts.end(at);
-        self.land(attempt.endpoint);
         if attempt.is_ask() {
             match attempt.stage {
                 Stage::Flying => self.ask_ended(&attempt, outcome),
                 Stage::Overdue | Stage::Aborted => self.stats.stale += u64::from(outcome.is_ok()),
             }
-            return self.after_landing(attempt.endpoint);
+            return;
         }
+        self.land(attempt.endpoint);
         let ended = Ended::of(&attempt, self.mono());
         match attempt.stage {
             Stage::Flying => {
@@ -124,6 +124,9 @@ impl Sender {
             }
             Stage::Overdue | Stage::Aborted => {
                 let attempt = self.attempts.forget(at);
+                if attempt.is_ask() {
+                    return;
+                }
                 self.land(attempt.endpoint);
                 self.after_landing(attempt.endpoint);
             }
@@ -335,6 +338,7 @@ impl Sender {
             Then::Expired => Fate::Expired,
             Then::Lost => Fate::Lost,
         };
+        self.delivery_ended(event);
         let slot = &mut self.endpoints.slab[endpoint];
         let job = &mut self.jobs.slab[event];
         if let Some(handle) = delivery {

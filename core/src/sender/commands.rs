@@ -19,6 +19,7 @@ use crate::journal::{
 use crate::limits;
 use crate::registration::consent::ConsentBy;
 use crate::registration::lifecycle::{self, Life};
+use crate::registration::quota::Exceeded;
 use crate::registration::{Ask, Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
 use crate::secret::{KeyId, Secret};
 use crate::time::{Now, UnixTime};
@@ -70,6 +71,8 @@ pub enum PutError {
     Ring(Box<Endpoint>, RingError),
     /// There are as many endpoints as the limit allows.
     TooMany(Box<Endpoint>),
+    /// Its tenant has as many endpoints as it may have.
+    Quota(Box<Endpoint>, Exceeded),
     /// What it wants was changed too often while deliveries from before wait.
     TooManyChanges(Box<Endpoint>),
     /// The log is far behind. Try again later.
@@ -89,6 +92,7 @@ impl PutError {
             | Self::NoOrigin(endpoint)
             | Self::Ring(endpoint, _)
             | Self::TooMany(endpoint)
+            | Self::Quota(endpoint, _)
             | Self::TooManyChanges(endpoint)
             | Self::Overloaded(endpoint)
             | Self::Closed(endpoint)
@@ -116,6 +120,7 @@ impl fmt::Display for PutError {
                 )
             }
             Self::Ring(endpoint, why) => write!(f, "endpoint {:?}: {why}", endpoint.name()),
+            Self::Quota(endpoint, why) => write!(f, "endpoint {:?}: {why}", endpoint.name()),
             Self::TooMany(endpoint) => write!(f, "endpoint {:?}: there are too many endpoints", endpoint.name()),
             Self::TooManyChanges(endpoint) => {
                 write!(
@@ -200,6 +205,18 @@ impl Sender {
             Ok(config) => config,
             Err(why) => return Err(PutError::Invalid(endpoint, why)),
         };
+        self.put_config(endpoint, config)
+    }
+
+    /// The same of an endpoint of a list, when the machine has been asked whether it can.
+    pub(super) fn put_checked(&mut self, endpoint: Box<Endpoint>) -> Result<Put, PutError> {
+        match endpoint.config(&self.policy) {
+            Ok(config) => self.put_config(endpoint, config),
+            Err(why) => Err(PutError::Invalid(endpoint, why)),
+        }
+    }
+
+    fn put_config(&mut self, endpoint: Box<Endpoint>, config: Config) -> Result<Put, PutError> {
         match self.endpoints.by_key.get(&config.key).copied() {
             None => self.create(endpoint, config),
             Some(at) => self.update(at, endpoint, config),
@@ -215,6 +232,9 @@ impl Sender {
         }
         if self.endpoints.slab.len() >= self.limits.endpoints || !self.has_numbers() {
             return Err(PutError::TooMany(endpoint));
+        }
+        if let Err(why) = self.admit_endpoints(&config.key.tenant, 1, 0) {
+            return Err(PutError::Quota(endpoint, why));
         }
         let mut draft = Draft::default();
         if let Err(why) = draft.replace(endpoint.secrets()) {
@@ -306,10 +326,15 @@ impl Sender {
     /// Forgets an endpoint: what waits for it is discarded, what is in flight is aborted.
     pub fn remove(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        let seq = self.record(&Record::Removed { endpoint: endpoint.clone(), at: self.now.wall });
+        Ok(Change { seq: self.remove_endpoint(at), changed: true })
+    }
+
+    pub(super) fn remove_endpoint(&mut self, at: u32) -> JournalSeq {
+        let endpoint = self.endpoints.slab[at].key.clone();
+        let seq = self.record(&Record::Removed { endpoint, at: self.now.wall });
         self.apply_removed(at, seq);
         self.hold(seq, Gate::Endpoint(at));
-        Ok(Change { seq, changed: true })
+        seq
     }
 
     /// Adds a key to an endpoint's ring; it signs besides the others from the first attempt after this is durable.
@@ -377,6 +402,13 @@ impl Sender {
 
     pub(super) fn unchanged(&self, at: u32) -> Change {
         Change { seq: self.endpoints.slab[at].gate, changed: false }
+    }
+
+    /// The endpoints of a tenant, in the order of their names.
+    pub(super) fn of_tenant<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = u32> + Clone + 'a {
+        let first = EndpointKey { tenant: tenant.clone(), id: super::explain::first_id() };
+        let own = self.endpoints.by_key.range(first..).take_while(move |(key, _)| key.tenant == *tenant);
+        own.map(|(_, at)| *at)
     }
 
     pub(super) fn running(&mut self, now: Now) -> Result<(), CommandError> {
@@ -464,6 +496,7 @@ impl Sender {
         let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits), origin: named });
         let at = at.unwrap_or_else(|| {
             let tenant = self.tenants.retain(&key.tenant);
+            self.tenants[tenant].usage.count_endpoint();
             let at = self.endpoints.slab.insert(Slot::new(tenant, wire.clone()));
             self.endpoints.by_key.insert(key, at);
             at
@@ -500,6 +533,7 @@ impl Sender {
         let wanted = slot.wire.config.subscription.clone();
         let retired = core::mem::take(&mut slot.retired);
         self.endpoints.by_key.remove(&key);
+        self.tenants[tenant].usage.endpoint_removed();
         self.endpoints.wake_at(at, None);
         self.forget_consent(at);
         if let Some(number) = live {

@@ -126,7 +126,7 @@ impl Slot {
     }
 
     /// When something about its consent is due.
-    fn consent_due(&self) -> Option<Instant> {
+    pub(crate) fn consent_due(&self) -> Option<Instant> {
         self.consent.as_ref().filter(|_| self.is_asked()).and_then(|asking| asking.consent.due())
     }
 
@@ -203,10 +203,9 @@ impl Sender {
         }
     }
 
-    /// When an endpoint's timer is to look at its consent: a little later where that could not be seen to in time.
-    pub(super) fn consent_timer(&self, at: u32) -> Option<Instant> {
-        let due = self.endpoints.slab[at].consent_due()?;
-        Some(if due <= self.now.mono { self.now.mono.saturating_add(LATER) } else { due })
+    /// When an endpoint's timer is to look at its consent again, where what was due could not be done.
+    pub(super) fn later(&self) -> Instant {
+        self.now.mono.saturating_add(LATER)
     }
 
     /// The record of an ask is durable: it may leave.
@@ -231,8 +230,8 @@ impl Sender {
             return Step::Worked;
         };
         let event = Arc::new(self.challenge(at, seq));
-        let slot = &mut self.endpoints.slab[at];
-        slot.in_flight += 1;
+        // It is no delivery: it neither takes up the endpoint's window nor waits for it.
+        let slot = &self.endpoints.slab[at];
         let wire = slot.wire.clone();
         let number = slot.consent.as_ref().map_or(1, |asking| u16::from(asking.consent.asks()));
         let (started, signed) = (self.now, Signed::default());
@@ -275,7 +274,7 @@ impl Sender {
                 let answer = match answer {
                     // Consent by status.
                     crate::registration::consent::Answer::Refused(_)
-                        if crate::planted::breaks(45) && reply.status() < 300 =>
+                        if crate::planted::breaks(55) && reply.status() < 300 =>
                     {
                         crate::registration::consent::Answer::Granted(crate::registration::consent::Rate::Unspoken)
                     }
@@ -418,3 +417,6 @@ impl Sender {
         Some(question)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

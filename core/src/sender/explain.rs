@@ -212,6 +212,6 @@ impl Sender {
     }
 }
 
-fn first_id() -> EndpointId {
+pub(super) fn first_id() -> EndpointId {
     EndpointId::new("!").expect("'!' is the first visible character")
 }

@@ -318,6 +318,7 @@ impl Sender {
             Body::Later => self.forget_later(at),
             Body::Here | Body::Away | Body::Coming | Body::Asleep => {}
         }
+        self.event_ended(at);
         let job = self.jobs.remove(at);
         self.tenants.release(job.tenant);
     }

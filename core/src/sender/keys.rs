@@ -72,7 +72,7 @@ impl Sender {
         let wall = self.now.wall;
         self.rekey(at, |draft| {
             #[cfg(postrider_planted)]
-            if crate::planted::breaks(44) {
+            if crate::planted::breaks(54) {
                 return Ok(true);
             }
             let changed = draft.finish(wall)?;
@@ -110,5 +110,67 @@ impl Sender {
             let record = key_use.record(&slot.key, self.now);
             self.record(&record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::consent::tests::Rig;
+    use super::super::{Config, Resolver, Transmit};
+    use super::*;
+    use crate::event::Event;
+    use crate::registration::Endpoint;
+    use crate::registration::rotation::{Phase, Retire};
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    fn secret(number: u8) -> Secret {
+        Secret::from_bytes([number; 32]).unwrap()
+    }
+
+    fn signatures(transmit: &Transmit) -> usize {
+        let request = transmit.clear_by(Resolver::Simulation).unwrap().request();
+        request.headers()["webhook-signature"].to_str().unwrap().split(' ').count()
+    }
+
+    #[test]
+    fn a_rotation_is_finished_when_the_receiver_has_changed_over() {
+        let mut rig = Rig::new(Config::new());
+        let key = EndpointKey::new("acme").unwrap();
+        let acme = Endpoint::new("acme", "https://acme.example.com/").signing_key(secret(1));
+        rig.sender.put(rig.now, acme).unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        rig.sender.rotate_key(rig.now, &key, &secret(2), day).unwrap();
+        assert!(!rig.sender.rotate_key(rig.now, &key, &secret(2), day).unwrap().changed);
+        assert!(rig.sender.rotate_key(rig.now, &key, &secret(3), 8 * day).is_err());
+        rig.drain();
+        let deliver = |rig: &mut Rig, number: u32, named: u8| {
+            let event = Event::json("order.paid", &number).unwrap().id(alloc::format!("e{number}"));
+            rig.sender.publish(rig.now, event).unwrap();
+            let sent: Vec<_> = rig.drain();
+            let signed = signatures(&sent[0]);
+            let name = secret(named).id().to_string();
+            let reply = Reply::new(204).header("Postrider-Key-Used", name.as_bytes());
+            rig.answer(&sent[0], Ok(reply));
+            rig.drain();
+            rig.wait(Duration::from_secs(600));
+            signed
+        };
+        assert_eq!(deliver(&mut rig, 0, 1), 2);
+        let status = rig.sender.rotation_status(&key).unwrap();
+        assert!(matches!(status.old_key(), Retire::StillUsed { key, .. } if key == secret(1).id()));
+        (1..12).for_each(|number| _ = deliver(&mut rig, number, 2));
+        rig.restart();
+        let status = rig.sender.rotation_status(&key).unwrap();
+        assert_eq!(status.old_key(), Retire::Safe);
+        assert!(status.keys.iter().any(|key| key.used.is_some_and(|used| used.count >= 7)));
+        rig.sender.finish_rotation(rig.now, &key).unwrap();
+        assert_eq!(rig.sender.rotation_status(&key).unwrap().phase, Phase::Settled(secret(2).id()));
+        rig.drain();
+        assert_eq!(deliver(&mut rig, 20, 9), 1, "the old key signs nothing any more");
+        let status = rig.sender.rotation_status(&key).unwrap();
+        assert_eq!(status.unclear, 1, "a key that did not sign cannot have verified");
+        let shown = alloc::format!("{status:?} {:?}", rig.log);
+        assert!(!shown.contains(&secret(2).reveal()), "no secret is shown");
     }
 }

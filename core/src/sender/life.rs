@@ -12,6 +12,7 @@ use crate::id::JournalSeq;
 use crate::limits;
 use crate::registration::State;
 use crate::registration::lifecycle::{Answer, Effect, Event, Health, Step};
+use crate::time::Instant;
 
 impl Sender {
     /// Something has happened to an endpoint. What came of it has been carried out.
@@ -132,6 +133,11 @@ impl Sender {
 
     /// Sets an endpoint's timer to what is due first.
     pub(super) fn retime(&mut self, at: u32) {
+        self.retime_from(at, Instant::ORIGIN);
+    }
+
+    /// The same, where its consent is not looked at before `from`.
+    fn retime_from(&mut self, at: u32, from: Instant) {
         let slot = &self.endpoints.slab[at];
         let due = match slot.life.admin {
             State::Unverified { .. } | State::Active | State::Paused { .. } => match slot.life.health {
@@ -141,7 +147,8 @@ impl Sender {
             State::Disabled { .. } => slot.hold,
             State::Gone { .. } | State::Removed { .. } => None,
         };
-        let due = [due.filter(|_| !slot.removed), self.consent_timer(at)].into_iter().flatten().min();
+        let due =
+            [due.filter(|_| !slot.removed), slot.consent_due().map(|due| due.max(from))].into_iter().flatten().min();
         self.endpoints.wake_at(at, due);
     }
 
@@ -162,6 +169,8 @@ impl Sender {
             }
             State::Gone { .. } | State::Removed { .. } => {}
         }
-        self.retime(at);
+        // What was due and could not be done waits a little, so that time passes.
+        let overdue = self.endpoints.slab[at].consent_due().is_some_and(|due| due <= now);
+        self.retime_from(at, if overdue { self.later() } else { now });
     }
 }

@@ -30,6 +30,7 @@ mod notice;
 mod pending;
 mod persist;
 mod publish;
+mod quotas;
 mod repeats;
 mod report;
 mod restore;
@@ -37,6 +38,7 @@ mod signed;
 mod slab;
 mod snapshot;
 mod subscriptions;
+mod sync;
 mod tables;
 mod tenants;
 mod texts;
@@ -57,14 +59,16 @@ pub use notice::Notice;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
+pub use sync::{SyncDone, SyncRefused};
 pub use transmit::{Caps, Cleared, Denied, Purpose, Reason, Resolver, Transmit, USER_AGENT};
 
-use crate::id::JournalSeq;
+use crate::id::{JournalSeq, TenantId};
 use crate::journal::Record;
 use crate::limits::{self, Limits};
 use crate::matching::Subscription;
 use crate::registration::Policy;
 use crate::registration::consent::{Callback, CallbackError, Origin, TOKEN_BYTES, Token};
+use crate::registration::quota::Quotas;
 use crate::seed::Seed;
 use crate::time::{Instant, Now};
 use chains::HashKey;
@@ -72,6 +76,7 @@ use deliveries::Deliveries;
 use jobs::Jobs;
 use load::Loads;
 use persist::Outbox;
+use quotas::Accounts;
 use repeats::Repeats;
 use report::Shelf;
 use snapshot::Snapshots;
@@ -91,6 +96,9 @@ pub struct Config {
     pub origin: Option<Origin>,
     /// Where they may give it later, if they may; see [`callback`](Self::callback).
     callback: Option<Arc<str>>,
+    /// What each tenant may take up that has no limits of its own.
+    pub quotas: Quotas,
+    quotas_of: BTreeMap<TenantId, Quotas>,
 }
 
 impl Config {
@@ -118,6 +126,18 @@ impl Config {
         self
     }
 
+    /// With these limits for each tenant.
+    pub fn quotas(mut self, quotas: Quotas) -> Self {
+        self.quotas = quotas;
+        self
+    }
+
+    /// With these limits for one tenant, in place of those for each.
+    pub fn quotas_of(mut self, tenant: TenantId, quotas: Quotas) -> Self {
+        self.quotas_of.insert(tenant, quotas);
+        self
+    }
+
     /// With a place at which these owners may give their consent later: an `https` URL of the application's own, such as
     /// `https://hooks.example.com/confirm`, to which `/` and a token are appended. What comes there goes to
     /// [`Sender::called_back`]. Without it, no callback is offered.
@@ -135,7 +155,7 @@ impl Config {
 /// [`publish`](Self::publish), [`put`](Self::put), [`pause`](Self::pause), [`resume`](Self::resume),
 /// [`disable`](Self::disable), [`remove`](Self::remove), [`add_key`](Self::add_key), [`expire_key`](Self::expire_key),
 /// [`revoke_key`](Self::revoke_key), [`rotate_key`](Self::rotate_key), [`finish_rotation`](Self::finish_rotation),
-/// [`called_back`](Self::called_back), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
+/// [`called_back`](Self::called_back), [`sync`](Self::sync), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
 /// [`close`](Self::close): wishes, which may be refused.
 /// # Facts
 /// [`handle`](Self::handle): what has happened.
@@ -165,6 +185,7 @@ pub struct Sender {
     endpoints: Endpoints,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
+    accounts: Accounts,
     /// Digests of the tokens whose callback URLs work, to endpoints.
     callbacks: BTreeMap<[u8; 32], u32>,
     next_subscription: u32,
@@ -292,6 +313,7 @@ impl Sender {
             tenants: Tenants::default(),
             endpoints: Endpoints::default(),
             subscriptions: BTreeMap::new(),
+            accounts: Accounts::new(config.quotas, config.quotas_of),
             callbacks: BTreeMap::new(),
             next_subscription: 1,
             retired: BTreeMap::new(),

@@ -437,6 +437,10 @@ impl Slot {
         }
         let started = u32::from(self.in_flight) + u32::from(self.fetching);
         match self.life.pass() {
+            #[cfg(postrider_planted)]
+            Pass::Nothing if crate::planted::breaks(58) && matches!(self.life.admin, State::Unverified { .. }) => {
+                self.window.can_start(started)
+            }
             Pass::Nothing => false,
             Pass::Probe => started == 0,
             #[cfg(postrider_planted)]

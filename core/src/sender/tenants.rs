@@ -6,6 +6,7 @@ use super::repeats::ByTenant;
 use super::slab::Slab;
 use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
+use crate::registration::quota::Usage;
 use crate::retry::List;
 
 /// A tenant: what its endpoints want.
@@ -15,6 +16,10 @@ pub(crate) struct Tenant {
     pub(crate) index: Index,
     /// Nothing is sent any more of its events before this record.
     pub(crate) purged: JournalSeq,
+    /// What it takes up.
+    pub(crate) usage: Usage,
+    /// The revision of the list that its endpoints were made equal to last, and the record that says so.
+    pub(crate) synced: Option<(u64, JournalSeq)>,
     /// The names by which repeats of its events are recognised, the oldest first.
     pub(crate) remembered: List<ByTenant>,
     /// Its endpoints, its events that have not ended, its names, its reports on the shelf, and what is left to do for a
@@ -35,6 +40,10 @@ impl Tenants {
         self.by_id.get(id).copied()
     }
 
+    pub(crate) fn end(&self) -> u32 {
+        self.slab.end()
+    }
+
     pub(crate) fn get(&self, at: u32) -> Option<&Tenant> {
         self.slab.get(at)
     }
@@ -44,7 +53,15 @@ impl Tenants {
     pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
         let at = self.find(id).unwrap_or_else(|| {
             let (id, index, remembered) = (id.clone(), Index::new(), List::new());
-            let at = self.slab.insert(Tenant { id, index, purged: JournalSeq::ZERO, remembered, uses: 0 });
+            let at = self.slab.insert(Tenant {
+                id,
+                index,
+                purged: JournalSeq::ZERO,
+                usage: Usage::default(),
+                synced: None,
+                remembered,
+                uses: 0,
+            });
             self.by_id.insert(self.slab[at].id.clone(), at);
             at
         });

@@ -60,6 +60,7 @@ pub const BUGS: &[Bug] = &[
     bug(41, "a secret shows itself", "world"),
     bug(42, "a retry comes a hundred times too late", "ledger"),
     bug(43, "an endpoint that answered 410 gets more", "pacing"),
+    bug(54, "a finished rotation lets the old keys go on signing", "keys"),
     bug(60, "records are acknowledged before they are synced", "world"),
     bug(61, "the directory is not synced after a segment was made", "world"),
     bug(62, "damage inside of the log is taken for a torn tail", "world"),

@@ -70,6 +70,8 @@ struct Fold {
     window: Window,
     /// Where the consents of endpoints' owners stand, until there is a time to compare their dates with.
     consents: BTreeMap<EndpointKey, Box<ConsentRecord>>,
+    /// Bytes of the payloads of events, where they are charged.
+    payloads: BTreeMap<u32, u32>,
     error: Option<RestoreError>,
 }
 
@@ -91,6 +93,7 @@ impl Restore {
             fans: Fans::default(),
             window: Window::default(),
             consents: BTreeMap::new(),
+            payloads: BTreeMap::new(),
             error: None,
         }))
     }
@@ -147,6 +150,7 @@ impl Fold {
         self.sender.jobs.index();
         self.index_subscriptions();
         self.resume_events();
+        self.sender.charge_again(&self.payloads);
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
@@ -217,7 +221,7 @@ impl Fold {
             }
             // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
             Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
-            Record::Synced { .. } => {}
+            Record::Synced { tenant, revision, .. } => self.sender.apply_synced(&tenant, revision, seq),
             Record::Consent(consent) => _ = self.consents.insert(consent.endpoint.clone(), consent),
             Record::KeyUse(uses) => {
                 if let Some(at) = self.sender.endpoints.by_key.get(&uses.endpoint).copied() {
@@ -268,8 +272,9 @@ impl Fold {
             let tenant = self.sender.tenants.retain(&accepted.tenant);
             self.window.hold(accepted.at, tenant, &known(name));
         }
-        if self.job(seq).is_some() {
+        if let Some(job) = self.job(seq) {
             // A snapshot shows it that had not been finished when it was accepted.
+            self.note_payload(job, accepted.payload.len());
             return Ok(());
         }
         let Ok(event_type) = EventType::new(&accepted.event_type) else { return Err(RestoreError::Event { at: seq }) };
@@ -278,6 +283,7 @@ impl Fold {
         let job = self.sender.apply_event(seq, accepted);
         self.fans.begin(job, &event_type, accepted.high_water);
         self.pending.add_event(&self.sender.jobs, job);
+        self.note_payload(job, accepted.payload.len());
         Ok(())
     }
 
@@ -391,8 +397,9 @@ impl Fold {
     }
 
     fn event(&mut self, record: &EventRecord) -> Result<(), RestoreError> {
-        let EventRecord { mark, passed_all, cancelled, accepted, payload_len: _, done } = record;
+        let EventRecord { mark, passed_all, cancelled, accepted, payload_len, done } = record;
         let job = self.sender.apply_event(mark.event, accepted);
+        self.note_payload(job, usize::try_from(*payload_len).unwrap_or(usize::MAX));
         if !*passed_all {
             let event_type = EventType::new(&accepted.event_type);
             let event_type = event_type.map_err(|_| RestoreError::Event { at: mark.event })?;
@@ -405,6 +412,13 @@ impl Fold {
         }
         done.iter().for_each(|subscription| self.fans.skip(job, *subscription));
         Ok(())
+    }
+
+    /// Keeps the size of a payload that is charged.
+    fn note_payload(&mut self, job: u32, bytes: usize) {
+        if bytes > 0 && self.sender.accounts.charges_any() {
+            self.payloads.insert(job, u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
     }
 
     /// Nothing more is sent for an event.
@@ -427,6 +441,7 @@ impl Fold {
             self.forget_waiting(handle);
         }
         self.pending.remove_event(&self.sender.jobs, job);
+        self.payloads.remove(&job);
         self.fans.finish(job);
         self.sender.apply_ended(job);
     }

@@ -1,5 +1,6 @@
 //! The calls that a trace has, and the kinds of its entries.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::event::Event;
@@ -18,6 +19,7 @@ pub(super) mod kind {
     pub(crate) const RESTORED: u8 = 4;
     pub(crate) const MISSING: u8 = 5;
     pub(crate) const IDENTITY: u8 = 6;
+    pub(crate) const QUOTAS: u8 = 7;
     pub(crate) const PUBLISH: u8 = 16;
     pub(crate) const PUT: u8 = 17;
     pub(crate) const PAUSE: u8 = 18;
@@ -35,6 +37,7 @@ pub(super) mod kind {
     pub(crate) const ROTATE_KEY: u8 = 48;
     pub(crate) const FINISH_ROTATION: u8 = 49;
     pub(crate) const CALLED_BACK: u8 = 50;
+    pub(crate) const SYNC: u8 = 51;
     pub(crate) const TICK: u8 = 32;
     pub(crate) const COMPLETED: u8 = 33;
     pub(crate) const PERSISTED: u8 = 34;
@@ -62,6 +65,7 @@ pub(super) enum Call {
     RotateKey(EndpointKey, Secret, Duration),
     FinishRotation(EndpointKey),
     CalledBack(Called),
+    Sync(TenantId, u64, Vec<Endpoint>),
     Cancel(TenantId, EventId),
     Rewrite(EndpointKey),
     Purge(TenantId),

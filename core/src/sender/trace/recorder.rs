@@ -16,11 +16,12 @@ use crate::journal::Record;
 use crate::journal::wire::Writer;
 use crate::registration::Endpoint;
 use crate::registration::consent::ConsentReason;
+use crate::registration::sync::Synced;
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
 use crate::sender::{
     Called, Change, Close, CommandError, Config, Input, Output, Put, PutError, Receipt, Refused, Restore, RestoreError,
-    Sender,
+    Sender, SyncDone, SyncRefused,
 };
 use crate::time::{Now, UnixTime};
 
@@ -227,6 +228,23 @@ impl Recorder {
         result
     }
 
+    /// See [`Sender::sync`].
+    pub fn sync(
+        &mut self,
+        now: Now,
+        tenant: &TenantId,
+        revision: u64,
+        endpoints: &[Endpoint],
+    ) -> Result<SyncDone, SyncRefused> {
+        let Some(running) = &mut self.tape else { return self.machine.sync(now, tenant, revision, endpoints) };
+        let written = running.tape.sync(now, (tenant, revision), endpoints, &self.machine.policy, &mut running.mask);
+        let result = self.machine.sync(now, tenant, revision, endpoints);
+        if written {
+            running.tape.digest(kind::RESULT, synced(&result));
+        }
+        result
+    }
+
     /// See [`Sender::rewrite`].
     pub fn rewrite(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         self.command(
@@ -308,6 +326,7 @@ impl Running {
         tape.raw(&[VERSION]);
         tape.config(config);
         tape.identity(config);
+        tape.quotas(config);
         Self { tape, mask: Mask::new(detail, salt) }
     }
 }
@@ -333,6 +352,7 @@ pub(super) fn published(result: &Result<Receipt, Refused>) -> u32 {
                 Refused::Full(_) => 8,
                 Refused::Closed(_) => 9,
                 Refused::Fenced(_) => 10,
+                Refused::Quota(..) => 11,
             })
             .end(),
     }
@@ -359,8 +379,25 @@ pub(super) fn was_put(result: &Result<Put, PutError>) -> u32 {
                 PutError::Closed(_) => 7,
                 PutError::Fenced(_) => 8,
                 PutError::NoOrigin(_) => 9,
+                PutError::Quota(..) => 10,
             })
             .end(),
+    }
+}
+
+pub(super) fn synced(result: &Result<SyncDone, SyncRefused>) -> u32 {
+    match result {
+        Ok(done) => {
+            let sum = Sum::new(23).u64(done.change.changed.into()).u64(done.change.seq.get());
+            match &done.synced {
+                Synced::Stale { applied } => sum.u64(*applied).end(),
+                Synced::Plan(plan) => {
+                    let parts = [plan.added.len(), plan.changed.len(), plan.removed.len(), plan.unchanged.len()];
+                    parts.into_iter().fold(sum, |sum, count| sum.u64(count as u64)).end()
+                }
+            }
+        }
+        Err(_) => Sum::new(24).end(),
     }
 }
 

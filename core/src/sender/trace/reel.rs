@@ -14,6 +14,7 @@ use crate::journal::wire::Reader;
 use crate::journal::{self, Accepted, AskRecord, EndpointRecord, HeaderRecord, Record, StoredValue};
 use crate::limits::Limits;
 use crate::registration::consent::Origin;
+use crate::registration::quota::Quotas;
 use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
 use crate::secret::{KeyId, Secret};
@@ -142,6 +143,22 @@ impl Reel {
         }
     }
 
+    /// What [`Tape::quotas`](super::tape::Tape::quotas) wrote.
+    pub(super) fn quotas(&mut self, mut config: Config) -> Read<Config> {
+        let at = self.at;
+        let (all, of) = self.fields(|r| {
+            let all = read_quotas(r)?;
+            Ok((all, r.many("quotas", 5, |r| Ok((r.string("tenant")?, read_quotas(r)?)))?))
+        })?;
+        let damaged = || TraceError::Damaged { at };
+        config = config.quotas(all.ok_or_else(damaged)?);
+        for (tenant, quotas) in of {
+            let tenant = TenantId::new(tenant).map_err(|_| damaged())?;
+            config = config.quotas_of(tenant, quotas.ok_or_else(damaged)?);
+        }
+        Ok(config)
+    }
+
     pub(super) fn seed(&mut self) -> Read<Seed> {
         self.fields(|r| r.array("seed").map(Seed::from_bytes))
     }
@@ -194,6 +211,16 @@ impl Reel {
             kind::PURGE => {
                 let tenant = self.fields(|r| r.string("tenant"))?;
                 Call::Purge(TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?)
+            }
+            kind::SYNC => {
+                let (tenant, revision, count) =
+                    self.fields(|r| Ok((r.string("tenant")?, r.u64("revision")?, r.u32("endpoints")?)))?;
+                let tenant = TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?;
+                let entry = |_| match self.record()?.1 {
+                    Record::Endpoint(record) => Ok(endpoint_of(&record)),
+                    _ => Err(TraceError::Damaged { at }),
+                };
+                Call::Sync(tenant, revision, (0..count).map(entry).collect::<Read<Vec<_>>>()?)
             }
             kind::ROTATE_KEY => {
                 let endpoint = self.key()?;
@@ -340,6 +367,13 @@ impl Reel {
         })?;
         Ok(Call::Completed(attempt, Ok(reply), signed))
     }
+}
+
+fn read_quotas(r: &mut Reader<'_>) -> Result<Option<Quotas>, journal::CodecError> {
+    let mut number = || r.option("quotas", |r| r.u64("quotas"));
+    let numbers = [number()?, number()?, number()?];
+    let rate = r.option("quotas", |r| Ok((r.u32("quotas")?, r.duration("quotas")?, r.u32("quotas")?)))?;
+    Ok(Quotas::from_wire(numbers, rate))
 }
 
 fn limits_of(numbers: [u64; 13], idempotency_window: Duration) -> Limits {

@@ -144,6 +144,7 @@ impl Endpoints {
             }
             Wish::Pause(number) | Wish::Disable(number) | Wish::AddKey(number, _) => (*number, Kind::Other),
             Wish::ExpireKey(number, ..) | Wish::RevokeKey(number, _) => (*number, Kind::Other),
+            Wish::RotateKey(number, ..) | Wish::FinishRotation(number) => (*number, Kind::Other),
             Wish::Resume(number) => (*number, Kind::Resume),
             Wish::Remove(number) => (*number, Kind::Remove),
             Wish::Publish(_) | Wish::Cancel { .. } | Wish::Purge(_) | Wish::Erase { .. } | Wish::Close(_) => return,
@@ -170,6 +171,8 @@ impl Endpoints {
             | Wish::AddKey(..)
             | Wish::ExpireKey(..)
             | Wish::RevokeKey(..)
+            | Wish::RotateKey(..)
+            | Wish::FinishRotation(_)
             | Wish::Publish(_)
             | Wish::Cancel { .. }
             | Wish::Purge(_)

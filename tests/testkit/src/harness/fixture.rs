@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
-use postrider_core::registration::Endpoint;
+use postrider_core::registration::consent::ConsentBy;
+use postrider_core::registration::{Endpoint, State};
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Wake};
@@ -63,6 +64,23 @@ pub(super) fn endpoint(at: u8, wants: u8, concurrency: u8, schedule: u8, fresh: 
         .concurrency(concurrency.into())
         .schedule(SCHEDULES[usize::from(schedule)].iter().map(|secs| Duration::from_secs(*secs)));
     if fresh { endpoint.signing_key(secret(at, 0)) } else { endpoint }
+}
+
+/// The way to ask for consent that has this number.
+pub(super) fn way(asks: u8) -> ConsentBy {
+    ConsentBy::ALL[usize::from(asks) % ConsentBy::ALL.len()]
+}
+
+/// The number of a state, as the log has it; 5 for one that is not in the log.
+pub(super) fn code(state: State) -> u8 {
+    match state {
+        State::Active => 0,
+        State::Paused { .. } => 1,
+        State::Disabled { .. } => 2,
+        State::Gone { .. } => 3,
+        State::Unverified { .. } => 4,
+        State::Removed { .. } => 5,
+    }
 }
 
 pub(super) fn event_id(id: u8) -> EventId {
