@@ -199,5 +199,7 @@ fn endpoint(number: u32) -> Record {
         source: None,
         cause: None,
         consent: None,
+        max_age: None,
+        pacing: None,
     }))
 }

@@ -11,6 +11,7 @@ use super::endpoint::{
 };
 use super::error::{CodecError, Why};
 use super::kind::Kind;
+use super::pacing::{read_health, write_health};
 use super::record::{Accepted, Due, EventRecord, Kept, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin, Then};
 use super::wire::{Reader, Writer, nanos};
 use crate::id::{EventId, IdError, TenantId};
@@ -74,6 +75,7 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
         }
         Record::Consent(consent) => write_consent(consent, w),
         Record::KeyUse(uses) => write_key_use(uses, w),
+        Record::Health(health) => write_health(health, w),
     }
 }
 
@@ -119,6 +121,7 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
         },
         Kind::Consent => Record::Consent(Box::new(read_consent(r)?)),
         Kind::KeyUse => Record::KeyUse(Box::new(read_key_use(r)?)),
+        Kind::Health => Record::Health(Box::new(read_health(r)?)),
     };
     r.end()?;
     Ok(record)

@@ -1,10 +1,12 @@
 //! How an endpoint is written: what every one has, in a fixed order, then the parts that some have.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::body::name;
 use super::error::{CodecError, Why};
+use super::pacing::{PacingRecord, read_pacing, write_pacing};
 use super::record::{
     AskRecord, CauseRecord, ConsentRecord, EndpointRecord, HeaderRecord, KeyRecord, KeyUseRecord, RetiredRecord,
     StateRecord, UseRecord,
@@ -48,6 +50,8 @@ const SEALED: u8 = 1;
 /// endpoint without them is written as it always was.
 const THIN_PART: u8 = 1;
 const SOURCE_PART: u8 = 2;
+const AGE_PART: u8 = 5;
+const PACING_PART: u8 = 6;
 const CONSENT_PART: u8 = 7;
 const CAUSE_PART: u8 = 10;
 
@@ -77,6 +81,8 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         source,
         cause,
         consent,
+        max_age,
+        pacing,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -111,6 +117,14 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
     if let Some(source) = source {
         w.u8(SOURCE_PART);
         w.text(source);
+    }
+    if let Some(age) = max_age {
+        w.u8(AGE_PART);
+        w.duration(*age);
+    }
+    if let Some(pacing) = pacing {
+        w.u8(PACING_PART);
+        write_pacing(pacing, w);
     }
     if let Some(ask) = consent {
         w.u8(CONSENT_PART);
@@ -148,6 +162,8 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         source: None,
         cause: None,
         consent: None,
+        max_age: None,
+        pacing: None,
     };
     let mut last = 0;
     while !r.is_over() {
@@ -168,6 +184,15 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
             SOURCE_PART => {
                 endpoint.source = Some(r.string("source")?);
                 true
+            }
+            AGE_PART => {
+                endpoint.max_age = Some(r.duration("max_age")?);
+                true
+            }
+            PACING_PART => {
+                let pacing = read_pacing(r)?;
+                endpoint.pacing = Some(Box::new(pacing));
+                pacing != PacingRecord::default()
             }
             CONSENT_PART => {
                 endpoint.consent = Some(read_ask(r)?);

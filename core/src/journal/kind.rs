@@ -46,6 +46,8 @@ pub enum Kind {
     Erased = 17,
     /// [`Record::Kept`].
     Kept = 18,
+    /// [`Record::Health`].
+    Health = 19,
     /// [`Record::Synced`].
     Synced = 20,
     /// [`Record::Consent`].
@@ -56,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -75,6 +77,7 @@ impl Kind {
         Self::Purged,
         Self::Erased,
         Self::Kept,
+        Self::Health,
         Self::Synced,
         Self::Consent,
         Self::KeyUse,
@@ -122,6 +125,7 @@ impl Kind {
             | Self::Remembered
             | Self::SnapshotEnd
             | Self::Kept
+            | Self::Health
             | Self::KeyUse => false,
         }
     }
@@ -140,6 +144,7 @@ impl Kind {
             | Self::SnapshotEnd
             | Self::Purged
             | Self::Erased
+            | Self::Health
             | Self::Synced
             | Self::Consent
             | Self::KeyUse => Subject::Other,
@@ -184,6 +189,7 @@ impl Record {
             Self::Synced { .. } => Kind::Synced,
             Self::Consent(_) => Kind::Consent,
             Self::KeyUse(_) => Kind::KeyUse,
+            Self::Health(_) => Kind::Health,
         }
     }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
+use super::pacing::{HealthRecord, PacingRecord};
 use super::sealed::{StoredKey, StoredValue};
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::secret::KeyId;
@@ -108,6 +109,8 @@ pub enum Record {
     Consent(Box<ConsentRecord>),
     /// What an endpoint's answers have said about its keys; written now and then.
     KeyUse(Box<KeyUseRecord>),
+    /// An endpoint's health changed otherwise than by the outcomes of its attempts; in a snapshot, what it was.
+    Health(Box<HealthRecord>),
     /// A snapshot begins; it stands for every record up to and including `since`.
     SnapshotBegin(SnapshotBegin),
     /// In a snapshot: an event that has not ended. Its payload stays in its accepted record.
@@ -204,6 +207,10 @@ pub struct EndpointRecord {
     pub cause: Option<CauseRecord>,
     /// How its owner is asked for consent; `None` for not at all.
     pub consent: Option<AskRecord>,
+    /// How old a delivery may be when an attempt starts, where that is bounded.
+    pub max_age: Option<Duration>,
+    /// How it is paced, where that is not as usual.
+    pub pacing: Option<Box<PacingRecord>>,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -228,6 +235,8 @@ impl fmt::Debug for EndpointRecord {
             source,
             cause,
             consent,
+            max_age,
+            pacing,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -249,6 +258,8 @@ impl fmt::Debug for EndpointRecord {
             .field("source", source)
             .field("cause", cause)
             .field("consent", consent)
+            .field("max_age", max_age)
+            .field("pacing", pacing)
             .finish()
     }
 }

@@ -221,6 +221,8 @@ mod tests {
             source: None,
             cause: None,
             consent: None,
+            max_age: None,
+            pacing: None,
         }))
     }
 

@@ -416,12 +416,17 @@ fn memory(record: &Record) -> usize {
                 + list(&e.thin)
                 + e.thin.iter().map(String::capacity).sum::<usize>()
                 + e.source.as_ref().map_or(0, String::capacity)
+                + e.pacing.as_ref().map_or(0, |_| size_of::<PacingRecord>())
         }
         Record::Remembered(r) => {
             size_of::<Remembered>() + 64 + r.id.as_str().len() + r.tenant.as_ref().map_or(0, |id| id.as_str().len())
         }
         Record::Consent(consent) => size_of::<ConsentRecord>() + list(&consent.tokens),
         Record::KeyUse(uses) => size_of::<KeyUseRecord>() + list(&uses.keys),
+        Record::Health(health) => {
+            let EndpointKey { tenant, id } = &health.endpoint;
+            size_of::<HealthRecord>() + 32 + tenant.as_str().len() + id.as_str().len()
+        }
         Record::Genesis { .. }
         | Record::Synced { .. }
         | Record::Opened { .. }
@@ -470,6 +475,7 @@ fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) 
         | Record::Endpoint(_)
         | Record::Removed { .. }
         | Record::SnapshotBegin(_)
+        | Record::Health(_)
         | Record::SnapshotEnd { .. }
         | Record::Synced { .. }
         | Record::Consent(_)
@@ -576,5 +582,7 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         source: None,
         cause: None,
         consent: None,
+        max_age: None,
+        pacing: None,
     }
 }

@@ -9,12 +9,12 @@ use core::time::Duration;
 
 use super::consent::{Consent, ConsentBy};
 use super::lifecycle::{Health, Reason};
-use super::{AuthError, CustomHeaders, HeaderError, Policy, State, Target, UrlError};
+use super::{AuthError, Circuit, CustomHeaders, HeaderError, Pacing, Policy, State, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
-use crate::retry::{Schedule, ScheduleError};
+use crate::retry::{BreakerPolicyError, DisableRuleError, QueueLimitError, RateError, Schedule, ScheduleError};
 use crate::secret::{KeyId, Secret, SecretError, SecretName};
 use crate::time::UnixTime;
 
@@ -22,7 +22,6 @@ use crate::time::UnixTime;
 /// recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
-const CONCURRENCY: u16 = 8;
 
 /// A destination: where it is, what it wants, and how it wants it.
 ///
@@ -41,6 +40,9 @@ pub struct Endpoint {
     patterns: Option<Vec<String>>,
     shape: Shape,
     schedule: Schedule,
+    pub(super) max_attempts: Option<u16>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) pacing: Pacing,
     timeout: Duration,
     concurrency: u16,
     headers: CustomHeaders,
@@ -61,8 +63,11 @@ impl Endpoint {
             patterns: None,
             shape: Shape::default(),
             schedule: Schedule::default(),
+            max_attempts: None,
+            max_age: None,
+            pacing: Pacing::default(),
             timeout: TIMEOUT,
-            concurrency: CONCURRENCY,
+            concurrency: limits::IN_FLIGHT,
             headers: CustomHeaders::default(),
             keep_answers: false,
             consent: Ask::default(),
@@ -141,8 +146,12 @@ impl Endpoint {
     }
 
     /// Sets the delays before the attempts.
-    pub fn schedule(mut self, delays: impl IntoIterator<Item = Duration>) -> Self {
-        match Schedule::new(delays) {
+    pub fn schedule(self, delays: impl IntoIterator<Item = Duration>) -> Self {
+        self.schedule_or(Schedule::new(delays))
+    }
+
+    pub(super) fn schedule_or(mut self, schedule: Result<Schedule, ScheduleError>) -> Self {
+        match schedule {
             Ok(schedule) => self.schedule = schedule,
             Err(why) => self.note(EndpointError::Schedule(why)),
         }
@@ -300,12 +309,20 @@ impl Endpoint {
         if self.secrets.len() > limits::RING_KEYS {
             return Err(EndpointError::TooManySecrets(self.secrets.len()));
         }
+        let mut schedule = self.schedule.clone();
+        if let Some(attempts) = self.max_attempts {
+            schedule = schedule.with_attempts(attempts).map_err(EndpointError::Schedule)?;
+        }
+        if let Some(age) = self.max_age {
+            schedule = schedule.with_max_age(age).map_err(EndpointError::Schedule)?;
+        }
         Ok(Config {
             key,
             target,
             subscription,
             shape: self.shape.clone(),
-            schedule: self.schedule.clone(),
+            schedule,
+            pacing: self.pacing,
             timeout: self.timeout,
             concurrency: self.concurrency,
             headers: self.headers.clone(),
@@ -314,7 +331,7 @@ impl Endpoint {
         })
     }
 
-    fn note(&mut self, mistake: EndpointError) {
+    pub(super) fn note(&mut self, mistake: EndpointError) {
         self.mistake.get_or_insert(mistake);
     }
 }
@@ -333,6 +350,9 @@ impl fmt::Debug for Endpoint {
             .field("patterns", &self.patterns)
             .field("shape", &self.shape)
             .field("schedule", &self.schedule)
+            .field("max_attempts", &self.max_attempts)
+            .field("max_age", &self.max_age)
+            .field("pacing", &self.pacing)
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
@@ -358,6 +378,7 @@ pub(crate) struct Config {
     pub(crate) subscription: Subscription,
     pub(crate) shape: Shape,
     pub(crate) schedule: Schedule,
+    pub(crate) pacing: Pacing,
     pub(crate) timeout: Duration,
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
@@ -405,6 +426,14 @@ pub enum EndpointError {
     TooManySecrets(usize),
     /// The delays are no schedule.
     Schedule(ScheduleError),
+    /// The attempts in a unit of time are no rate.
+    Rate(RateError),
+    /// The numbers are no policy of a breaker.
+    Breaker(BreakerPolicyError),
+    /// The numbers are no rule to disable by.
+    Disable(DisableRuleError),
+    /// The time to wait for it is out of range.
+    QueueLimit(QueueLimitError),
     /// The time for one attempt is out of range.
     Timeout(Duration),
     /// The number of attempts at once is out of range.
@@ -438,6 +467,10 @@ impl fmt::Display for EndpointError {
                 write!(f, "secrets: there are {count}, at most {} are allowed", limits::RING_KEYS)
             }
             Self::Schedule(why) => write!(f, "schedule: {why}"),
+            Self::Rate(why) => write!(f, "rate: {why}"),
+            Self::Breaker(why) => write!(f, "breaker: {why}"),
+            Self::Disable(why) => write!(f, "disable: {why}"),
+            Self::QueueLimit(why) => write!(f, "queue-limit: {why}"),
             Self::Timeout(timeout) => write!(f, "timeout: {timeout:?} is not within 1 ms to 60 s"),
             Self::Concurrency(attempts) => write!(f, "concurrency: {attempts} is not within 1 to 1024"),
             Self::Header(why) => write!(f, "headers: {why}"),
@@ -489,6 +522,14 @@ pub struct EndpointView {
     pub window: u16,
     /// How long it still rests: it said that it cannot keep up, or its breaker is open.
     pub throttled: Option<Duration>,
+    /// Whether its breaker lets attempts start.
+    pub circuit: Circuit,
+    /// How long nothing starts for it while it is active, by its throttle, its breaker or its rate, whichever is longest.
+    pub rests: Option<Duration>,
+    /// Attempts that have failed since the last success, and how long ago the first of them did.
+    pub failing: Option<(u32, Duration)>,
+    /// How much it is given, and when it is left alone.
+    pub pacing: Pacing,
     /// How its events are written.
     pub shape: Shape,
     /// Time for one attempt.

@@ -128,13 +128,13 @@ impl Quotas {
 
     /// The limits as numbers: endpoints, pending deliveries, payload bytes, and of the publish rate how many events in how
     /// many nanoseconds and how many of them at once.
-    pub(crate) fn to_wire(self) -> ([Option<u64>; 3], Option<(u32, Duration, u32)>) {
+    pub(crate) fn to_wire(self) -> ([Option<u64>; 3], Option<WireRate>) {
         let rate = self.publishes.map(|rate| (rate.count.get(), rate.per, rate.burst.get()));
         ([self.endpoints, self.pending, self.payload_bytes], rate)
     }
 
     /// The inverse of [`to_wire`](Self::to_wire); `None` for a rate without events.
-    pub(crate) fn from_wire(numbers: [Option<u64>; 3], rate: Option<(u32, Duration, u32)>) -> Option<Self> {
+    pub(crate) fn from_wire(numbers: [Option<u64>; 3], rate: Option<WireRate>) -> Option<Self> {
         let [endpoints, pending, payload_bytes] = numbers;
         let publishes = match rate {
             None => None,
@@ -145,6 +145,9 @@ impl Quotas {
         Some(Self { endpoints, pending, payload_bytes, publishes })
     }
 }
+
+/// A publish rate as it is written: events, in which time, and how many at once.
+pub(crate) type WireRate = (u32, Duration, u32);
 
 /// A quota that would be exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

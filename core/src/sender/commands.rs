@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 
+use super::restore::written;
 use super::tables::{Gate, Retired, Slot, Standing};
 use super::transmit::{Caps, Wire};
 use super::{Sender, Stage};
@@ -434,6 +435,9 @@ impl Sender {
 
     /// Records what an endpoint is from now on, and makes it so.
     pub(super) fn set_endpoint(&mut self, at: Option<u32>, standing: Standing) -> (u32, JournalSeq) {
+        if let Some(at) = at {
+            self.forget_health(at, &standing.config, standing.state);
+        }
         let seq = self.record(&Record::Endpoint(Box::new(self.endpoint_record(&standing))));
         let at = self.apply_endpoint(at, seq, standing);
         self.hold(seq, Gate::Endpoint(at));
@@ -480,6 +484,8 @@ impl Sender {
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
             cause: cause.as_ref().map(cause_record),
             consent: ask_record(config.consent),
+            max_age: config.schedule.max_age(),
+            pacing: written(&config.pacing).map(Box::new),
         }
     }
 
@@ -512,6 +518,7 @@ impl Sender {
         slot.retired = retired;
         slot.gate = seq;
         self.resubscribe(at, old, subscription, &wants);
+        self.repace(at);
         at
     }
 
@@ -552,9 +559,13 @@ impl Sender {
         });
         if free {
             self.endpoints.wake_at(at, None);
-            self.queues.ready.leave(&mut self.endpoints.slab, at);
-            let tenant = self.endpoints.slab[at].tenant;
+            self.leave_ready(at);
+            let Slot { tenant, host, .. } = self.endpoints.slab[at];
             self.endpoints.slab.remove(at);
+            if let Some(host) = host {
+                self.hosts.release(host);
+                self.wake_for_host(host);
+            }
             self.tenants.release(tenant);
         }
     }

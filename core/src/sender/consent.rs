@@ -244,6 +244,8 @@ impl Sender {
             subscription: 0,
             delivery: None,
             number,
+            is_probe: false,
+            host: None,
             signed: signed.clone(),
         };
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);

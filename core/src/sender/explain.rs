@@ -96,7 +96,7 @@ impl Sender {
         self.page(event.tenant_id(), after, most, |slot| Explanation {
             endpoint: slot.key.id.clone(),
             state: slot.life.admin,
-            health: slot.life.health,
+            health: self.feels(slot),
             cause: slot.cause,
             matching: slot.wire.config.subscription.explain(event.event_type().as_str()),
         })
@@ -117,6 +117,18 @@ impl Sender {
         let slot = &self.endpoints.slab[*self.endpoints.by_key.get(endpoint)?];
         let schedule = &slot.wire.config.schedule;
         Some(Plan::new(schedule, &self.seed, event.as_str(), &slot.key).preview().collect())
+    }
+
+    /// Attempts in flight for all endpoints of a tenant; counted where they are bounded
+    /// ([`Limits::tenant_in_flight`](limits::Limits::tenant_in_flight)), and otherwise 0.
+    pub fn tenant_in_flight(&self, tenant: &TenantId) -> u32 {
+        self.tenants.find(tenant).map_or(0, |at| self.tenants[at].in_flight)
+    }
+
+    /// Attempts in flight to a host, as endpoints' URLs name it (an IPv6 address without brackets), and port; counted
+    /// where they are bounded ([`Limits::host_in_flight`](limits::Limits::host_in_flight)), and otherwise 0.
+    pub fn host_in_flight(&self, host: &str, port: u16) -> u32 {
+        self.hosts.in_flight(host, port)
     }
 
     fn report_of(&self, at: u32) -> EventReport {
@@ -162,22 +174,24 @@ impl Sender {
 
     fn view(&self, slot: &Slot) -> EndpointView {
         let config = &slot.wire.config;
+        let rest = |at: crate::time::Instant| at.saturating_since(self.now.mono);
         EndpointView {
             key: slot.key.clone(),
             target: config.target.clone(),
             subscription: config.subscription.clone(),
             state: slot.life.admin,
-            health: slot.life.health,
+            health: self.feels(slot),
             cause: slot.cause,
             consent: slot.consent.as_ref().map(|asking| asking.consent.clone()),
             keys: slot.draft.keys.iter().map(|(secret, expires)| (secret.id(), *expires)).collect(),
             pending: slot.deliveries.len(),
             in_flight: slot.in_flight,
             window: slot.window.size(),
-            throttled: match slot.life.health {
-                Health::Throttled { until } | Health::Open { until, .. } => Some(until.saturating_since(self.now.mono)),
-                Health::Ok | Health::HalfOpen { .. } => None,
-            },
+            throttled: slot.throttled.filter(|at| *at > self.now.mono).map(rest),
+            circuit: self.circuit(slot),
+            rests: slot.until.filter(|_| slot.life.admin == State::Active).map(rest),
+            failing: (slot.streak.failures() > 0).then(|| (slot.streak.failures(), slot.streak.age(self.now.mono))),
+            pacing: config.pacing,
             shape: config.shape.clone(),
             timeout: config.timeout,
             keep_answers: config.keep_answers,

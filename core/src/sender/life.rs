@@ -11,7 +11,7 @@ use super::tables::Retired;
 use crate::id::JournalSeq;
 use crate::limits;
 use crate::registration::State;
-use crate::registration::lifecycle::{Answer, Effect, Event, Health, Step};
+use crate::registration::lifecycle::{Answer, Effect, Event, Rule, Step};
 use crate::time::Instant;
 
 impl Sender {
@@ -65,7 +65,10 @@ impl Sender {
     fn take(&mut self, at: u32, step: &Step) -> JournalSeq {
         let slot = &mut self.endpoints.slab[at];
         let is_decision = slot.life.admin != step.to.admin;
-        slot.life.health = step.to.health;
+        if !slot.life.matches() && step.to.matches() {
+            // Its health begins anew; its breaker is told with the record.
+            slot.throttled = None;
+        }
         let seq = if is_decision { self.decide_state(at, step) } else { slot.gate };
         for effect in step.effects {
             match effect {
@@ -82,6 +85,8 @@ impl Sender {
                 }
                 Effect::Release | Effect::Probe => self.wake_endpoint(at),
                 Effect::Timer | Effect::NoTimer => {}
+                // Whoever measured it tells more of it.
+                Effect::Tell if step.reason.rule == Rule::Failing => {}
                 Effect::Tell => {
                     let endpoint = self.endpoints.slab[at].key.clone();
                     let gate = if is_decision { seq } else { JournalSeq::ZERO };
@@ -140,12 +145,9 @@ impl Sender {
     fn retime_from(&mut self, at: u32, from: Instant) {
         let slot = &self.endpoints.slab[at];
         let due = match slot.life.admin {
-            State::Unverified { .. } | State::Active | State::Paused { .. } => match slot.life.health {
-                Health::Throttled { until } | Health::Open { until, .. } => Some(until),
-                Health::Ok | Health::HalfOpen { .. } => None,
-            },
+            State::Active => self.rest_of(at),
             State::Disabled { .. } => slot.hold,
-            State::Gone { .. } | State::Removed { .. } => None,
+            State::Unverified { .. } | State::Paused { .. } | State::Gone { .. } | State::Removed { .. } => None,
         };
         let due =
             [due.filter(|_| !slot.removed), slot.consent_due().map(|due| due.max(from))].into_iter().flatten().min();
@@ -158,10 +160,8 @@ impl Sender {
         let now = self.mono();
         let slot = &mut self.endpoints.slab[at];
         match slot.life.admin {
-            State::Unverified { .. } | State::Active | State::Paused { .. } => {
-                self.happens(at, Event::RestOver);
-                self.see_to_consent(at);
-            }
+            State::Active => self.wake_endpoint(at),
+            State::Unverified { .. } | State::Paused { .. } => self.see_to_consent(at),
             State::Disabled { .. } => {
                 if slot.hold.take_if(|hold| *hold <= now).is_some() {
                     self.happens(at, Event::HoldOver);

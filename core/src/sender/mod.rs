@@ -22,11 +22,13 @@ mod drain;
 mod explain;
 mod fanout;
 mod forget;
+mod hosts;
 mod jobs;
 mod keys;
 mod life;
 mod load;
 mod notice;
+mod pace;
 mod pending;
 mod persist;
 mod publish;
@@ -55,7 +57,7 @@ pub use contract::{
     Input, LoadError, LoadRequest, Output, PersistBatch, PersistFailure, SnapshotPart, Wake, Watermark,
 };
 pub use explain::{Explanation, Page};
-pub use notice::Notice;
+pub use notice::{Expiry, Notice};
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
@@ -73,6 +75,7 @@ use crate::seed::Seed;
 use crate::time::{Instant, Now};
 use chains::HashKey;
 use deliveries::Deliveries;
+use hosts::Hosts;
 use jobs::Jobs;
 use load::Loads;
 use persist::Outbox;
@@ -183,6 +186,7 @@ pub struct Sender {
     outbox: Outbox,
     tenants: Tenants,
     endpoints: Endpoints,
+    hosts: Hosts,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
     accounts: Accounts,
@@ -312,6 +316,7 @@ impl Sender {
             outbox: Outbox::new(last),
             tenants: Tenants::default(),
             endpoints: Endpoints::default(),
+            hosts: Hosts::default(),
             subscriptions: BTreeMap::new(),
             accounts: Accounts::new(config.quotas, config.quotas_of),
             callbacks: BTreeMap::new(),

@@ -228,6 +228,9 @@ impl Sender {
         self.add(current, &Record::Endpoint(Box::new(self.endpoint_record(&slot.standing()))));
         let further = [self.consent_record(at), slot.key_use.as_ref().map(|uses| uses.record(&slot.key, self.now))];
         further.iter().flatten().for_each(|record| self.add(current, record));
+        if !slot.breaker.is_closed() || slot.streak.failures() > 0 {
+            self.add(current, &Record::Health(Box::new(self.health_of(slot))));
+        }
     }
 
     fn snapshot_event(&self, current: &mut Current, at: u32) {

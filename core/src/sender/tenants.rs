@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 
 use super::repeats::ByTenant;
 use super::slab::Slab;
+use super::turns::{LANES, Share};
 use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
 use crate::registration::quota::Usage;
@@ -22,6 +23,12 @@ pub(crate) struct Tenant {
     pub(crate) synced: Option<(u64, JournalSeq)>,
     /// The names by which repeats of its events are recognised, the oldest first.
     pub(crate) remembered: List<ByTenant>,
+    /// Its part of what takes turns.
+    pub(crate) lanes: [Share; LANES],
+    /// Its attempts in flight, counted where they are bounded.
+    pub(crate) in_flight: u32,
+    /// It has as many as it may.
+    pub(crate) is_held: bool,
     /// Its endpoints, its events that have not ended, its names, its reports on the shelf, and what is left to do for a
     /// purge, counted together.
     uses: u32,
@@ -60,6 +67,9 @@ impl Tenants {
                 usage: Usage::default(),
                 synced: None,
                 remembered,
+                lanes: Default::default(),
+                in_flight: 0,
+                is_held: false,
                 uses: 0,
             });
             self.by_id.insert(self.slab[at].id.clone(), at);

@@ -144,6 +144,7 @@ impl Ledger {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
+            | Record::Health(_)
             | Record::Kept(_)
             | Record::KeyUse(_) => {}
             Record::Synced { tenant, revision, .. } => _ = self.synced.insert(tenant.clone(), *revision),

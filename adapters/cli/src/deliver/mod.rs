@@ -28,7 +28,8 @@ use run::{BATCH, Run, WINDOW};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The endpoints: a list of TOML tables named endpoint, with id, url, secret or secrets, events; optionally
-    /// headers, bearer, basic, schedule, timeout, concurrency, tenant, encoding, consent, consent_rate
+    /// headers, bearer, basic, schedule, max-attempts, max-age, rate, breaker, disable, queue-limit, timeout, concurrency,
+    /// tenant, encoding, consent, consent_rate
     #[arg(long, value_name = "FILE.toml")]
     endpoints: PathBuf,
     /// The events: type, and optionally id, timestamp, data, tenant, key; or CloudEvents; - is stdin

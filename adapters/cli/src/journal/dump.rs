@@ -130,6 +130,14 @@ fn about(record: &Record, payloads: bool) -> Value {
         }
         Record::Consent(consent) => words::consent(consent),
         Record::KeyUse(uses) => words::key_use(uses),
+        Record::Health(health) => json!({
+            "endpoint": health.endpoint.to_string(),
+            "through": health.through.get(),
+            "failures": health.failing.map(|(_, count)| count),
+            "failing_since": health.failing.map(|(first, _)| at(&first)),
+            "breaker_until": health.breaker.map(|(due, _)| at(&due.written.saturating_add(due.delay))),
+            "failed_probes": health.breaker.map(|(_, failed)| failed),
+        }),
         // These are in snapshots only.
         Record::SnapshotBegin(_)
         | Record::Event(_)
@@ -214,5 +222,6 @@ fn name(kind: Kind) -> &'static str {
         Kind::Synced => "synced",
         Kind::Consent => "consent",
         Kind::KeyUse => "key-use",
+        Kind::Health => "health",
     }
 }

@@ -155,6 +155,7 @@ impl State {
             Record::Purged { .. }
             | Record::Erased { .. }
             | Record::Kept(_)
+            | Record::Health(_)
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
             | Record::Synced { .. }

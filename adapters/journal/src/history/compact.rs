@@ -340,6 +340,7 @@ impl<D: Disk> Compaction<D> {
             | Kind::Pending
             | Kind::Remembered
             | Kind::SnapshotEnd
+            | Kind::Health
             | Kind::Synced
             | Kind::Consent
             | Kind::KeyUse => Ok(None),

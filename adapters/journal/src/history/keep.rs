@@ -133,6 +133,7 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Pending
             | Kind::Remembered
             | Kind::SnapshotEnd
+            | Kind::Health
             | Kind::Synced
             | Kind::Consent
             | Kind::KeyUse => false,

@@ -54,7 +54,43 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (tenant(), any::<u64>(), time()).prop_map(|(tenant, revision, at)| Record::Synced { tenant, revision, at }),
         consent().prop_map(|consent| Record::Consent(Box::new(consent))),
         key_use().prop_map(|uses| Record::KeyUse(Box::new(uses))),
+        health().prop_map(|health| Record::Health(Box::new(health))),
     ]
+}
+
+pub(super) fn health() -> impl Strategy<Value = HealthRecord> {
+    let (failing, breaker) = (option((time(), any::<u32>())), option((due(), any::<u8>())));
+    (endpoint_key(), seq(), failing, breaker).prop_map(|(endpoint, through, failing, breaker)| HealthRecord {
+        endpoint,
+        through,
+        failing,
+        breaker,
+    })
+}
+
+/// A part that says nothing is not written.
+fn pacing() -> impl Strategy<Value = Option<Box<PacingRecord>>> {
+    let rate = (any::<u32>(), any::<u32>(), any::<u16>());
+    let rate = rate.prop_map(|(count, burst, seconds)| RateRecord { count, burst, seconds });
+    let breaker = (any::<u16>(), any::<u8>(), nanos(), nanos(), nanos());
+    let breaker = breaker.prop_map(|(attempts, percent, window, open, longest)| BreakerRecord {
+        attempts,
+        percent,
+        window,
+        open,
+        longest,
+    });
+    let disable = (nanos(), any::<u32>()).prop_map(|(age, failures)| DisableRecord { age, failures });
+    (option(rate), setting(breaker), setting(disable), option(nanos())).prop_map(|(rate, breaker, disable, queue)| {
+        let record = PacingRecord { rate, breaker, disable, queue };
+        (record != PacingRecord::default()).then(|| Box::new(record))
+    })
+}
+
+fn setting<T: Clone + core::fmt::Debug + 'static>(
+    given: impl Strategy<Value = T> + 'static,
+) -> impl Strategy<Value = Setting<T>> {
+    prop_oneof![Just(Setting::Usual), Just(Setting::Off), given.prop_map(Setting::Given)]
 }
 
 pub(super) fn accepted() -> impl Strategy<Value = Accepted> {
@@ -105,13 +141,13 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
     let cause = (any::<u8>(), any::<u8>(), any::<[u64; 2]>(), time(), option(nanos()));
     let cause = cause.prop_map(|(rule, event, inputs, at, next)| CauseRecord { rule, event, inputs, at, next });
-    let shape = (list(text()), option(text()), option(cause), option(ask()));
+    let shape = (list(text()), option(text()), option(cause), option(ask()), option(nanos()), pacing());
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at, keep_answers, (thin, source, cause, consent)),
+            (state, subscription, retired, at, keep_answers, (thin, source, cause, consent, max_age, pacing)),
         )| EndpointRecord {
             key,
             url,
@@ -132,6 +168,8 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             source,
             cause,
             consent,
+            max_age,
+            pacing,
         },
     )
 }

@@ -29,7 +29,7 @@
 //! | half-open | ok | open | open | open | - |
 //!
 //! A rest is never shortened by another. A breaker that opens again after a failed probe stays open for twice as long as
-//! before, from [`OPEN_FIRST`] up to [`OPEN_MOST`].
+//! before, by [`BreakerPolicy::open_for`](crate::retry::BreakerPolicy::open_for) of the default policy.
 //!
 //! Health is followed while the endpoint is unverified, active or paused, since answers to earlier attempts still come,
 //! and a pause does not shorten a rest. It begins anew when the endpoint leaves disabled, gone or removed.
@@ -48,10 +48,11 @@
 //!
 //! # What the sender does with it
 //!
-//! [`State`](super::State) is [`Admin`] under the name that it has where endpoints are shown. Every change of an endpoint's
-//! life in the sending machine is a step of these tables: what was decided is a record of the journal, with its
-//! [`Reason`]. The sender's `resume` of a gone endpoint is [`Event::Register`], because that is what it means: to register
-//! it again. Deliveries that were held for too long are discarded one by one, and each of these is a record; the step that
+//! [`State`](super::State) is [`Admin`] under the name that it has where endpoints are shown. Every change of what was
+//! decided is a step of the first table, and a record of the journal with its [`Reason`]. The sender's `resume` of a gone endpoint is [`Event::Register`], because that is what it means: to register
+//! it again. How an endpoint answers is measured by its breaker ([`retry::Breaker`](crate::retry::Breaker)), whose policy
+//! the endpoint chooses, and shown in the words of [`Health`]; the second table is what that comes to with the default
+//! policy. Deliveries that were held for too long are discarded one by one, and each of these is a record; the step that
 //! says so is told and not recorded.
 
 mod reason;
@@ -65,12 +66,6 @@ pub use table::{Answer, Effect};
 
 use crate::limits;
 use crate::time::{Instant, Now, UnixTime};
-
-/// How long an endpoint rests when its breaker first opens.
-pub const OPEN_FIRST: Duration = Duration::from_secs(30);
-
-/// How long it rests at most: each failed probe doubles the rest up to this.
-pub const OPEN_MOST: Duration = Duration::from_secs(30 * 60);
 
 /// What was decided about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use bytes::Bytes;
 
+use super::pacing::pacing_of;
 use crate::journal::{AskRecord, EndpointRecord, HeaderRecord, StoredValue};
 use crate::registration::lifecycle::{Cause, Reason, Rule};
 use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
@@ -16,7 +17,11 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         .timeout(record.timeout)
         .concurrency(record.concurrency)
         .keep_answers(record.keep_answers)
-        .shape_of(record.encoding, &record.thin, record.source.as_deref());
+        .shape_of(record.encoding, &record.thin, record.source.as_deref())
+        .paced(pacing_of(record.pacing.as_deref()));
+    if let Some(age) = record.max_age {
+        endpoint = endpoint.max_age(age);
+    }
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {
         endpoint = match value {

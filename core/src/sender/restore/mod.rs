@@ -3,6 +3,7 @@
 mod endpoint;
 mod error;
 mod fans;
+mod pacing;
 mod window;
 
 use alloc::boxed::Box;
@@ -10,9 +11,11 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 pub use self::error::RestoreError;
+pub(super) use self::pacing::{pacing_of, written};
 
 use self::endpoint::{config_of, state_of};
 use self::fans::Fans;
+use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
@@ -67,6 +70,7 @@ struct Fold {
     /// Events, and deliveries that wait.
     pending: Pending,
     fans: Fans,
+    healths: Healths,
     window: Window,
     /// Where the consents of endpoints' owners stand, until there is a time to compare their dates with.
     consents: BTreeMap<EndpointKey, Box<ConsentRecord>>,
@@ -91,6 +95,7 @@ impl Restore {
             owners: BTreeMap::new(),
             pending: Pending::default(),
             fans: Fans::default(),
+            healths: Healths::default(),
             window: Window::default(),
             consents: BTreeMap::new(),
             payloads: BTreeMap::new(),
@@ -151,6 +156,7 @@ impl Fold {
         self.index_subscriptions();
         self.resume_events();
         self.sender.charge_again(&self.payloads);
+        core::mem::take(&mut self.healths).resume(&mut self.sender);
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
@@ -182,7 +188,7 @@ impl Fold {
                 }
             }
             Record::Queued { event, subscription } => self.wait(event, subscription, 0, Due::default()),
-            Record::Outcome(outcome) => self.outcome(&outcome),
+            Record::Outcome(outcome) => self.outcome(seq, &outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
             #[cfg(postrider_planted)]
@@ -226,6 +232,11 @@ impl Fold {
             Record::KeyUse(uses) => {
                 if let Some(at) = self.sender.endpoints.by_key.get(&uses.endpoint).copied() {
                     self.sender.endpoints.slab[at].key_use = Some(Box::new(KeyUse::of(&uses)));
+                }
+            }
+            Record::Health(health) => {
+                if let Some(at) = self.sender.endpoints.by_key.get(&health.endpoint) {
+                    self.healths.say(*at, &health);
                 }
             }
         }
@@ -356,9 +367,10 @@ impl Fold {
         self.fans.skip(job, subscription);
     }
 
-    fn outcome(&mut self, outcome: &OutcomeRecord) {
-        let Some(job) = self.job(outcome.event) else { return };
+    fn outcome(&mut self, seq: JournalSeq, outcome: &OutcomeRecord) {
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
+        self.healths.count(endpoint, seq, outcome);
+        let Some(job) = self.job(outcome.event) else { return };
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
         let passed = self.fans.has_passed(job, outcome.subscription);
         match outcome.then {
@@ -516,6 +528,7 @@ impl Fold {
             let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
             if rest.is_zero() {
                 self.sender.endpoints.slab[endpoint].window.ramp();
+                self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
                 self.sender.make_ready(handle);
             } else {
                 self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));

@@ -18,8 +18,10 @@ pub(super) mod kind {
     pub(crate) const RECORD: u8 = 3;
     pub(crate) const RESTORED: u8 = 4;
     pub(crate) const MISSING: u8 = 5;
-    pub(crate) const IDENTITY: u8 = 6;
-    pub(crate) const QUOTAS: u8 = 7;
+    pub(crate) const IDENTITY: u8 = 8;
+    pub(crate) const QUOTAS: u8 = 9;
+    /// Bounds on attempts in flight, behind the configuration that has some.
+    pub(crate) const BOUNDS: u8 = 6;
     pub(crate) const PUBLISH: u8 = 16;
     pub(crate) const PUT: u8 = 17;
     pub(crate) const PAUSE: u8 = 18;

@@ -19,6 +19,7 @@ use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
+use crate::sender::restore::pacing_of;
 use crate::sender::{Called, Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
@@ -125,7 +126,12 @@ impl Reel {
             let network = network.parse().map_err(|_| damaged.clone())?;
             policy = policy.allow(network).map_err(|_| damaged)?;
         }
-        Ok(Config::new().limits(limits_of(numbers, window)).policy(policy))
+        let mut limits = limits_of(numbers, window);
+        if self.bytes.get(self.at) == Some(&kind::BOUNDS) {
+            let bounds = self.fields(|r| Ok((r.u8("kind")?, r.u32("bounds")?, r.u32("bounds")?)))?;
+            (_, limits.tenant_in_flight, limits.host_in_flight) = bounds;
+        }
+        Ok(Config::new().limits(limits).policy(policy))
     }
 
     /// What [`Tape::identity`](super::tape::Tape::identity) wrote.
@@ -387,6 +393,8 @@ fn limits_of(numbers: [u64; 13], idempotency_window: Duration) -> Limits {
         pending: size(pending),
         endpoints: size(endpoints),
         unwritten,
+        tenant_in_flight: u32::MAX,
+        host_in_flight: u32::MAX,
         reports: size(reports),
         idempotency_window,
         idempotency_entries: size(entries),
@@ -411,7 +419,11 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .keep_answers(record.keep_answers)
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
-        .concurrency(record.concurrency);
+        .concurrency(record.concurrency)
+        .paced(pacing_of(record.pacing.as_deref()));
+    if let Some(age) = record.max_age {
+        endpoint = endpoint.max_age(age);
+    }
     if let Some(AskRecord { by, rate }) = record.consent {
         endpoint = endpoint.consent_of(by, rate);
     }

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::registration::quota::Quotas;
 use crate::registration::{self, Endpoint, Policy};
 use crate::response::Reply;
+use crate::sender::restore::written;
 use crate::sender::{Config, Input, LoadError, PersistFailure};
 use crate::time::{Now, UnixTime};
 
@@ -78,6 +79,11 @@ impl Tape {
         w.duration(config.limits.idempotency_window);
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
+        let bounds = [config.limits.tenant_in_flight, config.limits.host_in_flight];
+        if bounds != [u32::MAX; 2] {
+            w.u8(kind::BOUNDS);
+            bounds.into_iter().for_each(|bound| w.u32(bound));
+        }
     }
 
     /// The name under which consent is asked for, and where it may be given later, for a machine that has them.
@@ -298,6 +304,8 @@ fn described(endpoint: &Endpoint, config: &registration::Config) -> EndpointReco
         thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
         source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         cause: None,
+        max_age: config.schedule.max_age(),
+        pacing: written(&config.pacing).map(alloc::boxed::Box::new),
         consent: (!config.consent.is_needless()).then(|| AskRecord {
             by: config.consent.by.to_wire(),
             rate: config.consent.rate.map(core::num::NonZeroU32::get),

@@ -7,6 +7,7 @@
 mod addresses;
 mod asking;
 mod base64;
+mod circuits;
 mod endpoints;
 mod facts;
 mod keys;
@@ -14,20 +15,25 @@ mod ledger;
 mod order;
 mod owed;
 mod pacing;
+mod rates;
 mod repeats;
 mod retry_after;
 mod secrecy;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_pace;
 
 pub use addresses::is_public;
 
 use crate::observe::{Broken, Judge, Look, Seen, SimTime};
+use circuits::Circuits;
 use facts::Facts;
 use keys::Keys;
 use ledger::Ledger;
 use order::Order;
 use pacing::Pacing;
+use rates::Rates;
 use repeats::Repeats;
 use secrecy::Secrecy;
 
@@ -38,6 +44,8 @@ pub struct Model {
     ledger: Ledger,
     repeats: Repeats,
     pacing: Pacing,
+    rates: Rates,
+    circuits: Circuits,
     order: Order,
     keys: Keys,
     secrecy: Secrecy,
@@ -52,6 +60,7 @@ impl Model {
     fn forget(&mut self) {
         while let Some(event) = self.facts.over.pop() {
             self.pacing.forget(event);
+            self.rates.forget(event);
             self.order.forget(event);
         }
     }
@@ -63,6 +72,8 @@ impl Judge for Model {
         self.ledger.see(&mut self.facts, at, seen)?;
         self.repeats.see(&self.facts, at, seen)?;
         self.pacing.see(&self.facts, at, seen)?;
+        self.rates.see(&self.facts, seen)?;
+        self.circuits.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;

@@ -244,5 +244,7 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         source: None,
         cause: None,
         consent: None,
+        max_age: None,
+        pacing: None,
     }
 }

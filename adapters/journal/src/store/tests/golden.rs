@@ -80,6 +80,8 @@ fn endpoint() -> Record {
         source: Some("/shop".to_owned()),
         cause: None,
         consent: None,
+        max_age: None,
+        pacing: None,
     }))
 }
 
