@@ -201,5 +201,7 @@ fn endpoint(number: u32) -> Record {
         consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }))
 }

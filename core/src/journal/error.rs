@@ -110,7 +110,7 @@ pub enum Why {
         /// Its number.
         number: u8,
     },
-    /// A key is empty.
+    /// A key is empty, or a pair has not 64 bytes.
     NoKey,
     /// What follows an attempt is not known.
     Then {
@@ -168,7 +168,9 @@ impl fmt::Display for Why {
             Self::Many { field, count, max } => {
                 write!(f, "list '{field}' has {count} items, at most {max} are allowed")
             }
-            Self::Form { byte } => write!(f, "the form of a key is {byte}, 0 (plain) and 1 (sealed) are known"),
+            Self::Form { byte } => {
+                write!(f, "the form of a key is {byte}, 0 (plain), 1 (sealed) and 2 (a pair) are known")
+            }
             Self::Setting { byte } => {
                 write!(f, "the form of a setting is {byte}, 0 (usual), 1 (off) and 2 (given) are known")
             }
@@ -176,9 +178,9 @@ impl fmt::Display for Why {
                 write!(f, "the form of a header's value is {byte}, 0 (open), 1 (secret) and 2 (sealed) are known")
             }
             Self::Part { number } => {
-                write!(f, "part {number} of the endpoint is not known, empty or out of order; 1, 2, 5 and 6 are known")
+                write!(f, "part {number} of the endpoint is not known, empty or out of order")
             }
-            Self::NoKey => f.write_str("a key is empty, it must have at least one byte"),
+            Self::NoKey => f.write_str("a key is empty, or a pair has not 64 bytes"),
             Self::Then { code } => write!(f, "what follows the attempt is {code}, 0 to 6 are known"),
             Self::Elapsed { width } => {
                 write!(f, "the time taken has {width} bytes, it must have as few as it needs and at most 8")

@@ -211,6 +211,30 @@ pub struct EndpointRecord {
     pub max_age: Option<Duration>,
     /// How it is paced, where that is not as usual.
     pub pacing: Option<Box<PacingRecord>>,
+    /// What the content of an event must pass, where there is a filter.
+    pub filter: Option<FilterRecord>,
+    /// The dialects in which its requests are signed; none for Standard Webhooks alone.
+    pub sign: Vec<DialectRecord>,
+}
+
+/// A way of signing: [`Dialect::to_wire`](crate::signing::Dialect::to_wire).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct DialectRecord {
+    /// Which.
+    pub number: u8,
+    /// The parts of its description, where it has one.
+    pub parts: Vec<String>,
+}
+
+/// A content filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct FilterRecord {
+    /// Its language: [`Language::to_wire`](crate::matching::filter::Language::to_wire).
+    pub language: u8,
+    /// Its text.
+    pub text: String,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -237,6 +261,8 @@ impl fmt::Debug for EndpointRecord {
             consent,
             max_age,
             pacing,
+            filter,
+            sign,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -260,6 +286,8 @@ impl fmt::Debug for EndpointRecord {
             .field("consent", consent)
             .field("max_age", max_age)
             .field("pacing", pacing)
+            .field("filter", filter)
+            .field("sign", sign)
             .finish()
     }
 }
@@ -280,6 +308,8 @@ pub struct RetiredRecord {
     pub at: u32,
     /// What was wanted: patterns, one a line.
     pub patterns: String,
+    /// And what the content had to pass.
+    pub filter: Option<FilterRecord>,
 }
 
 /// A header that an endpoint's owner added. `Debug` shows no value.

@@ -1,5 +1,7 @@
 //! Endpoints as their owners describe them, and as the machine keeps them.
 
+mod choices;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -13,9 +15,13 @@ use super::{AuthError, Circuit, CustomHeaders, HeaderError, Pacing, Policy, Stat
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
+use crate::matching::filter::{self, Filter, FilterError};
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
 use crate::retry::{BreakerPolicyError, DisableRuleError, QueueLimitError, RateError, Schedule, ScheduleError};
 use crate::secret::{KeyId, Secret, SecretError, SecretName};
+#[cfg(feature = "ed25519")]
+use crate::signing::PrivateKey;
+use crate::signing::{DialectError, Dialects, KeyError};
 use crate::time::UnixTime;
 
 /// Time for one attempt, over look-up, connection, request and response, when none is given. Standard Webhooks
@@ -38,6 +44,7 @@ pub struct Endpoint {
     url: String,
     secrets: Vec<Secret>,
     patterns: Option<Vec<String>>,
+    filter: Option<Filter>,
     shape: Shape,
     schedule: Schedule,
     pub(super) max_attempts: Option<u16>,
@@ -48,6 +55,7 @@ pub struct Endpoint {
     headers: CustomHeaders,
     keep_answers: bool,
     consent: Ask,
+    dialects: Dialects,
     mistake: Option<EndpointError>,
 }
 
@@ -61,6 +69,7 @@ impl Endpoint {
             url: url.as_ref().to_string(),
             secrets: Vec::new(),
             patterns: None,
+            filter: None,
             shape: Shape::default(),
             schedule: Schedule::default(),
             max_attempts: None,
@@ -71,6 +80,7 @@ impl Endpoint {
             headers: CustomHeaders::default(),
             keep_answers: false,
             consent: Ask::default(),
+            dialects: Dialects::default(),
             mistake: None,
         }
     }
@@ -90,8 +100,17 @@ impl Endpoint {
         self
     }
 
-    /// Adds a secret that it shares with the sender, as `whsec_` and base64. All of them sign.
+    /// Adds a secret: one that it shares with the sender, as `whsec_` and base64, or, where the feature `ed25519` is on,
+    /// the private half of a key pair, as `whsk_` and base64. All of them sign.
     pub fn secret(mut self, secret: impl AsRef<str>) -> Self {
+        #[cfg(feature = "ed25519")]
+        if secret.as_ref().starts_with("whsk_") {
+            match PrivateKey::parse(secret.as_ref()) {
+                Ok(key) => self.secrets.push(Secret::from(&key)),
+                Err(why) => self.note(EndpointError::Pair(why)),
+            }
+            return self;
+        }
         match Secret::parse(secret.as_ref()) {
             Ok(secret) => self.secrets.push(secret),
             Err(why) => self.note(EndpointError::Secret(why)),
@@ -297,6 +316,10 @@ impl Endpoint {
             None => Subscription::everything(),
             Some(patterns) => subscription(patterns)?,
         };
+        let subscription = match &self.filter {
+            None => subscription,
+            Some(filter) => subscription.with_filter(filter.clone()),
+        };
         if self.timeout < Duration::from_millis(1) || self.timeout > LONGEST_TIMEOUT {
             return Err(EndpointError::Timeout(self.timeout));
         }
@@ -316,6 +339,7 @@ impl Endpoint {
         if let Some(age) = self.max_age {
             schedule = schedule.with_max_age(age).map_err(EndpointError::Schedule)?;
         }
+        self.check_signature_headers()?;
         Ok(Config {
             key,
             target,
@@ -328,6 +352,7 @@ impl Endpoint {
             headers: self.headers.clone(),
             keep_answers: self.keep_answers,
             consent: self.consent,
+            dialects: self.dialects.clone(),
         })
     }
 
@@ -348,6 +373,7 @@ impl fmt::Debug for Endpoint {
             .field("url", &format_args!("\"{user}{}{rest}\"", place.escape_debug()))
             .field("secrets", &self.secrets.iter().map(Secret::id).collect::<Vec<_>>())
             .field("patterns", &self.patterns)
+            .field("filter", &self.filter)
             .field("shape", &self.shape)
             .field("schedule", &self.schedule)
             .field("max_attempts", &self.max_attempts)
@@ -358,6 +384,7 @@ impl fmt::Debug for Endpoint {
             .field("headers", &self.headers)
             .field("keep_answers", &self.keep_answers)
             .field("consent", &self.consent)
+            .field("dialects", &self.dialects)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -383,6 +410,7 @@ pub(crate) struct Config {
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
     pub(crate) keep_answers: bool,
+    pub(crate) dialects: Dialects,
     pub(crate) consent: Ask,
 }
 
@@ -420,8 +448,16 @@ pub enum EndpointError {
     },
     /// The patterns make no subscription.
     Subscription(SubscriptionError),
+    /// The content filter is none.
+    Filter(FilterError),
+    /// The language of the content filter, read back by its number, is not known here: a later version wrote it.
+    FilterLanguage(u8),
     /// A secret is no secret.
     Secret(SecretError),
+    /// A key pair is none.
+    Pair(KeyError),
+    /// It cannot be signed for so.
+    Sign(DialectError),
     /// There are more secrets than an endpoint may have.
     TooManySecrets(usize),
     /// The delays are no schedule.
@@ -462,7 +498,17 @@ impl fmt::Display for EndpointError {
             Self::Url(why) => write!(f, "url: {why}"),
             Self::Pattern { pattern, why } => write!(f, "events: {pattern:?}: {why}"),
             Self::Subscription(why) => write!(f, "events: {why}"),
+            Self::Filter(why) => write!(f, "filter: it {why}"),
+            Self::FilterLanguage(number) => {
+                write!(
+                    f,
+                    "filter: language number {number} is not known to this version, 0 to {} are",
+                    filter::Language::ALL.len() - 1
+                )
+            }
             Self::Secret(why) => write!(f, "secret: {why}"),
+            Self::Pair(why) => write!(f, "secret: {why}"),
+            Self::Sign(why) => write!(f, "sign: {why}"),
             Self::TooManySecrets(count) => {
                 write!(f, "secrets: there are {count}, at most {} are allowed", limits::RING_KEYS)
             }
@@ -538,4 +584,6 @@ pub struct EndpointView {
     pub keep_answers: bool,
     /// Delays before the attempts.
     pub schedule: Schedule,
+    /// How its requests are signed.
+    pub sign: Dialects,
 }

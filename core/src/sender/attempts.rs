@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::Sender;
 use super::deliveries::Place;
 use super::notice::Notice;
+use super::operational::Cause;
 use super::pace;
 use super::report::{DeliveryReport, Fate};
 use super::signed::Signed;
@@ -200,13 +201,16 @@ impl Sender {
         let (then, why) = self.decide(ended, &ruling);
         let record = self.outcome_record(ended, outcome, then, signed);
         let seq = self.record(&Record::Outcome(record.clone()));
+        self.tell_subscribers(Cause::of_outcome(ended.endpoint, ended.event, &record));
         if let Ok(reply) = outcome {
             self.note_key_used(ended.endpoint, &record.signed, reply);
         }
         self.tell_outcome(seq, ended, &ruling, then, why);
+        self.quiet = self.operational && self.is_operational(ended.event);
         self.adjust_endpoint(ended, &ruling);
         let told = outcome.as_ref().map(Reply::status).map_err(|error| *error);
         self.feel(ended.endpoint, ended.is_probe, pace::tells(told));
+        self.quiet = false;
         self.apply_outcome_now(ended, record)
     }
 

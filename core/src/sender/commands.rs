@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 
+use super::choices::{dialect_records, filter_record};
 use super::restore::written;
 use super::tables::{Gate, Retired, Slot, Standing};
 use super::transmit::{Caps, Wire};
@@ -238,7 +239,7 @@ impl Sender {
             return Err(PutError::Quota(endpoint, why));
         }
         let mut draft = Draft::default();
-        if let Err(why) = draft.replace(endpoint.secrets()) {
+        if let Err(why) = draft.replace(endpoint.secrets()).and_then(|_| draft.suits(&config.dialects)) {
             return Err(PutError::Ring(endpoint, why));
         }
         let step = Life::NEW.step(self.now, lifecycle::Event::Register { consent: config.consent.is_needless() });
@@ -271,6 +272,9 @@ impl Sender {
             return Err(PutError::NoOrigin(endpoint));
         }
         draft.prune(self.now.wall);
+        if let Err(why) = draft.suits(&config.dialects) {
+            return Err(PutError::Ring(endpoint, why));
+        }
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
         if slot.wire.config.subscription != config.subscription && subscription.is_some() {
             if retired.len() >= limits::RETIRED || !self.has_numbers() {
@@ -396,6 +400,7 @@ impl Sender {
         if !change(&mut draft).map_err(CommandError::Ring)? {
             return Ok(self.unchanged(at));
         }
+        draft.suits(&slot.wire.config.dialects).map_err(CommandError::Ring)?;
         let standing = Standing { draft, ..slot.standing() };
         let (_, seq) = self.set_endpoint(Some(at), standing);
         Ok(Change { seq, changed: true })
@@ -486,6 +491,8 @@ impl Sender {
             consent: ask_record(config.consent),
             max_age: config.schedule.max_age(),
             pacing: written(&config.pacing).map(Box::new),
+            filter: filter_record(&config.subscription),
+            sign: dialect_records(&config.dialects),
         }
     }
 
@@ -546,7 +553,7 @@ impl Sender {
         if let Some(number) = live {
             self.subscriptions.remove(&number);
             if !self.restoring {
-                self.tenants[tenant].index.remove(number, &wanted);
+                self.tenants[tenant].unsubscribe(number, &wanted);
             }
         }
         retired.iter().for_each(|retired| self.forget_retired(retired));
@@ -590,5 +597,5 @@ fn retired_record(retired: &Retired) -> RetiredRecord {
         }
         patterns.push_str(pattern.as_str());
     }
-    RetiredRecord { number: retired.number, at: retired.at, patterns }
+    RetiredRecord { number: retired.number, at: retired.at, patterns, filter: filter_record(&retired.wanted) }
 }

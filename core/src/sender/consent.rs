@@ -276,7 +276,7 @@ impl Sender {
                 let answer = match answer {
                     // Consent by status.
                     crate::registration::consent::Answer::Refused(_)
-                        if crate::planted::breaks(55) && reply.status() < 300 =>
+                        if crate::planted::breaks(81) && reply.status() < 300 =>
                     {
                         crate::registration::consent::Answer::Granted(crate::registration::consent::Rate::Unspoken)
                     }

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::Sender;
 use super::deliveries::Place;
+use super::filters::flat;
 use super::report::{DeliveryReport, EventReport, Fate, Tally};
 use super::tables::{Slot, Stage};
 use crate::event::Event;
@@ -30,7 +31,7 @@ pub struct Explanation {
     pub health: Health,
     /// Why it is in its state; `None` while it is as it was registered.
     pub cause: Option<Reason>,
-    /// Which pattern matched, or the first condition that failed.
+    /// Which pattern matched, or the first condition that failed, of the type or of the content.
     pub matching: Explained,
 }
 
@@ -93,12 +94,22 @@ impl Sender {
     /// Who of a tenant's endpoints would be told of an event, and why the others would not; paged like
     /// [`endpoints`](Self::endpoints).
     pub fn explain(&self, event: &Event, after: Option<&EndpointId>, most: usize) -> Page<Explanation> {
-        self.page(event.tenant_id(), after, most, |slot| Explanation {
-            endpoint: slot.key.id.clone(),
-            state: slot.life.admin,
-            health: self.feels(slot),
-            cause: slot.cause,
-            matching: slot.wire.config.subscription.explain(event.event_type().as_str()),
+        let (id, event_type) = (event.event_id().map_or("", EventId::as_str), event.event_type());
+        let content = core::cell::OnceCell::new();
+        self.page(event.tenant_id(), after, most, |slot| {
+            let wants = &slot.wire.config.subscription;
+            let content = || content.get_or_init(|| flat(id, event_type, event.payload().as_json()));
+            let matching = match wants.filter() {
+                Some(_) => wants.explain_content(event_type.as_str(), content()),
+                None => wants.explain(event_type.as_str()),
+            };
+            Explanation {
+                endpoint: slot.key.id.clone(),
+                state: slot.life.admin,
+                health: self.feels(slot),
+                cause: slot.cause,
+                matching,
+            }
         })
     }
 
@@ -196,6 +207,7 @@ impl Sender {
             timeout: config.timeout,
             keep_answers: config.keep_answers,
             schedule: config.schedule.clone(),
+            sign: config.dialects.clone(),
         }
     }
 

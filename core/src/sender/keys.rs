@@ -72,7 +72,7 @@ impl Sender {
         let wall = self.now.wall;
         self.rekey(at, |draft| {
             #[cfg(postrider_planted)]
-            if crate::planted::breaks(54) {
+            if crate::planted::breaks(80) {
                 return Ok(true);
             }
             let changed = draft.finish(wall)?;

@@ -7,6 +7,7 @@
 use super::Sender;
 use super::commands::{Change, CommandError};
 use super::notice::Notice;
+use super::operational::Cause;
 use super::tables::Retired;
 use crate::id::JournalSeq;
 use crate::limits;
@@ -113,7 +114,9 @@ impl Sender {
             }
             (None | Some(_), false) | (Some(_), true) => {}
         }
+        let was = self.endpoints.slab[at].life.admin;
         let (_, seq) = self.set_endpoint(Some(at), standing);
+        self.tell_subscribers(Cause::of_state(at, was, step.to.admin, seq));
         self.begin_hold(at);
         seq
     }

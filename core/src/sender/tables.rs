@@ -486,7 +486,7 @@ impl Slot {
         let started = u32::from(self.in_flight) + u32::from(self.fetching);
         match self.life.pass() {
             #[cfg(postrider_planted)]
-            Pass::Nothing if crate::planted::breaks(58) && matches!(self.life.admin, State::Unverified { .. }) => {
+            Pass::Nothing if crate::planted::breaks(84) && matches!(self.life.admin, State::Unverified { .. }) => {
                 self.window.can_start(started)
             }
             Pass::Nothing => false,

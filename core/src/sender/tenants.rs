@@ -1,7 +1,9 @@
 //! Tenants, which live as long as anything of theirs does.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
+use super::filters::Filtered;
 use super::repeats::ByTenant;
 use super::slab::Slab;
 use super::turns::{LANES, Share};
@@ -14,7 +16,10 @@ use crate::retry::List;
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,
+    /// Its endpoints' subscriptions without a filter.
     pub(crate) index: Index,
+    /// Those with one.
+    pub(crate) filtered: Option<Box<Filtered>>,
     /// Nothing is sent any more of its events before this record.
     pub(crate) purged: JournalSeq,
     /// What it takes up.
@@ -63,6 +68,7 @@ impl Tenants {
             let at = self.slab.insert(Tenant {
                 id,
                 index,
+                filtered: None,
                 purged: JournalSeq::ZERO,
                 usage: Usage::default(),
                 synced: None,
@@ -89,7 +95,10 @@ impl Tenants {
         let tenant = &mut self.slab[at];
         tenant.uses -= 1;
         if tenant.uses == 0 {
-            debug_assert!(tenant.index.is_empty(), "a subscription belongs to an endpoint");
+            debug_assert!(
+                tenant.index.is_empty() && tenant.filtered.is_none(),
+                "a subscription belongs to an endpoint"
+            );
             self.by_id.remove(&tenant.id);
             self.slab.remove(at);
         }

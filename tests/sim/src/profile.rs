@@ -189,6 +189,8 @@ pub struct Profile {
     pub tenant_bound: u32,
     /// Attempts that may be in flight from a node to a host and port.
     pub host_bound: u32,
+    /// Nodes tell tenants of their endpoints and deliveries.
+    pub tells: bool,
 }
 
 impl Profile {
@@ -236,6 +238,7 @@ impl Profile {
             paces: pacing.once_in(2),
             tenant_bound: if calm_enough && pacing.once_in(3) { 4 } else { u32::MAX },
             host_bound: if calm_enough && pacing.once_in(3) { 3 } else { u32::MAX },
+            tells: rng.once_in(2),
         }
     }
 
@@ -269,6 +272,7 @@ impl Profile {
             paces: false,
             tenant_bound: u32::MAX,
             host_bound: u32::MAX,
+            tells: false,
         }
     }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use postrider_core::journal::{
-    ConsentRecord, EndpointRecord, KeyUseRecord, OutcomeRecord, StoredValue, Then, UseRecord,
+    ConsentRecord, DialectRecord, EndpointRecord, KeyUseRecord, OutcomeRecord, StoredValue, Then, UseRecord,
 };
 use postrider_core::registration::consent::{ConsentBy, KeptStage};
 use postrider_core::registration::lifecycle::{Reason, Rule};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
+use postrider_core::signing::Dialect;
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -207,7 +208,19 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "concurrency": endpoint.concurrency,
         "consent": endpoint.consent.and_then(|ask| ConsentBy::from_wire(ask.by)).map(ConsentBy::name),
         "keeps_answers": endpoint.keep_answers,
+        "filter": endpoint.filter.as_ref().map(|filter| filter.text.as_str()),
+        "sign": sign(endpoint),
     })
+}
+
+/// The names of the schemes that an endpoint's requests are signed with.
+fn sign(endpoint: &EndpointRecord) -> Vec<String> {
+    let unknown = |number: u8| format!("scheme {number}, which is not known here");
+    let dialects = endpoint.sign.iter().map(|DialectRecord { number, parts }| {
+        Dialect::from_wire(*number, parts).map_or_else(|| unknown(*number), |dialect| dialect.to_string())
+    });
+    let dialects: Vec<_> = dialects.collect();
+    if dialects.is_empty() { vec![Dialect::Standard.to_string()] } else { dialects }
 }
 
 #[cfg(test)]

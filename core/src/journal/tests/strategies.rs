@@ -137,17 +137,28 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     });
     let rings = (list(header), list(key), list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)));
     let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
-    let retired = (any::<u32>(), any::<u32>(), text());
-    let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
+    let filter = || option((any::<u8>(), text()).prop_map(|(language, text)| FilterRecord { language, text }));
+    let retired = (any::<u32>(), any::<u32>(), text(), filter());
+    let retired = retired.prop_map(|(number, at, patterns, filter)| RetiredRecord { number, at, patterns, filter });
+    let dialect = (any::<u8>(), list(text())).prop_map(|(number, parts)| DialectRecord { number, parts });
     let cause = (any::<u8>(), any::<u8>(), any::<[u64; 2]>(), time(), option(nanos()));
     let cause = cause.prop_map(|(rule, event, inputs, at, next)| CauseRecord { rule, event, inputs, at, next });
-    let shape = (list(text()), option(text()), option(cause), option(ask()), option(nanos()), pacing());
+    let paced = (option(nanos()), pacing());
+    let chosen = (filter(), list(dialect));
+    let shape = (list(text()), option(text()), option(cause), option(ask()), paced, chosen);
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at, keep_answers, (thin, source, cause, consent, max_age, pacing)),
+            (
+                state,
+                subscription,
+                retired,
+                at,
+                keep_answers,
+                (thin, source, cause, consent, (max_age, pacing), (filter, sign)),
+            ),
         )| EndpointRecord {
             key,
             url,
@@ -170,6 +181,8 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             consent,
             max_age,
             pacing,
+            filter,
+            sign,
         },
     )
 }

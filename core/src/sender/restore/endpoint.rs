@@ -4,9 +4,12 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::pacing::pacing_of;
-use crate::journal::{AskRecord, EndpointRecord, HeaderRecord, StoredValue};
+use crate::journal::{AskRecord, EndpointRecord, FilterRecord, HeaderRecord, RetiredRecord, StoredValue};
+use crate::matching::Subscription;
+use crate::matching::filter::{Filter, Language};
 use crate::registration::lifecycle::{Cause, Reason, Rule};
 use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
+use crate::sender::choices::with_choices;
 
 /// The endpoint of a record. The policy is not asked: it is asked at every attempt.
 pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointError> {
@@ -22,6 +25,7 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
     if let Some(age) = record.max_age {
         endpoint = endpoint.max_age(age);
     }
+    endpoint = with_choices(endpoint, record);
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {
         endpoint = match value {
@@ -38,6 +42,14 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         endpoint = endpoint.consent_of(by, rate);
     }
     endpoint.config(&anywhere())
+}
+
+/// What an earlier subscription wanted.
+pub(super) fn wanted_of(record: &RetiredRecord) -> Result<Subscription, EndpointError> {
+    let wanted = Subscription::parse(record.patterns.lines()).unwrap_or_else(|_| Subscription::everything());
+    let Some(FilterRecord { language, text }) = &record.filter else { return Ok(wanted) };
+    let language = Language::from_wire(*language).ok_or(EndpointError::FilterLanguage(*language))?;
+    Ok(wanted.with_filter(Filter::read(language, text).map_err(EndpointError::Filter)?))
 }
 
 /// A policy that lets every target stand. Embedding addresses stay refused, as always.

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 pub use self::error::RestoreError;
 pub(super) use self::pacing::{pacing_of, written};
 
-use self::endpoint::{config_of, state_of};
+use self::endpoint::{config_of, state_of, wanted_of};
 use self::fans::Fans;
 use self::pacing::Healths;
 use self::window::Window;
@@ -22,6 +22,7 @@ use super::chains::HashKey;
 use super::consent::Asking;
 use super::jobs::Body;
 use super::keys::KeyUse;
+use super::operational::Cause;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired, Standing};
@@ -30,7 +31,7 @@ use crate::id::{EndpointKey, JournalSeq, TenantId};
 use crate::journal::{
     Accepted, ConsentRecord, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
 };
-use crate::matching::{EventType, Subscription};
+use crate::matching::EventType;
 use crate::registration::Draft;
 use crate::seed::Seed;
 use crate::time::Now;
@@ -76,6 +77,10 @@ struct Fold {
     consents: BTreeMap<EndpointKey, Box<ConsentRecord>>,
     /// Bytes of the payloads of events, where they are charged.
     payloads: BTreeMap<u32, u32>,
+    /// What the last record tells of, if an operational event may have been torn off behind it.
+    owed: Option<Cause>,
+    /// The last record is the outcome of an operational event.
+    quiet: bool,
     error: Option<RestoreError>,
 }
 
@@ -99,6 +104,8 @@ impl Restore {
             window: Window::default(),
             consents: BTreeMap::new(),
             payloads: BTreeMap::new(),
+            owed: None,
+            quiet: false,
             error: None,
         }))
     }
@@ -154,12 +161,14 @@ impl Fold {
         self.sender.restoring = false;
         self.sender.jobs.index();
         self.index_subscriptions();
+        let owed = self.owed.and_then(|cause| self.sender.operational_event(cause));
         self.resume_events();
         self.sender.charge_again(&self.payloads);
         core::mem::take(&mut self.healths).resume(&mut self.sender);
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
+        owed.into_iter().for_each(|told| self.sender.publish_operational(told));
         let incarnation = self.sender.incarnation + 1;
         self.sender.open(incarnation);
         Ok(self.sender)
@@ -173,6 +182,8 @@ impl Fold {
             }
             self.check_place(seq)?;
         }
+        self.owed = None;
+        let quiet = core::mem::take(&mut self.quiet);
         match record {
             Record::Genesis { seed } => {
                 self.set_seed(seed);
@@ -180,7 +191,10 @@ impl Fold {
             }
             Record::Opened { incarnation, .. } => self.sender.incarnation = incarnation,
             Record::Accepted(accepted) => self.accepted(seq, &accepted)?,
-            Record::Endpoint(endpoint) => self.endpoint(seq, &endpoint)?,
+            Record::Endpoint(endpoint) => {
+                self.endpoint(seq, &endpoint)?;
+                self.owed = self.owed.filter(|_| !quiet);
+            }
             Record::Removed { endpoint, .. } => {
                 self.consents.remove(&endpoint);
                 if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
@@ -309,14 +323,16 @@ impl Fold {
             revoked: record.revoked.clone(),
         };
         let retired = record.retired.iter().map(|retired| {
-            let wanted = Subscription::parse(retired.patterns.lines()).unwrap_or_else(|_| Subscription::everything());
-            Retired { number: retired.number, at: retired.at, wanted }
+            let wanted = wanted_of(retired).map_err(wrong)?;
+            Ok(Retired { number: retired.number, at: retired.at, wanted })
         });
-        let retired: Vec<_> = retired.collect();
+        let retired: Vec<_> = retired.collect::<Result<_, _>>()?;
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
+        let was = known.map(|at| self.sender.endpoints.slab[at].life.admin);
         let standing = Standing { config, draft, state, cause, subscription: record.subscription, retired };
         let at = self.sender.apply_endpoint(known, seq, standing);
+        self.owed = was.and_then(|was| Cause::of_state(at, was, state, seq));
         for number in numbers {
             let before = self.owners.insert(number, at);
             if before.is_some_and(|before| before != at) {
@@ -371,6 +387,8 @@ impl Fold {
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
         self.healths.count(endpoint, seq, outcome);
         let Some(job) = self.job(outcome.event) else { return };
+        self.owed = Cause::of_outcome(endpoint, job, outcome);
+        self.quiet = self.sender.is_operational(job);
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
         let passed = self.fans.has_passed(job, outcome.subscription);
         match outcome.then {
@@ -478,7 +496,7 @@ impl Fold {
         }
         numbers.sort_unstable_by_key(|(number, _, _)| *number);
         for (number, tenant, wanted) in numbers {
-            sender.tenants[tenant].index.insert(number, &wanted);
+            sender.tenants[tenant].subscribe(number, &wanted);
         }
         sender.retired.extend(retired);
     }
@@ -499,12 +517,15 @@ impl Fold {
                 continue;
             }
             let event_type = self.fans.event_type(event_type);
-            let index = &self.sender.tenants[job.tenant].index;
+            let tenant = &self.sender.tenants[job.tenant];
+            let index = &tenant.index;
             let mut cursor = index.cursor(event_type.as_str(), begun.high_water);
             cursor.seek_after(begun.through);
             let mut ahead = cursor.clone();
             let mut ahead = core::iter::from_fn(|| index.next(&mut ahead));
-            if ahead.any(|number| begun.skip.binary_search(&number).is_err()) {
+            if ahead.any(|number| begun.skip.binary_search(&number).is_err())
+                || tenant.may_match(event_type, begun.high_water, begun.through, &begun.skip)
+            {
                 self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
             }
         }
@@ -547,7 +568,7 @@ impl Fold {
         for at in all {
             let now = sender.now;
             let slot = &mut sender.endpoints.slab[at];
-            slot.wire.ring.publish(&slot.draft);
+            slot.wire.ring.publish(&slot.draft, &slot.wire.config.dialects);
             let ask = slot.wire.config.consent;
             if !ask.is_needless() && !slot.removed {
                 let asking = self.consents.get(&slot.key).and_then(|record| Asking::of(record, ask, now));

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::registration::quota::Quotas;
 use crate::registration::{self, Endpoint, Policy};
 use crate::response::Reply;
+use crate::sender::choices::{dialect_records, filter_record};
 use crate::sender::restore::written;
 use crate::sender::{Config, Input, LoadError, PersistFailure};
 use crate::time::{Now, UnixTime};
@@ -66,6 +67,14 @@ impl Tape {
         self.out.put_slice(&[kind, a, b, c, d]);
     }
 
+    /// What filters have answered.
+    pub(super) fn matched(&mut self, answers: &[Vec<u32>]) {
+        for answer in answers {
+            self.out.put_u8(kind::MATCHED);
+            self.w().many(answer, |w, number| w.u32(*number));
+        }
+    }
+
     pub(super) fn record(&mut self, seq: JournalSeq, record: &Record) {
         journal::encode(seq, record, &mut self.out);
     }
@@ -83,6 +92,9 @@ impl Tape {
         if bounds != [u32::MAX; 2] {
             w.u8(kind::BOUNDS);
             bounds.into_iter().for_each(|bound| w.u32(bound));
+        }
+        if config.operational_events {
+            self.out.put_u8(kind::OPERATIONAL);
         }
     }
 
@@ -304,6 +316,8 @@ fn described(endpoint: &Endpoint, config: &registration::Config) -> EndpointReco
         thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
         source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         cause: None,
+        filter: filter_record(&config.subscription),
+        sign: dialect_records(&config.dialects),
         max_age: config.schedule.max_age(),
         pacing: written(&config.pacing).map(alloc::boxed::Box::new),
         consent: (!config.consent.is_needless()).then(|| AskRecord {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::facts::{Attempt, Facts, event_number};
+use super::facts::{Attempt, Facts, event_number, is_made};
 use super::owed::{Event, Owed, is_envelope};
 use crate::observe::{Broken, Departure, Fate, Form, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish};
 
@@ -73,7 +73,7 @@ impl Ledger {
                 let name = Name { number: *number, event, endpoint: *endpoint };
                 let event = event_number(event)
                     .ok_or_else(|| Broken::new(2, format!("{name}: no event has an id like that")))?;
-                return self.started(facts, event, *attempt, &name);
+                return if is_made(event) { Ok(()) } else { self.started(facts, event, *attempt, &name) };
             }
             Seen::Departed(departure) => return self.departed(facts, departure),
             Seen::Ended { attempt, clocks, outcome } => {
@@ -121,7 +121,8 @@ impl Ledger {
 
     fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, (submission.event, About::Publish));
-        let matching = facts.endpoints.matching(submission.tenant, submission.event_type, at, facts.rules().jumps);
+        let (event_type, payload) = (submission.event_type, submission.payload);
+        let matching = facts.endpoints.matching(submission.tenant, event_type, payload, at, facts.rules().jumps);
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,

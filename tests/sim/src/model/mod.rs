@@ -10,14 +10,17 @@ mod base64;
 mod circuits;
 mod endpoints;
 mod facts;
+mod filters;
 mod keys;
 mod ledger;
+mod operational;
 mod order;
 mod owed;
 mod pacing;
 mod rates;
 mod repeats;
 mod retry_after;
+mod schemes;
 mod secrecy;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,7 @@ use circuits::Circuits;
 use facts::Facts;
 use keys::Keys;
 use ledger::Ledger;
+use operational::Operational;
 use order::Order;
 use pacing::Pacing;
 use rates::Rates;
@@ -48,6 +52,7 @@ pub struct Model {
     circuits: Circuits,
     order: Order,
     keys: Keys,
+    operational: Operational,
     secrecy: Secrecy,
 }
 
@@ -76,6 +81,7 @@ impl Judge for Model {
         self.circuits.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
+        self.operational.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;
         self.facts.after(seen);

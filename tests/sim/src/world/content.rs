@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::observe::{Breaker, Form, Key, Pace, Rate, SECOND, SimTime, Spec};
+use crate::observe::{Breaker, Filter, Form, Key, Pace, Rate, SECOND, Scheme, SimTime, Spec};
 use crate::profile::{Class, Profile};
 use crate::rng::Rng;
 
@@ -52,14 +52,16 @@ impl World {
                 },
                 port: if rng.once_in(4) { 8443 } else { 443 },
                 patterns: draw_patterns(&mut rng),
+                filter: draw_filter(&mut rng, self.profile.gap),
                 form: if rng.once_in(2) { Form::Envelope } else { Form::Data },
+                schemes: draw_schemes(&mut rng),
                 schedule: draw_schedule(&mut rng, self.profile.schedule),
                 timeout: *rng.pick(&[1, 5, 20, 60]) * SECOND,
                 concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
                 pace: if self.profile.paces { draw_pace(&mut pacing, &self.profile) } else { Pace::default() },
                 keys: vec![key],
             };
-            let spec = if self.profile.wants_all { Spec { patterns: vec!["**".to_owned()], ..spec } } else { spec };
+            let spec = if self.profile.wants_all { calm(spec) } else { spec };
             self.peers[endpoint as usize].keys(self.now, &[key]);
             let node = tenant % self.profile.nodes;
             self.places.push(Place { node, spec, all_keys: vec![key] });
@@ -149,6 +151,37 @@ pub(super) fn draw_pace(rng: &mut Rng, profile: &Profile) -> Pace {
         queue: *rng.pick(&[None, None, None, Some(60 * SECOND), Some(1800 * SECOND)]),
         max_age: *rng.pick(&[None, None, None, Some(600 * SECOND), Some(6 * 3600 * SECOND)]),
     }
+}
+
+/// An endpoint that wants everything, in the way that is usual.
+fn calm(spec: Spec) -> Spec {
+    Spec { patterns: vec!["**".to_owned()], filter: None, schemes: Vec::new(), ..spec }
+}
+
+/// A filter, or none. Events are numbered from 0 and come this far from each other.
+pub(super) fn draw_filter(rng: &mut Rng, gap: u64) -> Option<Filter> {
+    // As many as there are in a day, so that the bounds lie among the numbers that come.
+    let most = 24 * 3600 * SECOND / gap.max(SECOND);
+    Some(match rng.below(12) {
+        0 | 1 => {
+            let low = rng.below(most);
+            Filter::Within(low, low + rng.about(most))
+        }
+        2 => Filter::Not([rng.below(most), rng.below(most)]),
+        3 => Filter::NoNumber,
+        4 => Filter::TextOr(rng.below(most)),
+        5 => Filter::TypeEnds(["paid", "created", "added"][rng.index(3)]),
+        _ => return None,
+    })
+}
+
+/// Schemes beside Standard Webhooks.
+pub(super) fn draw_schemes(rng: &mut Rng) -> Vec<Scheme> {
+    if rng.once_in(2) {
+        return Vec::new();
+    }
+    let all = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Described];
+    all.into_iter().filter(|_| rng.once_in(3)).collect()
 }
 
 fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {

@@ -246,5 +246,7 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }
 }

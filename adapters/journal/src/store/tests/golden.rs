@@ -74,7 +74,7 @@ fn endpoint() -> Record {
         revoked: vec![KeyId::from_bytes([4; 8])],
         state: StateRecord { code: 1, since: at(1) },
         subscription: Some(3),
-        retired: vec![RetiredRecord { number: 2, at: 2, patterns: "**".to_owned() }],
+        retired: vec![RetiredRecord { number: 2, at: 2, patterns: "**".to_owned(), filter: None }],
         at: at(1),
         thin: vec!["/data/id".to_owned()],
         source: Some("/shop".to_owned()),
@@ -82,6 +82,8 @@ fn endpoint() -> Record {
         consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }))
 }
 
