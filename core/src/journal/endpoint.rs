@@ -59,9 +59,9 @@ const THIN_PART: u8 = 1;
 const SOURCE_PART: u8 = 2;
 const FILTER_PART: u8 = 3;
 const SIGN_PART: u8 = 4;
-const RETIRED_FILTERS_PART: u8 = 9;
 const AGE_PART: u8 = 5;
 const PACING_PART: u8 = 6;
+const RETIRED_FILTERS_PART: u8 = 9;
 const CONSENT_PART: u8 = 7;
 const CAUSE_PART: u8 = 10;
 

@@ -207,14 +207,14 @@ pub struct EndpointRecord {
     pub cause: Option<CauseRecord>,
     /// How its owner is asked for consent; `None` for not at all.
     pub consent: Option<AskRecord>,
-    /// How old a delivery may be when an attempt starts, where that is bounded.
-    pub max_age: Option<Duration>,
-    /// How it is paced, where that is not as usual.
-    pub pacing: Option<Box<PacingRecord>>,
     /// What the content of an event must pass, where there is a filter.
     pub filter: Option<FilterRecord>,
     /// The dialects in which its requests are signed; none for Standard Webhooks alone.
     pub sign: Vec<DialectRecord>,
+    /// How old a delivery may be when an attempt starts, where that is bounded.
+    pub max_age: Option<Duration>,
+    /// How it is paced, where that is not as usual.
+    pub pacing: Option<Box<PacingRecord>>,
 }
 
 /// A way of signing: [`Dialect::to_wire`](crate::signing::Dialect::to_wire).

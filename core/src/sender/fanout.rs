@@ -159,6 +159,12 @@ impl Sender {
                 continue;
             }
             let slot = &self.endpoints.slab[endpoint];
+            if slot.waits_first {
+                self.pass(at, cursor, number);
+                self.queue_for_later(at, endpoint, number);
+                self.mark_now_and_then(at);
+                continue;
+            }
             if slot.ready.is_empty() && slot.can_start(self.outbox.durable()) && self.has_host(slot) {
                 if !here {
                     return self.fetch_for_scan(at);
@@ -227,6 +233,16 @@ impl Sender {
         self.record(&Record::Queued { event, subscription });
         let handle = self.apply_waiting(at, endpoint, subscription, 0);
         self.make_ready(handle);
+    }
+
+    /// Lets a delivery wait for the delay before its first attempt, counted from now: while a machine runs that is when
+    /// its event was accepted, or as soon after as there was a place for the delivery.
+    fn queue_for_later(&mut self, at: u32, endpoint: u32, subscription: u32) {
+        let event = self.jobs.slab[at].seq;
+        self.record(&Record::Queued { event, subscription });
+        let due = self.now.mono.saturating_add(self.first_delay(at, endpoint));
+        let handle = self.apply_waiting(at, endpoint, subscription, 0);
+        self.deliveries.arm(handle, due);
     }
 
     /// Makes the entry of a delivery that waits; the same when it happens and when it is read back.

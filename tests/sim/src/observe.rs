@@ -62,6 +62,35 @@ pub enum Form {
     Data,
 }
 
+/// Which events an endpoint wants by what they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Those whose number `n` is at least the first and below the second.
+    Within(u64, u64),
+    /// Those with a number `n` that is none of these.
+    Not([u64; 2]),
+    /// Those without a number `n`.
+    NoNumber,
+    /// Those whose text `p` is there and not empty, and those whose number is this one.
+    TextOr(u64),
+    /// Those whose type ends so, whatever they say.
+    TypeEnds(&'static str),
+}
+
+/// A way of signing beside Standard Webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// GitHub's: `x-hub-signature-256`, hexadecimal, over the body.
+    Github,
+    /// Stripe's: `stripe-signature`, each key's, over time and body.
+    Stripe,
+    /// Slack's: `x-slack-signature`, over `v0`, time and body.
+    Slack,
+    /// One that is described: `x-sim-signature`, SHA-256 in base64 by the bytes of the key, over id, time, URL and body,
+    /// with the time in `x-sim-time`.
+    Described,
+}
+
 /// How an endpoint is to be spared; times are in nanoseconds. What `Default` gives is what is usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -110,35 +139,6 @@ impl Default for Pace {
         let disable = Some((120 * 3600 * SECOND, 5));
         Self { rate: None, breaker: Some(breaker), disable, queue: None, max_age: None }
     }
-}
-
-/// Which events an endpoint wants by what they say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// Those whose number `n` is at least the first and below the second.
-    Within(u64, u64),
-    /// Those with a number `n` that is none of these.
-    Not([u64; 2]),
-    /// Those without a number `n`.
-    NoNumber,
-    /// Those whose text `p` is there and not empty, and those whose number is this one.
-    TextOr(u64),
-    /// Those whose type ends so, whatever they say.
-    TypeEnds(&'static str),
-}
-
-/// A way of signing beside Standard Webhooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// GitHub's: `x-hub-signature-256`, hexadecimal, over the body.
-    Github,
-    /// Stripe's: `stripe-signature`, each key's, over time and body.
-    Stripe,
-    /// Slack's: `x-slack-signature`, over `v0`, time and body.
-    Slack,
-    /// One that is described: `x-sim-signature`, SHA-256 in base64 by the bytes of the key, over id, time, URL and body,
-    /// with the time in `x-sim-time`.
-    Described,
 }
 
 /// An endpoint as an operator registers it.

@@ -183,14 +183,14 @@ pub struct Profile {
     pub schedule: u64,
     /// Every endpoint wants every event.
     pub wants_all: bool,
+    /// Nodes tell tenants of their endpoints and deliveries.
+    pub tells: bool,
     /// Endpoints have rates, breakers and limits of their own.
     pub paces: bool,
     /// Attempts that a tenant may have in flight.
     pub tenant_bound: u32,
     /// Attempts that may be in flight from a node to a host and port.
     pub host_bound: u32,
-    /// Nodes tell tenants of their endpoints and deliveries.
-    pub tells: bool,
 }
 
 impl Profile {
@@ -235,10 +235,10 @@ impl Profile {
             schedule: rng.below(4),
             retention: *rng.pick(&[0, 0, 1, 168]),
             wants_all: false,
+            tells: rng.once_in(2),
             paces: pacing.once_in(2),
             tenant_bound: if calm_enough && pacing.once_in(3) { 4 } else { u32::MAX },
             host_bound: if calm_enough && pacing.once_in(3) { 3 } else { u32::MAX },
-            tells: rng.once_in(2),
         }
     }
 
@@ -269,10 +269,10 @@ impl Profile {
             schedule: 2,
             retention: 168,
             wants_all: true,
+            tells: false,
             paces: false,
             tenant_bound: u32::MAX,
             host_bound: u32::MAX,
-            tells: false,
         }
     }
 

@@ -542,14 +542,25 @@ impl Fold {
         let now = self.sender.now;
         for handle in 0..self.sender.deliveries.end() {
             let Some(delivery) = self.sender.deliveries.get(handle) else { continue };
-            let (event, endpoint, Due { written, delay }) =
-                (delivery.event, delivery.endpoint, self.pending.due(handle));
+            let (event, endpoint, attempts) = (delivery.event, delivery.endpoint, delivery.attempts);
+            let slot = &self.sender.endpoints.slab[endpoint];
+            let first = attempts == 0 && slot.waits_first;
+            let Due { written, delay } = match self.pending.due(handle) {
+                // It was written without a time: that of the first attempt follows from when its event was accepted.
+                due if first && due == Due::default() => {
+                    let delay = self.sender.first_delay(event, endpoint);
+                    Due { written: self.sender.jobs.slab[event].at, delay }
+                }
+                due => due,
+            };
             let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
             #[cfg(postrider_planted)]
             let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
             if rest.is_zero() {
                 self.sender.endpoints.slab[endpoint].window.ramp();
-                self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
+                if attempts > 0 || first {
+                    self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
+                }
                 self.sender.make_ready(handle);
             } else {
                 self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));

@@ -20,10 +20,10 @@ pub(super) mod kind {
     pub(crate) const MISSING: u8 = 5;
     pub(crate) const IDENTITY: u8 = 8;
     pub(crate) const QUOTAS: u8 = 9;
-    /// Bounds on attempts in flight, behind the configuration that has some.
-    pub(crate) const BOUNDS: u8 = 10;
     /// Operational events are on.
     pub(crate) const OPERATIONAL: u8 = 6;
+    /// Bounds on attempts in flight, behind the configuration that has some.
+    pub(crate) const BOUNDS: u8 = 7;
     pub(crate) const PUBLISH: u8 = 16;
     pub(crate) const PUT: u8 = 17;
     pub(crate) const PAUSE: u8 = 18;

@@ -121,8 +121,8 @@ impl Ledger {
 
     fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, (submission.event, About::Publish));
-        let (event_type, payload) = (submission.event_type, submission.payload);
-        let matching = facts.endpoints.matching(submission.tenant, event_type, payload, at, facts.rules().jumps);
+        let Submission { tenant, event_type, payload, .. } = *submission;
+        let matching = facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps);
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,

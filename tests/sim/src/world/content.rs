@@ -122,37 +122,6 @@ pub(super) fn draw_patterns(rng: &mut Rng) -> Vec<String> {
     rng.pick(&PATTERNS).iter().map(|pattern| (*pattern).to_owned()).collect()
 }
 
-/// Rates are high enough for what has gathered after an outage to go out in the time that there is in the end.
-pub(super) fn draw_pace(rng: &mut Rng, profile: &Profile) -> Pace {
-    let calm = profile.gap >= 60 * SECOND && !profile.classes.has(Class::Bursts);
-    let rate = |count, per: u64, burst| Some(Rate { count, nanos: per * SECOND, burst });
-    let rates = [rate(10, 1, 1), rate(50, 1, 20), rate(1000, 60, 5), rate(100_000, 3600, 1)];
-    let slow = [rate(1, 1, 1), rate(90, 60, 3), rate(3000, 3600, 10)];
-    let usual = Pace::default();
-    let breaker = |attempts, percent, window: u64, open: u64, longest: u64| {
-        let (window, open, longest) = (window * SECOND, open * SECOND, longest * SECOND);
-        Some(Breaker { attempts, percent, window, open, longest })
-    };
-    let breakers = [breaker(2, 50, 60, 10, 60), breaker(5, 100, 600, 60, 1800), breaker(20, 30, 3600, 5, 300), None];
-    Pace {
-        rate: match rng.below(4) {
-            0 | 1 => None,
-            2 if calm => *rng.pick(&slow),
-            _ => *rng.pick(&rates),
-        },
-        breaker: if rng.once_in(3) { usual.breaker } else { *rng.pick(&breakers) },
-        disable: *rng.pick(&[
-            usual.disable,
-            usual.disable,
-            Some((3600 * SECOND, 3)),
-            Some((4 * 3600 * SECOND, 10)),
-            None,
-        ]),
-        queue: *rng.pick(&[None, None, None, Some(60 * SECOND), Some(1800 * SECOND)]),
-        max_age: *rng.pick(&[None, None, None, Some(600 * SECOND), Some(6 * 3600 * SECOND)]),
-    }
-}
-
 /// An endpoint that wants everything, in the way that is usual.
 fn calm(spec: Spec) -> Spec {
     Spec { patterns: vec!["**".to_owned()], filter: None, schemes: Vec::new(), ..spec }
@@ -182,6 +151,37 @@ pub(super) fn draw_schemes(rng: &mut Rng) -> Vec<Scheme> {
     }
     let all = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Described];
     all.into_iter().filter(|_| rng.once_in(3)).collect()
+}
+
+/// Rates are high enough for what has gathered after an outage to go out in the time that there is in the end.
+pub(super) fn draw_pace(rng: &mut Rng, profile: &Profile) -> Pace {
+    let calm = profile.gap >= 60 * SECOND && !profile.classes.has(Class::Bursts);
+    let rate = |count, per: u64, burst| Some(Rate { count, nanos: per * SECOND, burst });
+    let rates = [rate(10, 1, 1), rate(50, 1, 20), rate(1000, 60, 5), rate(100_000, 3600, 1)];
+    let slow = [rate(1, 1, 1), rate(90, 60, 3), rate(3000, 3600, 10)];
+    let usual = Pace::default();
+    let breaker = |attempts, percent, window: u64, open: u64, longest: u64| {
+        let (window, open, longest) = (window * SECOND, open * SECOND, longest * SECOND);
+        Some(Breaker { attempts, percent, window, open, longest })
+    };
+    let breakers = [breaker(2, 50, 60, 10, 60), breaker(5, 100, 600, 60, 1800), breaker(20, 30, 3600, 5, 300), None];
+    Pace {
+        rate: match rng.below(4) {
+            0 | 1 => None,
+            2 if calm => *rng.pick(&slow),
+            _ => *rng.pick(&rates),
+        },
+        breaker: if rng.once_in(3) { usual.breaker } else { *rng.pick(&breakers) },
+        disable: *rng.pick(&[
+            usual.disable,
+            usual.disable,
+            Some((3600 * SECOND, 3)),
+            Some((4 * 3600 * SECOND, 10)),
+            None,
+        ]),
+        queue: *rng.pick(&[None, None, None, Some(60 * SECOND), Some(1800 * SECOND)]),
+        max_age: *rng.pick(&[None, None, None, Some(600 * SECOND), Some(6 * 3600 * SECOND)]),
+    }
 }
 
 fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {
