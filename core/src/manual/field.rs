@@ -11,13 +11,13 @@
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | tenant model | an event and an endpoint belong to a tenant; ids are the caller's own and unique within it | `core/src/registration/sync.rs::other_tenants_are_left_alone`, `tests/suite/tests/corners.rs::a_tenant_that_comes_back_finds_what_it_left` |
+//! | tenant model | an event and an endpoint belong to a tenant; ids are the caller's own and unique within it; quotas | `core/src/registration/sync.rs::other_tenants_are_left_alone`, `tests/suite/tests/corners.rs::a_tenant_that_comes_back_finds_what_it_left`, `core/src/sender/sync.rs::a_tenant_takes_up_no_more_than_it_may` |
 //! | create, change, enable | `put` is idempotent by id; pause, resume, disable, remove | `tests/suite/tests/smoke.rs::a_paused_endpoint_holds_and_a_resumed_one_lets_go`, `tests/suite/tests/smoke.rs::a_disabled_endpoint_is_held_for_72_hours`, `tests/suite/tests/smoke.rs::removing_aborts_and_discards` |
-//! | a list of endpoints made so | a plan from a tenant's list, by revision | no (not built yet): the room plans, `core/src/registration/sync.rs::a_plan_carried_out_leaves_nothing_to_do` |
+//! | a list of endpoints made so | `sync` makes a tenant's endpoints equal to a list, by revision, as a whole or not at all | `core/src/sender/sync.rs::a_list_is_applied_at_once_and_never_an_older_one`, `core/src/sender/sync.rs::nothing_of_a_list_is_applied_that_cannot_be_whole` |
 //! | URL validation | https, public hosts, one canonical reading | `core/src/registration/target/tests.rs::each_rule_has_its_own_refusal`, `core/src/registration/target/tests.rs::the_vectors_hold` |
 //! | reachability ping | none: that something answers says nothing about whether it agrees, and the first delivery tells | no, on purpose: consent is asked for where it is wished |
-//! | consent | CloudEvents' handshake at once and by callback, and a challenge echo | no (not built yet): the room has both, `core/src/registration/consent/tests.rs::only_a_right_answer_is_consent` |
-//! | rate agreed with the receiver | the granted rate bounds the deliveries | no (not built yet): the room reads it, `core/src/registration/consent/tests.rs::the_vectors_hold` |
+//! | consent | CloudEvents' handshake at once and by callback, and a challenge echo | `core/src/sender/consent/tests.rs::a_handshake_lets_what_waits_go`, `core/src/sender/consent/tests.rs::a_callback_works_once_and_after_a_restart`, `core/src/sender/consent/tests.rs::a_challenge_must_come_back`, `core/src/sender/consent/tests.rs::a_status_is_no_consent` |
+//! | rate agreed with the receiver | the lower of the granted rate and its own bounds the endpoint | what is granted: `core/src/sender/consent/tests.rs::a_handshake_lets_what_waits_go`; that a rate is kept: `tests/suite/tests/pace.rs::no_more_than_the_rate_starts`; both in one test: no, not written yet |
 //! | custom headers | token grammar, bounds, reserved names, secret values without a voice | `core/src/registration/headers.rs::what_frames_routes_or_signs_a_request_is_reserved`, `core/src/registration/headers.rs::a_secret_has_no_voice` |
 //! | method | `POST` and nothing else, as both specifications have it | `tests/suite/tests/drivers.rs::the_tokio_driver_stands_its_peers`, `tests/suite/tests/drivers.rs::the_blocking_driver_stands_its_peers` |
 //! | endpoint authentication | bearer token and basic credentials; no token is fetched (OAuth 2), since that is a request of its own | `core/src/registration/auth.rs::the_examples_of_the_standards` |
@@ -66,7 +66,7 @@
 //! | rotation with an overlap | up to 10 keys, all that are active sign, expiry is a time and not a number | `core/src/registration/ring/tests.rs::a_rotation_overlaps_and_ends`, `core/src/registration/ring/tests.rs::any_order_of_commands_gives_the_models_active_set` |
 //! | encrypted at rest | sealed with XChaCha20-Poly1305 before they are written | `tests/suite/tests/sealed.rs::a_sealed_endpoint_never_leaves_its_secrets_in_the_journal` |
 //! | signed anew for each attempt | with the time of the attempt, and the keys that are active then | `tests/suite/tests/corners.rs::no_request_leaves_unsigned_while_keys_are_replaced`, `tests/suite/tests/smoke.rs::an_attempt_is_recorded_with_its_keys_and_where_asked_for_with_its_answer` |
-//! | key ids, discovery | a fingerprint names a key; what a receiver says it verified with is counted | no (not built yet) in the machine; the room: `core/src/registration/rotation.rs::an_old_key_is_retired_when_the_new_one_was_used_long_enough`. Sets of keys over HTTP: no, publishing a file is the application's |
+//! | key ids, discovery | a fingerprint names a key; what a receiver says it verified with is counted, so that a rotation can be finished | `core/src/sender/keys.rs::a_rotation_is_finished_when_the_receiver_has_changed_over`, `core/src/registration/rotation.rs::an_old_key_is_retired_when_the_new_one_was_used_long_enough`. Sets of keys over HTTP: no, publishing a file is the application's |
 //! | RFC 9421 and `Content-Digest` | hmac-sha256 and ed25519, as an endpoint's choice | `core/src/signing/tests_schemes.rs::message_signatures_must_cover_what_is_demanded`, `tests/suite/tests/schemes.rs::key_pairs_sign_where_they_can` |
 //!
 //! # 1.6 Transport
