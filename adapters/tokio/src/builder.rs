@@ -58,6 +58,13 @@ impl Builder {
         self
     }
 
+    /// Sets whether tenants are told of their endpoints and deliveries by events of their own; see
+    /// [`Config::operational_events`]. Without it they are not.
+    pub fn operational_events(mut self, publish: bool) -> Self {
+        self.config = self.config.operational_events(publish);
+        self
+    }
+
     /// Sets what the sender may hold.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config = self.config.limits(limits);

@@ -189,7 +189,9 @@ impl Sender {
     ///
     /// The receipt promises nothing until [`Receipt::seq`] is durable; until then the producer must not be told that
     /// its event is safe. A repeat (same id or idempotency key, same content) returns the first receipt and changes
-    /// nothing. O(log n), plus the digest of a few short fields; see [`Event::new`] for the payload's.
+    /// nothing. O(log n), plus the digest of a few short fields; see [`Event::new`] for the payload's. Where an endpoint with
+    /// a content filter wants its type, also one pass over the payload, and what a
+    /// [`FilterIndex`](crate::matching::filter::FilterIndex) costs.
     pub fn publish(&mut self, now: crate::time::Now, event: Event) -> Result<Receipt, Refused> {
         if !self.is_over() {
             self.clock(now);
