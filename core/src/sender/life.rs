@@ -116,8 +116,8 @@ impl Sender {
         }
         let was = self.endpoints.slab[at].life.admin;
         let (_, seq) = self.set_endpoint(Some(at), standing);
-        self.tell_subscribers(Cause::of_state(at, was, step.to.admin, seq));
         self.begin_hold(at);
+        self.tell_subscribers(Cause::of_state(at, was, step.to.admin, seq));
         seq
     }
 

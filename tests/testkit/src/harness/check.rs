@@ -46,7 +46,7 @@ impl Harness {
             let key = fixture::key(**at);
             // It answered 410, or has failed for too long.
             let gone = || self.sender.endpoint(&key).is_some_and(|view| !view.state.matches());
-            key.tenant == tenant && known.state < 2 && fixture::wants(known.wants, kind) && !gone()
+            key.tenant == tenant && matches!(known.state, 0 | 1 | 4) && fixture::wants(known.wants, kind) && !gone()
         });
         let matched = endpoints.map(|(at, known)| (fixture::key(*at), known.number)).collect();
         let accepted = self.sender.now();

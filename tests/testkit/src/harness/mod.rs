@@ -640,6 +640,9 @@ impl Harness {
             return;
         }
         self.synced = Some(revision.into());
+        let Synced::Plan(plan) = &done.synced else { return };
+        let touched: BTreeSet<_> =
+            plan.added.iter().map(|entry| &entry.id).chain(plan.changed.iter().map(|entry| &entry.id)).collect();
         for at in 0..3 {
             if !is_listed(&at) {
                 self.endpoints.remove(&at);
@@ -652,7 +655,10 @@ impl Harness {
                 let revoked = BTreeSet::new();
                 let fresh = Endpoint { number, wants, state: 0, asks: 0, consented: false, last, revoked };
                 let known = self.endpoints.entry(at).or_insert(fresh);
-                (known.wants, known.last) = (wants, known.last.max(last));
+                known.wants = wants;
+                if touched.contains(&fixture::key(at).id) {
+                    known.last = known.last.max(last);
+                }
             }
         }
     }
