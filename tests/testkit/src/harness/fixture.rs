@@ -7,7 +7,8 @@ use bytes::Bytes;
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::matching::filter::Language;
-use postrider_core::registration::Endpoint;
+use postrider_core::registration::consent::ConsentBy;
+use postrider_core::registration::{Endpoint, State};
 use postrider_core::retry::{BreakerPolicy, DisableRule, Rate};
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
@@ -75,6 +76,23 @@ pub(super) fn endpoint(at: u8, wants: u8, concurrency: u8, schedule: u8, fresh: 
     let endpoint =
         if schedule.is_multiple_of(2) { endpoint.sign([Dialect::Standard, Dialect::Github]) } else { endpoint };
     if fresh { endpoint.signing_key(secret(at, 0)) } else { endpoint }
+}
+
+/// The way to ask for consent that has this number.
+pub(super) fn way(asks: u8) -> ConsentBy {
+    ConsentBy::ALL[usize::from(asks) % ConsentBy::ALL.len()]
+}
+
+/// The number of a state, as the log has it; 5 for one that is not in the log.
+pub(super) fn code(state: State) -> u8 {
+    match state {
+        State::Active => 0,
+        State::Paused { .. } => 1,
+        State::Disabled { .. } => 2,
+        State::Gone { .. } => 3,
+        State::Unverified { .. } => 4,
+        State::Removed { .. } => 5,
+    }
 }
 
 /// As usual; with a rate; with a breaker and a rule that act soon; with limits on waiting and age.
