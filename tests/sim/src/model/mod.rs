@@ -9,21 +9,26 @@ mod asking;
 mod base64;
 mod endpoints;
 mod facts;
+mod history;
 mod keys;
 mod ledger;
 mod order;
 mod owed;
 mod pacing;
+mod recalled;
 mod repeats;
 mod retry_after;
 mod secrecy;
+mod story;
 #[cfg(test)]
 mod tests;
+mod voided;
 
 pub use addresses::is_public;
 
 use crate::observe::{Broken, Judge, Look, Seen, SimTime};
 use facts::Facts;
+use history::History;
 use keys::Keys;
 use ledger::Ledger;
 use order::Order;
@@ -41,6 +46,7 @@ pub struct Model {
     order: Order,
     keys: Keys,
     secrecy: Secrecy,
+    history: History,
 }
 
 impl Model {
@@ -67,6 +73,7 @@ impl Judge for Model {
         self.keys.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;
+        self.history.see(&self.facts, at, seen)?;
         self.facts.after(seen);
         self.forget();
         Ok(())
@@ -80,6 +87,7 @@ impl Judge for Model {
 
     fn end(&mut self, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
         self.ledger.end(&mut self.facts, at, look)?;
+        self.history.end(&self.facts, look)?;
         self.forget();
         Ok(())
     }
