@@ -146,6 +146,8 @@ impl History {
         known.reverse();
         let mut tracks = BTreeMap::<u32, (u16, bool)>::new();
         let mut before = 0;
+        // Some of the attempts of a registration that is over have lost its name.
+        let named = past.tries.iter().all(|row| row.endpoint.is_some());
         for row in past.tries {
             let what = || format!("e{event} is told with {row:?}");
             let sorted = row.at >= before || read.facts.node(read.node).stepped_back > 0;
@@ -167,7 +169,7 @@ impl History {
                 }
                 self.answer(story, tried, row, past)?;
             }
-            let Some(endpoint) = row.endpoint.filter(|_| !story.again) else { continue };
+            let Some(endpoint) = row.endpoint.filter(|_| named && !story.again) else { continue };
             let (last, over) = tracks.entry(endpoint).or_default();
             let follows = row.number == *last || (row.number == *last + 1 && row.result != Came::None);
             if *over || !follows {

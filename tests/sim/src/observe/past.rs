@@ -1,5 +1,7 @@
 //! What a node tells of the past: questions, and answers in plain values.
 
+use bytes::Bytes;
+
 use super::Fate;
 
 /// What somebody asks of a node's history.
@@ -119,7 +121,7 @@ pub struct Try {
     /// What followed.
     pub fate: Fate,
     /// The beginning of the answer, where it is kept.
-    pub answer: Option<Vec<u8>>,
+    pub answer: Option<Bytes>,
 }
 
 /// What came of an attempt.

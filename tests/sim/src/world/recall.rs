@@ -308,7 +308,7 @@ fn plain_try(attempt: &AttemptHistory) -> Try {
             Then::Expired => Fate::Expired,
             Then::Lost => Fate::Lost,
         },
-        answer: attempt.answer.as_ref().map(|answer| answer.to_vec()),
+        answer: attempt.answer.clone(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The judge of what a node tells of the past.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::observe::{Came, Ended, Fate, List, Of, Past, Question, Recalled, Spot, Try};
 
@@ -62,7 +64,7 @@ fn what_happened_is_told_and_nothing_else() {
         ("status", Try { result: Came::Status(200), ..tried(ended) }),
         ("end", Try { fate: Fate::Exhausted, ..tried(ended) }),
         ("endpoint", Try { endpoint: Some(2), ..tried(ended) }),
-        ("answer", Try { answer: Some(b"ok".to_vec()), ..tried(ended) }),
+        ("answer", Try { answer: Some(Bytes::from_static(b"ok")), ..tried(ended) }),
     ] {
         assert_eq!(stage.tell(7, Some(past(7, ended, &[wrong])), false), Err(31), "{what}");
     }
