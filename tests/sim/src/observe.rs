@@ -452,6 +452,14 @@ pub enum Seen<'a> {
         /// Which event, as text.
         event: &'a str,
     },
+    /// A node's log has forgotten what ended before this time, in milliseconds since 1970, and says so to the node, which
+    /// tells it as soon as all that it has to tell before is durable.
+    Trimmed {
+        /// Which node.
+        node: u32,
+        /// What is forgotten.
+        before: u64,
+    },
     /// Somebody asked a node about the past.
     Read {
         /// Which node.

@@ -258,7 +258,12 @@ impl Profile {
             remembered: 1_000_000,
             payload: 256 * 1024,
             schedule: 2,
-            history: Kept { payloads: 168 * HOUR, attempts: 672 * HOUR, payload_bytes: u64::MAX, attempt_bytes: u64::MAX },
+            history: Kept {
+                payloads: 168 * HOUR,
+                attempts: 672 * HOUR,
+                payload_bytes: u64::MAX,
+                attempt_bytes: u64::MAX,
+            },
             reads: hours / 4,
             wants_all: true,
         }

@@ -115,6 +115,7 @@ impl Trace {
                 all(&[10, u64::from(*node), report.map_or(0, |report| 1 + report.tally.iter().sum::<u64>())]);
                 hash.bytes(event.as_bytes());
             }
+            Seen::Trimmed { node, before } => all(&[19, u64::from(*node), *before]),
             Seen::Read { node, clocks, recalled, .. } => {
                 let told = match recalled {
                     Recalled::Event(None) => 0,

@@ -180,6 +180,7 @@ impl Facts {
             Seen::Damaged { node } => self.node_mut(*node).weak = true,
             Seen::Departed(_)
             | Seen::Suspended { .. }
+            | Seen::Trimmed { .. }
             | Seen::Arrived { .. }
             | Seen::Settled { .. }
             | Seen::Refused { .. }
@@ -205,6 +206,7 @@ impl Facts {
             | Seen::Aborted { .. }
             | Seen::Noted { .. }
             | Seen::Settled { .. }
+            | Seen::Trimmed { .. }
             | Seen::Read { .. }
             | Seen::Restarted { .. }
             | Seen::Refused { .. }

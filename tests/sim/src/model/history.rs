@@ -23,8 +23,8 @@ pub(super) struct History {
     pub(super) endpoints: BTreeMap<u32, Place>,
     /// Wishes to forget all of a tenant.
     purges: BTreeMap<u32, Wished>,
-    /// What ended before these times may have been trimmed, by node.
-    trimmed: BTreeMap<u32, u64>,
+    /// By node: what ended before this time may have been trimmed, and the times of which it has been told.
+    trimmed: BTreeMap<u32, (u64, Vec<u64>)>,
     calls: BTreeMap<u64, About>,
     /// By node and incarnation: outcomes before this tick are durable.
     durable: BTreeMap<(u32, u32), u64>,
@@ -65,6 +65,7 @@ impl History {
                 let last = story.last;
                 self.is_durable_now(facts, *node, last);
             }
+            Seen::Trimmed { node, before } => return self.trim(facts, *node, *before),
             Seen::Read { node, clocks, question, recalled, pending } => {
                 let read = super::recalled::Read { facts, at, node: *node, wall: clocks.wall, pending: *pending };
                 return self.recalled(&read, question, recalled);
@@ -152,7 +153,8 @@ impl History {
             self.stories.resize_with(place + 1, Story::default);
         }
         let story = &mut self.stories[place];
-        let content = (digest(&[submission.event_type.as_bytes(), submission.payload]), submission.payload.len() as u64);
+        let content =
+            (digest(&[submission.event_type.as_bytes(), submission.payload]), submission.payload.len() as u64);
         let before = (story.life, story.again);
         self.calls.insert(call, About::Publish { event, content, tick, before });
         if story.first == 0 {
@@ -205,8 +207,7 @@ impl History {
         let incarnation = facts.node(node).incarnation;
         let tick = facts.tick;
         let (at, came, late, told, answer) = (0, Came::None, false, None, None);
-        let tried =
-            Tried { event, endpoint, number, before, node, incarnation, tick, at, came, late, told, answer };
+        let tried = Tried { event, endpoint, number, before, node, incarnation, tick, at, came, late, told, answer };
         self.tries.push(tried);
     }
 
@@ -235,10 +236,16 @@ impl History {
 
     fn noted(&mut self, facts: &Facts, node: u32, note: &Note<'_>) -> Result<(), Broken> {
         let (event, endpoint, number, fate) = match note {
-            Note::Retrying { endpoint, event, attempt, delay } => (event, endpoint, Some(*attempt), Fate::Waiting(*delay)),
+            Note::Retrying { endpoint, event, attempt, delay } => {
+                (event, endpoint, Some(*attempt), Fate::Waiting(*delay))
+            }
             Note::Exhausted { endpoint, event, attempts } => (event, endpoint, Some(*attempts), Fate::Exhausted),
             Note::Refused { endpoint, event } => (event, endpoint, None, Fate::Refused),
-            Note::Trimmed(before) => return self.trim(facts, node, *before),
+            Note::Trimmed(before) => {
+                let known = self.trimmed.get(&node).is_some_and(|(_, told)| told.contains(before));
+                let made_up = || Broken::new(31, format!("node {node} tells that it has forgotten what it has not"));
+                return if known { Ok(()) } else { Err(made_up()) };
+            }
             Note::Expired { .. }
             | Note::Lost { .. }
             | Note::Gone(_)
@@ -261,11 +268,13 @@ impl History {
 
     /// A node has forgotten something before its time: there must have been more than there is room for.
     fn trim(&mut self, facts: &Facts, node: u32, before: u64) -> Result<(), Broken> {
-        let mark = self.trimmed.entry(node).or_default();
+        let (mark, told) = self.trimmed.entry(node).or_default();
         *mark = before.max(*mark);
+        told.push(before);
         let kept = facts.rules().history;
         let stories = || self.stories.iter().filter(|story| story.first != 0 && story.node == node);
-        let payloads: u64 = stories().map(|story| story.contents.iter().flatten().map(|(_, len)| len).sum::<u64>()).sum();
+        let payloads: u64 =
+            stories().map(|story| story.contents.iter().flatten().map(|(_, len)| len).sum::<u64>()).sum();
         let tries = self.tries.iter().filter(|tried| tried.node == node).count();
         let rest = stories().count() as u64 * REST.0 + tries as u64 * REST.1;
         if payloads > kept.payload_bytes || rest > kept.attempt_bytes || facts.node(node).weak {
@@ -296,7 +305,7 @@ impl History {
     /// Whether what ended then, at the earliest, must be there for so many milliseconds.
     pub(super) fn must_be_kept(&self, facts: &Facts, node: u32, ended: u64, kept: u64) -> bool {
         let known = facts.node(node);
-        let trimmed = self.trimmed.get(&node).copied().unwrap_or(0);
+        let trimmed = self.trimmed.get(&node).map_or(0, |(mark, _)| *mark);
         !known.weak && kept > 0 && ended >= trimmed && ended.saturating_add(kept) > known.latest
     }
 

@@ -98,6 +98,7 @@ impl Ledger {
             Seen::Began(_)
             | Seen::Arrived { .. }
             | Seen::Aborted { .. }
+            | Seen::Trimmed { .. }
             | Seen::Read { .. }
             | Seen::Stepped { .. }
             | Seen::Suspended { .. }

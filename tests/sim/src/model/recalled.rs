@@ -34,8 +34,7 @@ pub(super) struct Audit {
 }
 
 /// All ways in which a delivery ends, in the order of counts.
-const ENDS: [Fate; 6] =
-    [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost];
+const ENDS: [Fate; 6] = [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost];
 
 fn wrong<T>(what: impl Into<String>) -> Result<T, Broken> {
     Err(Broken::new(31, what))
@@ -73,11 +72,16 @@ impl History {
         let story = self.story(event);
         let Some(past) = past else {
             let must = |story: &&Story| {
-                let retained = story.ended.is_some_and(|(ended, _)| self.must_be_kept(facts, node, back(read, ended), kept));
+                let retained =
+                    story.ended.is_some_and(|(ended, _)| self.must_be_kept(facts, node, back(read, ended), kept));
                 story.sure && !weak && !story.again && (read.pending || retained)
             };
             return match story.filter(must) {
-                Some(_) => wrong(format!("e{event} is not told, and it is pending or within its retention")),
+                Some(story) => {
+                    let (ended, pending) = (story.ended, read.pending);
+                    let what = format!("pending: {pending}, ended between {ended:?}, kept for {kept}");
+                    wrong(format!("e{event} is not told, and must be kept: {what}"))
+                }
                 None => Ok(()),
             };
         };
@@ -95,7 +99,10 @@ impl History {
         match past.ended {
             Some(_) if read.pending => return wrong(format!("e{event} is told to have ended, and a delivery waits")),
             Some(ended) if ended.saturating_add(kept) <= read.wall => {
-                return wrong(format!("e{event} ended at {ended} and is told at {}, for longer than it is kept", read.wall));
+                return wrong(format!(
+                    "e{event} ended at {ended} and is told at {}, for longer than it is kept",
+                    read.wall
+                ));
             }
             Some(ended) if !story.again && !(first..=last).contains(&ended) => {
                 return wrong(format!("e{event} ended between {first} and {last}, told is {ended}"));
@@ -142,7 +149,7 @@ impl History {
     /// Every attempt happened, each that must be there is, and they come one after the other.
     fn tries(&self, read: &Read<'_>, story: &Story, past: &Past<'_>) -> Result<(), Broken> {
         let event = past.event;
-        let mut known: Vec<_> = self.tries_of(event).map(|(_, tried)| (tried, false)).collect();
+        let mut known: Vec<_> = self.tries_of(event).map(|(_, tried)| (tried, None)).collect();
         known.reverse();
         let mut tracks = BTreeMap::<u32, (u16, bool)>::new();
         let mut before = 0;
@@ -157,13 +164,17 @@ impl History {
             }
             let here = |tried: &Tried| row.endpoint.is_none_or(|endpoint| tried.endpoint == endpoint);
             if row.result != Came::None {
-                let explains = |(tried, used): &&mut (&Tried, bool)| {
-                    !*used && here(tried) && tried.explains(row.number, row.at, row.result)
+                let fits = |(tried, used): &(&Tried, Option<How>), how: How| {
+                    let free = used.is_none_or(|used| tried.late && used == How::ByItself && how == How::Reported);
+                    free && here(tried) && tried.explains(row.number, row.at, row.result) == Some(how)
                 };
-                let Some((tried, used)) = known.iter_mut().find(explains) else {
-                    return wrong(format!("{}, and no attempt ended so", what()));
-                };
-                *used = true;
+                let found = [How::Reported, How::ByItself].into_iter().find_map(|how| {
+                    let at = known.iter().position(|entry| fits(entry, how))?;
+                    Some((at, how))
+                });
+                let Some((at, how)) = found else { return wrong(format!("{}, and no attempt ended so", what())) };
+                known[at].1 = Some(how);
+                let tried = known[at].0;
                 if tried.told.is_some_and(|told| !tried.late && told != row.fate) {
                     return wrong(format!("{}, and the node had told {:?}", what(), tried.told));
                 }
@@ -183,7 +194,8 @@ impl History {
         if let Some((endpoint, _)) = tracks.iter().find(|(_, (_, over))| past.ended.is_some() && !over) {
             return wrong(format!("e{event} is told to have ended, and its delivery to {endpoint} has not"));
         }
-        let missing = known.iter().find(|(tried, used)| !used && past.more == 0 && self.is_safe(read.facts, tried));
+        let missing =
+            known.iter().find(|(tried, used)| used.is_none() && past.more == 0 && self.is_safe(read.facts, tried));
         match missing {
             Some((tried, _)) => wrong(format!("e{event} is told without {tried:?}, which was safe")),
             None => Ok(()),
@@ -230,7 +242,7 @@ impl History {
             };
             let must = listed
                 && self.endpoints.get(&tried.endpoint).is_some_and(|place| place.node == read.node)
-                && self.must_be_kept(read.facts, read.node, tried.at, kept)
+                && self.must_be_kept(read.facts, read.node, back(read, tried.at), kept)
                 && self.is_safe(read.facts, tried);
             let first = items.partition_point(|item| item.spot.at > tried.at);
             let mut at_that_time = items[first..].iter().take_while(|item| item.spot.at == tried.at);
@@ -254,12 +266,14 @@ impl History {
         if item.spot.at.saturating_add(kept) <= read.wall {
             return wrong(format!("{item:?} is told at {}, for longer than it is kept", read.wall));
         }
-        let Some(event) = item.event.filter(|event| self.story(*event).is_some()) else {
-            return wrong(format!("{item:?} is told, and nobody submitted its event"));
+        let Some(event) = item.event else {
+            // Where the wall clock was set back, or a budget was exceeded before a crash, the event itself may be gone.
+            let must = self.must_be_kept(read.facts, read.node, back(read, item.spot.at), kept);
+            return if must { wrong(format!("{item:?} is told without its event")) } else { Ok(()) };
         };
         let mut tries = self.tries_of(event).filter(|(_, tried)| tried.endpoint == item.endpoint);
         let happened = item.result == Came::None
-            || tries.any(|(_, tried)| tried.explains(item.attempts, item.spot.at, item.result));
+            || tries.any(|(_, tried)| tried.explains(item.attempts, item.spot.at, item.result).is_some());
         match happened && is_verdict(item.result, item.fate) {
             true => Ok(()),
             false => wrong(format!("{item:?} is told, and no attempt ended so")),
@@ -302,13 +316,26 @@ impl History {
     }
 }
 
+/// How an attempt came to the end that is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// As the node was told.
+    Reported,
+    /// The node gave it up by itself; if it succeeded after all, that may be told as well.
+    ByItself,
+}
+
 impl Tried {
-    /// Whether an attempt may be told so. One that the node gave up, or that it died before, may have been ended by the
-    /// node itself at any time.
-    fn explains(&self, number: u16, at: u64, result: Came) -> bool {
+    /// Whether an attempt may be told so, and why. One that the node gave up, or that was under way when the node died, may
+    /// have been ended by the node itself at any time.
+    fn explains(&self, number: u16, at: u64, result: Came) -> Option<How> {
         let by_itself = matches!(result, Came::Failed("timed-out-head" | "aborted"));
-        let reported = self.came == result && self.at == at;
-        self.number == number && (reported || (by_itself && (self.late || self.came == Came::None)))
+        match () {
+            () if self.number != number => None,
+            () if self.came == result && self.at == at => Some(How::Reported),
+            () if by_itself && (self.late || self.came == Came::None) => Some(How::ByItself),
+            () => None,
+        }
     }
 }
 

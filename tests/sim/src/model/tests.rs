@@ -33,7 +33,12 @@ impl Stage {
             rots: false,
             lies: false,
             jumps: false,
-            history: Kept { payloads: 3_600_000, attempts: 7_200_000, payload_bytes: u64::MAX, attempt_bytes: u64::MAX },
+            history: Kept {
+                payloads: 3_600_000,
+                attempts: 7_200_000,
+                payload_bytes: u64::MAX,
+                attempt_bytes: u64::MAX,
+            },
         };
         let mut stage = Self { model: Model::default(), at: 0, booted: 0, calls: 0, attempts: 0 };
         stage.ok(&Seen::Began(&rules));

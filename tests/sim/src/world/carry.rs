@@ -373,8 +373,7 @@ impl World {
     fn report(&mut self, slot: u32, turn: u32) {
         let flight = self.flights.find(slot, turn).expect("it was just looked at");
         flight.over = true;
-        let (node, id, attempt, sent, endpoint) =
-            (flight.node, flight.id, flight.number, flight.sent, flight.endpoint);
+        let (node, id, attempt, sent, endpoint) = (flight.node, flight.id, flight.number, flight.sent, flight.endpoint);
         let outcome = std::mem::replace(&mut flight.outcome, Err(TransportError::Aborted));
         self.flights.release(slot);
         let clocks = self.clocks(node);

@@ -309,6 +309,7 @@ impl World {
             return;
         }
         if let Tidied::Trimmed { events, before } = tidied {
+            self.see(&Seen::Trimmed { node, before: before.as_millis() });
             self.fact(node, Input::Trimmed { events, before });
         }
         self.tell_room(node);

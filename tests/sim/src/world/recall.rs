@@ -109,7 +109,12 @@ impl World {
             pending = report.rows.iter().any(|row| !row.fate.is_final());
         });
         let id = EventId::new(format!("e{event}")).expect("a name");
-        self.ask(node, Question::Event { tenant, event }, &Query::Event { tenant: tenant_id(tenant), event: id }, pending);
+        self.ask(
+            node,
+            Question::Event { tenant, event },
+            &Query::Event { tenant: tenant_id(tenant), event: id },
+            pending,
+        );
     }
 
     /// The next page of a list that is being read, or the first of another.
@@ -249,8 +254,7 @@ impl World {
     }
 }
 
-const FATES: [Fate; 6] =
-    [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost];
+const FATES: [Fate; 6] = [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost];
 
 fn tenant_id(tenant: u32) -> TenantId {
     TenantId::new(format!("t{tenant}")).expect("a name")

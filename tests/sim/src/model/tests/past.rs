@@ -143,7 +143,11 @@ fn pages_join_and_lack_nothing() {
     let exhausted = [Ended { fate: Fate::Exhausted, ..item(3) }];
     assert_eq!(stage.list(list, &exhausted, None), Err(31), "it was delivered");
     assert_eq!(stage.list(List { of: Of::DeadLetters(0), ..list }, &[], None), Ok(()));
-    assert_eq!(stage.list(List { of: Of::DeadLetters(0), ..list }, &[item(3)], None), Err(31), "that is no dead letter");
+    assert_eq!(
+        stage.list(List { of: Of::DeadLetters(0), ..list }, &[item(3)], None),
+        Err(31),
+        "that is no dead letter"
+    );
 }
 
 #[test]
@@ -151,5 +155,7 @@ fn what_is_trimmed_without_need_is_found() {
     let mut stage = Stage::new();
     delivered(&mut stage, 7);
     let (clocks, note) = (stage.clocks(), Note::Trimmed(stage.clocks().wall));
-    assert_eq!(stage.see(&Seen::Noted { node: 0, clocks, note }), Err(31));
+    assert_eq!(stage.see(&Seen::Noted { node: 0, clocks, note }), Err(31), "nothing was trimmed");
+    assert_eq!(stage.see(&Seen::Trimmed { node: 0, before: clocks.wall }), Err(31), "there is room for all of it");
+    assert_eq!(stage.see(&Seen::Noted { node: 0, clocks, note }), Ok(()));
 }
