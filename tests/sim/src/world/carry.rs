@@ -399,7 +399,7 @@ impl World {
     }
 
     /// What the adapter read of a body. Where it is kept, it says whose it is, and every so often it is too long for that.
-    fn body_of(&mut self, endpoint: u32, attempt: u64, answer: &Answer) -> Bytes {
+    fn body_of(&self, endpoint: u32, attempt: u64, answer: &Answer) -> Bytes {
         if self.places[endpoint as usize].spec.keeps_answers {
             let long = if attempt.is_multiple_of(16) { limits::ANSWER_KEPT } else { 0 };
             return format!("answer~{attempt}~{}", "x".repeat(long)).into();
