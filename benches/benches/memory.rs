@@ -197,5 +197,9 @@ fn endpoint(number: u32) -> Record {
         at: WALL,
         thin: Vec::new(),
         source: None,
+        filter: None,
+        sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }))
 }

@@ -1,5 +1,8 @@
 //! The endpoint file: `[[endpoint]]` tables in TOML, every fault with its line and key.
 
+mod choices;
+mod pacing;
+
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -15,7 +18,7 @@ use crate::duration;
 use crate::exit::{Fault, Refusal};
 use crate::suggest::{nearest, unknown_key};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 22] = [
     "id",
     "url",
     "secret",
@@ -23,12 +26,21 @@ const KEYS: [&str; 13] = [
     "events",
     "headers",
     "schedule",
+    "max-attempts",
+    "max-age",
+    "rate",
+    "breaker",
+    "disable",
+    "queue-limit",
     "timeout",
     "concurrency",
     "tenant",
     "encoding",
     "thin",
     "source",
+    "filter",
+    "filter-language",
+    "sign",
 ];
 
 /// A file with more than this is no endpoint file.
@@ -122,7 +134,7 @@ impl Reader<'_> {
         }
         let mut endpoint = Endpoint::new(id.unwrap_or("unnamed"), url.unwrap_or(ANYWHERE));
         for (key, value) in table {
-            endpoint = self.set(endpoint, key, value);
+            endpoint = self.set(endpoint, table, key, value);
         }
         let ok = self.faults.len() == faults;
         let line = self.line(value.span().start);
@@ -139,7 +151,13 @@ impl Reader<'_> {
 
     /// The endpoint with one key of its table. Each setting is tried on an endpoint that has nothing else, so that a
     /// fault is told of the key that has it.
-    fn set(&mut self, endpoint: Endpoint, key: &Spanned<std::borrow::Cow<'_, str>>, value: &Value<'_>) -> Endpoint {
+    fn set(
+        &mut self,
+        endpoint: Endpoint,
+        table: &DeTable<'_>,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Value<'_>,
+    ) -> Endpoint {
         let name = key.get_ref().as_ref();
         let blank = || Endpoint::new("unnamed", ANYWHERE);
         match name {
@@ -167,12 +185,7 @@ impl Reader<'_> {
                 if patterns.is_empty() { endpoint } else { endpoint.events(patterns) }
             }
             "headers" => self.headers(endpoint, value),
-            "schedule" => {
-                let texts = self.list(name, value, |_| blank());
-                let delays: Vec<_> = texts.into_iter().filter_map(|text| self.duration(name, value, text)).collect();
-                self.probe(name, value, &blank().schedule(delays.iter().copied()));
-                endpoint.schedule(delays)
-            }
+            name if pacing::KEYS.contains(&name) => self.pace(endpoint, name, value),
             "timeout" => {
                 let text = self.strings(name, value, |_| blank());
                 let Some(timeout) = text.and_then(|text| self.duration(name, value, text)) else { return endpoint };
@@ -195,6 +208,12 @@ impl Reader<'_> {
                 let all = blank().thin(&pointers);
                 if pointers.is_empty() || !self.probe(name, value, &all) { endpoint } else { endpoint.thin(pointers) }
             }
+            "filter" => self.filter(endpoint, table, value),
+            "filter-language" => {
+                self.filter_language(table, value);
+                endpoint
+            }
+            "sign" => self.sign(endpoint, value),
             "source" => match self.strings(name, value, |text| blank().source(text)) {
                 Some(text) => endpoint.source(text),
                 None => endpoint,
@@ -350,11 +369,38 @@ mod tests {
     fn a_full_endpoint_is_read() {
         let text = with(
             "headers = { x-team = \"a\" }\nschedule = [\"0s\", \"5s\", \"5m\"]\ntimeout = \"3s\"\nconcurrency = 0x10\n\
-             tenant = \"t\"\nencoding = \"cloudevents-binary\"\nthin = [\"/id\", \"/order/id\"]\nsource = \"/shop\"",
+             tenant = \"t\"\nencoding = \"cloudevents-binary\"\nthin = [\"/id\", \"/order/id\"]\nsource = \"/shop\"\n\
+             filter = '{\"exact\": {\"type\": \"a.b\"}}'\nfilter-language = \"cloudevents\"\n\
+             sign = [\"standard-webhooks\", \"github\", { hmac = { header = \"x-acme\", algorithm = \"sha512\", encoding = \
+             \"base64\", prefix = \"v1=\", id-header = \"x-id\", timestamp-header = \"x-time\", timestamp = \"ms\", \
+             type-header = \"x-type\", key = \"bytes\", content = \"{id}.{timestamp}.{url}.{body}\" } }]",
         );
         let entries = parse("e.toml", &text, &Policy::default()).unwrap();
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].key.to_string(), "t/acme");
+    }
+
+    #[test]
+    fn the_keys_that_pace_it_are_read() {
+        for line in [
+            "schedule = \"none\"",
+            "schedule = { exponential = { base = \"30s\", factor = 1.5, cap = \"2h\", attempts = 11 } }",
+            "schedule = [\"0s\", \"1m\"]\nmax-attempts = 1\nmax-age = \"1h\"",
+            "rate = { per-minute = 100, burst = 10 }",
+            "breaker = \"none\"\ndisable = \"never\"",
+            "breaker = { attempts = 20, percent = 50, window = \"1m\", open = \"10s\", longest = \"1h\" }",
+            "disable = { after = \"24h\", failures = 100 }",
+            "queue-limit = \"10m\"",
+        ] {
+            assert_eq!(faults(&with(line)), [""; 0], "{line}");
+        }
+        let text = with(
+            "schedule = [\"0s\", \"1m\", \"1h\"]\nmax-attempts = 2\nrate = { per-second = 5 }\nbreaker = \"none\"",
+        );
+        let shown = format!("{:?}", parse("e.toml", &text, &Policy::default()).unwrap()[0].endpoint);
+        for part in ["max_attempts: Some(2)", "count: 5", "breaker: None"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
     }
 
     #[test]
@@ -376,8 +422,49 @@ mod tests {
             ("thin = [\"/id\", \"id\"]", "e.toml:6: thin[1]: pointer 0 should begin with a slash"),
             ("thin = []", "e.toml:6: thin: this is not a list with something in it"),
             ("source = \"a b\"", "e.toml:6: source: it has ' ' at byte 1"),
+            ("filter = '{\"data\": {\"n\": 1}}'", "e.toml:6: filter: it has a number at \"/data/n\""),
+            (
+                "filter-language = \"eventbrige\"",
+                "e.toml:6: filter-language: there is no such language of filters; did",
+            ),
+            ("filter-language = \"cloudevents\"", "e.toml:6: filter-language: there is no filter that it would be"),
+            ("sign = []", "e.toml:6: sign: this is not a list with something in it"),
+            ("sign = [\"githup\"]", "e.toml:6: sign[0]: there is no such scheme; did you mean \"github\"?"),
+            ("sign = [\"github\", \"github\"]", "e.toml:6: sign: two schemes would set the header x-"),
+            (
+                "sign = [{ hmac = { haeder = \"x\" } }]",
+                "e.toml:6: sign[0].hmac.haeder: there is no such key; did you mean `header`?",
+            ),
+            ("sign = [{ hmac = { header = \"host\" } }]", "e.toml:6: sign: the header host belongs to the engine"),
+            (
+                "sign = [{ hmac = { header = \"x-a\", content = \"{id}\" } }]",
+                "e.toml:6: sign[0].hmac: the content must have",
+            ),
+            (
+                "sign = [{ hmac = { header = \"x-a\", algorithm = \"md5\" } }]",
+                "e.toml:6: sign[0].hmac.algorithm: this is none of sha256, sha512",
+            ),
             ("schedule = []", "e.toml:6: schedule: this is not a list with something in it"),
             ("schedule = [\"5\"]", "e.toml:6: schedule: \"5\" has a number without a unit; write 5s"),
+            ("schedule = \"never\"", "e.toml:6: schedule: there is no such schedule; write a list"),
+            ("schedule = { exponental = {} }", "e.toml:6: schedule.exponental: there is no such key; did you mean"),
+            (
+                "schedule = { exponential = { base = \"0s\", cap = \"1h\", attempts = 4 } }",
+                "e.toml:6: schedule.exponential: the base of the exponential schedule is zero",
+            ),
+            (
+                "schedule = { exponential = { base = \"1s\", cap = \"1h\", attempts = 4, factor = 0.5 } }",
+                "e.toml:6: schedule.exponential.factor: the factor 5/10",
+            ),
+            ("max-attempts = 0", "e.toml:6: max-attempts: the schedule has no delays"),
+            ("max-age = \"0s\"", "e.toml:6: max-age: the largest age is 0ns"),
+            ("rate = 5", "e.toml:6: rate: this is not a table; write { per-second = 10, burst = 20 }"),
+            ("rate = { burst = 5 }", "e.toml:6: rate: it needs one of per-second"),
+            ("rate = { per-hour = 0 }", "e.toml:6: rate.per-hour: the rate of 0 attempts is not within 1"),
+            ("breaker = { percnt = 5 }", "e.toml:6: breaker.percnt: there is no such key; did you mean `percent`?"),
+            ("breaker = { percent = 101 }", "e.toml:6: breaker: "),
+            ("disable = { after = \"1s\" }", "e.toml:6: disable: the age of 1s to disable at is not within 1 min"),
+            ("queue-limit = \"0s\"", "e.toml:6: queue-limit: the limit of 0ns on waiting"),
             ("headers = { host = \"x\" }", "e.toml:6: headers.host: the header host is set by the engine"),
             ("secrets = [\n\"whsec_AAAA\"]", "e.toml:7: secrets[0]: the secret's key has 3 bytes, at least 24"),
             ("tenant = \"\"", "e.toml:6: tenant: "),

@@ -130,6 +130,7 @@ mod error;
 #[cfg(test)]
 mod file_tests;
 mod kind;
+mod pacing;
 mod record;
 mod salvage;
 mod scan;
@@ -144,9 +145,10 @@ pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, record_at
 pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VERSION, decode, encode, keyed, peek};
 pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
+pub use self::pacing::{BreakerRecord, DisableRecord, HealthRecord, PacingRecord, RateRecord, Setting};
 pub use self::record::{
-    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Kept, KeyRecord, Mark, OutcomeRecord, Record, Remembered,
-    RetiredRecord, SnapshotBegin, StateRecord, Then,
+    Accepted, DialectRecord, Due, EndpointRecord, EventRecord, FilterRecord, HeaderRecord, Kept, KeyRecord, Mark,
+    OutcomeRecord, Record, Remembered, RetiredRecord, SnapshotBegin, StateRecord, Then,
 };
 pub use self::salvage::{Piece, Salvage};
 pub use self::scan::{End, Scan, Tail, resync};

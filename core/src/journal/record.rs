@@ -12,6 +12,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
+use super::pacing::{HealthRecord, PacingRecord};
 use super::sealed::{StoredKey, StoredValue};
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::secret::KeyId;
@@ -95,6 +96,8 @@ pub enum Record {
     /// place of the accepted record, in history and where a store was rid of what was erased before a snapshot stood for
     /// it.
     Kept(Box<Kept>),
+    /// An endpoint's health changed otherwise than by the outcomes of its attempts; in a snapshot, what it was.
+    Health(Box<HealthRecord>),
     /// A snapshot begins; it stands for every record up to and including `since`.
     SnapshotBegin(SnapshotBegin),
     /// In a snapshot: an event that has not ended. Its payload stays in its accepted record.
@@ -187,6 +190,34 @@ pub struct EndpointRecord {
     pub thin: Vec<String>,
     /// The source that its CloudEvents name, where it is not the default.
     pub source: Option<String>,
+    /// What the content of an event must pass, where there is a filter.
+    pub filter: Option<FilterRecord>,
+    /// The dialects in which its requests are signed; none for Standard Webhooks alone.
+    pub sign: Vec<DialectRecord>,
+    /// How old a delivery may be when an attempt starts, where that is bounded.
+    pub max_age: Option<Duration>,
+    /// How it is paced, where that is not as usual.
+    pub pacing: Option<Box<PacingRecord>>,
+}
+
+/// A way of signing: [`Dialect::to_wire`](crate::signing::Dialect::to_wire).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct DialectRecord {
+    /// Which.
+    pub number: u8,
+    /// The parts of its description, where it has one.
+    pub parts: Vec<String>,
+}
+
+/// A content filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct FilterRecord {
+    /// Its language: [`Language::to_wire`](crate::matching::filter::Language::to_wire).
+    pub language: u8,
+    /// Its text.
+    pub text: String,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -209,6 +240,10 @@ impl fmt::Debug for EndpointRecord {
             at,
             thin,
             source,
+            filter,
+            sign,
+            max_age,
+            pacing,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -228,6 +263,10 @@ impl fmt::Debug for EndpointRecord {
             .field("at", at)
             .field("thin", thin)
             .field("source", source)
+            .field("filter", filter)
+            .field("sign", sign)
+            .field("max_age", max_age)
+            .field("pacing", pacing)
             .finish()
     }
 }
@@ -248,6 +287,8 @@ pub struct RetiredRecord {
     pub at: u32,
     /// What was wanted: patterns, one a line.
     pub patterns: String,
+    /// And what the content had to pass.
+    pub filter: Option<FilterRecord>,
 }
 
 /// A header that an endpoint's owner added. `Debug` shows no value.

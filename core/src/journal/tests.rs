@@ -220,7 +220,7 @@ fn damage_is_told_with_its_place() {
         (told(&queued, 0, 25), "at byte 0: the frame needs 29 bytes and has 28"),
         (told(&queued, 0, 11), "at byte 0: the frame's length is 11, at least 12 is needed"),
         (told(&queued, 0, 23), "at byte 24: field 'subscription' needs 4 bytes, the body has 3 left"),
-        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 18 are"),
+        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 19 are"),
         (told(&queued, 4, 250), "at byte 4: kind 250 is not known, those up to 18 are"),
         (told(&queued, 4, Kind::SnapshotEnd.byte()), "at byte 24: 4 bytes follow the last field, none may"),
         (told(&queued, 5, 2), "at byte 5: version 2 is not known, 1 is"),
@@ -241,8 +241,8 @@ fn damage_is_told_with_its_place() {
         ),
         (told(&outcome, 42, 0x17), "at byte 42: what follows the attempt is 7, 0 to 6 are known"),
         (
-            told(&endpoint, key, 2),
-            &format!("at byte {key}: the form of a key is 2, 0 (plain) and 1 (sealed) are known"),
+            told(&endpoint, key, 3),
+            &format!("at byte {key}: the form of a key is 3, 0 (plain), 1 (sealed) and 2 (a pair) are known"),
         ),
         (
             told(&endpoint, value, 3),
@@ -264,13 +264,14 @@ fn damage_is_told_with_its_place() {
 #[test]
 fn the_worst_lists_take_no_more_than_promised() {
     let key = || KeyRecord { secret: plain_key(&[7]), expires: None };
+    let empty = Some(FilterRecord { language: 0, text: String::new() });
     let record = EndpointRecord {
         patterns: vec![String::new(); 1024],
         headers: vec![HeaderRecord { name: String::new(), value: StoredValue::Open(Bytes::new()) }; 255],
         keys: (0..255).map(|_| key()).collect(),
         schedule: vec![Duration::ZERO; 65_535],
         revoked: vec![KeyId::from_bytes([1; 8]); 10_000],
-        retired: vec![RetiredRecord { number: 0, at: 0, patterns: String::new() }; 1024],
+        retired: vec![RetiredRecord { number: 0, at: 0, patterns: String::new(), filter: empty }; 1024],
         ..endpoint_record(b"k", b"v")
     };
     let frame = framed(place(0), &Record::Endpoint(Box::new(record)));
@@ -298,7 +299,11 @@ fn parts_of_an_endpoint_stand_behind_it() {
     assert_eq!(tail(&with(&["/a"], None)), b"\x01\x01\x00\x02\x00/a");
     assert_eq!(tail(&with(&["/a"], Some("/s"))), b"\x01\x01\x00\x02\x00/a\x02\x02\x00/s");
     for (tail, number) in [
-        (&b"\x03"[..], 3),
+        (&b"\x0a"[..], 10),
+        (b"\x04\x00\x00", 4),
+        (b"\x09\x00\x00", 9),
+        (b"\x09\x01\x00\x00\x00\x00\x00\x00\x00\x00", 9),
+        (b"\x03\x00\x00\x00\x00\x00\x02\x00\x00", 2),
         (b"\x00", 0),
         (b"\x01\x00\x00", 1),
         (b"\x02\x00\x00\x02\x00\x00", 2),
@@ -416,9 +421,14 @@ fn memory(record: &Record) -> usize {
                 + list(&e.thin)
                 + e.thin.iter().map(String::capacity).sum::<usize>()
                 + e.source.as_ref().map_or(0, String::capacity)
+                + e.pacing.as_ref().map_or(0, |_| size_of::<PacingRecord>())
         }
         Record::Remembered(r) => {
             size_of::<Remembered>() + 64 + r.id.as_str().len() + r.tenant.as_ref().map_or(0, |id| id.as_str().len())
+        }
+        Record::Health(health) => {
+            let EndpointKey { tenant, id } = &health.endpoint;
+            size_of::<HealthRecord>() + 32 + tenant.as_str().len() + id.as_str().len()
         }
         Record::Genesis { .. }
         | Record::Opened { .. }
@@ -467,6 +477,7 @@ fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) 
         | Record::Endpoint(_)
         | Record::Removed { .. }
         | Record::SnapshotBegin(_)
+        | Record::Health(_)
         | Record::SnapshotEnd { .. } => (None, None),
     }
 }
@@ -568,5 +579,9 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         at: UnixTime::EPOCH,
         thin: Vec::new(),
         source: None,
+        filter: None,
+        sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }
 }

@@ -15,15 +15,19 @@
 //! | earlier subscriptions of an endpoint | 1,024 | [`RETIRED`](crate::limits::RETIRED): a change is refused; gone with the endpoint |
 //! | subscription numbers, and retired ones in an index | 1,025 N | one for each subscription, live or earlier, of an endpoint that is not removed |
 //! | index of a tenant | 4 to 8 bytes a pattern of each such subscription | its slots stay as many as they were at the peak, until the tenant goes |
+//! | filters of a tenant | one for each subscription with one, as read and for its types | as long as the subscription is in the index; see [`FilterIndex`](crate::matching::filter::FilterIndex) |
+//! | keys of an endpoint made ready | 10 for each of at most 8 dialects | [`RING_KEYS`](crate::limits::RING_KEYS), [`DIALECTS`](crate::limits::DIALECTS) |
 //! | tenants | N + E + R + I | counted by their endpoints, events, reports and names that are remembered; the last takes the tenant along; a refusal makes none |
 //! | events, by id, by place, unfinished | E | [`publish`](crate::sender::Sender::publish) refuses beyond it |
 //! | events that sleep, after a restart | E | one for each whose fan-out has not begun; 24 bytes, given back when the last has woken or was cancelled |
+//! | subscriptions with a filter that a fan-out knows ahead, of an event | 1,024 | [`MATCHED`](crate::limits::MATCHED): behind them the filters are asked again |
 //! | ended deliveries told one by one, of an event | 64 | [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES); the others are counted |
 //! | subscriptions to skip, of an event | 4,096 + C | what one mark and the next have between them, after a restart |
 //! | deliveries that wait, with attempts in flight | D | fan-outs stop at it |
 //! | attempts | C | the credit |
 //! | timers | none of their own | links in attempts, deliveries and endpoints |
-//! | rings of what can go on, crowds that wait for payloads | none of their own | links in events and endpoints, which leave them when they end |
+//! | lanes of what can go on, crowds that wait for payloads or hosts | none of their own | links in events, endpoints and tenants, which leave them when they end |
+//! | hosts and ports, where attempts to them are bounded | N + C | counted by the endpoints and attempts that name them |
 //! | payloads in memory | `resident` bytes | beyond it, those not durable yet, in flight, or just read back (256 at most); each for [`RESIDENT_FOR`](crate::limits::RESIDENT_FOR) after its last use |
 //! | encoded bodies of a payload in memory | one for each shape that is used, 9 at most | as large as the payload, or 4/3 of it where CloudEvents take it as base64; as XML up to 14 times, as a form up to 16 times and 1 MiB; see [`SHARED_BODIES`](crate::limits::SHARED_BODIES) and [`FORM_EXPANSION`](crate::limits::FORM_EXPANSION) |
 //! | payloads asked for | 256 | the others wait in the crowd |

@@ -1,25 +1,30 @@
 //! Endpoints as their owners describe them, and as the machine keeps them.
 
+mod choices;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
-use super::{AuthError, CustomHeaders, HeaderError, Policy, Target, UrlError};
+use super::{AuthError, Circuit, CustomHeaders, HeaderError, Pacing, Policy, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
+use crate::matching::filter::{self, Filter, FilterError};
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
-use crate::retry::{Schedule, ScheduleError};
+use crate::retry::{BreakerPolicyError, DisableRuleError, QueueLimitError, RateError, Schedule, ScheduleError};
 use crate::secret::{KeyId, Secret, SecretError, SecretName};
+#[cfg(feature = "ed25519")]
+use crate::signing::PrivateKey;
+use crate::signing::{DialectError, Dialects, KeyError};
 use crate::time::UnixTime;
 
 /// Time for one attempt, over look-up, connection, request and response, when none is given. Standard Webhooks
 /// recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
-const CONCURRENCY: u16 = 8;
 
 /// A destination: where it is, what it wants, and how it wants it.
 ///
@@ -36,12 +41,17 @@ pub struct Endpoint {
     url: String,
     secrets: Vec<Secret>,
     patterns: Option<Vec<String>>,
+    filter: Option<Filter>,
     shape: Shape,
     schedule: Schedule,
+    pub(super) max_attempts: Option<u16>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) pacing: Pacing,
     timeout: Duration,
     concurrency: u16,
     headers: CustomHeaders,
     keep_answers: bool,
+    dialects: Dialects,
     mistake: Option<EndpointError>,
 }
 
@@ -55,12 +65,17 @@ impl Endpoint {
             url: url.as_ref().to_string(),
             secrets: Vec::new(),
             patterns: None,
+            filter: None,
             shape: Shape::default(),
             schedule: Schedule::default(),
+            max_attempts: None,
+            max_age: None,
+            pacing: Pacing::default(),
             timeout: TIMEOUT,
-            concurrency: CONCURRENCY,
+            concurrency: limits::IN_FLIGHT,
             headers: CustomHeaders::default(),
             keep_answers: false,
+            dialects: Dialects::default(),
             mistake: None,
         }
     }
@@ -80,8 +95,17 @@ impl Endpoint {
         self
     }
 
-    /// Adds a secret that it shares with the sender, as `whsec_` and base64. All of them sign.
+    /// Adds a secret: one that it shares with the sender, as `whsec_` and base64, or, where the feature `ed25519` is on,
+    /// the private half of a key pair, as `whsk_` and base64. All of them sign.
     pub fn secret(mut self, secret: impl AsRef<str>) -> Self {
+        #[cfg(feature = "ed25519")]
+        if secret.as_ref().starts_with("whsk_") {
+            match PrivateKey::parse(secret.as_ref()) {
+                Ok(key) => self.secrets.push(Secret::from(&key)),
+                Err(why) => self.note(EndpointError::Pair(why)),
+            }
+            return self;
+        }
         match Secret::parse(secret.as_ref()) {
             Ok(secret) => self.secrets.push(secret),
             Err(why) => self.note(EndpointError::Secret(why)),
@@ -136,8 +160,12 @@ impl Endpoint {
     }
 
     /// Sets the delays before the attempts.
-    pub fn schedule(mut self, delays: impl IntoIterator<Item = Duration>) -> Self {
-        match Schedule::new(delays) {
+    pub fn schedule(self, delays: impl IntoIterator<Item = Duration>) -> Self {
+        self.schedule_or(Schedule::new(delays))
+    }
+
+    pub(super) fn schedule_or(mut self, schedule: Result<Schedule, ScheduleError>) -> Self {
+        match schedule {
             Ok(schedule) => self.schedule = schedule,
             Err(why) => self.note(EndpointError::Schedule(why)),
         }
@@ -251,6 +279,10 @@ impl Endpoint {
             None => Subscription::everything(),
             Some(patterns) => subscription(patterns)?,
         };
+        let subscription = match &self.filter {
+            None => subscription,
+            Some(filter) => subscription.with_filter(filter.clone()),
+        };
         if self.timeout < Duration::from_millis(1) || self.timeout > LONGEST_TIMEOUT {
             return Err(EndpointError::Timeout(self.timeout));
         }
@@ -260,20 +292,30 @@ impl Endpoint {
         if self.secrets.len() > limits::RING_KEYS {
             return Err(EndpointError::TooManySecrets(self.secrets.len()));
         }
+        self.check_signature_headers()?;
+        let mut schedule = self.schedule.clone();
+        if let Some(attempts) = self.max_attempts {
+            schedule = schedule.with_attempts(attempts).map_err(EndpointError::Schedule)?;
+        }
+        if let Some(age) = self.max_age {
+            schedule = schedule.with_max_age(age).map_err(EndpointError::Schedule)?;
+        }
         Ok(Config {
             key,
             target,
             subscription,
             shape: self.shape.clone(),
-            schedule: self.schedule.clone(),
+            schedule,
+            pacing: self.pacing,
             timeout: self.timeout,
             concurrency: self.concurrency,
             headers: self.headers.clone(),
             keep_answers: self.keep_answers,
+            dialects: self.dialects.clone(),
         })
     }
 
-    fn note(&mut self, mistake: EndpointError) {
+    pub(super) fn note(&mut self, mistake: EndpointError) {
         self.mistake.get_or_insert(mistake);
     }
 }
@@ -290,12 +332,17 @@ impl fmt::Debug for Endpoint {
             .field("url", &format_args!("\"{user}{}{rest}\"", place.escape_debug()))
             .field("secrets", &self.secrets.iter().map(Secret::id).collect::<Vec<_>>())
             .field("patterns", &self.patterns)
+            .field("filter", &self.filter)
             .field("shape", &self.shape)
             .field("schedule", &self.schedule)
+            .field("max_attempts", &self.max_attempts)
+            .field("max_age", &self.max_age)
+            .field("pacing", &self.pacing)
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
             .field("keep_answers", &self.keep_answers)
+            .field("dialects", &self.dialects)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -316,10 +363,12 @@ pub(crate) struct Config {
     pub(crate) subscription: Subscription,
     pub(crate) shape: Shape,
     pub(crate) schedule: Schedule,
+    pub(crate) pacing: Pacing,
     pub(crate) timeout: Duration,
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
     pub(crate) keep_answers: bool,
+    pub(crate) dialects: Dialects,
 }
 
 /// Why something is not an endpoint.
@@ -341,12 +390,28 @@ pub enum EndpointError {
     },
     /// The patterns make no subscription.
     Subscription(SubscriptionError),
+    /// The content filter is none.
+    Filter(FilterError),
+    /// The language of the content filter, read back by its number, is not known here: a later version wrote it.
+    FilterLanguage(u8),
     /// A secret is no secret.
     Secret(SecretError),
+    /// A key pair is none.
+    Pair(KeyError),
+    /// It cannot be signed for so.
+    Sign(DialectError),
     /// There are more secrets than an endpoint may have.
     TooManySecrets(usize),
     /// The delays are no schedule.
     Schedule(ScheduleError),
+    /// The attempts in a unit of time are no rate.
+    Rate(RateError),
+    /// The numbers are no policy of a breaker.
+    Breaker(BreakerPolicyError),
+    /// The numbers are no rule to disable by.
+    Disable(DisableRuleError),
+    /// The time to wait for it is out of range.
+    QueueLimit(QueueLimitError),
     /// The time for one attempt is out of range.
     Timeout(Duration),
     /// The number of attempts at once is out of range.
@@ -371,11 +436,25 @@ impl fmt::Display for EndpointError {
             Self::Url(why) => write!(f, "url: {why}"),
             Self::Pattern { pattern, why } => write!(f, "events: {pattern:?}: {why}"),
             Self::Subscription(why) => write!(f, "events: {why}"),
+            Self::Filter(why) => write!(f, "filter: it {why}"),
+            Self::FilterLanguage(number) => {
+                write!(
+                    f,
+                    "filter: language number {number} is not known to this version, 0 to {} are",
+                    filter::Language::ALL.len() - 1
+                )
+            }
             Self::Secret(why) => write!(f, "secret: {why}"),
+            Self::Pair(why) => write!(f, "secret: {why}"),
+            Self::Sign(why) => write!(f, "sign: {why}"),
             Self::TooManySecrets(count) => {
                 write!(f, "secrets: there are {count}, at most {} are allowed", limits::RING_KEYS)
             }
             Self::Schedule(why) => write!(f, "schedule: {why}"),
+            Self::Rate(why) => write!(f, "rate: {why}"),
+            Self::Breaker(why) => write!(f, "breaker: {why}"),
+            Self::Disable(why) => write!(f, "disable: {why}"),
+            Self::QueueLimit(why) => write!(f, "queue-limit: {why}"),
             Self::Timeout(timeout) => write!(f, "timeout: {timeout:?} is not within 1 ms to 60 s"),
             Self::Concurrency(attempts) => write!(f, "concurrency: {attempts} is not within 1 to 1024"),
             Self::Header(why) => write!(f, "headers: {why}"),
@@ -473,6 +552,14 @@ pub struct EndpointView {
     pub window: u16,
     /// How long it still rests, when it said that it cannot keep up.
     pub throttled: Option<Duration>,
+    /// Whether its breaker lets attempts start.
+    pub circuit: Circuit,
+    /// How long nothing starts for it while it is active, by its throttle, its breaker or its rate, whichever is longest.
+    pub rests: Option<Duration>,
+    /// Attempts that have failed since the last success, and how long ago the first of them did.
+    pub failing: Option<(u32, Duration)>,
+    /// How much it is given, and when it is left alone.
+    pub pacing: Pacing,
     /// How its events are written.
     pub shape: Shape,
     /// Time for one attempt.
@@ -481,4 +568,6 @@ pub struct EndpointView {
     pub keep_answers: bool,
     /// Delays before the attempts.
     pub schedule: Schedule,
+    /// How its requests are signed.
+    pub sign: Dialects,
 }

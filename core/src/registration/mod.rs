@@ -5,6 +5,7 @@
 //! | an endpoint as its owner describes it | [`Endpoint`] |
 //! | where requests may go | [`Target`], [`Policy`], [`classify`] |
 //! | the keys that sign, and changing over to others | [`Draft`], [`KeyRing`], [`rotation`] |
+//! | how much it is given, and when it is left alone | [`Pacing`] |
 //! | headers and credentials of its own | [`CustomHeaders`] |
 //! | what was decided about it, and how it answers | [`lifecycle`] |
 //! | whether its owner agreed to be sent to | [`consent`] |
@@ -18,6 +19,7 @@ pub mod consent;
 mod endpoint;
 mod headers;
 pub mod lifecycle;
+mod pacing;
 mod policy;
 pub mod quota;
 mod reserved;
@@ -32,6 +34,7 @@ pub use auth::{AuthError, CREDENTIAL_BYTES};
 pub use cidr::{Cidr, CidrError};
 pub use endpoint::{Endpoint, EndpointError, EndpointView, State};
 pub use headers::{CustomHeaders, HeaderError};
+pub use pacing::{Circuit, Pacing};
 pub use policy::{AddressError, Policy, PolicyError, Vetted};
 pub use ring::{Draft, KeyRing, LONGEST_OVERLAP, RingError};
 pub use target::{Host, Target};

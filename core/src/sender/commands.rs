@@ -6,7 +6,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::choices::{dialect_records, filter_record};
+use super::operational::Cause;
 use super::report::Tally;
+use super::restore::written;
 use super::tables::{Gate, Retired, Slot};
 use super::transmit::{Caps, Wire};
 use super::turns::Turn;
@@ -18,7 +21,7 @@ use crate::journal::{
 };
 use crate::limits;
 use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
-use crate::retry::{Link, List, Window};
+use crate::retry::{Breaker, Link, List, Streak, Window};
 use crate::secret::{KeyId, Secret};
 use crate::time::{Now, UnixTime};
 
@@ -199,7 +202,7 @@ impl Sender {
             return Err(PutError::TooMany(endpoint));
         }
         let mut draft = Draft::default();
-        if let Err(why) = draft.replace(endpoint.secrets()) {
+        if let Err(why) = draft.replace(endpoint.secrets()).and_then(|_| draft.suits(&config.dialects)) {
             return Err(PutError::Ring(endpoint, why));
         }
         let subscription = Some(self.next_subscription);
@@ -222,6 +225,9 @@ impl Sender {
             return Ok(Put::Unchanged(Change { seq: slot.gate, changed: false }));
         }
         draft.prune(self.now.wall);
+        if let Err(why) = draft.suits(&config.dialects) {
+            return Err(PutError::Ring(endpoint, why));
+        }
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
         if slot.wire.config.subscription != config.subscription && subscription.is_some() {
             if retired.len() >= limits::RETIRED || !self.has_numbers() {
@@ -337,6 +343,7 @@ impl Sender {
         if !change(&mut draft).map_err(CommandError::Ring)? {
             return Ok(self.unchanged(at));
         }
+        draft.suits(&slot.wire.config.dialects).map_err(CommandError::Ring)?;
         let (config, state) = (slot.wire.config.clone(), slot.state);
         let (subscription, retired) = (slot.subscription, slot.retired.clone());
         let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
@@ -374,7 +381,10 @@ impl Sender {
             }
             (None | Some(_), false) | (Some(_), true) => {}
         }
-        self.set_endpoint(Some(at), config, draft, to, subscription, retired)
+        let was = slot.state;
+        let seq = self.set_endpoint(Some(at), config, draft, to, subscription, retired);
+        self.tell_subscribers(Cause::of_state(at, was, to, seq));
+        seq
     }
 
     fn unchanged(&self, at: u32) -> Change {
@@ -412,6 +422,9 @@ impl Sender {
         subscription: Option<u32>,
         retired: Vec<Retired>,
     ) -> JournalSeq {
+        if let Some(at) = at {
+            self.forget_health(at, &config, state);
+        }
         let record = self.endpoint_record(&config, &draft, state, subscription, retired.clone());
         let seq = self.record(&Record::Endpoint(Box::new(record)));
         let at = self.apply_endpoint(at, seq, config, draft, state, subscription, retired);
@@ -461,6 +474,10 @@ impl Sender {
             at: self.now.wall,
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            filter: filter_record(&config.subscription),
+            sign: dialect_records(&config.dialects),
+            max_age: config.schedule.max_age(),
+            pacing: written(&config.pacing).map(Box::new),
         }
     }
 
@@ -517,6 +534,11 @@ impl Sender {
                     turn: Turn::default(),
                     until: None,
                     throttled: None,
+                    breaker: Breaker::new(),
+                    streak: Streak::new(),
+                    rate: None,
+                    waits_first: false,
+                    host: None,
                     timer: Link::default(),
                     tally: Tally::default(),
                 });
@@ -526,6 +548,7 @@ impl Sender {
         };
         self.resubscribe(at, old, subscription, &wants);
         self.set_state(at, state);
+        self.repace(at);
         at
     }
 
@@ -550,7 +573,7 @@ impl Sender {
                 let held = if crate::planted::breaks(26) { limits::DISABLED_HOLD * 63 / 64 } else { held };
                 Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
             }
-            State::Active => self.endpoints.slab[at].throttled.filter(|until| *until > self.now.mono),
+            State::Active => self.rest_of(at),
             State::Paused { .. } | State::Gone { .. } => None,
         };
         self.endpoints.wake_at(at, until);
@@ -570,7 +593,7 @@ impl Sender {
         if let Some(number) = live {
             self.subscriptions.remove(&number);
             if !self.restoring {
-                self.tenants[tenant].index.remove(number, &wanted);
+                self.tenants[tenant].unsubscribe(number, &wanted);
             }
         }
         retired.iter().for_each(|retired| self.forget_retired(retired));
@@ -583,9 +606,13 @@ impl Sender {
         });
         if free {
             self.endpoints.wake_at(at, None);
-            self.queues.ready.leave(&mut self.endpoints.slab, at);
-            let tenant = self.endpoints.slab[at].tenant;
+            self.leave_ready(at);
+            let Slot { tenant, host, .. } = self.endpoints.slab[at];
             self.endpoints.slab.remove(at);
+            if let Some(host) = host {
+                self.hosts.release(host);
+                self.wake_for_host(host);
+            }
             self.tenants.release(tenant);
         }
     }
@@ -599,5 +626,5 @@ fn retired_record(retired: &Retired) -> RetiredRecord {
         }
         patterns.push_str(pattern.as_str());
     }
-    RetiredRecord { number: retired.number, at: retired.at, patterns }
+    RetiredRecord { number: retired.number, at: retired.at, patterns, filter: filter_record(&retired.wanted) }
 }

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::Sender;
 use super::deliveries::Place;
+use super::filters::flat;
 use super::report::{DeliveryReport, EventReport, Fate, Tally};
 use super::tables::{Slot, Stage};
 use crate::event::Event;
@@ -25,7 +26,7 @@ pub struct Explanation {
     pub endpoint: EndpointId,
     /// Its state; new events do not match disabled and gone endpoints, whatever they want.
     pub state: State,
-    /// Which pattern matched, or the first condition that failed.
+    /// Which pattern matched, or the first condition that failed, of the type or of the content.
     pub matching: Explained,
 }
 
@@ -81,10 +82,16 @@ impl Sender {
     /// Who of a tenant's endpoints would be told of an event, and why the others would not; paged like
     /// [`endpoints`](Self::endpoints).
     pub fn explain(&self, event: &Event, after: Option<&EndpointId>, most: usize) -> Page<Explanation> {
-        self.page(event.tenant_id(), after, most, |slot| Explanation {
-            endpoint: slot.key.id.clone(),
-            state: slot.state,
-            matching: slot.wire.config.subscription.explain(event.event_type().as_str()),
+        let (id, event_type) = (event.event_id().map_or("", EventId::as_str), event.event_type());
+        let content = core::cell::OnceCell::new();
+        self.page(event.tenant_id(), after, most, |slot| {
+            let wants = &slot.wire.config.subscription;
+            let content = || content.get_or_init(|| flat(id, event_type, event.payload().as_json()));
+            let matching = match wants.filter() {
+                Some(_) => wants.explain_content(event_type.as_str(), content()),
+                None => wants.explain(event_type.as_str()),
+            };
+            Explanation { endpoint: slot.key.id.clone(), state: slot.state, matching }
         })
     }
 
@@ -103,6 +110,18 @@ impl Sender {
         let slot = &self.endpoints.slab[*self.endpoints.by_key.get(endpoint)?];
         let schedule = &slot.wire.config.schedule;
         Some(Plan::new(schedule, &self.seed, event.as_str(), &slot.key).preview().collect())
+    }
+
+    /// Attempts in flight for all endpoints of a tenant; counted where they are bounded
+    /// ([`Limits::tenant_in_flight`](limits::Limits::tenant_in_flight)), and otherwise 0.
+    pub fn tenant_in_flight(&self, tenant: &TenantId) -> u32 {
+        self.tenants.find(tenant).map_or(0, |at| self.tenants[at].in_flight)
+    }
+
+    /// Attempts in flight to a host, as endpoints' URLs name it (an IPv6 address without brackets), and port; counted
+    /// where they are bounded ([`Limits::host_in_flight`](limits::Limits::host_in_flight)), and otherwise 0.
+    pub fn host_in_flight(&self, host: &str, port: u16) -> u32 {
+        self.hosts.in_flight(host, port)
     }
 
     fn report_of(&self, at: u32) -> EventReport {
@@ -148,6 +167,7 @@ impl Sender {
 
     fn view(&self, slot: &Slot) -> EndpointView {
         let config = &slot.wire.config;
+        let rest = |at: crate::time::Instant| at.saturating_since(self.now.mono);
         EndpointView {
             key: slot.key.clone(),
             target: config.target.clone(),
@@ -157,11 +177,16 @@ impl Sender {
             pending: slot.deliveries.len(),
             in_flight: slot.in_flight,
             window: slot.window.size(),
-            throttled: slot.until.filter(|_| slot.state == State::Active).map(|at| at.saturating_since(self.now.mono)),
+            throttled: slot.throttled.filter(|at| slot.state == State::Active && *at > self.now.mono).map(rest),
+            circuit: self.circuit(slot),
+            rests: slot.until.filter(|_| slot.state == State::Active).map(rest),
+            failing: (slot.streak.failures() > 0).then(|| (slot.streak.failures(), slot.streak.age(self.now.mono))),
+            pacing: config.pacing,
             shape: config.shape.clone(),
             timeout: config.timeout,
             keep_answers: config.keep_answers,
             schedule: config.schedule.clone(),
+            sign: config.dialects.clone(),
         }
     }
 

@@ -13,6 +13,7 @@ mod asleep;
 mod attempts;
 mod bodies;
 mod chains;
+mod choices;
 mod chores;
 mod commands;
 mod contract;
@@ -20,16 +21,21 @@ mod deliveries;
 mod drain;
 mod explain;
 mod fanout;
+mod filters;
 mod forget;
+mod hosts;
 mod jobs;
 mod load;
 mod notice;
+mod operational;
+mod pace;
 mod pending;
 mod persist;
 mod publish;
 mod repeats;
 mod report;
 mod restore;
+pub mod shadow;
 mod signed;
 mod slab;
 mod snapshot;
@@ -49,7 +55,8 @@ pub use contract::{
     Input, LoadError, LoadRequest, Output, PersistBatch, PersistFailure, SnapshotPart, Wake, Watermark,
 };
 pub use explain::{Explanation, Page};
-pub use notice::Notice;
+pub use notice::{Expiry, Notice};
+pub use operational::OPERATIONAL;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
@@ -64,6 +71,8 @@ use crate::seed::Seed;
 use crate::time::{Instant, Now};
 use chains::HashKey;
 use deliveries::Deliveries;
+use filters::Answers;
+use hosts::Hosts;
 use jobs::Jobs;
 use load::Loads;
 use persist::Outbox;
@@ -81,6 +90,9 @@ pub struct Config {
     pub limits: Limits,
     /// Where requests may go.
     pub policy: Policy,
+    /// Whether tenants are told of their endpoints and deliveries by events of their own: `endpoint.disabled`,
+    /// `endpoint.recovered`, `delivery.failing` and `delivery.exhausted`, to whichever endpoints want these types.
+    pub operational_events: bool,
 }
 
 impl Config {
@@ -92,6 +104,12 @@ impl Config {
     /// With this policy.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// With operational events, or without.
+    pub fn operational_events(mut self, publish: bool) -> Self {
+        self.operational_events = publish;
         self
     }
 
@@ -133,6 +151,7 @@ pub struct Sender {
     outbox: Outbox,
     tenants: Tenants,
     endpoints: Endpoints,
+    hosts: Hosts,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
     next_subscription: u32,
@@ -148,6 +167,12 @@ pub struct Sender {
     loads: Loads,
     snapshots: Snapshots,
     notices: Notices,
+    /// Operational events are published.
+    operational: bool,
+    /// The outcome of an operational event is being worked on.
+    quiet: bool,
+    /// For whoever keeps a trace.
+    answers: Answers,
     budget: u32,
     stats: Stats,
 }
@@ -214,6 +239,9 @@ pub struct Stats {
     pub waits: u64,
     /// Payloads read back.
     pub loaded: u64,
+    /// Operational events that were not published, because as many events as the limit allows had not ended, or the log
+    /// had no room.
+    pub untold: u64,
     /// Steps that drains took: the work of the machine, counted. An idle poll takes one.
     pub steps: u64,
 }
@@ -255,6 +283,7 @@ impl Sender {
             outbox: Outbox::new(last),
             tenants: Tenants::default(),
             endpoints: Endpoints::default(),
+            hosts: Hosts::default(),
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
             retired: BTreeMap::new(),
@@ -267,6 +296,9 @@ impl Sender {
             loads: Loads::default(),
             snapshots: Snapshots::default(),
             notices: Notices::default(),
+            operational: config.operational_events,
+            quiet: false,
+            answers: Answers::default(),
             budget: limits::DRAIN_BUDGET,
             stats: Stats::default(),
         }

@@ -1,9 +1,12 @@
 //! Tenants, which live as long as anything of theirs does.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
+use super::filters::Filtered;
 use super::repeats::ByTenant;
 use super::slab::Slab;
+use super::turns::{LANES, Share};
 use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
 use crate::retry::List;
@@ -12,11 +15,20 @@ use crate::retry::List;
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,
+    /// Its endpoints' subscriptions without a filter.
     pub(crate) index: Index,
+    /// Those with one.
+    pub(crate) filtered: Option<Box<Filtered>>,
     /// Nothing is sent any more of its events before this record.
     pub(crate) purged: JournalSeq,
     /// The names by which repeats of its events are recognised, the oldest first.
     pub(crate) remembered: List<ByTenant>,
+    /// Its part of what takes turns.
+    pub(crate) lanes: [Share; LANES],
+    /// Its attempts in flight, counted where they are bounded.
+    pub(crate) in_flight: u32,
+    /// It has as many as it may.
+    pub(crate) is_held: bool,
     /// Its endpoints, its events that have not ended, its names, its reports on the shelf, and what is left to do for a
     /// purge, counted together.
     uses: u32,
@@ -44,7 +56,17 @@ impl Tenants {
     pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
         let at = self.find(id).unwrap_or_else(|| {
             let (id, index, remembered) = (id.clone(), Index::new(), List::new());
-            let at = self.slab.insert(Tenant { id, index, purged: JournalSeq::ZERO, remembered, uses: 0 });
+            let at = self.slab.insert(Tenant {
+                id,
+                index,
+                filtered: None,
+                purged: JournalSeq::ZERO,
+                remembered,
+                lanes: Default::default(),
+                in_flight: 0,
+                is_held: false,
+                uses: 0,
+            });
             self.by_id.insert(self.slab[at].id.clone(), at);
             at
         });
@@ -62,7 +84,10 @@ impl Tenants {
         let tenant = &mut self.slab[at];
         tenant.uses -= 1;
         if tenant.uses == 0 {
-            debug_assert!(tenant.index.is_empty(), "a subscription belongs to an endpoint");
+            debug_assert!(
+                tenant.index.is_empty() && tenant.filtered.is_none(),
+                "a subscription belongs to an endpoint"
+            );
             self.by_id.remove(&tenant.id);
             self.slab.remove(at);
         }

@@ -137,6 +137,7 @@ impl Ledger {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
+            | Record::Health(_)
             | Record::Kept(_) => {}
         }
     }

@@ -125,6 +125,14 @@ fn about(record: &Record, payloads: bool) -> Value {
         Record::Erased { tenant, event, at: when } => {
             json!({ "tenant": tenant.as_str(), "id": event.as_str(), "at": at(when) })
         }
+        Record::Health(health) => json!({
+            "endpoint": health.endpoint.to_string(),
+            "through": health.through.get(),
+            "failures": health.failing.map(|(_, count)| count),
+            "failing_since": health.failing.map(|(first, _)| at(&first)),
+            "breaker_until": health.breaker.map(|(due, _)| at(&due.written.saturating_add(due.delay))),
+            "failed_probes": health.breaker.map(|(_, failed)| failed),
+        }),
         // These are in snapshots only.
         Record::SnapshotBegin(_)
         | Record::Event(_)
@@ -206,5 +214,6 @@ fn name(kind: Kind) -> &'static str {
         Kind::Purged => "purged",
         Kind::Erased => "erased",
         Kind::Kept => "kept",
+        Kind::Health => "health",
     }
 }

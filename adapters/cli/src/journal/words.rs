@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use postrider_core::journal::{EndpointRecord, OutcomeRecord, StoredValue, Then};
+use postrider_core::journal::{DialectRecord, EndpointRecord, OutcomeRecord, StoredValue, Then};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
+use postrider_core::signing::Dialect;
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -151,7 +152,19 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "attempts": endpoint.schedule.len(),
         "concurrency": endpoint.concurrency,
         "keeps_answers": endpoint.keep_answers,
+        "filter": endpoint.filter.as_ref().map(|filter| filter.text.as_str()),
+        "sign": sign(endpoint),
     })
+}
+
+/// The names of the schemes that an endpoint's requests are signed with.
+fn sign(endpoint: &EndpointRecord) -> Vec<String> {
+    let unknown = |number: u8| format!("scheme {number}, which is not known here");
+    let dialects = endpoint.sign.iter().map(|DialectRecord { number, parts }| {
+        Dialect::from_wire(*number, parts).map_or_else(|| unknown(*number), |dialect| dialect.to_string())
+    });
+    let dialects: Vec<_> = dialects.collect();
+    if dialects.is_empty() { vec![Dialect::Standard.to_string()] } else { dialects }
 }
 
 #[cfg(test)]

@@ -343,7 +343,8 @@ impl<D: Disk> Compaction<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
-            | Kind::SnapshotEnd => Ok(None),
+            | Kind::SnapshotEnd
+            | Kind::Health => Ok(None),
         }
     }
 

@@ -134,7 +134,8 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
-            | Kind::SnapshotEnd => false,
+            | Kind::SnapshotEnd
+            | Kind::Health => false,
         };
         if !concerns {
             return;

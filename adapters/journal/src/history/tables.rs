@@ -173,7 +173,8 @@ impl Tables {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
-            | Record::SnapshotEnd { .. } => {}
+            | Record::SnapshotEnd { .. }
+            | Record::Health(_) => {}
         }
     }
 

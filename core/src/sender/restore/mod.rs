@@ -3,6 +3,7 @@
 mod endpoint;
 mod error;
 mod fans;
+mod pacing;
 mod window;
 
 use alloc::boxed::Box;
@@ -10,20 +11,23 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 pub use self::error::RestoreError;
+pub(super) use self::pacing::{pacing_of, written};
 
-use self::endpoint::{config_of, state_of};
+use self::endpoint::{config_of, state_of, wanted_of};
 use self::fans::Fans;
+use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
 use super::jobs::Body;
+use super::operational::Cause;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
 use super::{Config, Sender};
 use crate::id::{JournalSeq, TenantId};
 use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
-use crate::matching::{EventType, Subscription};
+use crate::matching::EventType;
 use crate::registration::Draft;
 use crate::seed::Seed;
 use crate::time::Now;
@@ -63,7 +67,12 @@ struct Fold {
     /// Events, and deliveries that wait.
     pending: Pending,
     fans: Fans,
+    healths: Healths,
     window: Window,
+    /// What the last record tells of, if an operational event may have been torn off behind it.
+    owed: Option<Cause>,
+    /// The last record is the outcome of an operational event.
+    quiet: bool,
     error: Option<RestoreError>,
 }
 
@@ -83,7 +92,10 @@ impl Restore {
             owners: BTreeMap::new(),
             pending: Pending::default(),
             fans: Fans::default(),
+            healths: Healths::default(),
             window: Window::default(),
+            owed: None,
+            quiet: false,
             error: None,
         }))
     }
@@ -139,10 +151,13 @@ impl Fold {
         self.sender.restoring = false;
         self.sender.jobs.index();
         self.index_subscriptions();
+        let owed = self.owed.and_then(|cause| self.sender.operational_event(cause));
         self.resume_events();
+        core::mem::take(&mut self.healths).resume(&mut self.sender);
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
+        owed.into_iter().for_each(|told| self.sender.publish_operational(told));
         let incarnation = self.sender.incarnation + 1;
         self.sender.open(incarnation);
         Ok(self.sender)
@@ -156,6 +171,8 @@ impl Fold {
             }
             self.check_place(seq)?;
         }
+        self.owed = None;
+        let quiet = core::mem::take(&mut self.quiet);
         match record {
             Record::Genesis { seed } => {
                 self.set_seed(seed);
@@ -163,14 +180,17 @@ impl Fold {
             }
             Record::Opened { incarnation, .. } => self.sender.incarnation = incarnation,
             Record::Accepted(accepted) => self.accepted(seq, &accepted)?,
-            Record::Endpoint(endpoint) => self.endpoint(seq, &endpoint)?,
+            Record::Endpoint(endpoint) => {
+                self.endpoint(seq, &endpoint)?;
+                self.owed = self.owed.filter(|_| !quiet);
+            }
             Record::Removed { endpoint, .. } => {
                 if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
                     self.sender.apply_removed(at, seq);
                 }
             }
             Record::Queued { event, subscription } => self.wait(event, subscription, 0, Due::default()),
-            Record::Outcome(outcome) => self.outcome(&outcome),
+            Record::Outcome(outcome) => self.outcome(seq, &outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
             #[cfg(postrider_planted)]
@@ -209,6 +229,11 @@ impl Fold {
             }
             // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
             Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
+            Record::Health(health) => {
+                if let Some(at) = self.sender.endpoints.by_key.get(&health.endpoint) {
+                    self.healths.say(*at, &health);
+                }
+            }
         }
         Ok(())
     }
@@ -277,13 +302,15 @@ impl Fold {
             revoked: record.revoked.clone(),
         };
         let retired = record.retired.iter().map(|retired| {
-            let wanted = Subscription::parse(retired.patterns.lines()).unwrap_or_else(|_| Subscription::everything());
-            Retired { number: retired.number, at: retired.at, wanted }
+            let wanted = wanted_of(retired).map_err(wrong)?;
+            Ok(Retired { number: retired.number, at: retired.at, wanted })
         });
-        let retired: Vec<_> = retired.collect();
+        let retired: Vec<_> = retired.collect::<Result<_, _>>()?;
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
+        let was = known.map(|at| self.sender.endpoints.slab[at].state);
         let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
+        self.owed = was.and_then(|was| Cause::of_state(at, was, state, seq));
         for number in numbers {
             let before = self.owners.insert(number, at);
             if before.is_some_and(|before| before != at) {
@@ -334,9 +361,12 @@ impl Fold {
         self.fans.skip(job, subscription);
     }
 
-    fn outcome(&mut self, outcome: &OutcomeRecord) {
-        let Some(job) = self.job(outcome.event) else { return };
+    fn outcome(&mut self, seq: JournalSeq, outcome: &OutcomeRecord) {
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
+        self.healths.count(endpoint, seq, outcome);
+        let Some(job) = self.job(outcome.event) else { return };
+        self.owed = Cause::of_outcome(endpoint, job, outcome);
+        self.quiet = self.sender.is_operational(job);
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
         let passed = self.fans.has_passed(job, outcome.subscription);
         match outcome.then {
@@ -435,7 +465,7 @@ impl Fold {
         }
         numbers.sort_unstable_by_key(|(number, _, _)| *number);
         for (number, tenant, wanted) in numbers {
-            sender.tenants[tenant].index.insert(number, &wanted);
+            sender.tenants[tenant].subscribe(number, &wanted);
         }
         sender.retired.extend(retired);
     }
@@ -456,12 +486,15 @@ impl Fold {
                 continue;
             }
             let event_type = self.fans.event_type(event_type);
-            let index = &self.sender.tenants[job.tenant].index;
+            let tenant = &self.sender.tenants[job.tenant];
+            let index = &tenant.index;
             let mut cursor = index.cursor(event_type.as_str(), begun.high_water);
             cursor.seek_after(begun.through);
             let mut ahead = cursor.clone();
             let mut ahead = core::iter::from_fn(|| index.next(&mut ahead));
-            if ahead.any(|number| begun.skip.binary_search(&number).is_err()) {
+            if ahead.any(|number| begun.skip.binary_search(&number).is_err())
+                || tenant.may_match(event_type, begun.high_water, begun.through, &begun.skip)
+            {
                 self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
             }
         }
@@ -478,13 +511,25 @@ impl Fold {
         let now = self.sender.now;
         for handle in 0..self.sender.deliveries.end() {
             let Some(delivery) = self.sender.deliveries.get(handle) else { continue };
-            let (event, endpoint, Due { written, delay }) =
-                (delivery.event, delivery.endpoint, self.pending.due(handle));
+            let (event, endpoint, attempts) = (delivery.event, delivery.endpoint, delivery.attempts);
+            let slot = &self.sender.endpoints.slab[endpoint];
+            let first = attempts == 0 && slot.waits_first;
+            let Due { written, delay } = match self.pending.due(handle) {
+                // It was written without a time: that of the first attempt follows from when its event was accepted.
+                due if first && due == Due::default() => {
+                    let delay = self.sender.first_delay(event, endpoint);
+                    Due { written: self.sender.jobs.slab[event].at, delay }
+                }
+                due => due,
+            };
             let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
             #[cfg(postrider_planted)]
             let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
             if rest.is_zero() {
                 self.sender.endpoints.slab[endpoint].window.ramp();
+                if attempts > 0 || first {
+                    self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
+                }
                 self.sender.make_ready(handle);
             } else {
                 self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));
@@ -502,7 +547,7 @@ impl Fold {
         let all: Vec<_> = sender.endpoints.slab.iter().map(|(at, _)| at).collect();
         for at in all {
             let slot = &sender.endpoints.slab[at];
-            slot.wire.ring.publish(&slot.draft);
+            slot.wire.ring.publish(&slot.draft, &slot.wire.config.dialects);
             let (state, over) = (slot.state, slot.is_over());
             if over {
                 sender.discard_soon(at);

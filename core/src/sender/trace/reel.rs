@@ -5,7 +5,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::call::{Call, kind};
-use super::mask::stand_in_payload;
+use super::mask::{of_kind, stand_in_payload};
 use super::replay::TraceError;
 use crate::encoding::Payload;
 use crate::event::Event;
@@ -15,8 +15,10 @@ use crate::journal::{self, Accepted, EndpointRecord, HeaderRecord, Record, Store
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
-use crate::secret::{KeyId, Secret};
+use crate::secret::KeyId;
 use crate::seed::Seed;
+use crate::sender::choices::with_choices;
+use crate::sender::restore::pacing_of;
 use crate::sender::{Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
@@ -123,7 +125,12 @@ impl Reel {
             let network = network.parse().map_err(|_| damaged.clone())?;
             policy = policy.allow(network).map_err(|_| damaged)?;
         }
-        Ok(Config::new().limits(limits_of(numbers, window)).policy(policy))
+        let mut limits = limits_of(numbers, window);
+        if self.bytes.get(self.at) == Some(&kind::BOUNDS) {
+            let bounds = self.fields(|r| Ok((r.u8("kind")?, r.u32("bounds")?, r.u32("bounds")?)))?;
+            (_, limits.tenant_in_flight, limits.host_in_flight) = bounds;
+        }
+        Ok(Config::new().limits(limits).policy(policy))
     }
 
     pub(super) fn seed(&mut self) -> Read<Seed> {
@@ -132,6 +139,10 @@ impl Reel {
 
     pub(super) fn missing(&mut self) -> Read<(JournalSeq, JournalSeq)> {
         self.fields(|r| Ok((r.seq("first")?, r.seq("last")?)))
+    }
+
+    pub(super) fn matched(&mut self) -> Read<Vec<u32>> {
+        self.fields(|r| r.many("matched", 4, |r| r.u32("matched")))
     }
 
     pub(super) fn digest(&mut self) -> Read<u32> {
@@ -163,10 +174,13 @@ impl Reel {
             kind::RESUME => Call::Resume(self.key()?),
             kind::DISABLE => Call::Disable(self.key()?),
             kind::REMOVE => Call::Remove(self.key()?),
-            kind::ADD_KEY => {
+            kind::ADD_KEY | kind::ADD_PAIR => {
                 let key = self.key()?;
-                let secret = self.fields(|r| r.short("key").map(<[u8]>::to_vec))?;
-                Call::AddKey(key, Secret::from_bytes_any_size(secret).map_err(|_| TraceError::Damaged { at })?)
+                let bytes = self.fields(|r| r.short("key").map(<[u8]>::to_vec))?;
+                if bytes.is_empty() {
+                    return Err(TraceError::Damaged { at });
+                }
+                Call::AddKey(key, of_kind(&bytes, of == kind::ADD_PAIR))
             }
             kind::EXPIRE_KEY => Call::ExpireKey(self.key()?, self.key_id()?, self.fields(|r| r.time("at"))?),
             kind::REVOKE_KEY => Call::RevokeKey(self.key()?, self.key_id()?),
@@ -315,6 +329,8 @@ fn limits_of(numbers: [u64; 13], idempotency_window: Duration) -> Limits {
         pending: size(pending),
         endpoints: size(endpoints),
         unwritten,
+        tenant_in_flight: u32::MAX,
+        host_in_flight: u32::MAX,
         reports: size(reports),
         idempotency_window,
         idempotency_entries: size(entries),
@@ -339,7 +355,12 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .keep_answers(record.keep_answers)
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
-        .concurrency(record.concurrency);
+        .concurrency(record.concurrency)
+        .paced(pacing_of(record.pacing.as_deref()));
+    if let Some(age) = record.max_age {
+        endpoint = endpoint.max_age(age);
+    }
+    endpoint = with_choices(endpoint, record);
     for HeaderRecord { name, value } in &record.headers {
         let text = |bytes: &Bytes| alloc::string::String::from_utf8_lossy(bytes).into_owned();
         endpoint = match value {

@@ -14,6 +14,8 @@ use crate::journal::{self, EndpointRecord, HeaderRecord, KeyRecord, Record, Stat
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::Reply;
+use crate::sender::choices::{dialect_records, filter_record};
+use crate::sender::restore::written;
 use crate::sender::{Config, Input, LoadError, PersistFailure};
 use crate::time::{Now, UnixTime};
 
@@ -62,6 +64,14 @@ impl Tape {
         self.out.put_slice(&[kind, a, b, c, d]);
     }
 
+    /// What filters have answered.
+    pub(super) fn matched(&mut self, answers: &[Vec<u32>]) {
+        for answer in answers {
+            self.out.put_u8(kind::MATCHED);
+            self.w().many(answer, |w, number| w.u32(*number));
+        }
+    }
+
     pub(super) fn record(&mut self, seq: JournalSeq, record: &Record) {
         journal::encode(seq, record, &mut self.out);
     }
@@ -75,6 +85,14 @@ impl Tape {
         w.duration(config.limits.idempotency_window);
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
+        if config.operational_events {
+            w.u8(kind::OPERATIONAL);
+        }
+        let bounds = [config.limits.tenant_in_flight, config.limits.host_in_flight];
+        if bounds != [u32::MAX; 2] {
+            w.u8(kind::BOUNDS);
+            bounds.into_iter().for_each(|bound| w.u32(bound));
+        }
     }
 
     /// A call without anything further.
@@ -175,6 +193,10 @@ impl Tape {
             at: UnixTime::EPOCH,
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            filter: filter_record(&config.subscription),
+            sign: dialect_records(&config.dialects),
+            max_age: config.schedule.max_age(),
+            pacing: written(&config.pacing).map(alloc::boxed::Box::new),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);

@@ -139,6 +139,8 @@ impl Facts {
                     generation: self.endpoints.get(*endpoint).map_or(0, |endpoint| endpoint.generation),
                 };
                 self.attempts.insert(*attempt, attempt_of);
+                let jumps = self.rules().jumps;
+                self.endpoints.started(*endpoint, at, self.tick, jumps);
             }
             Seen::Ended { attempt, clocks, outcome } => self.ended(at, *attempt, *clocks, *outcome),
             Seen::Aborted { attempt } => {
@@ -149,7 +151,7 @@ impl Facts {
             }
             Seen::Noted { node, clocks, note } => {
                 self.clock(at, *node, *clocks);
-                self.endpoints.noted(self.tick, note);
+                self.endpoints.noted(at, self.tick, note);
             }
             Seen::Read { node, clocks, .. } => self.clock(at, *node, *clocks),
             Seen::Died { node, .. } => {
@@ -162,6 +164,7 @@ impl Facts {
                 self.ends.insert((*node, incarnation), durable);
             }
             Seen::Restarted { node, clocks, .. } => {
+                self.endpoints.restarted(*node);
                 let known = self.node_mut(*node);
                 known.up = true;
                 known.incarnation += 1;
@@ -246,6 +249,9 @@ impl Facts {
     fn ended(&mut self, at: SimTime, attempt: u64, clocks: Clocks, outcome: Outcome<'_>) {
         let Some(open) = self.attempts.get(&attempt).copied() else { return };
         self.clock(at, open.node, clocks);
+        let success = matches!(outcome, Outcome::Status { status: 200..=299, .. }) && !open.is_late(clocks.mono);
+        let jumps = self.rules().jumps;
+        self.endpoints.ended(open.endpoint, at, self.tick, jumps, success);
         if let Outcome::Status { status: 410, .. } = outcome
             && open.aborted.is_none()
         {
@@ -265,7 +271,20 @@ impl Facts {
     }
 }
 
-/// The number in an event's id: `e12` is 12.
+/// The number in an event's id: `e12` is 12. One that a node has made itself has a number of its own kind.
 pub(super) fn event_number(id: &str) -> Option<u64> {
-    id.strip_prefix('e')?.parse().ok()
+    match id.strip_prefix(MADE) {
+        Some(digits) => u64::from_str_radix(digits.get(..15)?, 16).ok().map(|number| number | MADE_BIT),
+        None => id.strip_prefix('e')?.parse().ok().filter(|number| !is_made(*number)),
+    }
+}
+
+/// What the id of an event begins with that a node has made itself, to tell of what has happened.
+pub(super) const MADE: &str = "postrider_op_";
+
+const MADE_BIT: u64 = 1 << 63;
+
+/// Whether a number is that of an event that a node has made itself.
+pub(super) const fn is_made(event: u64) -> bool {
+    event & MADE_BIT != 0
 }

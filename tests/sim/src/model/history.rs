@@ -249,6 +249,10 @@ impl History {
             Note::Expired { .. }
             | Note::Lost { .. }
             | Note::Gone(_)
+            | Note::Opened { .. }
+            | Note::Reopened { .. }
+            | Note::Recovered(_)
+            | Note::Disabled { .. }
             | Note::HoldEnded(_)
             | Note::WindowShrunk(_)
             | Note::Other(_) => return Ok(()),
@@ -257,6 +261,10 @@ impl History {
         let found = self.tries_of(*event).find(|(_, tried)| is_it(tried)).map(|(attempt, _)| attempt);
         let Some(attempt) = found else { return Ok(()) };
         self.is_durable_now(facts, node, attempt);
+        // A delivery may end without a further attempt after what was told of its last one.
+        if self.tried(attempt).is_some_and(|tried| tried.told.is_some()) {
+            return Ok(());
+        }
         if let Some(tried) = self.tried_mut(attempt) {
             tried.told = Some(fate);
         }

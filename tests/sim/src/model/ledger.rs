@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::facts::{Attempt, Facts, event_number};
+use super::facts::{Attempt, Facts, event_number, is_made};
 use super::owed::{Event, Owed, is_envelope};
 use crate::observe::{Broken, Departure, Fate, Form, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish};
 
@@ -43,7 +43,7 @@ impl Ledger {
     pub(super) fn see(&mut self, facts: &mut Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
             Seen::Asked { call, node, wish, .. } => match wish {
-                Wish::Publish(submission) => self.submitted(facts, *call, *node, submission),
+                Wish::Publish(submission) => self.submitted(facts, at, *call, *node, submission),
                 Wish::Cancel { .. } | Wish::Erase { .. } | Wish::Purge(_) => self.void(*call, wish),
                 Wish::Put(_)
                 | Wish::Pause(_)
@@ -60,7 +60,7 @@ impl Ledger {
                 let name = Name { number: *number, event, endpoint: *endpoint };
                 let event = event_number(event)
                     .ok_or_else(|| Broken::new(2, format!("{name}: no event has an id like that")))?;
-                return self.started(facts, event, *attempt, &name);
+                return if is_made(event) { Ok(()) } else { self.started(facts, event, *attempt, &name) };
             }
             Seen::Departed(departure) => return self.departed(facts, departure),
             Seen::Ended { attempt, clocks, outcome } => {
@@ -108,9 +108,10 @@ impl Ledger {
         Ok(())
     }
 
-    fn submitted(&mut self, facts: &Facts, call: u64, node: u32, submission: &Submission<'_>) {
+    fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, submission.event);
-        let matching = facts.endpoints.matching(submission.tenant, submission.event_type);
+        let Submission { tenant, event_type, payload, .. } = *submission;
+        let matching = facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps);
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,
@@ -134,6 +135,7 @@ impl Ledger {
                 open: 1,
                 offers: 1,
                 since: facts.tick,
+                first: at,
                 incarnation: facts.node(node).incarnation,
                 owed: matching.into_iter().map(fresh).collect(),
                 cancelled: (false, false),
@@ -292,6 +294,10 @@ impl Ledger {
             Note::Lost { endpoint, event } => (*endpoint, *event, Fate::Lost),
             Note::Retrying { .. }
             | Note::Gone(_)
+            | Note::Opened { .. }
+            | Note::Reopened { .. }
+            | Note::Recovered(_)
+            | Note::Disabled { .. }
             | Note::HoldEnded(_)
             | Note::WindowShrunk(_)
             | Note::Trimmed(_)

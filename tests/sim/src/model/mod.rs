@@ -7,32 +7,42 @@
 mod addresses;
 mod asking;
 mod base64;
+mod circuits;
 mod endpoints;
 mod facts;
+mod filters;
 mod history;
 mod keys;
 mod ledger;
+mod operational;
 mod order;
 mod owed;
 mod pacing;
+mod rates;
 mod recalled;
 mod repeats;
 mod retry_after;
+mod schemes;
 mod secrecy;
 mod story;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_pace;
 mod voided;
 
 pub use addresses::is_public;
 
 use crate::observe::{Broken, Judge, Look, Seen, SimTime};
+use circuits::Circuits;
 use facts::Facts;
 use history::History;
 use keys::Keys;
 use ledger::Ledger;
+use operational::Operational;
 use order::Order;
 use pacing::Pacing;
+use rates::Rates;
 use repeats::Repeats;
 use secrecy::Secrecy;
 
@@ -43,8 +53,11 @@ pub struct Model {
     ledger: Ledger,
     repeats: Repeats,
     pacing: Pacing,
+    rates: Rates,
+    circuits: Circuits,
     order: Order,
     keys: Keys,
+    operational: Operational,
     secrecy: Secrecy,
     history: History,
 }
@@ -58,6 +71,7 @@ impl Model {
     fn forget(&mut self) {
         while let Some(event) = self.facts.over.pop() {
             self.pacing.forget(event);
+            self.rates.forget(event);
             self.order.forget(event);
         }
     }
@@ -69,8 +83,11 @@ impl Judge for Model {
         self.ledger.see(&mut self.facts, at, seen)?;
         self.repeats.see(&self.facts, at, seen)?;
         self.pacing.see(&self.facts, at, seen)?;
+        self.rates.see(&self.facts, seen)?;
+        self.circuits.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
+        self.operational.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;
         self.history.see(&self.facts, at, seen)?;

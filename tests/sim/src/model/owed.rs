@@ -24,6 +24,8 @@ pub(super) struct Event {
     pub(super) offers: u32,
     /// It was submitted at this tick.
     pub(super) since: u64,
+    /// And then.
+    pub(super) first: SimTime,
     /// Of this incarnation of its node.
     pub(super) incarnation: u32,
     pub(super) owed: Vec<Owed>,
@@ -65,6 +67,7 @@ impl Event {
             || endpoint.is_none_or(|endpoint| {
                 owed.failures(facts, at) >= endpoint.attempts.0
                     || endpoint.may_discard(self.since, at, facts.rules().jumps)
+                    || endpoint.may_expire(self.first, at, facts.rules().jumps)
             })
     }
 
@@ -110,7 +113,10 @@ impl Event {
             Fate::Discarded => {
                 self.cancelled.0 || endpoint.is_some_and(|endpoint| endpoint.may_discard(self.since, at, jumps))
             }
-            Fate::Expired => self.expires.is_some_and(|expires| node.may_have_seen(expires, at)),
+            Fate::Expired => {
+                self.expires.is_some_and(|expires| node.may_have_seen(expires, at))
+                    || endpoint.is_some_and(|endpoint| endpoint.may_expire(self.first, at, jumps))
+            }
             Fate::Lost => false,
             Fate::InFlight | Fate::Waiting(_) => true,
         };

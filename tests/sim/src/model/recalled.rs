@@ -241,6 +241,7 @@ impl History {
                 Of::DeadLetters(_) | Of::AllDeadLetters => fate == Fate::Exhausted,
             };
             let must = listed
+                && self.story(tried.event).is_some()
                 && self.endpoints.get(&tried.endpoint).is_some_and(|place| place.node == read.node)
                 && self.must_be_kept(read.facts, read.node, back(read, tried.at), kept)
                 && self.is_safe(read.facts, tried);
@@ -271,6 +272,9 @@ impl History {
             let must = self.must_be_kept(read.facts, read.node, back(read, item.spot.at), kept);
             return if must { wrong(format!("{item:?} is told without its event")) } else { Ok(()) };
         };
+        if event == u64::MAX {
+            return Ok(());
+        }
         let mut tries = self.tries_of(event).filter(|(_, tried)| tried.endpoint == item.endpoint);
         let happened = item.result == Came::None
             || tries.any(|(_, tried)| tried.explains(item.attempts, item.spot.at, item.result).is_some());
@@ -351,7 +355,7 @@ fn is_verdict(came: Came, fate: Fate) -> bool {
         Came::Status(410) => fate == Fate::Discarded,
         Came::Status(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded),
         Came::Failed(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded | Fate::Refused),
-        Came::None => matches!(fate, Fate::Discarded | Fate::Expired | Fate::Lost),
+        Came::None => matches!(fate, Fate::Discarded | Fate::Expired | Fate::Lost | Fate::Exhausted),
     }
 }
 

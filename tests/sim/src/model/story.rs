@@ -1,6 +1,6 @@
 //! What is known of an event, an attempt, an endpoint, where it is to be held against what a node tells of them later.
 
-use crate::observe::{Came, Fate, SimTime, Spec};
+use crate::observe::{Came, Fate, Filter, SimTime, Spec};
 use crate::trace::Hasher;
 
 /// Bytes of an answer that are kept.
@@ -71,6 +71,7 @@ pub(super) struct Place {
     pub(super) node: u32,
     pub(super) tenant: u32,
     pub(super) patterns: Vec<String>,
+    pub(super) filter: Option<Filter>,
     pub(super) keeps_answers: bool,
     /// It was never removed and always wanted the same: all that it got has its name.
     pub(super) steady: bool,
@@ -85,6 +86,7 @@ impl Place {
             node,
             tenant: spec.tenant,
             patterns: spec.patterns.clone(),
+            filter: spec.filter,
             keeps_answers: spec.keeps_answers,
             steady: true,
             closed: Vec::new(),
@@ -93,7 +95,8 @@ impl Place {
 
     /// It is described, perhaps in another way.
     pub(super) fn put(&mut self, spec: &Spec) {
-        self.steady &= self.patterns == spec.patterns && self.keeps_answers == spec.keeps_answers;
+        let same = self.patterns == spec.patterns && self.filter == spec.filter;
+        self.steady &= same && self.keeps_answers == spec.keeps_answers;
     }
 
     /// The digest of what is kept of an answer.

@@ -140,7 +140,7 @@ pub enum Came {
 pub struct Ended {
     /// Its place in every list.
     pub spot: Spot,
-    /// Which event; `None` when that is not known any more.
+    /// Which event, `u64::MAX` for one that the node made itself; `None` when that is not known any more.
     pub event: Option<u64>,
     /// To which endpoint.
     pub endpoint: u32,

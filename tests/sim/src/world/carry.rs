@@ -7,6 +7,7 @@ use bytes::Bytes;
 use postrider_core::id::AttemptId;
 use postrider_core::limits;
 use postrider_core::response::{Phase, Reply, TransportError};
+use postrider_core::retry::Transition;
 use postrider_core::sender::{Input, Notice, Transmit};
 
 use crate::addresses;
@@ -23,7 +24,7 @@ use super::{Happening, World};
 const READ: u64 = 64 * 1024;
 
 /// Headers of a request that are looked at.
-const HEADERS: usize = 24;
+const HEADERS: usize = 32;
 
 /// Nanoseconds within which even a slow adapter comes to an attempt that was given up: a machine counts on 5 s.
 const ABORTED: u64 = 4_000_000_000;
@@ -433,7 +434,7 @@ impl World {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Refused { endpoint, event }
             }
-            Notice::Expired { endpoint, event } => {
+            Notice::Expired { endpoint, event, .. } => {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Expired { endpoint, event }
             }
@@ -443,6 +444,10 @@ impl World {
             }
             Notice::Gone { endpoint } => Note::Gone(only(endpoint)),
             Notice::HoldEnded { endpoint } => Note::HoldEnded(only(endpoint)),
+            Notice::Breaker { endpoint, change } => circuit(only(endpoint), change),
+            Notice::Disabled { endpoint, reason } => {
+                Note::Disabled { endpoint: only(endpoint), failures: reason.failures, age: nanos(&reason.age) }
+            }
             Notice::WindowShrunk { age, .. } => Note::WindowShrunk(nanos(age)),
             Notice::HistoryTrimmed { before, .. } => Note::Trimmed(before.as_millis()),
             other => {
@@ -457,5 +462,15 @@ impl World {
             return self.break_off(Broken::new(27, what));
         }
         self.see(&Seen::Noted { node, clocks, note });
+    }
+}
+
+fn circuit(endpoint: u32, change: &Transition) -> Note<'static> {
+    match change {
+        Transition::Opened { attempts, failures, until, .. } => {
+            Note::Opened { endpoint, attempts: *attempts, failures: *failures, until: until.as_nanos() }
+        }
+        Transition::Reopened { until, .. } => Note::Reopened { endpoint, until: until.as_nanos() },
+        _ => Note::Recovered(endpoint),
     }
 }

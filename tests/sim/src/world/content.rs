@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::observe::{Form, Key, SECOND, SimTime, Spec};
+use crate::observe::{Breaker, Filter, Form, Key, Pace, Rate, SECOND, Scheme, SimTime, Spec};
 use crate::profile::{Class, Profile};
 use crate::rng::Rng;
 
@@ -40,23 +40,30 @@ impl World {
     pub(super) fn make_places(&mut self) {
         let mut rng = Rng::part(self.profile.seed, "endpoints");
         let mut keeping = Rng::part(self.profile.seed, "answers");
+        let mut pacing = Rng::part(self.profile.seed, "paces");
         for endpoint in 0..self.profile.endpoints {
             let tenant = endpoint % self.profile.tenants;
             let key = self.new_key();
             let spec = Spec {
                 endpoint,
                 tenant,
-                host: format!("p{endpoint}.hooks.example.com"),
+                host: match self.profile.host_bound < u32::MAX && pacing.once_in(2) {
+                    true => "all.hooks.example.com".to_owned(),
+                    false => format!("p{endpoint}.hooks.example.com"),
+                },
                 port: if rng.once_in(4) { 8443 } else { 443 },
                 patterns: draw_patterns(&mut rng),
+                filter: draw_filter(&mut rng, self.profile.gap),
                 form: if rng.once_in(2) { Form::Envelope } else { Form::Data },
+                schemes: draw_schemes(&mut rng),
                 schedule: draw_schedule(&mut rng, self.profile.schedule),
                 timeout: *rng.pick(&[1, 5, 20, 60]) * SECOND,
                 concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
                 keeps_answers: keeping.once_in(2) && !self.profile.wants_all,
+                pace: if self.profile.paces { draw_pace(&mut pacing, &self.profile) } else { Pace::default() },
                 keys: vec![key],
             };
-            let spec = if self.profile.wants_all { Spec { patterns: vec!["**".to_owned()], ..spec } } else { spec };
+            let spec = if self.profile.wants_all { calm(spec) } else { spec };
             self.peers[endpoint as usize].keys(self.now, &[key]);
             let node = tenant % self.profile.nodes;
             self.places.push(Place { node, spec, all_keys: vec![key] });
@@ -120,6 +127,68 @@ fn padded(event: u64, len: usize) -> Vec<u8> {
 
 pub(super) fn draw_patterns(rng: &mut Rng) -> Vec<String> {
     rng.pick(&PATTERNS).iter().map(|pattern| (*pattern).to_owned()).collect()
+}
+
+/// An endpoint that wants everything, in the way that is usual.
+fn calm(spec: Spec) -> Spec {
+    Spec { patterns: vec!["**".to_owned()], filter: None, schemes: Vec::new(), ..spec }
+}
+
+/// A filter, or none. Events are numbered from 0 and come this far from each other.
+pub(super) fn draw_filter(rng: &mut Rng, gap: u64) -> Option<Filter> {
+    // As many as there are in a day, so that the bounds lie among the numbers that come.
+    let most = 24 * 3600 * SECOND / gap.max(SECOND);
+    Some(match rng.below(12) {
+        0 | 1 => {
+            let low = rng.below(most);
+            Filter::Within(low, low + rng.about(most))
+        }
+        2 => Filter::Not([rng.below(most), rng.below(most)]),
+        3 => Filter::NoNumber,
+        4 => Filter::TextOr(rng.below(most)),
+        5 => Filter::TypeEnds(["paid", "created", "added"][rng.index(3)]),
+        _ => return None,
+    })
+}
+
+/// Schemes beside Standard Webhooks.
+pub(super) fn draw_schemes(rng: &mut Rng) -> Vec<Scheme> {
+    if rng.once_in(2) {
+        return Vec::new();
+    }
+    let all = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Described];
+    all.into_iter().filter(|_| rng.once_in(3)).collect()
+}
+
+/// Rates are high enough for what has gathered after an outage to go out in the time that there is in the end.
+pub(super) fn draw_pace(rng: &mut Rng, profile: &Profile) -> Pace {
+    let calm = profile.gap >= 60 * SECOND && !profile.classes.has(Class::Bursts);
+    let rate = |count, per: u64, burst| Some(Rate { count, nanos: per * SECOND, burst });
+    let rates = [rate(10, 1, 1), rate(50, 1, 20), rate(1000, 60, 5), rate(100_000, 3600, 1)];
+    let slow = [rate(1, 1, 1), rate(90, 60, 3), rate(3000, 3600, 10)];
+    let usual = Pace::default();
+    let breaker = |attempts, percent, window: u64, open: u64, longest: u64| {
+        let (window, open, longest) = (window * SECOND, open * SECOND, longest * SECOND);
+        Some(Breaker { attempts, percent, window, open, longest })
+    };
+    let breakers = [breaker(2, 50, 60, 10, 60), breaker(5, 100, 600, 60, 1800), breaker(20, 30, 3600, 5, 300), None];
+    Pace {
+        rate: match rng.below(4) {
+            0 | 1 => None,
+            2 if calm => *rng.pick(&slow),
+            _ => *rng.pick(&rates),
+        },
+        breaker: if rng.once_in(3) { usual.breaker } else { *rng.pick(&breakers) },
+        disable: *rng.pick(&[
+            usual.disable,
+            usual.disable,
+            Some((3600 * SECOND, 3)),
+            Some((4 * 3600 * SECOND, 10)),
+            None,
+        ]),
+        queue: *rng.pick(&[None, None, None, Some(60 * SECOND), Some(1800 * SECOND)]),
+        max_age: *rng.pick(&[None, None, None, Some(600 * SECOND), Some(6 * 3600 * SECOND)]),
+    }
 }
 
 fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {

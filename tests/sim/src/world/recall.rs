@@ -319,7 +319,7 @@ fn plain_try(attempt: &AttemptHistory) -> Try {
 fn plain_ended(delivery: &EndedDelivery) -> Ended {
     Ended {
         spot: spot_of(delivery.place),
-        event: delivery.event.as_ref().and_then(|event| number(event.as_str())),
+        event: delivery.event.as_ref().map(|event| number(event.as_str()).unwrap_or(u64::MAX)),
         endpoint: endpoint_number(&delivery.endpoint),
         fate: FATES[delivery.end as usize],
         attempts: delivery.attempts,

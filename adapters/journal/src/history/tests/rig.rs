@@ -242,5 +242,9 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         at: at(0),
         thin: Vec::new(),
         source: None,
+        filter: None,
+        sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }
 }
