@@ -10,7 +10,7 @@ use postrider_core::journal::FORMAT;
 
 use crate::history::Retention;
 use crate::lock::{Lock, Waiting};
-use crate::store::{Corrupt, Found, Look, OpenError, Tidied, acked, names, unopened};
+use crate::store::{Corrupt, Found, Look, OpenError, acked, names, unopened};
 use crate::{Disk, File, Options, StdDisk, Store};
 
 /// Looks again so often when another process removes files meanwhile.
@@ -111,13 +111,8 @@ pub fn compact(
     let _lock = Lock::take(&disk, takeover, tell)?;
     let before = bytes(&disk)?;
     let options = Options { retention: Retention::forever(), ..Options::default() };
-    let mut store = Store::open(disk.clone(), options, crate::file_log::wall())?;
-    store.scrub();
-    let mut pieces = 0;
-    while store.tidy(crate::file_log::wall()).map_err(unopened)? != Tidied::Nothing {
-        pieces += 1;
-    }
-    store.close().map_err(unopened)?;
+    let store = Store::open(disk.clone(), options, crate::file_log::wall())?;
+    let pieces = store.compact(crate::file_log::wall).map_err(unopened)?;
     Ok(Compacted { before, after: bytes(&disk)?, pieces })
 }
 

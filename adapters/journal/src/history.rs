@@ -250,7 +250,7 @@ pub struct AttemptHistory {
     pub seq: JournalSeq,
     /// The endpoint; `None` when its registration is not known any more.
     pub endpoint: Option<EndpointKey>,
-    /// The how-manieth attempt of its delivery; 0 when the delivery ended without one.
+    /// The how-manieth attempt of its delivery; where the delivery ended without one, how many there were before.
     pub number: u16,
     /// When it ended.
     pub at: UnixTime,

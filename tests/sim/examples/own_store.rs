@@ -15,6 +15,7 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::{Frames, Record};
 use postrider_core::sender::{LoadError, PersistBatch, SnapshotPart, Watermark};
 use postrider_core::time::UnixTime;
+use postrider_journal::store::Tidied;
 use postrider_journal::{Disk, File};
 use postrider_sim::disk::{SimDisk, SimFile};
 use postrider_sim::profile::{Class, Classes, Profile, Scale};
@@ -86,8 +87,8 @@ impl Store for OneFile {
 
     fn reclaim(&mut self, _: Watermark) {}
 
-    fn tidy(&mut self, _: UnixTime) -> Result<bool, Failure> {
-        Ok(false)
+    fn tidy(&mut self, _: UnixTime) -> Result<Tidied, Failure> {
+        Ok(Tidied::Nothing)
     }
 
     fn room(&mut self) -> Option<u64> {

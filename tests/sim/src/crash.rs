@@ -20,6 +20,7 @@ use postrider_core::sender::{
 use postrider_core::time::{Instant, Now, UnixTime};
 
 use crate::disk::SimDisk;
+use crate::observe::Kept;
 use crate::profile::{Profile, Scale};
 use crate::rng::Rng;
 use crate::store::{Failure, Opened, Store, Stores};
@@ -218,7 +219,8 @@ fn open(disk: &SimDisk, profile: &Profile, stores: &mut dyn Stores) -> Result<Op
 }
 
 fn profile() -> Profile {
-    Profile { segment: 4096, snapshot: 6 * 1024, retention: 0, ..Profile::draw(0, &Scale::hours(1)) }
+    let history = Kept { payloads: 0, attempts: 0, payload_bytes: u64::MAX, attempt_bytes: u64::MAX };
+    Profile { segment: 4096, snapshot: 6 * 1024, history, ..Profile::draw(0, &Scale::hours(1)) }
 }
 
 /// What people were told before the crash.

@@ -6,11 +6,12 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::{Record, StoreId};
 use postrider_core::sender::{LoadError, PersistBatch, SnapshotPart, Watermark};
 use postrider_core::time::UnixTime;
-use postrider_journal::history::Retention;
+use postrider_journal::history::{Answer, HistoryError, Query, Retention};
 use postrider_journal::store::{OpenError, Recovery, StoreError, Tidied};
 use postrider_journal::{Options, Store as Real};
 
 use crate::disk::SimDisk;
+use crate::observe::Kept;
 use crate::profile::Profile;
 use crate::store::{Failure, Opened, Store, Stores, Unopened};
 
@@ -23,16 +24,18 @@ pub fn options(profile: &Profile, salvage: bool) -> Options {
     let mut options = Options::default();
     options.segment_bytes = profile.segment;
     options.recovery = if salvage { Recovery::Salvage } else { Recovery::Strict };
-    options.retention = retention(profile.retention);
+    options.retention = retention(profile.history);
     options.store = StoreId::from_bytes([7; 16]);
     options.reserve = 64 * 1024;
     options
 }
 
-fn retention(hours: u64) -> Retention {
+fn retention(kept: Kept) -> Retention {
     let mut retention = Retention::default();
-    retention.payloads = Duration::from_secs(hours * 3600);
-    retention.attempts = Duration::from_secs(hours * 4 * 3600);
+    retention.payloads = Duration::from_millis(kept.payloads);
+    retention.attempts = Duration::from_millis(kept.attempts);
+    retention.payload_bytes = kept.payload_bytes;
+    retention.attempt_bytes = kept.attempt_bytes;
     retention
 }
 
@@ -52,6 +55,14 @@ impl Stores for Journals {
         let lost = store.found().lost.iter().flat_map(|place| &place.ids).map(|lost| lost.event.to_string()).collect();
         let missing = store.gaps().to_vec();
         Ok(Opened { store: Box::new(store), records, lost, missing })
+    }
+
+    fn compact(&mut self, disk: &SimDisk, profile: &Profile, wall: UnixTime) -> Result<bool, String> {
+        let mut options = options(profile, false);
+        options.retention = Retention::forever();
+        let store = Real::open(disk.clone(), options, wall).map_err(|error| error.to_string())?;
+        store.compact(|| wall).map_err(|error| error.to_string())?;
+        Ok(true)
     }
 }
 
@@ -76,8 +87,12 @@ impl Store for Real<SimDisk> {
         Self::reclaim(self, mark);
     }
 
-    fn tidy(&mut self, wall: UnixTime) -> Result<bool, Failure> {
-        Self::tidy(self, wall).map(|tidied| tidied != Tidied::Nothing).map_err(failure)
+    fn tidy(&mut self, wall: UnixTime) -> Result<Tidied, Failure> {
+        Self::tidy(self, wall).map_err(failure)
+    }
+
+    fn history(&mut self, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
+        Self::history(self, query, wall)
     }
 
     fn room(&mut self) -> Option<u64> {

@@ -4,8 +4,12 @@
 //! in no way in which the core is wrong. The world numbers endpoints, events, keys, attempts and calls itself; the
 //! numbers never come back for another thing within a seed.
 
+mod past;
+
 use std::fmt;
 use std::net::IpAddr;
+
+pub use past::{Came, Ended, List, Of, Past, Question, Recalled, Spot, Try};
 
 /// Nanoseconds of the world's own time, which no node can see: it runs on while nodes are down or suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,6 +170,8 @@ pub struct Spec {
     pub timeout: u64,
     /// Attempts at once.
     pub concurrency: u16,
+    /// History keeps the beginning of each answer.
+    pub keeps_answers: bool,
     /// How it is to be spared.
     pub pace: Pace,
     /// The ring is to be exactly this; empty to leave the keys of an endpoint that exists as they are.
@@ -222,9 +228,9 @@ pub enum Wish<'a> {
         /// Which.
         event: u64,
     },
-    /// Forget payloads and answers of a tenant's events that have ended.
+    /// Forget payloads and answers of all events of a tenant, and send nothing more of them.
     Purge(u32),
-    /// Forget the payload and the answers of one event.
+    /// The same of one event.
     Erase {
         /// Whose.
         tenant: u32,
@@ -310,11 +316,13 @@ pub enum Outcome<'a> {
         status: u16,
         /// Its `Retry-After` lines and its `Date` lines, name in lower case first.
         lines: &'a [(&'a str, &'a [u8])],
+        /// What was read of its body.
+        body: &'a [u8],
     },
     /// No response head came.
     Failed {
         /// Why: a short name.
-        why: &'a str,
+        why: &'static str,
         /// It can never succeed: the address is refused, or the payload cannot be expressed.
         denied: bool,
         /// The receiver may have got the request all the same.
@@ -472,6 +480,8 @@ pub enum Note<'a> {
     HoldEnded(u32),
     /// Repeats of events that are older than this many nanoseconds may no longer be recognised.
     WindowShrunk(u64),
+    /// What ended before this time, in milliseconds since 1970, is forgotten: there was more than there is room for.
+    Trimmed(u64),
     /// Anything else, as text.
     Other(&'a str),
 }
@@ -560,6 +570,27 @@ pub enum Seen<'a> {
         /// Which event, as text.
         event: &'a str,
     },
+    /// A node's log has forgotten what ended before this time, in milliseconds since 1970, and says so to the node, which
+    /// tells it as soon as all that it has to tell before is durable.
+    Trimmed {
+        /// Which node.
+        node: u32,
+        /// What is forgotten.
+        before: u64,
+    },
+    /// Somebody asked a node about the past.
+    Read {
+        /// Which node.
+        node: u32,
+        /// The node's clocks.
+        clocks: Clocks,
+        /// What was asked.
+        question: Question<'a>,
+        /// What it answered.
+        recalled: Recalled<'a>,
+        /// Of an event: the node also reports that one of its deliveries has not ended.
+        pending: bool,
+    },
     /// A node died. Its attempts in flight are nobody's now.
     Died {
         /// Which node.
@@ -641,6 +672,21 @@ pub struct Rules {
     pub lies: bool,
     /// Wall clocks jump in this seed.
     pub jumps: bool,
+    /// How long history is kept.
+    pub history: Kept,
+}
+
+/// How long what has ended can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Milliseconds for which payloads are kept, from the end of the event on; never longer than attempts.
+    pub payloads: u64,
+    /// Milliseconds for which all else is.
+    pub attempts: u64,
+    /// Bytes of payloads of ended events of which nothing is forgotten before its time.
+    pub payload_bytes: u64,
+    /// Bytes of all else.
+    pub attempt_bytes: u64,
 }
 
 /// An invariant that does not hold.
@@ -679,6 +725,12 @@ pub trait Look {
 
     /// Events of a node that have not ended.
     fn events(&self, node: u32) -> u64;
+
+    /// Every file of a node's disk as it is once somebody has compacted the node's log, handed to `read` with its name;
+    /// nothing before the end of a seed, nor of a node from which nobody wished anything forgotten.
+    fn left_on_disk(&self, node: u32, read: &mut dyn FnMut(&str, &[u8])) {
+        let _ = (node, read);
+    }
 }
 
 /// Who watches a world and says what is wrong.

@@ -82,6 +82,10 @@ pub const BUGS: &[Bug] = &[
     bug(67, "a snapshot is named before it is synced", "world"),
     bug(68, "a payload that is read back lacks its last byte", "ledger"),
     bug(69, "the next segment goes on from what was never synced", "world"),
+    bug(70, "an index of history names a segment that is gone", "recalled"),
+    bug(71, "trimming takes an event that is pending", "ledger"),
+    bug(72, "what was erased is told again after a restart", "recalled"),
+    bug(73, "a purge passes the newest events over", "recalled"),
 ];
 
 /// Builds this program with the bugs in it and runs it with the same arguments.

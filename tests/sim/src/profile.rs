@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use crate::observe::SECOND;
+use crate::observe::{Kept, SECOND};
 use crate::rng::Rng;
+
+/// Milliseconds of an hour.
+const HOUR: u64 = 3_600_000;
 
 macro_rules! classes {
     ($($name:ident $text:literal $doc:literal),* $(,)?) => {
@@ -177,8 +180,10 @@ pub struct Profile {
     pub remembered: u64,
     /// Bytes of a payload.
     pub payload: u64,
-    /// Hours for which payloads of ended events stay readable, and a quarter of those of their attempts.
-    pub retention: u64,
+    /// How long what has ended stays readable.
+    pub history: Kept,
+    /// Nanoseconds between two questions about the past, in the mean.
+    pub reads: u64,
     /// Which retry schedule endpoints get: short, medium, the default.
     pub schedule: u64,
     /// Every endpoint wants every event.
@@ -233,7 +238,8 @@ impl Profile {
             remembered: if tight { rng.between(16, 1024) } else { 1_000_000 },
             payload: if tight { 4096 } else { 256 * 1024 },
             schedule: rng.below(4),
-            retention: *rng.pick(&[0, 0, 1, 168]),
+            history: draw_history(seed),
+            reads: *Rng::part(seed, "reads").pick(&[60, 300, 900]) * SECOND,
             wants_all: false,
             tells: rng.once_in(2),
             paces: pacing.once_in(2),
@@ -267,7 +273,13 @@ impl Profile {
             remembered: 1_000_000,
             payload: 256 * 1024,
             schedule: 2,
-            retention: 168,
+            history: Kept {
+                payloads: 168 * HOUR,
+                attempts: 672 * HOUR,
+                payload_bytes: u64::MAX,
+                attempt_bytes: u64::MAX,
+            },
+            reads: hours / 4,
             wants_all: true,
             tells: false,
             paces: false,
@@ -281,6 +293,16 @@ impl Profile {
         let harmless = [Class::Repeats, Class::Bursts, Class::Drift, Class::Poison, Class::Conflicts];
         self.classes.iter().all(|class| harmless.contains(&class))
     }
+}
+
+/// How long history is kept: some for longer than the seed lasts, some not at all, some for as much as there is room.
+fn draw_history(seed: u64) -> Kept {
+    let rng = &mut Rng::part(seed, "history");
+    let attempts = *rng.pick(&[0, HOUR / 4, 2 * HOUR, 12 * HOUR, 672 * HOUR, 672 * HOUR]);
+    let payloads = *rng.pick(&[0, HOUR / 60, HOUR, 168 * HOUR, 168 * HOUR]);
+    let payload_bytes = if rng.once_in(2) { *rng.pick(&[1 << 10, 16 << 10, 256 << 10]) } else { u64::MAX };
+    let attempt_bytes = if rng.once_in(3) { *rng.pick(&[16 << 10, 256 << 10]) } else { u64::MAX };
+    Kept { payloads, attempts, payload_bytes, attempt_bytes }
 }
 
 fn draw_classes(rng: &mut Rng) -> Classes {

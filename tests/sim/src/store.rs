@@ -13,6 +13,8 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::{Frames, Record};
 use postrider_core::sender::{LoadError, PersistBatch, SnapshotPart, Watermark};
 use postrider_core::time::UnixTime;
+use postrider_journal::history::{Answer, HistoryError, Query};
+use postrider_journal::store::Tidied;
 
 use crate::disk::SimDisk;
 use crate::profile::Profile;
@@ -35,8 +37,14 @@ pub trait Store {
     /// Learns what is no longer needed.
     fn reclaim(&mut self, mark: Watermark);
 
-    /// Does one piece of housekeeping; whether there may be more.
-    fn tidy(&mut self, wall: UnixTime) -> Result<bool, Failure>;
+    /// Does one piece of housekeeping.
+    fn tidy(&mut self, wall: UnixTime) -> Result<Tidied, Failure>;
+
+    /// Answers a question about what has ended. What is not a store's to keep need not be answered.
+    fn history(&mut self, query: &Query, wall: UnixTime) -> Result<Answer, HistoryError> {
+        let _ = (query, wall);
+        Err(HistoryError::NotKept)
+    }
 
     /// Bytes that it can still take.
     fn room(&mut self) -> Option<u64>;
@@ -92,6 +100,13 @@ pub trait Stores {
     /// Whether what it acknowledged survives a loss of power; otherwise nodes are only killed.
     fn is_durable(&self) -> bool {
         true
+    }
+
+    /// Takes from a disk that no process uses whatever a node's log does not need, above all what was purged and erased,
+    /// as people do by hand. False where nothing is promised of that.
+    fn compact(&mut self, disk: &SimDisk, profile: &Profile, wall: UnixTime) -> Result<bool, String> {
+        let _ = (disk, profile, wall);
+        Ok(false)
     }
 }
 
@@ -196,8 +211,8 @@ impl Store for MemoryStore {
         kept.records = kept.records.split_off(&mark.needed_from());
     }
 
-    fn tidy(&mut self, _: UnixTime) -> Result<bool, Failure> {
-        Ok(false)
+    fn tidy(&mut self, _: UnixTime) -> Result<Tidied, Failure> {
+        Ok(Tidied::Nothing)
     }
 
     fn room(&mut self) -> Option<u64> {

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{self, Record};
 
-use crate::observe::{Outcome, Seen, SimTime, Told};
+use crate::observe::{Outcome, Recalled, Seen, SimTime, Told};
 
 /// A fast hash that is the same everywhere; not made to withstand an adversary.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +114,17 @@ impl Trace {
             Seen::Settled { node, report, event } => {
                 all(&[10, u64::from(*node), report.map_or(0, |report| 1 + report.tally.iter().sum::<u64>())]);
                 hash.bytes(event.as_bytes());
+            }
+            Seen::Trimmed { node, before } => all(&[19, u64::from(*node), *before]),
+            Seen::Read { node, clocks, recalled, .. } => {
+                let told = match recalled {
+                    Recalled::Event(None) => 0,
+                    Recalled::Event(Some(past)) => 1 + past.tries.len() as u64,
+                    Recalled::Page { items, .. } => items.len() as u64,
+                    Recalled::Counts(ended) => ended.iter().sum(),
+                    Recalled::Failed(why) => why.len() as u64,
+                };
+                all(&[18, u64::from(*node), clocks.wall, told]);
             }
             Seen::Died { node, how } => all(&[11, u64::from(*node), *how as u64]),
             Seen::Restarted { node, clocks, lost } => {

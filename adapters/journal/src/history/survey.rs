@@ -263,27 +263,29 @@ impl Survey {
             self.ended += 1;
         }
         if (about.payload > 0 || about.answers) && view.erasures.may_cover(next) {
-            about.erased = self.is_erased(view, next, accepted)?;
+            about.erased = self.is_erased(view, &about, accepted)?;
         }
         self.refs.push(about);
         Ok(true)
     }
 
+    /// Whether what is here of an event was erased. Of one that has gone, with the record that says whose it was, nobody
+    /// can be told anything: what is left of it counts as erased as soon as something was that came later.
     fn is_erased<D: Disk>(
         &mut self,
         view: &mut View<'_, D>,
-        seq: JournalSeq,
+        about: &Ref,
         accepted: Option<EventRow>,
     ) -> Result<bool, LogError> {
-        let here = accepted.is_some();
+        let (seq, here) = (about.event, accepted.is_some());
         let number = if here { Some(self.number) } else { view.shelf.holder(seq) };
-        let Some(number) = number else { return Ok(false) };
+        let Some(number) = number else { return Ok(!about.pending) };
         let rows = view.shelf.rows(view.segments.disk(), number)?;
         let row = match accepted {
             Some(row) => row,
             None => match rows::event(rows, seq)? {
                 Some(row) => row,
-                None => return Ok(false),
+                None => return Ok(!about.pending),
             },
         };
         let known = self.tenant.take().filter(|(text, _)| here && *text == row.tenant);

@@ -247,9 +247,22 @@ impl<D: Disk> Store<D> {
         keeper.tidy(segments, wall)
     }
 
+    /// Gives back everything that is not needed, and closes the store; says in how many pieces. `wall` is the time.
+    ///
+    /// No file has any byte left then of the payloads and answers of events that were erased, or whose tenant was purged,
+    /// and that have ended: they are taken out of segments that openings still read, too.
+    pub fn compact(mut self, wall: impl Fn() -> UnixTime) -> Result<u64, StoreError> {
+        self.scrub();
+        let mut pieces = 0;
+        while self.tidy(wall())? != Tidied::Nothing {
+            pieces += 1;
+        }
+        self.close().map(|()| pieces)
+    }
+
     /// Nobody will append to this store: gives back what segments have behind their ends, and lets [`tidy`](Self::tidy)
     /// take what was erased out of segments that openings still read, too.
-    pub(crate) fn scrub(&mut self) {
+    fn scrub(&mut self) {
         let Look { segments, keeper, .. } = &mut self.look;
         segments.sealed().for_each(|sealed| open::cut(segments.disk(), sealed));
         segments.changed();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, SEGMENT_HEAD, Salvage, Scan, Seat,
-    SegmentHead, StoreId,
+    self, Batch, Chain, End, FORMAT, FRAME_HEAD, HeadError, Kind, Piece, Record, RecordKey, SEGMENT_HEAD, Salvage,
+    Scan, Seat, SegmentHead, StoreId,
 };
 
 use super::found::{Corrupt, Damage, Found, LostEvent, OpenError};
@@ -75,6 +75,7 @@ pub(super) fn survey<D: Disk>(
     if let Some(first) = reading.tail.front().map(|batch| batch.first) {
         reading.follow(segments, first);
         reading.log.first.get_or_insert(first);
+        reading.see_held_back();
     }
     reading.found.last = reading.end(segments);
     reading.name(segments.disk())?;
@@ -412,6 +413,16 @@ impl Reading {
         self.tail.push_back(batch);
         while let Some(first) = self.tail.pop_front_if(|first| first.end <= durable || first.first <= self.acked) {
             self.batch(segments, keeper, &first);
+        }
+    }
+
+    /// What is held back counts once it was written again. An event whose end is in it may have lost its payload already,
+    /// for that end was durable, however little is left that says so.
+    fn see_held_back(&mut self) {
+        for (_, frame) in self.tail.iter().flat_map(Batch::records) {
+            if let Ok((RecordKey { kind: Kind::Ended, event: Some(event), .. }, _)) = journal::peek(&frame) {
+                self.log.see(event);
+            }
         }
     }
 

@@ -275,7 +275,9 @@ impl<D: Disk> Writing<D> {
         let file = loop {
             match make(segments.disk(), &head, size) {
                 Ok(file) => break file,
-                Err(error) if is_full(&error) && size > least => size = (size / 8).max(least).max(SMALL.min(size - 1)),
+                Err(error) if is_full(&error) && size > least => {
+                    size = if size > SMALL { (size / 8).max(SMALL).max(least) } else { least };
+                }
                 Err(error) => return Err(StoreError::of(&error, "making", &names::segment(number))),
             }
         };

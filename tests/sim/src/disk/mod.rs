@@ -211,6 +211,12 @@ impl SimDisk {
         Some((name, place as u64))
     }
 
+    /// Hands every file to `read`, with its name, as it is read and without the zeros at its end.
+    pub fn each_file(&self, read: &mut dyn FnMut(&str, &[u8])) {
+        let state = self.state();
+        state.names.iter().for_each(|(name, at)| read(name, &state.inodes[*at].bytes));
+    }
+
     /// A digest of all files by name, as they are read.
     pub fn digest(&self) -> u128 {
         let state = self.state();

@@ -48,7 +48,12 @@ pub(super) struct Node {
 impl Node {
     /// Whether its wall clock may have shown this by now.
     pub(super) fn may_have_seen(&self, wall: u64, at: SimTime) -> bool {
-        self.latest.max(self.clocks.wall + at.since(self.seen) / 900_000 + 1) >= wall
+        self.latest_by(at) >= wall
+    }
+
+    /// The latest that its wall clock may have shown by now: it may go a little faster than the world.
+    pub(super) fn latest_by(&self, at: SimTime) -> u64 {
+        self.latest.max(self.clocks.wall + at.since(self.seen) / 900_000 + 1)
     }
 }
 
@@ -148,6 +153,7 @@ impl Facts {
                 self.clock(at, *node, *clocks);
                 self.endpoints.noted(at, self.tick, note);
             }
+            Seen::Read { node, clocks, .. } => self.clock(at, *node, *clocks),
             Seen::Died { node, .. } => {
                 // Where a disk lies, and the power may go while nobody looks, nothing is safe after that.
                 let lies = self.rules().lies;
@@ -169,6 +175,7 @@ impl Facts {
             }
             Seen::Stepped { node, by } => {
                 let known = self.node_mut(*node);
+                known.latest = known.latest_by(at);
                 known.stepped_back += by.min(&0).unsigned_abs();
                 known.clocks.wall = known.clocks.wall.saturating_add_signed(*by);
                 known.latest = known.latest.max(known.clocks.wall);
@@ -176,6 +183,7 @@ impl Facts {
             Seen::Damaged { node } => self.node_mut(*node).weak = true,
             Seen::Departed(_)
             | Seen::Suspended { .. }
+            | Seen::Trimmed { .. }
             | Seen::Arrived { .. }
             | Seen::Settled { .. }
             | Seen::Refused { .. }
@@ -201,6 +209,8 @@ impl Facts {
             | Seen::Aborted { .. }
             | Seen::Noted { .. }
             | Seen::Settled { .. }
+            | Seen::Trimmed { .. }
+            | Seen::Read { .. }
             | Seen::Restarted { .. }
             | Seen::Refused { .. }
             | Seen::Stepped { .. }

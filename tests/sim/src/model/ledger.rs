@@ -14,20 +14,16 @@ use crate::observe::{Broken, Departure, Fate, Form, Note, Outcome, Report, Seen,
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) events: BTreeMap<u64, Event>,
-    /// What unanswered calls are about.
-    calls: BTreeMap<u64, (u64, About)>,
+    /// What events unanswered calls submitted.
+    calls: BTreeMap<u64, u64>,
+    /// And of which events they want nothing more to be sent.
+    pub(super) voids: BTreeMap<u64, Vec<u64>>,
     /// Events that have ended, 64 to an entry.
     ended: BTreeMap<u64, u64>,
     /// Where the next sweep goes on.
     pub(super) next: u64,
     /// A node has come back since the last sweep.
     pub(super) all: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
-    Publish,
-    Cancel,
 }
 
 /// What an attempt is called where something is wrong with it; nothing is written as long as all is well.
@@ -48,12 +44,7 @@ impl Ledger {
         match seen {
             Seen::Asked { call, node, wish, .. } => match wish {
                 Wish::Publish(submission) => self.submitted(facts, at, *call, *node, submission),
-                Wish::Cancel { event, .. } => {
-                    self.calls.insert(*call, (*event, About::Cancel));
-                    if let Some(event) = self.events.get_mut(event) {
-                        event.cancelled.0 = true;
-                    }
-                }
+                Wish::Cancel { .. } | Wish::Erase { .. } | Wish::Purge(_) => self.void(*call, wish),
                 Wish::Put(_)
                 | Wish::Pause(_)
                 | Wish::Resume(_)
@@ -64,8 +55,6 @@ impl Ledger {
                 | Wish::RevokeKey(..)
                 | Wish::RotateKey(..)
                 | Wish::FinishRotation(_)
-                | Wish::Purge(_)
-                | Wish::Erase { .. }
                 | Wish::Close(_) => {}
             },
             Seen::Answered { call, told } => self.answered(*call, *told),
@@ -111,6 +100,8 @@ impl Ledger {
             Seen::Began(_)
             | Seen::Arrived { .. }
             | Seen::Aborted { .. }
+            | Seen::Trimmed { .. }
+            | Seen::Read { .. }
             | Seen::Stepped { .. }
             | Seen::Suspended { .. }
             | Seen::Damaged { .. }
@@ -120,7 +111,7 @@ impl Ledger {
     }
 
     fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
-        self.calls.insert(call, (submission.event, About::Publish));
+        self.calls.insert(call, submission.event);
         let Submission { tenant, event_type, payload, .. } = *submission;
         let matching = facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps);
         let fresh = |(endpoint, sure)| Owed {
@@ -172,22 +163,22 @@ impl Ledger {
     }
 
     fn answered(&mut self, call: u64, told: Told) {
-        let Some((number, about)) = self.calls.remove(&call) else { return };
+        self.void_answered(call, told);
+        let Some(number) = self.calls.remove(&call) else { return };
         let Some(event) = self.events.get_mut(&number) else { return };
-        match (about, told) {
-            (About::Publish, Told::Ok { fresh }) => {
+        match told {
+            Told::Ok { fresh } => {
                 event.open -= 1;
                 // A repeat is a promise too, unless it repeats what has ended, or an event of another id.
                 event.sure |= fresh || (event.alone && !event.again);
                 event.again &= !fresh;
                 self.drop_if_none(number);
             }
-            (About::Publish, Told::Refused(_)) => {
+            Told::Refused(_) => {
                 event.open -= 1;
                 self.drop_if_none(number);
             }
-            (About::Cancel, Told::Ok { .. }) => event.cancelled.1 = true,
-            (About::Publish | About::Cancel, Told::Lost) | (About::Cancel, Told::Refused(_)) => {}
+            Told::Lost => {}
         }
     }
 
@@ -311,6 +302,7 @@ impl Ledger {
             | Note::Disabled { .. }
             | Note::HoldEnded(_)
             | Note::WindowShrunk(_)
+            | Note::Trimmed(_)
             | Note::Other(_) => return Ok(()),
         };
         let Some(event) = self.events.get_mut(&number) else { return Ok(()) };

@@ -11,6 +11,7 @@ mod circuits;
 mod endpoints;
 mod facts;
 mod filters;
+mod history;
 mod keys;
 mod ledger;
 mod operational;
@@ -18,20 +19,24 @@ mod order;
 mod owed;
 mod pacing;
 mod rates;
+mod recalled;
 mod repeats;
 mod retry_after;
 mod schemes;
 mod secrecy;
+mod story;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_pace;
+mod voided;
 
 pub use addresses::is_public;
 
 use crate::observe::{Broken, Judge, Look, Seen, SimTime};
 use circuits::Circuits;
 use facts::Facts;
+use history::History;
 use keys::Keys;
 use ledger::Ledger;
 use operational::Operational;
@@ -54,6 +59,7 @@ pub struct Model {
     keys: Keys,
     operational: Operational,
     secrecy: Secrecy,
+    history: History,
 }
 
 impl Model {
@@ -84,6 +90,7 @@ impl Judge for Model {
         self.operational.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;
+        self.history.see(&self.facts, at, seen)?;
         self.facts.after(seen);
         self.forget();
         Ok(())
@@ -97,6 +104,7 @@ impl Judge for Model {
 
     fn end(&mut self, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
         self.ledger.end(&mut self.facts, at, look)?;
+        self.history.end(&self.facts, look)?;
         self.forget();
         Ok(())
     }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::observe::{
-    Clocks, Death, Departure, Form, Key, Outcome, Pace, Report, Rules, SECOND, Spec, Submission, Told, Wish,
+    Clocks, Death, Departure, Form, Kept, Key, Note, Outcome, Pace, Report, Rules, SECOND, Spec, Submission, Told, Wish,
 };
+
+mod past;
 
 const KEYS: [Key; 2] = [Key { number: 0, secret: [1; 32] }, Key { number: 1, secret: [2; 32] }];
 const WALL: u64 = 1_767_225_600_000;
@@ -38,6 +40,12 @@ impl Stage {
             rots: false,
             lies: false,
             jumps: false,
+            history: Kept {
+                payloads: 3_600_000,
+                attempts: 7_200_000,
+                payload_bytes: u64::MAX,
+                attempt_bytes: u64::MAX,
+            },
         };
         let mut stage = Self { model: Model::default(), at: 0, booted: 0, calls: 0, attempts: 0 };
         stage.ok(&Seen::Began(&rules));
@@ -85,12 +93,12 @@ impl Stage {
     }
 
     pub(super) fn end(&mut self, attempt: u64, status: u16) {
-        let outcome = Outcome::Status { status, lines: &[] };
+        let outcome = Outcome::Status { status, lines: &[], body: &[] };
         self.ok(&Seen::Ended { attempt, clocks: self.clocks(), outcome });
     }
 
     fn fail(&mut self, attempt: u64, lines: &[(&str, &[u8])]) {
-        let outcome = Outcome::Status { status: 500, lines };
+        let outcome = Outcome::Status { status: 500, lines, body: &[] };
         self.ok(&Seen::Ended { attempt, clocks: self.clocks(), outcome });
     }
 
@@ -134,6 +142,7 @@ fn spec(endpoint: u32) -> Spec {
         schedule: vec![0, 10 * SECOND],
         timeout: 20 * SECOND,
         concurrency: 2,
+        keeps_answers: false,
         pace: Pace::default(),
         keys: KEYS.to_vec(),
     }

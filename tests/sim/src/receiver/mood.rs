@@ -218,7 +218,7 @@ impl Mood {
                 0 => Plan::refuse(soon, Wire::Garbage),
                 1 => Plan::refuse(soon, Wire::HugeHead),
                 2 => Plan::refuse(soon, Wire::DrippingHead),
-                _ => Plan::status(soon, *rng.pick(&[0, 99, 102, 199, 600, 999, u16::MAX])),
+                _ => Plan::status(soon, *rng.pick(&[1, 99, 102, 199, 600, 999, u16::MAX])),
             },
             Self::Failing { .. }
             | Self::Throttling { .. }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use bytes::Bytes;
 use postrider_core::id::AttemptId;
+use postrider_core::limits;
 use postrider_core::registration::lifecycle::Rule;
 use postrider_core::response::{Phase, Reply, TransportError};
 use postrider_core::retry::Transition;
@@ -373,14 +375,15 @@ impl World {
     fn report(&mut self, slot: u32, turn: u32) {
         let flight = self.flights.find(slot, turn).expect("it was just looked at");
         flight.over = true;
-        let (node, id, attempt, sent) = (flight.node, flight.id, flight.number, flight.sent);
+        let (node, id, attempt, sent, endpoint) = (flight.node, flight.id, flight.number, flight.sent, flight.endpoint);
         let outcome = std::mem::replace(&mut flight.outcome, Err(TransportError::Aborted));
         self.flights.release(slot);
         let clocks = self.clocks(node);
+        let body = outcome.as_ref().map_or_else(|_| Bytes::new(), |answer| self.body_of(endpoint, attempt, answer));
         match &outcome {
             Ok(answer) => {
                 let lines: Vec<_> = answer.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-                let outcome = Outcome::Status { status: answer.status, lines: &lines };
+                let outcome = Outcome::Status { status: answer.status, lines: &lines, body: &body };
                 self.see(&Seen::Ended { attempt, clocks, outcome });
             }
             Err(why) => {
@@ -392,9 +395,18 @@ impl World {
         let outcome = outcome.map(|answer| {
             let reply = Reply::new(answer.status);
             let reply = answer.headers.iter().fold(reply, |reply, (name, value)| reply.header(name, value.as_bytes()));
-            if answer.body > 0 { reply.with_body(bytes::Bytes::from_static(b"an answer")) } else { reply }
+            if body.is_empty() { reply } else { reply.with_body(body) }
         });
         self.fact(node, Input::Completed { attempt: id, outcome });
+    }
+
+    /// What the adapter read of a body. Where it is kept, it says whose it is, and every so often it is too long for that.
+    fn body_of(&self, endpoint: u32, attempt: u64, answer: &Answer) -> Bytes {
+        if self.places[endpoint as usize].spec.keeps_answers {
+            let long = if attempt.is_multiple_of(16) { limits::ANSWER_KEPT } else { 0 };
+            return format!("answer~{attempt}~{}", "x".repeat(long)).into();
+        }
+        if answer.body > 0 { Bytes::from_static(b"an answer") } else { Bytes::new() }
     }
 
     /// A machine told something.
@@ -438,6 +450,7 @@ impl World {
                 Note::Disabled { endpoint: only(endpoint), failures: reason.failures, age: nanos(&reason.age) }
             }
             Notice::WindowShrunk { age, .. } => Note::WindowShrunk(nanos(age)),
+            Notice::HistoryTrimmed { before, .. } => Note::Trimmed(before.as_millis()),
             other => {
                 text = other.to_string();
                 Note::Other(&text)

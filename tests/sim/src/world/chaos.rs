@@ -356,6 +356,7 @@ impl World {
         self.tell_room(node);
         self.look_for_secrets(node);
         self.sweep();
+        self.read_after_start(node);
     }
 
     /// Recovering once more, after the power has gone again at once, gives the same.

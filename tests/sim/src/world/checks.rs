@@ -237,6 +237,8 @@ impl Judge for Bounds {
             | Seen::Aborted { .. }
             | Seen::Noted { .. }
             | Seen::Settled { .. }
+            | Seen::Trimmed { .. }
+            | Seen::Read { .. }
             | Seen::Restarted { .. }
             | Seen::Refused { .. }
             | Seen::Stepped { .. }

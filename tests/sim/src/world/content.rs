@@ -39,6 +39,7 @@ impl World {
     /// Makes the endpoints, which have yet to be registered.
     pub(super) fn make_places(&mut self) {
         let mut rng = Rng::part(self.profile.seed, "endpoints");
+        let mut keeping = Rng::part(self.profile.seed, "answers");
         let mut pacing = Rng::part(self.profile.seed, "paces");
         for endpoint in 0..self.profile.endpoints {
             let tenant = endpoint % self.profile.tenants;
@@ -58,6 +59,7 @@ impl World {
                 schedule: draw_schedule(&mut rng, self.profile.schedule),
                 timeout: *rng.pick(&[1, 5, 20, 60]) * SECOND,
                 concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
+                keeps_answers: keeping.once_in(2) && !self.profile.wants_all,
                 pace: if self.profile.paces { draw_pace(&mut pacing, &self.profile) } else { Pace::default() },
                 keys: vec![key],
             };
@@ -79,8 +81,13 @@ impl World {
     }
 
     pub(super) fn node_of_event(&self, event: u64) -> u32 {
+        self.tenant_of_event(event) % self.profile.nodes
+    }
+
+    /// Whose an event is: the first number of its content.
+    pub(super) fn tenant_of_event(&self, event: u64) -> u32 {
         let tenant = Rng::new(self.profile.seed ^ event).below(self.profile.tenants.into());
-        u32::try_from(tenant).expect("a tenant") % self.profile.nodes
+        u32::try_from(tenant).expect("a tenant")
     }
 }
 

@@ -76,7 +76,9 @@ impl World {
                 return self.break_off(broken);
             }
         }
-        let look = Looking { nodes: &self.nodes };
+        self.read_at_end();
+        self.compact_copies();
+        let look = Looking::at(&self.nodes);
         let mut found = None;
         for judge in &mut self.cast.judges {
             let wrong = judge.end(self.now, &look).err();

@@ -9,6 +9,7 @@ mod flight;
 mod node;
 mod operate;
 mod produce;
+mod recall;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -134,6 +135,8 @@ enum Happening {
     Offer(Offer),
     /// An operator wants something.
     Operate,
+    /// Somebody asks about the past.
+    Read,
     /// An endpoint is to be there.
     Register { endpoint: u32, how: Register },
     /// A disaster of a class strikes.
@@ -213,6 +216,10 @@ pub struct World {
     next_event: u64,
     next_key: u32,
     scratch: String,
+    /// Events that somebody wished forgotten, alone or with all of their tenant.
+    forgotten: Vec<u64>,
+    /// A list that somebody is reading.
+    walk: Option<recall::Walk>,
 }
 
 /// The sources of chance, one for each part of the world.
@@ -222,6 +229,7 @@ struct Streams {
     disk: Rng,
     operator: Rng,
     chaos: Rng,
+    reader: Rng,
 }
 
 impl std::fmt::Debug for World {
@@ -252,6 +260,7 @@ impl World {
                 disk: Rng::part(seed, "disk"),
                 operator: Rng::part(seed, "operator"),
                 chaos: Rng::part(seed, "chaos"),
+                reader: Rng::part(seed, "reader"),
             },
             nodes: (0..profile.nodes).map(|_| Node::new()).collect(),
             places: Vec::new(),
@@ -270,6 +279,8 @@ impl World {
             next_event: 0,
             next_key: 0,
             scratch: String::new(),
+            forgotten: Vec::new(),
+            walk: None,
             cast,
             profile,
         };
@@ -325,6 +336,7 @@ impl World {
             rots: self.profile.classes.has(Class::Rot),
             lies: self.profile.classes.has(Class::Lies),
             jumps: self.profile.classes.has(Class::Steps),
+            history: self.profile.history,
         };
         self.see(&Seen::Began(&rules));
         (0..self.profile.nodes).for_each(|node| self.schedule.at(SimTime(0), Happening::Boot { node, life: 0 }));
@@ -335,6 +347,7 @@ impl World {
         self.schedule.at(SimTime(self.profile.fault_phase), Happening::Heal);
         self.begin_chaos();
         self.begin_operating();
+        self.begin_reading();
     }
 
     /// Lets the next thing happen; false when it is all over.
@@ -354,6 +367,7 @@ impl World {
             Happening::Produce => self.produce(),
             Happening::Offer(offer) => self.offer(offer),
             Happening::Operate => self.operate(),
+            Happening::Read => self.read(),
             Happening::Register { endpoint, how } => self.register(endpoint, how),
             Happening::Chaos { class, node } => self.strike(class, node),
             Happening::Calm { class, node } => self.calm(class, node),
@@ -385,9 +399,12 @@ impl World {
             Happening::Flight { slot, turn, step } => self.flights.node(*slot, *turn, *step)?,
             Happening::Offer(offer) => self.node_of_event(offer.event),
             Happening::Register { endpoint, .. } => self.places[*endpoint as usize].node,
-            Happening::Calm { .. } | Happening::Produce | Happening::Operate | Happening::Heal | Happening::Settle => {
-                return None;
-            }
+            Happening::Calm { .. }
+            | Happening::Produce
+            | Happening::Operate
+            | Happening::Read
+            | Happening::Heal
+            | Happening::Settle => return None,
         };
         self.nodes[node as usize].frozen
     }
@@ -417,7 +434,7 @@ impl World {
     }
 
     fn sweep(&mut self) {
-        let look = node::Looking { nodes: &self.nodes };
+        let look = node::Looking::at(&self.nodes);
         let mut found = self.bounds.sweep(self.now, &look).err();
         for judge in &mut self.cast.judges {
             let wrong = judge.sweep(self.now, &look).err();

@@ -6,6 +6,7 @@ use postrider_core::id::{EventId, JournalSeq, TenantId};
 use postrider_core::limits;
 use postrider_core::sender::{EventReport, Fate as Told_, Input, Output, PersistBatch, PersistFailure, Sender, Wake};
 use postrider_core::time::{Instant, Now, UnixTime};
+use postrider_journal::store::Tidied;
 
 use crate::clock::NodeClock;
 use crate::disk::SimDisk;
@@ -39,6 +40,8 @@ pub(super) struct Node {
     pub(super) torn: bool,
     /// Its disk has lost what it had said to be durable.
     pub(super) betrayed: bool,
+    /// A copy of its disk, after somebody compacted the log on it.
+    pub(super) compacted: Option<SimDisk>,
 }
 
 /// A process.
@@ -96,6 +99,7 @@ impl Node {
             damaged: false,
             torn: false,
             betrayed: false,
+            compacted: None,
         }
     }
 }
@@ -298,12 +302,17 @@ impl World {
         let owner = &mut self.nodes[node as usize];
         let Some(process) = owner.up.as_mut().filter(|_| owner.life == life) else { return };
         let idle = process.log == Log::Idle;
-        let more = idle && process.store.tidy(wall).unwrap_or(false);
-        let again = if more { 10_000_000 } else { 60_000_000_000 };
+        let tidied = if idle { process.store.tidy(wall).unwrap_or(Tidied::Nothing) } else { Tidied::Nothing };
+        let again = if tidied == Tidied::Nothing { 60_000_000_000 } else { 10_000_000 };
         self.schedule.at(self.now.after(again), Happening::Tidy { node, life });
-        if !self.died_within(node) {
-            self.tell_room(node);
+        if self.died_within(node) {
+            return;
         }
+        if let Tidied::Trimmed { events, before } = tidied {
+            self.see(&Seen::Trimmed { node, before: before.as_millis() });
+            self.fact(node, Input::Trimmed { events, before });
+        }
+        self.tell_room(node);
     }
 
     /// Tells the machine how much room the log has, when that is something else than before.
@@ -390,10 +399,14 @@ fn plain<'a>(tenant: &TenantId, report: &EventReport, rows: &'a mut Vec<Row>) ->
 
 /// The nodes as judges may look at them.
 pub(super) struct Looking<'a> {
-    pub(super) nodes: &'a [Node],
+    nodes: &'a [Node],
 }
 
-impl Looking<'_> {
+impl<'a> Looking<'a> {
+    pub(super) fn at(nodes: &'a [Node]) -> Self {
+        Self { nodes }
+    }
+
     fn sender(&self, node: u32) -> Option<&Sender> {
         self.nodes.get(node as usize)?.up.as_ref().map(|process| &process.sender)
     }
@@ -418,5 +431,11 @@ impl Look for Looking<'_> {
 
     fn events(&self, node: u32) -> u64 {
         self.sender(node).map_or(0, |sender| sender.events() as u64)
+    }
+
+    fn left_on_disk(&self, node: u32, read: &mut dyn FnMut(&str, &[u8])) {
+        if let Some(disk) = self.nodes.get(node as usize).and_then(|node| node.compacted.as_ref()) {
+            disk.each_file(read);
+        }
     }
 }

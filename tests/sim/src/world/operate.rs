@@ -123,11 +123,15 @@ impl World {
             Wish::Cancel { event, .. } => {
                 sender.cancel(now, &key.tenant, &EventId::new(format!("e{event}")).expect("a name"))
             }
+            Wish::Purge(_) => sender.purge(now, &key.tenant),
+            Wish::Erase { event, .. } => {
+                sender.erase(now, &key.tenant, &EventId::new(format!("e{event}")).expect("a name"))
+            }
             Wish::Close(drain) => {
                 sender.close(now, if *drain { Close::Drain } else { Close::Now });
                 return self.drain(node);
             }
-            Wish::Publish(_) | Wish::Put(_) | Wish::Purge(_) | Wish::Erase { .. } => return,
+            Wish::Publish(_) | Wish::Put(_) => return,
         };
         self.commanded(node, call, change, caller);
     }
@@ -171,28 +175,37 @@ impl World {
         match class {
             Class::Removals => self.remove_or_restore(endpoint),
             Class::Keys => self.rekey(endpoint),
-            Class::Cancels => {
-                // What has just come, or what may have been waiting for a while.
-                let far = if self.streams.operator.once_in(2) { 4 } else { 200 };
-                let back = self.streams.operator.about(far);
-                let Some(event) = self.next_event.checked_sub(back) else { return };
-                let tenant = super::content::content(&self.profile, &self.offer_of(event)).tenant;
-                let of_tenant = |place: &super::content::Place| place.spec.tenant == tenant;
-                let Some(at) = self.places.iter().position(of_tenant) else { return };
-                let at = u32::try_from(at).expect("an endpoint");
-                self.command(at, &Wish::Cancel { tenant, event }, self.operator(at));
-            }
+            Class::Cancels => self.cancel_or_forget(),
             _ => self.change(endpoint),
         }
+    }
+
+    /// Cancels an event, or has it forgotten, or all of its tenant.
+    fn cancel_or_forget(&mut self) {
+        // What has just come, what may have been waiting for a while, or anything that ever came.
+        let back = match self.streams.operator.below(4) {
+            0 | 1 => self.streams.operator.about(4),
+            2 => self.streams.operator.about(200),
+            _ => self.streams.operator.below(self.next_event) + 1,
+        };
+        let Some(event) = self.next_event.checked_sub(back) else { return };
+        let tenant = self.tenant_of_event(event);
+        let Some(at) = self.places.iter().position(|place| place.spec.tenant == tenant) else { return };
+        let at = u32::try_from(at).expect("an endpoint");
+        let wish = match self.streams.operator.below(16) {
+            0 => Wish::Purge(tenant),
+            1..8 => Wish::Erase { tenant, event },
+            _ => Wish::Cancel { tenant, event },
+        };
+        if !matches!(wish, Wish::Cancel { .. }) {
+            self.forgotten.push(event);
+        }
+        self.command(at, &wish, self.operator(at));
     }
 
     /// Who asks for something about an endpoint.
     fn operator(&self, endpoint: u32) -> Caller {
         Caller::Operator { node: self.places[endpoint as usize].node }
-    }
-
-    fn offer_of(&self, event: u64) -> super::Offer {
-        super::Offer { event, born: self.now, tries: 0, other_content: false }
     }
 
     fn change(&mut self, endpoint: u32) {
@@ -319,6 +332,7 @@ fn endpoint_of(spec: &Spec) -> Endpoint {
         .schedule(spec.schedule.iter().map(|nanos| Duration::from_nanos(*nanos)))
         .timeout(Duration::from_nanos(spec.timeout))
         .concurrency(spec.concurrency)
+        .keep_answers(spec.keeps_answers)
         .secret_header("x-token", "canary~secret~~ of a header")
         .sign(std::iter::once(Dialect::Standard).chain(spec.schemes.iter().map(|scheme| dialect(*scheme))));
     let endpoint = paced(endpoint, &spec.pace);

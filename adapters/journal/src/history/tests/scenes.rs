@@ -266,3 +266,38 @@ fn what_is_scrubbed_keeps_every_record_and_every_payload_that_is_owed() {
         assert_eq!(rig.store().load(&pending).unwrap().len(), pending.len(), "step {step}");
     }
 }
+
+#[test]
+fn an_end_that_may_not_have_been_durable_excuses_a_payload_that_is_gone() {
+    let mut rig = Rig::new(4096, rig::retention(0, WEEK));
+    let event = rig.accept(1, "late", &[7; 1500]);
+    (0..8).for_each(|n| _ = delivered(&mut rig, &format!("event-{n}"), &[n; 700], "ok"));
+    rig.settle();
+    rig.end(event);
+    rig.tidy_all();
+    assert!(!rig.is_on_disk(&[7; 1500]), "the snapshot has it pending, and its end is durable");
+    // As a loss of power may leave it: nothing says how far the log was durable.
+    rig.disk.edit("acked", |bytes| bytes.fill(0));
+    rig.reopen();
+    assert!(rig.event(1, "late").is_some_and(|late| late.ended.is_some() && late.payload.is_none()));
+}
+
+#[test]
+fn answers_to_an_event_that_has_gone_can_be_erased() {
+    let mut rig = Rig::new(4096, rig::retention(WEEK, 4 * WEEK));
+    let event = rig.accept(0, "first", &[1; 3000]);
+    rig.accept(0, "pending", &[2; 1200]);
+    let mut attempt = outcome(event, 0, 1, Then::Delivered, rig.now);
+    attempt.answer = Some(Bytes::from_static(b"the answer"));
+    rig.write(&[Record::Outcome(attempt)]);
+    rig.end(event);
+    rig.now += 4 * WEEK - 1;
+    (0..6).for_each(|n| _ = delivered(&mut rig, &format!("b{n}"), &[3; 700], "ok"));
+    rig.now += 1;
+    rig.settle();
+    rig.tidy_all();
+    assert!(rig.event(0, "first").is_none() && rig.is_on_disk(b"the answer"), "its segment has more that is kept");
+    rig.write(&[Record::Purged { tenant: tenant(0), at: at(rig.now) }]);
+    rig.tidy_all();
+    assert!(!rig.is_on_disk(b"the answer"));
+}

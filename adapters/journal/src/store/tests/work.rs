@@ -227,3 +227,19 @@ fn what_has_ended_gives_its_space_back() {
         assert_eq!(store.load(&[event]).unwrap().len(), 1);
     }
 }
+
+#[test]
+fn a_disk_that_is_nearly_full_is_asked_a_few_times_only() {
+    let (disk, options) = (Fake::default(), options(1 << 20));
+    let mut store = open(&disk, &options);
+    append(&mut store, &[genesis()]).unwrap();
+    store.sync().unwrap();
+    let used: usize = disk.files().values().map(Vec::len).sum();
+    disk.capacity(Some(used as u64 + 20_000));
+    let before = disk.ops();
+    let large = accepted(2, (1 << 20) + 1);
+    assert_eq!(append(&mut store, &[large]), Err(StoreError::Full));
+    append(&mut store, &[accepted(2, 5_000)]).unwrap();
+    assert_eq!(store.sync(), Ok(seq(2)));
+    assert!(disk.ops() - before < 50, "{} operations", disk.ops() - before);
+}

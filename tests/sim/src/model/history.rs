@@ -1,0 +1,357 @@
+//! What happened, as far as a node must be able to tell it later, and what it must have forgotten.
+//!
+//! Invariants 31 and 32, together with `recalled`, which looks at what a node tells. The end of an event is known to lie
+//! between two times, as nobody is told when it is written down; what a node tells must agree with all of what is known.
+//! An outcome must be told when somebody was told of something that was written down later: a crash may take it before.
+
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, event_number};
+use super::story::{Place, Story, Tried, Wished, digest, numbers};
+use crate::observe::{Broken, Came, Fate, Look, Note, Outcome, Seen, SimTime, Submission, Told, Wish};
+
+/// The least upper bounds for what is kept of an event besides its payload: of itself, and of each attempt.
+const REST: (u64, u64) = (1024, 2048);
+
+/// Everything that happened.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// By the number of the event.
+    stories: Vec<Story>,
+    /// By the number of the attempt, from 1 on.
+    tries: Vec<Tried>,
+    pub(super) endpoints: BTreeMap<u32, Place>,
+    /// Wishes to forget all of a tenant.
+    purges: BTreeMap<u32, Wished>,
+    /// By node: what ended before this time may have been trimmed, and the times of which it has been told.
+    trimmed: BTreeMap<u32, (u64, Vec<u64>)>,
+    calls: BTreeMap<u64, About>,
+    /// By node and incarnation: outcomes before this tick are durable.
+    durable: BTreeMap<(u32, u32), u64>,
+    pub(super) audit: super::recalled::Audit,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum About {
+    Publish { event: u64, content: (u64, u64), tick: u64, before: (u64, bool) },
+    Erase { event: u64, tick: u64 },
+    Purge { tenant: u32, tick: u64 },
+}
+
+impl History {
+    pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
+        match seen {
+            Seen::Asked { call, node, clocks, wish } => self.asked(facts, at, *call, (*node, clocks.wall), wish),
+            Seen::Answered { call, told } => self.answered(*call, *told),
+            Seen::Started { node, endpoint, event, number, .. } => {
+                let event = event_number(event).unwrap_or(u64::MAX);
+                self.started(facts, *node, *endpoint, event, *number);
+            }
+            Seen::Aborted { attempt } => {
+                if let Some(tried) = self.tried_mut(*attempt) {
+                    tried.late = true;
+                }
+            }
+            Seen::Ended { attempt, clocks, outcome } => {
+                let late = facts.attempt(*attempt).is_none_or(|open| open.is_late(clocks.mono));
+                self.ended(facts.tick, *attempt, clocks.wall, late, *outcome);
+            }
+            Seen::Noted { node, note, .. } => return self.noted(facts, *node, note),
+            Seen::Settled { node, event, .. } => {
+                let Some(number) = event_number(event) else { return Ok(()) };
+                let latest = facts.node(*node).latest_by(at);
+                let Some(story) = self.story_mut(number) else { return Ok(()) };
+                story.ended = Some((story.latest, latest));
+                let last = story.last;
+                self.is_durable_now(facts, *node, last);
+            }
+            Seen::Trimmed { node, before } => return self.trim(facts, *node, *before),
+            Seen::Read { node, clocks, question, recalled, pending } => {
+                let read = super::recalled::Read { facts, at, node: *node, wall: clocks.wall, pending: *pending };
+                return self.recalled(&read, question, recalled);
+            }
+            Seen::Began(_)
+            | Seen::Departed(_)
+            | Seen::Arrived { .. }
+            | Seen::Died { .. }
+            | Seen::Restarted { .. }
+            | Seen::Refused { .. }
+            | Seen::Stepped { .. }
+            | Seen::Suspended { .. }
+            | Seen::Damaged { .. }
+            | Seen::Healed { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// What was to be forgotten is in no file once somebody has compacted the log.
+    pub(super) fn end(&self, facts: &Facts, look: &dyn Look) -> Result<(), Broken> {
+        let mut found = None;
+        for node in (0..facts.rules().nodes).filter(|node| !facts.node(*node).weak) {
+            look.left_on_disk(node, &mut |name, bytes| {
+                let events = numbers(bytes, b"{\"n\":", b',');
+                let answers = numbers(bytes, b"answer~", b'~').filter_map(|attempt| self.tried(attempt));
+                let mut left = events.chain(answers.map(|tried| tried.event));
+                let gone = |event: &u64| {
+                    self.story(*event).is_some_and(|story| story.ended.is_some() && self.is_forgotten(story))
+                };
+                found = found.take().or_else(|| left.find(gone).map(|event| (event, node, name.to_owned())));
+            });
+        }
+        let Some((event, node, name)) = found else { return Ok(()) };
+        Err(Broken::new(32, format!("e{event} was to be forgotten, and {name} of node {node} has it after compaction")))
+    }
+
+    fn asked(&mut self, facts: &Facts, at: SimTime, call: u64, (node, wall): (u32, u64), wish: &Wish<'_>) {
+        let tick = facts.tick;
+        match wish {
+            Wish::Publish(submission) => self.submitted(facts, at, call, (node, wall), submission),
+            Wish::Put(spec) => {
+                self.endpoints.entry(spec.endpoint).or_insert_with(|| Place::new(node, spec)).put(spec);
+            }
+            Wish::Remove(endpoint) => {
+                if let Some(place) = self.endpoints.get_mut(endpoint) {
+                    place.steady = false;
+                }
+            }
+            Wish::Cancel { event, .. } => {
+                if let Some(story) = self.story_mut(*event) {
+                    story.cancelled = true;
+                }
+            }
+            Wish::Erase { event, .. } => {
+                self.calls.insert(call, About::Erase { event: *event, tick });
+                if let Some(story) = self.story_mut(*event) {
+                    story.erased.asked = tick;
+                }
+            }
+            Wish::Purge(tenant) => {
+                self.calls.insert(call, About::Purge { tenant: *tenant, tick });
+                self.purges.entry(*tenant).or_default().asked = tick;
+            }
+            Wish::Pause(_)
+            | Wish::Resume(_)
+            | Wish::Disable(_)
+            | Wish::AddKey(..)
+            | Wish::ExpireKey(..)
+            | Wish::RevokeKey(..)
+            | Wish::Close(_) => {}
+        }
+    }
+
+    fn submitted(
+        &mut self,
+        facts: &Facts,
+        at: SimTime,
+        call: u64,
+        (node, wall): (u32, u64),
+        submission: &Submission<'_>,
+    ) {
+        let (event, tick) = (submission.event, facts.tick);
+        let place = usize::try_from(event).expect("events are numbered from 0 on");
+        if self.stories.len() <= place {
+            self.stories.resize_with(place + 1, Story::default);
+        }
+        let story = &mut self.stories[place];
+        let content =
+            (digest(&[submission.event_type.as_bytes(), submission.payload]), submission.payload.len() as u64);
+        let before = (story.life, story.again);
+        self.calls.insert(call, About::Publish { event, content, tick, before });
+        if story.first == 0 {
+            *story = Story { node, tenant: submission.tenant, ..Story::default() };
+            (story.first, story.since, story.latest, story.accepted) = (tick, at, wall, Some(wall));
+        } else {
+            story.accepted = None;
+        }
+        if !story.contents.contains(&Some(content)) {
+            let free = usize::from(story.contents[0].is_some());
+            story.contents[free] = Some(content);
+        }
+        // Who remembers the first takes none for new.
+        let rules = facts.rules();
+        let remembers = !rules.jumps && rules.remembered > 10_000 && at.since(story.since) < rules.window / 5 * 4;
+        if !(story.sure && remembers) {
+            story.life = tick;
+            story.again |= before.0 != 0 && !remembers;
+        }
+    }
+
+    fn answered(&mut self, call: u64, told: Told) {
+        match (self.calls.remove(&call), told) {
+            (Some(About::Publish { event, content, tick, before }), told) => {
+                let Some(story) = self.story_mut(event) else { return };
+                if matches!(told, Told::Ok { fresh: false } | Told::Refused(_)) && story.life == tick {
+                    (story.life, story.again) = before;
+                }
+                story.sure |= matches!(told, Told::Ok { .. });
+                if matches!(told, Told::Refused(_)) && story.contents[1] == Some(content) {
+                    story.contents[1] = None;
+                }
+            }
+            (Some(About::Erase { event, tick }), Told::Ok { .. }) => {
+                if let Some(story) = self.story_mut(event) {
+                    story.erased.sure = story.erased.sure.max(tick);
+                }
+            }
+            (Some(About::Purge { tenant, tick }), Told::Ok { .. }) => {
+                let wished = self.purges.entry(tenant).or_default();
+                wished.sure = wished.sure.max(tick);
+            }
+            (Some(About::Erase { .. } | About::Purge { .. }), Told::Refused(_) | Told::Lost) | (None, _) => {}
+        }
+    }
+
+    fn started(&mut self, facts: &Facts, node: u32, endpoint: u32, event: u64, number: u16) {
+        let attempt = self.tries.len() as u64 + 1;
+        let before = self.story_mut(event).map_or(0, |story| std::mem::replace(&mut story.last, attempt));
+        let incarnation = facts.node(node).incarnation;
+        let tick = facts.tick;
+        let (at, came, late, told, answer) = (0, Came::None, false, None, None);
+        let tried = Tried { event, endpoint, number, before, node, incarnation, tick, at, came, late, told, answer };
+        self.tries.push(tried);
+    }
+
+    fn ended(&mut self, tick: u64, attempt: u64, wall: u64, late: bool, outcome: Outcome<'_>) {
+        let Some(tried) = self.tried_mut(attempt) else { return };
+        (tried.at, tried.tick) = (wall, tick);
+        tried.late |= late;
+        let (event, endpoint, late) = (tried.event, tried.endpoint, tried.late);
+        let (came, answer) = match (outcome, self.endpoints.get_mut(&endpoint)) {
+            (Outcome::Status { status, body, .. }, Some(place)) => {
+                if (200..300).contains(&status) && !late {
+                    place.closed.push(attempt);
+                }
+                (Came::Status(status), place.kept_of(body))
+            }
+            (Outcome::Status { status, .. }, None) => (Came::Status(status), None),
+            (Outcome::Failed { why, .. }, _) => (Came::Failed(why), None),
+        };
+        if let Some(tried) = self.tried_mut(attempt) {
+            (tried.came, tried.answer) = (came, answer);
+        }
+        if let Some(story) = self.story_mut(event).filter(|_| !late) {
+            story.latest = story.latest.max(wall);
+        }
+    }
+
+    fn noted(&mut self, facts: &Facts, node: u32, note: &Note<'_>) -> Result<(), Broken> {
+        let (event, endpoint, number, fate) = match note {
+            Note::Retrying { endpoint, event, attempt, delay } => {
+                (event, endpoint, Some(*attempt), Fate::Waiting(*delay))
+            }
+            Note::Exhausted { endpoint, event, attempts } => (event, endpoint, Some(*attempts), Fate::Exhausted),
+            Note::Refused { endpoint, event } => (event, endpoint, None, Fate::Refused),
+            Note::Trimmed(before) => {
+                let known = self.trimmed.get(&node).is_some_and(|(_, told)| told.contains(before));
+                let made_up = || Broken::new(31, format!("node {node} tells that it has forgotten what it has not"));
+                return if known { Ok(()) } else { Err(made_up()) };
+            }
+            Note::Expired { .. }
+            | Note::Lost { .. }
+            | Note::Gone(_)
+            | Note::Opened { .. }
+            | Note::Reopened { .. }
+            | Note::Recovered(_)
+            | Note::Disabled { .. }
+            | Note::HoldEnded(_)
+            | Note::WindowShrunk(_)
+            | Note::Other(_) => return Ok(()),
+        };
+        let is_it = |tried: &Tried| tried.endpoint == *endpoint && number.is_none_or(|number| tried.number == number);
+        let found = self.tries_of(*event).find(|(_, tried)| is_it(tried)).map(|(attempt, _)| attempt);
+        let Some(attempt) = found else { return Ok(()) };
+        self.is_durable_now(facts, node, attempt);
+        // A delivery may end without a further attempt after what was told of its last one.
+        if self.tried(attempt).is_some_and(|tried| tried.told.is_some()) {
+            return Ok(());
+        }
+        if let Some(tried) = self.tried_mut(attempt) {
+            tried.told = Some(fate);
+        }
+        if let Some(place) = self.endpoints.get_mut(endpoint).filter(|_| fate.is_final()) {
+            place.closed.push(attempt);
+        }
+        Ok(())
+    }
+
+    /// A node has forgotten something before its time: there must have been more than there is room for.
+    fn trim(&mut self, facts: &Facts, node: u32, before: u64) -> Result<(), Broken> {
+        let (mark, told) = self.trimmed.entry(node).or_default();
+        *mark = before.max(*mark);
+        told.push(before);
+        let kept = facts.rules().history;
+        let stories = || self.stories.iter().filter(|story| story.first != 0 && story.node == node);
+        let payloads: u64 =
+            stories().map(|story| story.contents.iter().flatten().map(|(_, len)| len).sum::<u64>()).sum();
+        let tries = self.tries.iter().filter(|tried| tried.node == node).count();
+        let rest = stories().count() as u64 * REST.0 + tries as u64 * REST.1;
+        if payloads > kept.payload_bytes || rest > kept.attempt_bytes || facts.node(node).weak {
+            return Ok(());
+        }
+        let what = format!("node {node} forgets what ended before {before}, and there was room for all of it");
+        Err(Broken::new(31, what))
+    }
+
+    /// Somebody was told of this attempt's outcome, or of what was written down after it.
+    fn is_durable_now(&mut self, facts: &Facts, node: u32, attempt: u64) {
+        let incarnation = facts.node(node).incarnation;
+        let Some(tick) = self.tried(attempt).filter(|tried| tried.incarnation == incarnation).map(|tried| tried.tick)
+        else {
+            return;
+        };
+        let durable = self.durable.entry((node, incarnation)).or_default();
+        *durable = (tick + 1).max(*durable);
+    }
+
+    /// Whether a node cannot have lost the outcome of an attempt.
+    pub(super) fn is_safe(&self, facts: &Facts, tried: &Tried) -> bool {
+        let known = self.durable.get(&(tried.node, tried.incarnation)).is_some_and(|durable| tried.tick < *durable);
+        let recorded = !tried.late && tried.came != Came::None;
+        recorded && (known || facts.is_durable(tried.node, tried.incarnation, tried.tick))
+    }
+
+    /// Whether what ended then, at the earliest, must be there for so many milliseconds.
+    pub(super) fn must_be_kept(&self, facts: &Facts, node: u32, ended: u64, kept: u64) -> bool {
+        let known = facts.node(node);
+        let trimmed = self.trimmed.get(&node).map_or(0, |(mark, _)| *mark);
+        !known.weak && kept > 0 && ended >= trimmed && ended.saturating_add(kept) > known.latest
+    }
+
+    /// Whether an event surely was to be forgotten with all that the node may have of it.
+    pub(super) fn is_forgotten(&self, story: &Story) -> bool {
+        let purged = self.purges.get(&story.tenant).map_or(0, |wished| wished.sure);
+        story.erased.sure.max(purged) > story.life
+    }
+
+    /// Whether anybody wished an event forgotten.
+    pub(super) fn may_be_forgotten(&self, story: &Story) -> bool {
+        let purged = self.purges.get(&story.tenant).map_or(0, |wished| wished.asked);
+        story.erased.asked.max(purged) > story.first
+    }
+
+    pub(super) fn story(&self, event: u64) -> Option<&Story> {
+        self.stories.get(usize::try_from(event).ok()?).filter(|story| story.first != 0)
+    }
+
+    fn story_mut(&mut self, event: u64) -> Option<&mut Story> {
+        self.stories.get_mut(usize::try_from(event).ok()?).filter(|story| story.first != 0)
+    }
+
+    pub(super) fn tried(&self, attempt: u64) -> Option<&Tried> {
+        self.tries.get(usize::try_from(attempt).ok()?.checked_sub(1)?)
+    }
+
+    fn tried_mut(&mut self, attempt: u64) -> Option<&mut Tried> {
+        self.tries.get_mut(usize::try_from(attempt).ok()?.checked_sub(1)?)
+    }
+
+    /// All attempts of an event with their numbers, the newest first.
+    pub(super) fn tries_of(&self, event: u64) -> impl Iterator<Item = (u64, &Tried)> {
+        let mut next = self.story(event).map_or(0, |story| story.last);
+        std::iter::from_fn(move || {
+            let (attempt, tried) = (next, self.tried(next)?);
+            next = tried.before;
+            Some((attempt, tried))
+        })
+    }
+}

@@ -1,0 +1,368 @@
+//! What a node tells of the past: held against what happened.
+//!
+//! Invariants 31 and 32. What is told of an event must have happened, and what must be kept must be told: an event as long
+//! as a delivery of it waits, and after its end for as long as it is to be kept, unless the node said that it had no room.
+
+use std::collections::BTreeMap;
+
+use super::facts::Facts;
+use super::history::History;
+use super::story::{Place, Story, Tried};
+use crate::observe::{Broken, Came, Ended, Fate, List, Of, Past, Question, Recalled, SimTime, Spot, Try};
+
+/// When somebody asked whom.
+#[derive(Clone, Copy)]
+pub(super) struct Read<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) at: SimTime,
+    pub(super) node: u32,
+    /// What the node's wall clock shows.
+    pub(super) wall: u64,
+    /// The node reports that a delivery of the event waits.
+    pub(super) pending: bool,
+}
+
+/// What was read at one moment: whole lists, to be held against the counts.
+#[derive(Debug, Default)]
+pub(super) struct Audit {
+    at: SimTime,
+    node: u32,
+    /// By endpoint, in each way.
+    ended: [u64; 6],
+    /// By tenant, and of all at once.
+    given_up: [u64; 2],
+}
+
+/// All ways in which a delivery ends, in the order of counts.
+const ENDS: [Fate; 6] = [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost];
+
+fn wrong<T>(what: impl Into<String>) -> Result<T, Broken> {
+    Err(Broken::new(31, what))
+}
+
+impl History {
+    pub(super) fn recalled(
+        &mut self,
+        read: &Read<'_>,
+        question: &Question<'_>,
+        recalled: &Recalled<'_>,
+    ) -> Result<(), Broken> {
+        let weak = read.facts.node(read.node).weak;
+        match (question, recalled) {
+            (_, Recalled::Failed(_)) if weak => Ok(()),
+            (question, Recalled::Failed(why)) => wrong(format!("node {} cannot tell {question:?}: {why}", read.node)),
+            (Question::Event { event, tenant }, Recalled::Event(past)) => {
+                self.event(read, *event, *tenant, past.as_ref())
+            }
+            (Question::List(_) | Question::Counts, _) if weak => Ok(()),
+            (Question::List(list), Recalled::Page { items, next }) => {
+                self.page(read, list, items, *next)?;
+                self.add(read, list, items);
+                Ok(())
+            }
+            (Question::Counts, Recalled::Counts(ended)) => self.counted(read, ended),
+            (question, recalled) => wrong(format!("{recalled:?} is no answer to {question:?}")),
+        }
+    }
+
+    fn event(&self, read: &Read<'_>, event: u64, tenant: u32, past: Option<&Past<'_>>) -> Result<(), Broken> {
+        let (facts, node) = (read.facts, read.node);
+        let weak = facts.node(node).weak;
+        let kept = facts.rules().history.attempts;
+        let story = self.story(event);
+        let Some(past) = past else {
+            let must = |story: &&Story| {
+                let retained =
+                    story.ended.is_some_and(|(ended, _)| self.must_be_kept(facts, node, back(read, ended), kept));
+                story.sure && !weak && !story.again && (read.pending || retained)
+            };
+            return match story.filter(must) {
+                Some(story) => {
+                    let (ended, pending) = (story.ended, read.pending);
+                    let what = format!("pending: {pending}, ended between {ended:?}, kept for {kept}");
+                    wrong(format!("e{event} is not told, and must be kept: {what}"))
+                }
+                None => Ok(()),
+            };
+        };
+        let Some(story) = story.filter(|_| (past.event, past.tenant) == (event, tenant)) else {
+            return wrong(format!("e{event} of t{tenant} is told as {past:?}, and was never submitted so"));
+        };
+        self.payload(read, story, past)?;
+        if weak {
+            return Ok(());
+        }
+        if story.accepted.is_some_and(|accepted| accepted != past.accepted) {
+            return wrong(format!("e{event} was accepted at {:?}, told is {}", story.accepted, past.accepted));
+        }
+        let (first, last) = story.ended.map_or((0, u64::MAX), |(first, last)| (back(read, first), last));
+        match past.ended {
+            Some(_) if read.pending => return wrong(format!("e{event} is told to have ended, and a delivery waits")),
+            Some(ended) if ended.saturating_add(kept) <= read.wall => {
+                return wrong(format!(
+                    "e{event} ended at {ended} and is told at {}, for longer than it is kept",
+                    read.wall
+                ));
+            }
+            Some(ended) if !story.again && !(first..=last).contains(&ended) => {
+                return wrong(format!("e{event} ended between {first} and {last}, told is {ended}"));
+            }
+            None if story.ended.is_some() && !story.again => {
+                return wrong(format!("e{event} is told not to have ended, and the node had told that it has"));
+            }
+            Some(_) | None => {}
+        }
+        self.tries(read, story, past)
+    }
+
+    /// The payload is there, byte for byte, as long as it must be and no longer.
+    fn payload(&self, read: &Read<'_>, story: &Story, past: &Past<'_>) -> Result<(), Broken> {
+        let (facts, event) = (read.facts, past.event);
+        if past.payload.is_some_and(|payload| !story.is_content(past.event_type, payload)) {
+            return wrong(format!("e{event} is told with a payload with which it was not submitted"));
+        }
+        if facts.node(read.node).weak {
+            return Ok(());
+        }
+        if past.payload.is_some() && self.is_forgotten(story) {
+            return Err(Broken::new(32, format!("e{event} was to be forgotten, and its payload is told")));
+        }
+        if past.erased && !self.may_be_forgotten(story) {
+            return wrong(format!("e{event} is told to have been erased, and nobody wished that"));
+        }
+        if !story.is_length(past.payload_len) {
+            return wrong(format!("e{event} is told to have {} bytes", past.payload_len));
+        }
+        let kept = facts.rules().history;
+        let kept = kept.payloads.min(kept.attempts);
+        let over = past.ended.is_some_and(|ended| ended.saturating_add(kept) <= read.wall);
+        if past.payload.is_some() && over {
+            return wrong(format!("e{event} is told with its payload, for longer than that is kept"));
+        }
+        let must = past.ended.is_none_or(|ended| self.must_be_kept(facts, read.node, ended, kept));
+        if past.payload.is_none() && must && !self.may_be_forgotten(story) {
+            return wrong(format!("e{event} is told without its payload, which is still to be kept"));
+        }
+        Ok(())
+    }
+
+    /// Every attempt happened, each that must be there is, and they come one after the other.
+    fn tries(&self, read: &Read<'_>, story: &Story, past: &Past<'_>) -> Result<(), Broken> {
+        let event = past.event;
+        let mut known: Vec<_> = self.tries_of(event).map(|(_, tried)| (tried, None)).collect();
+        known.reverse();
+        let mut tracks = BTreeMap::<u32, (u16, bool)>::new();
+        let mut before = 0;
+        // Some of the attempts of a registration that is over have lost its name.
+        let named = past.tries.iter().all(|row| row.endpoint.is_some());
+        for row in past.tries {
+            let what = || format!("e{event} is told with {row:?}");
+            let sorted = row.at >= before || read.facts.node(read.node).stepped_back > 0;
+            before = row.at;
+            if !sorted || !is_verdict(row.result, row.fate) {
+                return wrong(format!("{}: not in the order of time, or an end that does not follow", what()));
+            }
+            let here = |tried: &Tried| row.endpoint.is_none_or(|endpoint| tried.endpoint == endpoint);
+            if row.result != Came::None {
+                let fits = |(tried, used): &(&Tried, Option<How>), how: How| {
+                    let free = used.is_none_or(|used| tried.late && used == How::ByItself && how == How::Reported);
+                    free && here(tried) && tried.explains(row.number, row.at, row.result) == Some(how)
+                };
+                let found = [How::Reported, How::ByItself].into_iter().find_map(|how| {
+                    let at = known.iter().position(|entry| fits(entry, how))?;
+                    Some((at, how))
+                });
+                let Some((at, how)) = found else { return wrong(format!("{}, and no attempt ended so", what())) };
+                known[at].1 = Some(how);
+                let tried = known[at].0;
+                if tried.told.is_some_and(|told| !tried.late && told != row.fate) {
+                    return wrong(format!("{}, and the node had told {:?}", what(), tried.told));
+                }
+                self.answer(story, tried, row, past)?;
+            }
+            let Some(endpoint) = row.endpoint.filter(|_| named && !story.again) else { continue };
+            let (last, over) = tracks.entry(endpoint).or_default();
+            let follows = row.number == *last || (row.number == *last + 1 && row.result != Came::None);
+            if *over || !follows {
+                return wrong(format!("{} after attempt {last} to it, over: {over}", what()));
+            }
+            (*last, *over) = (row.number, row.fate.is_final());
+        }
+        if story.again {
+            return Ok(());
+        }
+        if let Some((endpoint, _)) = tracks.iter().find(|(_, (_, over))| past.ended.is_some() && !over) {
+            return wrong(format!("e{event} is told to have ended, and its delivery to {endpoint} has not"));
+        }
+        let missing =
+            known.iter().find(|(tried, used)| used.is_none() && past.more == 0 && self.is_safe(read.facts, tried));
+        match missing {
+            Some((tried, _)) => wrong(format!("e{event} is told without {tried:?}, which was safe")),
+            None => Ok(()),
+        }
+    }
+
+    fn answer(&self, story: &Story, tried: &Tried, row: &Try, past: &Past<'_>) -> Result<(), Broken> {
+        let name = || format!("attempt {} of e{} to {}", row.number, past.event, tried.endpoint);
+        match &row.answer {
+            Some(_) if self.is_forgotten(story) => {
+                Err(Broken::new(32, format!("{} was to be forgotten, and its answer is told", name())))
+            }
+            Some(answer) if !tried.is_answer(answer) => wrong(format!("{} is told with another answer", name())),
+            None if tried.answer.is_some() && !tried.late && !story.cancelled && !self.may_be_forgotten(story) => {
+                wrong(format!("{} is told without its answer", name()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A page has what ended between its first place and its last, all of it and nothing else.
+    fn page(&self, read: &Read<'_>, list: &List<'_>, items: &[Ended], next: Option<Spot>) -> Result<(), Broken> {
+        let ordered = items.is_sorted_by(|one, next| one.spot > next.spot);
+        let behind = list.after.is_none_or(|after| items.iter().all(|item| item.spot < after));
+        let whole = items.len() <= list.limit.max(1)
+            && next.is_none_or(|next| items.len() == list.limit && items.last().is_some_and(|last| last.spot == next));
+        if !ordered || !behind || !whole {
+            return wrong(format!("{list:?} gives {items:?} and goes on at {next:?}: it is no page of that list"));
+        }
+        for item in items {
+            self.item(read, list, item)?;
+        }
+        let (from, to) = (next.map_or(list.from, |next| next.at + 1), list.after.map_or(list.to, |after| after.at));
+        let kept = read.facts.rules().history.attempts;
+        let places = self.endpoints.iter().filter(|(number, place)| place.steady && is_of(list.of, **number, place));
+        for attempt in places.flat_map(|(_, place)| &place.closed) {
+            let Some(tried) = self.tried(*attempt).filter(|tried| (from..to.min(list.to)).contains(&tried.at)) else {
+                continue;
+            };
+            let fate = tried.told.filter(|told| told.is_final()).unwrap_or(Fate::Delivered);
+            let listed = match list.of {
+                Of::Endpoint(_) => list.ends.is_empty() || list.ends.contains(&fate),
+                Of::DeadLetters(_) | Of::AllDeadLetters => fate == Fate::Exhausted,
+            };
+            let must = listed
+                && self.story(tried.event).is_some()
+                && self.endpoints.get(&tried.endpoint).is_some_and(|place| place.node == read.node)
+                && self.must_be_kept(read.facts, read.node, back(read, tried.at), kept)
+                && self.is_safe(read.facts, tried);
+            let first = items.partition_point(|item| item.spot.at > tried.at);
+            let mut at_that_time = items[first..].iter().take_while(|item| item.spot.at == tried.at);
+            if must && !at_that_time.any(|item| (item.event, item.endpoint) == (Some(tried.event), tried.endpoint)) {
+                return wrong(format!("{list:?} gives a page without {tried:?}, which ended as {fate:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn item(&self, read: &Read<'_>, list: &List<'_>, item: &Ended) -> Result<(), Broken> {
+        let kept = read.facts.rules().history.attempts;
+        let place = self.endpoints.get(&item.endpoint);
+        let asked_for = place.is_some_and(|place| is_of(list.of, item.endpoint, place) && place.node == read.node)
+            && (list.ends.is_empty() || list.ends.contains(&item.fate))
+            && (matches!(list.of, Of::Endpoint(_)) || item.fate == Fate::Exhausted)
+            && (list.from..list.to).contains(&item.spot.at);
+        if !asked_for {
+            return wrong(format!("{list:?} gives {item:?}, which nobody asked for"));
+        }
+        if item.spot.at.saturating_add(kept) <= read.wall {
+            return wrong(format!("{item:?} is told at {}, for longer than it is kept", read.wall));
+        }
+        let Some(event) = item.event else {
+            // Where the wall clock was set back, or a budget was exceeded before a crash, the event itself may be gone.
+            let must = self.must_be_kept(read.facts, read.node, back(read, item.spot.at), kept);
+            return if must { wrong(format!("{item:?} is told without its event")) } else { Ok(()) };
+        };
+        if event == u64::MAX {
+            return Ok(());
+        }
+        let mut tries = self.tries_of(event).filter(|(_, tried)| tried.endpoint == item.endpoint);
+        let happened = item.result == Came::None
+            || tries.any(|(_, tried)| tried.explains(item.attempts, item.spot.at, item.result).is_some());
+        match happened && is_verdict(item.result, item.fate) {
+            true => Ok(()),
+            false => wrong(format!("{item:?} is told, and no attempt ended so")),
+        }
+    }
+
+    /// Adds a page to what was read at this moment.
+    fn add(&mut self, read: &Read<'_>, list: &List<'_>, items: &[Ended]) {
+        if !list.is_whole() {
+            return;
+        }
+        let audit = &mut self.audit;
+        if (audit.at, audit.node) != (read.at, read.node) {
+            *audit = Audit { at: read.at, node: read.node, ..Audit::default() };
+        }
+        match list.of {
+            Of::Endpoint(_) => {
+                for (sum, end) in audit.ended.iter_mut().zip(ENDS) {
+                    *sum += items.iter().filter(|item| item.fate == end).count() as u64;
+                }
+            }
+            Of::DeadLetters(_) => audit.given_up[0] += items.len() as u64,
+            Of::AllDeadLetters => audit.given_up[1] += items.len() as u64,
+        }
+    }
+
+    /// Counts are the sums of the lists, where every endpoint has kept its name.
+    fn counted(&self, read: &Read<'_>, ended: &[u64; 6]) -> Result<(), Broken> {
+        let audit = &self.audit;
+        if (audit.at, audit.node) != (read.at, read.node) {
+            return Ok(());
+        }
+        let steady = self.endpoints.values().filter(|place| place.node == read.node).all(|place| place.steady);
+        let less = audit.ended.iter().zip(ended).all(|(listed, counted)| listed <= counted);
+        let dead = [audit.ended[1]; 2];
+        if !less || dead != audit.given_up || (steady && audit.ended != *ended) {
+            return wrong(format!("node {} counts {ended:?}, and lists {audit:?}", read.node));
+        }
+        Ok(())
+    }
+}
+
+/// How an attempt came to the end that is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// As the node was told.
+    Reported,
+    /// The node gave it up by itself; if it succeeded after all, that may be told as well.
+    ByItself,
+}
+
+impl Tried {
+    /// Whether an attempt may be told so, and why. One that the node gave up, or that was under way when the node died, may
+    /// have been ended by the node itself at any time.
+    fn explains(&self, number: u16, at: u64, result: Came) -> Option<How> {
+        let by_itself = matches!(result, Came::Failed("timed-out-head" | "aborted"));
+        match () {
+            () if self.number != number => None,
+            () if self.came == result && self.at == at => Some(How::Reported),
+            () if by_itself && (self.late || self.came == Came::None) => Some(How::ByItself),
+            () => None,
+        }
+    }
+}
+
+/// A time that cannot be later, although the node's wall clock may have been set back since.
+fn back(read: &Read<'_>, time: u64) -> u64 {
+    time.saturating_sub(read.facts.node(read.node).stepped_back)
+}
+
+/// Whether a delivery may go on so after that.
+fn is_verdict(came: Came, fate: Fate) -> bool {
+    match came {
+        Came::Status(200..=299) => fate == Fate::Delivered,
+        Came::Status(410) => fate == Fate::Discarded,
+        Came::Status(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded),
+        Came::Failed(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded | Fate::Refused),
+        Came::None => matches!(fate, Fate::Discarded | Fate::Expired | Fate::Lost | Fate::Exhausted),
+    }
+}
+
+fn is_of(of: Of, number: u32, place: &Place) -> bool {
+    match of {
+        Of::Endpoint(endpoint) => number == endpoint,
+        Of::DeadLetters(tenant) => place.tenant == tenant,
+        Of::AllDeadLetters => true,
+    }
+}
