@@ -197,9 +197,11 @@ fn endpoint(number: u32) -> Record {
         at: WALL,
         thin: Vec::new(),
         source: None,
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }))
 }

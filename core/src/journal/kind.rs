@@ -48,11 +48,17 @@ pub enum Kind {
     Kept = 18,
     /// [`Record::Health`].
     Health = 19,
+    /// [`Record::Synced`].
+    Synced = 20,
+    /// [`Record::Consent`].
+    Consent = 21,
+    /// [`Record::KeyUse`].
+    KeyUse = 22,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -72,6 +78,9 @@ impl Kind {
         Self::Erased,
         Self::Kept,
         Self::Health,
+        Self::Synced,
+        Self::Consent,
+        Self::KeyUse,
     ];
 
     /// The kind with this number; `None` when there is none.
@@ -103,7 +112,9 @@ impl Kind {
             | Self::Removed
             | Self::Cancelled
             | Self::Purged
-            | Self::Erased => true,
+            | Self::Erased
+            | Self::Synced
+            | Self::Consent => true,
             Self::Queued
             | Self::Outcome
             | Self::Mark
@@ -114,7 +125,8 @@ impl Kind {
             | Self::Remembered
             | Self::SnapshotEnd
             | Self::Kept
-            | Self::Health => false,
+            | Self::Health
+            | Self::KeyUse => false,
         }
     }
 
@@ -132,7 +144,10 @@ impl Kind {
             | Self::SnapshotEnd
             | Self::Purged
             | Self::Erased
-            | Self::Health => Subject::Other,
+            | Self::Health
+            | Self::Synced
+            | Self::Consent
+            | Self::KeyUse => Subject::Other,
         }
     }
 }
@@ -171,6 +186,9 @@ impl Record {
             Self::Purged { .. } => Kind::Purged,
             Self::Erased { .. } => Kind::Erased,
             Self::Kept(_) => Kind::Kept,
+            Self::Synced { .. } => Kind::Synced,
+            Self::Consent(_) => Kind::Consent,
+            Self::KeyUse(_) => Kind::KeyUse,
             Self::Health(_) => Kind::Health,
         }
     }

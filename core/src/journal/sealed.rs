@@ -221,10 +221,12 @@ mod tests {
             at: UnixTime::EPOCH,
             thin: Vec::new(),
             source: None,
-            filter: None,
-            sign: Vec::new(),
+            cause: None,
+            consent: None,
             max_age: None,
             pacing: None,
+            filter: None,
+            sign: Vec::new(),
         }))
     }
 

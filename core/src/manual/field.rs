@@ -11,13 +11,13 @@
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | tenant model | an event and an endpoint belong to a tenant; ids are the caller's own and unique within it | `core/src/registration/sync.rs::other_tenants_are_left_alone`, `tests/suite/tests/corners.rs::a_tenant_that_comes_back_finds_what_it_left` |
+//! | tenant model | an event and an endpoint belong to a tenant; ids are the caller's own and unique within it; quotas | `core/src/registration/sync.rs::other_tenants_are_left_alone`, `tests/suite/tests/corners.rs::a_tenant_that_comes_back_finds_what_it_left`, `core/src/sender/sync.rs::a_tenant_takes_up_no_more_than_it_may` |
 //! | create, change, enable | `put` is idempotent by id; pause, resume, disable, remove | `tests/suite/tests/smoke.rs::a_paused_endpoint_holds_and_a_resumed_one_lets_go`, `tests/suite/tests/smoke.rs::a_disabled_endpoint_is_held_for_72_hours`, `tests/suite/tests/smoke.rs::removing_aborts_and_discards` |
-//! | a list of endpoints made so | a plan from a tenant's list, by revision | no (not built yet): the room plans, `core/src/registration/sync.rs::a_plan_carried_out_leaves_nothing_to_do` |
+//! | a list of endpoints made so | `sync` makes a tenant's endpoints equal to a list, by revision, as a whole or not at all | `core/src/sender/sync.rs::a_list_is_applied_at_once_and_never_an_older_one`, `core/src/sender/sync.rs::nothing_of_a_list_is_applied_that_cannot_be_whole` |
 //! | URL validation | https, public hosts, one canonical reading | `core/src/registration/target/tests.rs::each_rule_has_its_own_refusal`, `core/src/registration/target/tests.rs::the_vectors_hold` |
 //! | reachability ping | none: that something answers says nothing about whether it agrees, and the first delivery tells | no, on purpose: consent is asked for where it is wished |
-//! | consent | CloudEvents' handshake at once and by callback, and a challenge echo | no (not built yet): the room has both, `core/src/registration/consent/tests.rs::only_a_right_answer_is_consent` |
-//! | rate agreed with the receiver | the granted rate bounds the deliveries | no (not built yet): the room reads it, `core/src/registration/consent/tests.rs::the_vectors_hold` |
+//! | consent | CloudEvents' handshake at once and by callback, and a challenge echo | `core/src/sender/consent/tests.rs::a_handshake_lets_what_waits_go`, `core/src/sender/consent/tests.rs::a_callback_works_once_and_after_a_restart`, `core/src/sender/consent/tests.rs::a_challenge_must_come_back`, `core/src/sender/consent/tests.rs::a_status_is_no_consent` |
+//! | rate agreed with the receiver | the lower of the granted rate and its own bounds the endpoint | what is granted: `core/src/sender/consent/tests.rs::a_handshake_lets_what_waits_go`; that a rate is kept: `tests/suite/tests/pace.rs::no_more_than_the_rate_starts`; both in one test: no, not written yet |
 //! | custom headers | token grammar, bounds, reserved names, secret values without a voice | `core/src/registration/headers.rs::what_frames_routes_or_signs_a_request_is_reserved`, `core/src/registration/headers.rs::a_secret_has_no_voice` |
 //! | method | `POST` and nothing else, as both specifications have it | `tests/suite/tests/drivers.rs::the_tokio_driver_stands_its_peers`, `tests/suite/tests/drivers.rs::the_blocking_driver_stands_its_peers` |
 //! | endpoint authentication | bearer token and basic credentials; no token is fetched (OAuth 2), since that is a request of its own | `core/src/registration/auth.rs::the_examples_of_the_standards` |
@@ -37,9 +37,9 @@
 //! | --- | --- | --- |
 //! | by type | exact, one segment, any segments | `core/src/matching/pattern.rs::matches_as_the_grammar_says` |
 //! | a second dimension (channels, labels) | a content filter on any field does the same | `core/src/matching/subscription.rs::a_filter_narrows_what_is_wanted` |
-//! | filters on content | the language of EventBridge and the dialects of CloudEvents subscriptions | no (not built yet) as an endpoint's option; the room: `core/src/matching/filter/tests.rs::every_conformance_case_holds`, `core/src/matching/filter/tests.rs::cloudevents_filters_hold_as_the_specification_says` |
+//! | filters on content | the language of EventBridge and the dialects of CloudEvents subscriptions, as an endpoint's option | `tests/suite/tests/filters.rs::whoever_is_refused_by_a_filter_is_told_so`, `core/src/matching/filter/tests.rs::every_conformance_case_holds`, `core/src/matching/filter/tests.rs::cloudevents_filters_hold_as_the_specification_says` |
 //! | known defects of matchers | a field that is missing does not match, unknown operators are refused, numbers lose nothing | `core/src/matching/filter/tests.rs::numbers_lose_nothing`, `core/src/matching/filter/tests.rs::no_text_panics` |
-//! | an index over many subscriptions | by type in the machine; over fields in the room | `core/src/matching/index/tests.rs::a_hundred_thousand_subscriptions_cost_what_matches`, `core/src/matching/filter/index/tests.rs::it_gives_what_a_scan_gives` |
+//! | an index over many subscriptions | by type, and over the fields of filters | `core/src/matching/index/tests.rs::a_hundred_thousand_subscriptions_cost_what_matches`, `core/src/matching/filter/index/tests.rs::it_gives_what_a_scan_gives`, `tests/suite/tests/filters.rs::very_many_filters_may_match` |
 //!
 //! # 1.4 Encoding
 //!
@@ -59,15 +59,15 @@
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | scheme | `v1` in the machine; `v1a` and 27 dialects in the room | `core/src/signing/tests.rs::what_is_signed_verifies`, `core/src/signing/tests_schemes.rs::what_is_signed_verifies`; as an endpoint's choice: no (not built yet) |
-//! | header names | `webhook-*`; `svix-*` are read | `core/src/signing/tests.rs::svix_names_win_only_when_complete_and_only_when_asked_for`; sent: no (not built yet) |
+//! | scheme | Standard Webhooks `v1` and `v1a`, GitHub, Stripe, Slack, Shopify, a described HMAC, by endpoint and several at once; 28 are verified | `tests/suite/tests/schemes.rs::each_dialect_is_verified_by_its_scheme`, `tests/suite/tests/schemes.rs::all_dialects_may_sign_side_by_side`, `core/src/signing/tests_dialects.rs::every_dialect_case_passes` |
+//! | header names | `webhook-*`, and `svix-*` for receivers that know the older names | `core/src/signing/tests.rs::svix_names_win_only_when_complete_and_only_when_asked_for`, `tests/suite/tests/schemes.rs::each_dialect_is_verified_by_its_scheme` |
 //! | the id is signed | always | `core/src/signing/tests.rs::no_bit_can_be_changed` |
 //! | secrets | 24 to 64 bytes, minted from the operating system, each mistake named | `core/src/secret.rs::sizes_are_those_of_the_specification_unless_told_otherwise`, `core/src/secret.rs::each_mistake_has_its_own_name` |
 //! | rotation with an overlap | up to 10 keys, all that are active sign, expiry is a time and not a number | `core/src/registration/ring/tests.rs::a_rotation_overlaps_and_ends`, `core/src/registration/ring/tests.rs::any_order_of_commands_gives_the_models_active_set` |
 //! | encrypted at rest | sealed with XChaCha20-Poly1305 before they are written | `tests/suite/tests/sealed.rs::a_sealed_endpoint_never_leaves_its_secrets_in_the_journal` |
 //! | signed anew for each attempt | with the time of the attempt, and the keys that are active then | `tests/suite/tests/corners.rs::no_request_leaves_unsigned_while_keys_are_replaced`, `tests/suite/tests/smoke.rs::an_attempt_is_recorded_with_its_keys_and_where_asked_for_with_its_answer` |
-//! | key ids, discovery | a fingerprint names a key; what a receiver says it verified with is counted | no (not built yet) in the machine; the room: `core/src/registration/rotation.rs::an_old_key_is_retired_when_the_new_one_was_used_long_enough`. Sets of keys over HTTP: no, publishing a file is the application's |
-//! | RFC 9421 and `Content-Digest` | hmac-sha256 and ed25519 | `core/src/signing/tests_schemes.rs::message_signatures_must_cover_what_is_demanded`; as an endpoint's choice: no (not built yet) |
+//! | key ids, discovery | a fingerprint names a key; what a receiver says it verified with is counted, so that a rotation can be finished | `core/src/sender/keys.rs::a_rotation_is_finished_when_the_receiver_has_changed_over`, `core/src/registration/rotation.rs::an_old_key_is_retired_when_the_new_one_was_used_long_enough`. Sets of keys over HTTP: no, publishing a file is the application's |
+//! | RFC 9421 and `Content-Digest` | hmac-sha256 and ed25519, as an endpoint's choice | `core/src/signing/tests_schemes.rs::message_signatures_must_cover_what_is_demanded`, `tests/suite/tests/schemes.rs::key_pairs_sign_where_they_can` |
 //!
 //! # 1.6 Transport
 //!
@@ -92,9 +92,9 @@
 //! | jitter | upward only, up to 20 %, a function of what it is for | `core/src/retry/plan.rs::jitter_stays_within_its_bounds`, `core/src/retry/plan.rs::jitter_is_uniform_over_seeds` |
 //! | `Retry-After` | on any failing status, a floor, at most 24 h, a date by the receiver's own clock | `core/src/response/tests.rs::retry_after_is_honoured_on_any_failure_and_only_there`, `core/src/response/tests.rs::a_date_counts_from_the_receivers_clock_if_it_tells_it`, `core/src/retry/plan.rs::next_due_is_never_early` |
 //! | scope of a schedule | each endpoint has its own | `tests/suite/tests/sandbox.rs::the_last_answer_repeats_and_the_schedule_ends` |
-//! | greatest age, expiry of an event | an event may expire; a schedule may have a greatest age | `tests/suite/tests/laws.rs::l5_nothing_is_early`; a greatest age: no (not built yet), the room has it, `core/src/retry/plan.rs::an_age_ends_a_plan_wherever_it_waited` |
+//! | greatest age, expiry of an event | an event may expire, a schedule may have a greatest age, an endpoint a limit on waiting | `tests/suite/tests/laws.rs::l5_nothing_is_early`, `tests/suite/tests/pace.rs::an_age_ends_what_failed_and_what_was_held`, `tests/suite/tests/pace.rs::what_waits_too_long_for_its_endpoint_expires` |
 //! | what is sent again by hand is retried | replay | no (not built yet) |
-//! | lanes for retries | fresh deliveries and retries share what there is by a budget | no (not built yet): the room has it, `core/src/retry/budget.rs::retries_get_their_share_and_no_more` |
+//! | lanes for retries | when there is more than can be done, retries are a fifth of what starts | `tests/suite/tests/pace.rs::retries_are_a_fifth_when_there_is_too_much`, `core/src/retry/budget.rs::retries_get_their_share_and_no_more` |
 //!
 //! # 1.8 What a response means
 //!
@@ -115,20 +115,20 @@
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | breaker with a half-open state | 70 % of at least 10 in 5 min; 30 s, doubling to 30 min | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::seventy_per_cent_of_at_least_ten_are_too_many` |
-//! | disabling by itself | 120 h of failures and at least 5 of them, never by time alone | no (not built yet): the room has it, `core/src/retry/streak.rs::it_takes_age_and_failures_together` |
-//! | coming back by itself, probes | with a delivery that is queued; then a ramp | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::a_probe_that_succeeds_closes_and_starts_anew`. The ramp: `core/src/retry/window.rs::a_ramp_doubles_until_the_limit_and_then_is_over` |
-//! | alerts | notices; operational events to a tenant's own endpoints | notices: `tests/suite/tests/scale.rs::unread_notices_are_folded`; events: no (not built yet) |
+//! | breaker with a half-open state | 70 % of at least 10 in 5 min; 30 s, doubling to 30 min; kept over restarts | `core/src/retry/breaker/tests.rs::seventy_per_cent_of_at_least_ten_are_too_many`, `tests/suite/tests/pace.rs::an_open_breaker_holds_and_one_delivery_is_the_probe`, `tests/suite/tests/pace.rs::pacing_survives_a_restart` |
+//! | disabling by itself | 120 h of failures and at least 5 of them, never by time alone | `tests/suite/tests/pace.rs::an_endpoint_that_fails_for_too_long_is_disabled`, `tests/suite/tests/pace.rs::a_success_in_between_is_enough` |
+//! | coming back by itself, probes | with a delivery that is queued; then a ramp | `tests/suite/tests/pace.rs::an_open_breaker_holds_and_one_delivery_is_the_probe`, `core/src/retry/window.rs::a_ramp_doubles_until_the_limit_and_then_is_over` |
+//! | alerts | notices to the operator; operational events to a tenant's own endpoints | `tests/suite/tests/scale.rs::unread_notices_are_folded`, `tests/suite/tests/operational.rs::a_delivery_that_fails_is_told_of_twice`, `tests/suite/tests/operational.rs::an_endpoint_that_goes_and_comes_is_told_of`, `tests/suite/tests/operational.rs::nothing_is_told_of_what_is_told` |
 //!
 //! # 1.10 Rate, concurrency, order
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | rate of an endpoint | GCRA, empty after a restart | no (not built yet): the room has it, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
+//! | rate of an endpoint | GCRA, empty after a restart | `tests/suite/tests/pace.rs::no_more_than_the_rate_starts`, `tests/suite/tests/pace.rs::a_rate_is_kept_and_empty_after_a_restart`, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
 //! | concurrency of an endpoint | 8 by default, halved by a throttle, one more with each success | `core/src/retry/window.rs::a_throttle_halves_and_a_success_adds_one`, `tests/suite/tests/smoke.rs::a_throttled_endpoint_rests_as_a_whole` |
-//! | concurrency in all | the credit that the driver gives | `tests/suite/tests/laws.rs::l4_attempts_keep_to_the_credit` |
+//! | concurrency in all | the credit that the driver gives; bounds for each tenant and each host | `tests/suite/tests/laws.rs::l4_attempts_keep_to_the_credit`, `tests/suite/tests/pace.rs::a_tenant_and_a_host_have_bounds_on_what_is_in_flight` |
 //! | order by key | strict, or going on when one is given up | no (not built yet) |
-//! | fairness between tenants | deficit round robin over tenants, then endpoints | no (not built yet): the room has it, `core/src/retry/fair/tests.rs::tenants_then_endpoints` |
+//! | fairness between tenants | deficit round robin over tenants, then endpoints | `tests/suite/tests/pace.rs::tenants_and_endpoints_take_turns`, `tests/suite/tests/pace.rs::an_endpoint_that_hangs_delays_no_other`, `core/src/retry/fair/tests.rs::tenants_then_endpoints` |
 //!
 //! # 1.11 Repeats
 //!
@@ -158,7 +158,7 @@
 //! | D3: a hint was cut to twice the step, and undercut by jitter | a hint is a floor, jitter goes up | `tests/suite/tests/defects.rs::d3_no_attempt_is_earlier_than_the_hint` |
 //! | D4: what was committed and not queued was never sent | the log is the queue: a crash at every step, restored | `tests/suite/tests/crash.rs::nothing_acknowledged_is_lost`, `adapters/journal/src/store/tests/crash.rs::a_crash_at_any_operation_loses_nothing_that_was_durable` |
 //! | D5: a repeated task sent again to those who had taken it | an outcome is of one delivery | `tests/suite/tests/defects.rs::d5_who_has_taken_an_event_is_not_sent_it_again` |
-//! | D6: a rate that was stored and never read | GCRA | no (not built yet): the room has it, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
+//! | D6: a rate that was stored and never read | what starts is bounded by it, in any run | `tests/suite/tests/pace.rs::no_more_than_the_rate_starts` |
 //! | D7: a filter matched where a field was missing, and panicked | total, with exact numbers | `tests/suite/tests/defects.rs::d7_filters_mean_what_they_say`, `core/src/matching/filter/tests.rs::no_text_panics` |
 //! | D8: a bomb went past the cap, redirects took the signature along | nothing is decompressed or followed | `tests/suite/tests/drivers.rs::d8_nothing_is_decompressed_and_no_redirect_is_followed` |
 //! | D9: a form was not what was signed, and lost decimals | what is sent is signed; digits are copied | `tests/suite/tests/defects.rs::d9_a_form_is_signed_as_it_is_sent_and_keeps_its_digits`, `core/src/encoding/form/tests.rs::digits_are_kept` |

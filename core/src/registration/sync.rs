@@ -45,7 +45,12 @@ pub struct Known<'a> {
     pub(crate) keys: Cow<'a, Draft>,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// An endpoint that the machine has.
+    pub(crate) fn new(config: &'a Config, keys: &'a Draft) -> Self {
+        Self { config: Cow::Borrowed(config), keys: Cow::Borrowed(keys) }
+    }
+
     /// The endpoint that this description would make.
     pub fn of(endpoint: &Endpoint, policy: &Policy) -> Result<Known<'static>, EndpointError> {
         let config = endpoint.config(policy)?;
@@ -155,6 +160,8 @@ pub enum Field {
     Headers,
     /// Whether answers are kept.
     KeepAnswers,
+    /// How consent is asked for.
+    Consent,
     /// The keys that sign.
     Secrets,
     /// Something else.
@@ -172,6 +179,7 @@ impl fmt::Display for Field {
             Self::Concurrency => "concurrency",
             Self::Headers => "headers",
             Self::KeepAnswers => "keep_answers",
+            Self::Consent => "consent",
             Self::Secrets => "secrets",
             Self::Other => "other",
         })
@@ -310,6 +318,7 @@ fn differences(known: &Known<'_>, config: &Config, entry: &Endpoint) -> Result<V
         (Field::Concurrency, is.concurrency != config.concurrency),
         (Field::Headers, is.headers != config.headers),
         (Field::KeepAnswers, is.keep_answers != config.keep_answers),
+        (Field::Consent, is.consent != config.consent),
     ];
     let mut fields: Vec<_> = parts.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect();
     // A part that has no name here yet is not passed over.

@@ -188,14 +188,8 @@ impl fmt::Display for Dialect {
 
 /// The dialects in which one endpoint's requests are signed, at least one and at most 8
 /// ([`DIALECTS`](limits::DIALECTS)). A clone shares them. The default is Standard Webhooks alone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Dialects(Option<Arc<[Dialect]>>);
-
-impl Default for Dialects {
-    fn default() -> Self {
-        Self(None)
-    }
-}
 
 impl Dialects {
     /// These dialects, in this order. No two may set the same header.

@@ -28,7 +28,8 @@ fn log(seconds: u64, every: u64, status: impl Fn(u64) -> u16) -> Vec<(JournalSeq
     let mut sender = Sender::new(Config::new(), Seed::from_bytes([1; 32]), at(0));
     let acme = Endpoint::new("acme", "https://acme.example.com/").secret(SECRET).events(["order.*"]);
     let acme = acme.filter(Language::EventBridge, r#"{"data": {"n": [{"numeric": ["<", 1000]}]}}"#);
-    sender.put(at(0), acme.schedule([0, 60, 60].map(Duration::from_secs))).unwrap();
+    // Its own breaker would have changed what there is to look at.
+    sender.put(at(0), acme.no_breaker().schedule([0, 60, 60].map(Duration::from_secs))).unwrap();
     let mut records = Vec::new();
     for second in 0..seconds {
         sender.handle(at(second), Input::Tick);
@@ -107,7 +108,7 @@ fn a_breaker_holds_what_fails_anyway() {
     let difference = of(policy);
     assert_eq!(difference.opened, 1, "{difference:?}");
     assert!(difference.held_failures > 3 * difference.held_successes, "{difference:?}");
-    let never = of(BreakerPolicy::DEFAULT.with_rule(60_000, 100, Duration::from_secs(60)).unwrap());
+    let never = of(BreakerPolicy::DEFAULT.with_rule(1000, 100, Duration::from_secs(60)).unwrap());
     assert_eq!((never.opened, never.held_failures, never.held_successes), (0, 0, 0));
     assert_eq!(never.attempts, difference.attempts);
 }

@@ -163,7 +163,10 @@ impl State {
             | Record::Kept(_)
             | Record::Health(_)
             | Record::Remembered(_)
-            | Record::SnapshotEnd { .. } => {}
+            | Record::SnapshotEnd { .. }
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => {}
         }
     }
 

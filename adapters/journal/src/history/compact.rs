@@ -340,7 +340,10 @@ impl<D: Disk> Compaction<D> {
             | Kind::Pending
             | Kind::Remembered
             | Kind::SnapshotEnd
-            | Kind::Health => Ok(None),
+            | Kind::Health
+            | Kind::Synced
+            | Kind::Consent
+            | Kind::KeyUse => Ok(None),
         }
     }
 

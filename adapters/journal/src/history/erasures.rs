@@ -35,7 +35,10 @@ impl Erasure {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
-            | Record::SnapshotEnd { .. } => None,
+            | Record::SnapshotEnd { .. }
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => None,
         }
     }
 

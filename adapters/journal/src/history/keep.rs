@@ -133,7 +133,10 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Pending
             | Kind::Remembered
             | Kind::SnapshotEnd
-            | Kind::Health => false,
+            | Kind::Health
+            | Kind::Synced
+            | Kind::Consent
+            | Kind::KeyUse => false,
         };
         if !concerns {
             return;

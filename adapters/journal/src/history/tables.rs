@@ -174,7 +174,10 @@ impl Tables {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
-            | Record::Health(_) => {}
+            | Record::Health(_)
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => {}
         }
     }
 

@@ -235,7 +235,10 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
                 | Kind::Purged
                 | Kind::Erased
                 | Kind::Kept
-                | Kind::Health => {}
+                | Kind::Health
+                | Kind::Synced
+                | Kind::Consent
+                | Kind::KeyUse => {}
             }
         }
     }

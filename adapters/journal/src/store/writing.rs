@@ -228,7 +228,10 @@ impl<D: Disk> Writing<D> {
                 | Kind::Purged
                 | Kind::Erased
                 | Kind::Kept
-                | Kind::Health => {}
+                | Kind::Health
+                | Kind::Synced
+                | Kind::Consent
+                | Kind::KeyUse => {}
             }
             keeper.note(&frame, Location { segment, offset, len });
             offset += (RECORD_CRC + frame.len()) as u64;

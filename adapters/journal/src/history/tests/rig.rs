@@ -242,9 +242,11 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         at: at(0),
         thin: Vec::new(),
         source: None,
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }
 }

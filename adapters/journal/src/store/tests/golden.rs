@@ -78,10 +78,12 @@ fn endpoint() -> Record {
         at: at(1),
         thin: vec!["/data/id".to_owned()],
         source: Some("/shop".to_owned()),
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }))
 }
 
