@@ -43,6 +43,7 @@ const SEALED: u8 = 1;
 /// endpoint without them is written as it always was.
 const THIN_PART: u8 = 1;
 const SOURCE_PART: u8 = 2;
+const ORDER_PART: u8 = 8;
 
 /// The forms of a header's value.
 const OPEN_VALUE: u8 = 0;
@@ -68,6 +69,7 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         at,
         thin,
         source,
+        order,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -103,6 +105,10 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.u8(SOURCE_PART);
         w.text(source);
     }
+    if *order != 0 {
+        w.u8(ORDER_PART);
+        w.u8(*order);
+    }
 }
 
 pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
@@ -129,6 +135,7 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         at: r.time("at")?,
         thin: Vec::new(),
         source: None,
+        order: 0,
     };
     let mut last = 0;
     while !r.is_over() {
@@ -149,6 +156,10 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
             SOURCE_PART => {
                 endpoint.source = Some(r.string("source")?);
                 true
+            }
+            ORDER_PART => {
+                endpoint.order = r.u8("order")?;
+                endpoint.order != 0
             }
             _ => false,
         };

@@ -46,11 +46,13 @@ pub enum Kind {
     Erased = 17,
     /// [`Record::Kept`].
     Kept = 18,
+    /// [`Record::Lane`].
+    Lane = 25,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -69,6 +71,7 @@ impl Kind {
         Self::Purged,
         Self::Erased,
         Self::Kept,
+        Self::Lane,
     ];
 
     /// The kind with this number; `None` when there is none.
@@ -110,7 +113,8 @@ impl Kind {
             | Self::Pending
             | Self::Remembered
             | Self::SnapshotEnd
-            | Self::Kept => false,
+            | Self::Kept
+            | Self::Lane => false,
         }
     }
 
@@ -127,7 +131,8 @@ impl Kind {
             | Self::SnapshotBegin
             | Self::SnapshotEnd
             | Self::Purged
-            | Self::Erased => Subject::Other,
+            | Self::Erased
+            | Self::Lane => Subject::Other,
         }
     }
 }
@@ -166,6 +171,7 @@ impl Record {
             Self::Purged { .. } => Kind::Purged,
             Self::Erased { .. } => Kind::Erased,
             Self::Kept(_) => Kind::Kept,
+            Self::Lane { .. } => Kind::Lane,
         }
     }
 

@@ -219,6 +219,7 @@ mod tests {
             at: UnixTime::EPOCH,
             thin: Vec::new(),
             source: None,
+            order: 0,
         }))
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
-use super::{AuthError, CustomHeaders, HeaderError, Policy, Target, UrlError};
+use super::{AuthError, CustomHeaders, HeaderError, Order, Ordering, Policy, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
@@ -42,6 +42,7 @@ pub struct Endpoint {
     concurrency: u16,
     headers: CustomHeaders,
     keep_answers: bool,
+    order: Order,
     mistake: Option<EndpointError>,
 }
 
@@ -61,6 +62,7 @@ impl Endpoint {
             concurrency: CONCURRENCY,
             headers: CustomHeaders::default(),
             keep_answers: false,
+            order: Order::default(),
             mistake: None,
         }
     }
@@ -196,6 +198,32 @@ impl Endpoint {
         self
     }
 
+    /// Sets how events under one ordering key follow one another; without it, keys do not matter.
+    pub fn ordering(mut self, ordering: Ordering) -> Self {
+        self.order.ordering = ordering;
+        self
+    }
+
+    /// Whether only the newest event of each ordering key is kept while the endpoint is down, for receivers that want
+    /// the last state and not the way to it. It needs an [`ordering`](Self::ordering).
+    ///
+    /// When an event comes under a key while the endpoint is paused or rests, or while the first of that key's lane has
+    /// failed and waits for its next attempt, those of the lane that are not in flight end as superseded, and the new one
+    /// takes their place; where one of them waited for its next attempt, not before that is due.
+    pub fn coalesce(mut self, coalesce: bool) -> Self {
+        self.order.coalesce = coalesce;
+        self
+    }
+
+    /// Both as the journal says them; a byte of a later version is a mistake.
+    pub(crate) fn order_of(mut self, byte: u8) -> Self {
+        match Order::from_wire(byte) {
+            Some(order) => self.order = order,
+            None => self.note(EndpointError::Order(byte)),
+        }
+        self
+    }
+
     /// The same with the sealed form of the value, as it was read back.
     pub(crate) fn sealed_header(mut self, name: &str, value: &str, sealed: Bytes) -> Self {
         if let Err(why) = self.headers.insert_sealed(name, value, sealed) {
@@ -260,6 +288,9 @@ impl Endpoint {
         if self.secrets.len() > limits::RING_KEYS {
             return Err(EndpointError::TooManySecrets(self.secrets.len()));
         }
+        if self.order.coalesce && !self.order.has_lanes() {
+            return Err(EndpointError::CoalesceUnordered);
+        }
         Ok(Config {
             key,
             target,
@@ -270,6 +301,7 @@ impl Endpoint {
             concurrency: self.concurrency,
             headers: self.headers.clone(),
             keep_answers: self.keep_answers,
+            order: self.order,
         })
     }
 
@@ -296,6 +328,7 @@ impl fmt::Debug for Endpoint {
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
             .field("keep_answers", &self.keep_answers)
+            .field("order", &self.order)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -320,6 +353,7 @@ pub(crate) struct Config {
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
     pub(crate) keep_answers: bool,
+    pub(crate) order: Order,
 }
 
 /// Why something is not an endpoint.
@@ -357,6 +391,10 @@ pub enum EndpointError {
     Auth(AuthError),
     /// The encoding, read back by its number, is not known here: a later version wrote it.
     Encoding(u8),
+    /// The order, read back by its byte, is not known here: a later version wrote it.
+    Order(u8),
+    /// Only the newest of each key is to be kept, but keys do not matter.
+    CoalesceUnordered,
     /// The pointers choose no parts.
     Thin(ThinError),
     /// The source is none.
@@ -386,6 +424,10 @@ impl fmt::Display for EndpointError {
                     "encoding: number {number} is not known to this version, 0 to {} are",
                     Encoding::ALL.len() - 1
                 )
+            }
+            Self::Order(byte) => write!(f, "ordering: number {byte} is not known to this version"),
+            Self::CoalesceUnordered => {
+                f.write_str("coalesce: it needs an ordering; set ordering to strict or skip-on-exhaust")
             }
             Self::Thin(why) => write!(f, "thin: {why}"),
             Self::Source(why) => write!(f, "source: {why}"),
@@ -481,4 +523,6 @@ pub struct EndpointView {
     pub keep_answers: bool,
     /// Delays before the attempts.
     pub schedule: Schedule,
+    /// How events under one ordering key follow one another.
+    pub order: Order,
 }

@@ -6,6 +6,7 @@
 //! | where requests may go | [`Target`], [`Policy`], [`classify`] |
 //! | the keys that sign, and changing over to others | [`Draft`], [`KeyRing`], [`rotation`] |
 //! | headers and credentials of its own | [`CustomHeaders`] |
+//! | how events under one ordering key follow one another | [`Order`] |
 //! | what was decided about it, and how it answers | [`lifecycle`] |
 //! | whether its owner agreed to be sent to | [`consent`] |
 //! | making a tenant's endpoints equal to a list | [`sync`] |
@@ -18,6 +19,7 @@ pub mod consent;
 mod endpoint;
 mod headers;
 pub mod lifecycle;
+mod order;
 mod policy;
 pub mod quota;
 mod reserved;
@@ -32,6 +34,7 @@ pub use auth::{AuthError, CREDENTIAL_BYTES};
 pub use cidr::{Cidr, CidrError};
 pub use endpoint::{Endpoint, EndpointError, EndpointView, State};
 pub use headers::{CustomHeaders, HeaderError};
+pub use order::{Order, Ordering};
 pub use policy::{AddressError, Policy, PolicyError, Vetted};
 pub use ring::{Draft, KeyRing, LONGEST_OVERLAP, RingError};
 pub use target::{Host, Target};

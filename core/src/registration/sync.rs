@@ -155,6 +155,8 @@ pub enum Field {
     Headers,
     /// Whether answers are kept.
     KeepAnswers,
+    /// How events under one ordering key follow one another.
+    Ordering,
     /// The keys that sign.
     Secrets,
     /// Something else.
@@ -172,6 +174,7 @@ impl fmt::Display for Field {
             Self::Concurrency => "concurrency",
             Self::Headers => "headers",
             Self::KeepAnswers => "keep_answers",
+            Self::Ordering => "ordering",
             Self::Secrets => "secrets",
             Self::Other => "other",
         })
@@ -310,6 +313,7 @@ fn differences(known: &Known<'_>, config: &Config, entry: &Endpoint) -> Result<V
         (Field::Concurrency, is.concurrency != config.concurrency),
         (Field::Headers, is.headers != config.headers),
         (Field::KeepAnswers, is.keep_answers != config.keep_answers),
+        (Field::Ordering, is.order != config.order),
     ];
     let mut fields: Vec<_> = parts.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect();
     // A part that has no name here yet is not passed over.

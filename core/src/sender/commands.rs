@@ -459,6 +459,7 @@ impl Sender {
             subscription,
             retired: retired.into_iter().map(|retired| retired_record(&retired)).collect(),
             at: self.now.wall,
+            order: config.order.to_wire(),
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         }
@@ -482,6 +483,7 @@ impl Sender {
         let highest = subscription.into_iter().chain(retired.iter().map(|retired| retired.at)).max().unwrap_or(0);
         self.next_subscription = self.next_subscription.max(highest.saturating_add(1));
         let old = at.and_then(|at| self.endpoints.slab[at].subscription);
+        let (had_lanes, has_lanes) = (at.is_some_and(|at| self.has_lanes(at)), config.order.has_lanes());
         let concurrency = config.concurrency;
         let wants = config.subscription.clone();
         let policy = self.policy.clone();
@@ -519,14 +521,22 @@ impl Sender {
                     throttled: None,
                     timer: Link::default(),
                     tally: Tally::default(),
+                    born: seq,
+                    laned: 0,
                 });
                 self.endpoints.by_key.insert(key, at);
                 at
             }
         };
+        let ordered = &mut self.tenants[self.endpoints.slab[at].tenant].ordered;
+        *ordered = *ordered + u32::from(has_lanes) - u32::from(had_lanes);
         self.resubscribe(at, old, subscription, &wants);
         self.set_state(at, state);
         at
+    }
+
+    fn has_lanes(&self, at: u32) -> bool {
+        self.endpoints.slab[at].wire.config.order.has_lanes()
     }
 
     fn set_state(&mut self, at: u32, state: State) {
@@ -566,6 +576,7 @@ impl Sender {
         let wanted = slot.wire.config.subscription.clone();
         let retired = core::mem::take(&mut slot.retired);
         self.endpoints.by_key.remove(&key);
+        self.tenants[tenant].ordered -= u32::from(self.has_lanes(at));
         self.endpoints.wake_at(at, None);
         if let Some(number) = live {
             self.subscriptions.remove(&number);

@@ -8,6 +8,7 @@ use super::jobs::Body;
 use super::signed::Signed;
 use super::tables::{Chore, Flight};
 use super::transmit::Transmit;
+use crate::id::JournalSeq;
 use crate::journal::{Mark, Record, Then};
 use crate::limits;
 
@@ -68,7 +69,7 @@ impl Sender {
 
     /// Puts an event into the ring of fan-outs, when it has subscriptions to pass.
     pub(super) fn start_scan(&mut self, job: u32) {
-        if !self.jobs.slab[job].has_passed_all() {
+        if !self.jobs.slab[job].has_passed_all() && self.jobs.may_pass(job) {
             self.queues.scan.join(&mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
@@ -76,7 +77,7 @@ impl Sender {
 
     /// The same, before the others: its payload was read for this and must not wait in memory.
     pub(super) fn scan_next(&mut self, job: u32) {
-        if !self.jobs.slab[job].has_passed_all() {
+        if !self.jobs.slab[job].has_passed_all() && self.jobs.may_pass(job) {
             self.queues.scan.join_first(&mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
@@ -125,8 +126,9 @@ impl Sender {
                 self.mark_now_and_then(at);
                 continue;
             }
+            let lane = self.lane_for(at, endpoint);
             let slot = &self.endpoints.slab[endpoint];
-            if slot.ready.is_empty() && slot.can_start(self.outbox.durable()) {
+            if lane.is_none() && slot.ready.is_empty() && slot.can_start(self.outbox.durable()) {
                 if !here {
                     return self.fetch_for_scan(at);
                 }
@@ -141,7 +143,7 @@ impl Sender {
             if crate::planted::breaks(1) {
                 continue;
             }
-            self.queue(at, endpoint, number);
+            self.queue(at, endpoint, number, lane);
             self.mark_now_and_then(at);
         }
         self.start_scan(at);
@@ -180,7 +182,8 @@ impl Sender {
 
     /// An event has passed all its subscriptions.
     fn fanned_out(&mut self, at: u32) -> Step {
-        self.jobs.finish(at);
+        let next = self.jobs.finish(at);
+        self.thread_on(next);
         self.purge_retired();
         self.maybe_settle(at);
         self.maybe_evict(at);
@@ -188,12 +191,19 @@ impl Sender {
         Step::Worked
     }
 
-    /// Lets a delivery wait for its endpoint, which cannot take it now.
-    fn queue(&mut self, at: u32, endpoint: u32, subscription: u32) {
+    /// Lets a delivery wait for its endpoint, which cannot take it now, or in its lane: `lane`, behind the event named with
+    /// it.
+    fn queue(&mut self, at: u32, endpoint: u32, subscription: u32, lane: Option<(u32, JournalSeq)>) {
         let event = self.jobs.slab[at].seq;
-        self.record(&Record::Queued { event, subscription });
+        self.record(&Record::Queued { event, subscription, lane: lane.map(|(_, previous)| previous) });
         let handle = self.apply_waiting(at, endpoint, subscription, 0);
+        if let Some((lane, previous)) = lane {
+            self.enter_lane(handle, lane, previous);
+        }
         self.make_ready(handle);
+        if let Some((lane, _)) = lane {
+            self.coalesce(lane, event);
+        }
     }
 
     /// Makes the entry of a delivery that waits; the same when it happens and when it is read back.
@@ -203,8 +213,11 @@ impl Sender {
         self.deliveries.insert((at, job), (endpoint, slot), subscription, attempts)
     }
 
-    /// A delivery waits for nothing any more but its endpoint.
+    /// A delivery waits for nothing any more but its endpoint, and those before it in its lane.
     pub(super) fn make_ready(&mut self, handle: u32) {
+        if self.is_held_in_lane(handle) {
+            return;
+        }
         let endpoint = self.deliveries[handle].endpoint;
         self.deliveries.push_back(&mut self.endpoints.slab[endpoint].ready, handle, Place::Ready);
         self.wake_endpoint(endpoint);
@@ -272,11 +285,12 @@ impl Sender {
         let started = self.now;
         let deadline = started.mono.saturating_add(wire.config.timeout);
         let signed = Signed::default();
-        let flight = Flight { event: at, seq, endpoint, subscription, delivery, number, signed: signed.clone() };
+        let (lane, tag) = self.fly_in_lane(at, endpoint, delivery).unzip();
+        let flight = Flight { event: at, seq, endpoint, subscription, delivery, number, lane, signed: signed.clone() };
         let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.attempts += 1;
-        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event, signed }))
+        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event, tag, signed }))
     }
 
     /// Ends an event when all its deliveries have ended.

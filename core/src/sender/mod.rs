@@ -22,6 +22,7 @@ mod explain;
 mod fanout;
 mod forget;
 mod jobs;
+mod lanes;
 mod load;
 mod notice;
 mod pending;
@@ -37,6 +38,7 @@ mod subscriptions;
 mod tables;
 mod tenants;
 mod texts;
+mod threads;
 pub mod trace;
 mod transmit;
 mod turns;
@@ -65,6 +67,7 @@ use crate::time::{Instant, Now};
 use chains::HashKey;
 use deliveries::Deliveries;
 use jobs::Jobs;
+use lanes::Lanes;
 use load::Loads;
 use persist::Outbox;
 use repeats::Repeats;
@@ -141,6 +144,7 @@ pub struct Sender {
     retired: BTreeMap<(u32, u32), (u32, Subscription)>,
     jobs: Jobs,
     deliveries: Deliveries,
+    lanes: Lanes,
     attempts: Attempts,
     repeats: Repeats,
     shelf: Shelf,
@@ -241,6 +245,8 @@ impl Sender {
         let mut repeats = Repeats::default();
         let key = HashKey::new(seed);
         jobs.set_key(key);
+        let mut lanes = Lanes::default();
+        lanes.set_key(key);
         repeats.set_key(key);
         Self {
             limits: config.limits,
@@ -260,6 +266,7 @@ impl Sender {
             retired: BTreeMap::new(),
             jobs,
             deliveries: Deliveries::default(),
+            lanes,
             attempts: Attempts::default(),
             repeats,
             shelf: Shelf::default(),

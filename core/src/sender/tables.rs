@@ -53,6 +53,10 @@ pub(crate) struct Slot {
     pub(crate) throttled: Option<Instant>,
     pub(crate) timer: Link,
     pub(crate) tally: Tally,
+    /// Its first record, which tells it from another in the same place.
+    pub(crate) born: JournalSeq,
+    /// Its deliveries that stand in lanes.
+    pub(crate) laned: u32,
 }
 
 /// A subscription that only fan-outs from its time still see.
@@ -84,6 +88,8 @@ pub(crate) struct Attempt {
     /// Its entry among the deliveries that wait, where it has one.
     pub(crate) delivery: Option<u32>,
     pub(crate) number: u16,
+    /// The lane that it keeps busy.
+    pub(crate) lane: Option<u32>,
     /// Noted by whoever builds the request.
     pub(crate) signed: Signed,
     pub(crate) started: Instant,
@@ -126,6 +132,8 @@ pub(crate) enum Chore {
     Purge(u32, JournalSeq, u32),
     /// Abort what is in flight for a cancelled event, then discard what waits for it.
     AbortOf(u32, JournalSeq, u32),
+    /// End what was superseded in a lane of an endpoint.
+    Supersede(u32, u32),
     /// Let the deliveries of an event go on, whose payload has come.
     Unstall(u32, JournalSeq),
     /// End the deliveries of an event that wait for a payload that is lost.
@@ -238,6 +246,7 @@ pub(crate) struct Flight {
     pub(crate) subscription: u32,
     pub(crate) delivery: Option<u32>,
     pub(crate) number: u16,
+    pub(crate) lane: Option<u32>,
     pub(crate) signed: Signed,
 }
 
@@ -253,6 +262,7 @@ impl Attempts {
             subscription: flight.subscription,
             delivery: flight.delivery,
             number: flight.number,
+            lane: flight.lane,
             signed: flight.signed,
             started,
             ends,

@@ -15,6 +15,8 @@ pub(crate) struct Tenant {
     pub(crate) index: Index,
     /// Nothing is sent any more of its events before this record.
     pub(crate) purged: JournalSeq,
+    /// Its endpoints that have lanes.
+    pub(crate) ordered: u32,
     /// The names by which repeats of its events are recognised, the oldest first.
     pub(crate) remembered: List<ByTenant>,
     /// Its endpoints, its events that have not ended, its names, its reports on the shelf, and what is left to do for a
@@ -44,7 +46,7 @@ impl Tenants {
     pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
         let at = self.find(id).unwrap_or_else(|| {
             let (id, index, remembered) = (id.clone(), Index::new(), List::new());
-            let at = self.slab.insert(Tenant { id, index, purged: JournalSeq::ZERO, remembered, uses: 0 });
+            let at = self.slab.insert(Tenant { id, index, purged: JournalSeq::ZERO, ordered: 0, remembered, uses: 0 });
             self.by_id.insert(self.slab[at].id.clone(), at);
             at
         });

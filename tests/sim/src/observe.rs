@@ -261,6 +261,8 @@ pub enum Fate {
     Expired,
     /// The payload could not be read back.
     Lost,
+    /// A newer event under the same key took its place while its endpoint was down.
+    Superseded,
     /// An attempt is under way.
     InFlight,
     /// It waits for an attempt, at least this many nanoseconds of the node's monotonic clock more.
@@ -271,7 +273,13 @@ impl Fate {
     /// Whether nothing more happens.
     pub fn is_final(self) -> bool {
         match self {
-            Self::Delivered | Self::Exhausted | Self::Refused | Self::Discarded | Self::Expired | Self::Lost => true,
+            Self::Delivered
+            | Self::Exhausted
+            | Self::Refused
+            | Self::Discarded
+            | Self::Expired
+            | Self::Lost
+            | Self::Superseded => true,
             Self::InFlight | Self::Waiting(_) => false,
         }
     }
@@ -297,8 +305,8 @@ pub struct Report<'a> {
     pub tenant: u32,
     /// All its deliveries have ended, durably.
     pub settled: bool,
-    /// Deliveries that have been delivered, exhausted, refused, discarded, expired, lost.
-    pub tally: [u64; 6],
+    /// Deliveries that have been delivered, exhausted, refused, discarded, expired, lost, superseded.
+    pub tally: [u64; 7],
     /// The deliveries that the node names: those that have not ended and are reached by the fan-out, and all or, of an
     /// event with more than 64, some of those that have ended.
     pub rows: &'a [Row],

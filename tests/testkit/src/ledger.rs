@@ -137,6 +137,7 @@ impl Ledger {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
+            | Record::Lane { .. }
             | Record::Kept(_) => {}
         }
     }
@@ -156,7 +157,13 @@ impl Ledger {
             Then::Retry(_) => {
                 known.attempts.insert(owner, attempts);
             }
-            Then::Delivered | Then::Exhausted | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
+            Then::Delivered
+            | Then::Exhausted
+            | Then::Refused
+            | Then::Discarded
+            | Then::Expired
+            | Then::Lost
+            | Then::Superseded => {
                 known.ends.insert(owner, then);
             }
         }

@@ -55,6 +55,7 @@ struct Counts {
     discarded: u64,
     expired: u64,
     lost: u64,
+    superseded: u64,
     remembered: u64,
 }
 
@@ -74,13 +75,14 @@ impl Counts {
                     Then::Discarded => &mut self.discarded,
                     Then::Expired => &mut self.expired,
                     Then::Lost => &mut self.lost,
+                    Then::Superseded => &mut self.superseded,
                 } += 1;
             }
             _ => {}
         }
     }
 
-    fn ends(&self) -> [(&'static str, u64); 6] {
+    fn ends(&self) -> [(&'static str, u64); 7] {
         [
             ("delivered", self.delivered),
             ("exhausted", self.exhausted),
@@ -88,6 +90,7 @@ impl Counts {
             ("discarded", self.discarded),
             ("expired", self.expired),
             ("lost", self.lost),
+            ("superseded", self.superseded),
         ]
     }
 }

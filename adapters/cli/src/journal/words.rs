@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postrider_core::journal::{EndpointRecord, OutcomeRecord, StoredValue, Then};
+use postrider_core::registration::Order;
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
@@ -91,6 +92,7 @@ pub(crate) fn then(then: Then) -> &'static str {
         Then::Discarded => "discarded",
         Then::Expired => "expired",
         Then::Lost => "lost",
+        Then::Superseded => "superseded",
     }
 }
 
@@ -151,6 +153,8 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "attempts": endpoint.schedule.len(),
         "concurrency": endpoint.concurrency,
         "keeps_answers": endpoint.keep_answers,
+        "ordering": Order::from_wire(endpoint.order).map(|order| order.ordering.name()),
+        "coalesces": Order::from_wire(endpoint.order).is_some_and(|order| order.coalesce),
     })
 }
 

@@ -339,6 +339,7 @@ impl<D: Disk> Compaction<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
+            | Kind::Lane
             | Kind::SnapshotEnd => Ok(None),
         }
     }

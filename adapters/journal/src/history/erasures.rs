@@ -34,6 +34,7 @@ impl Erasure {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
+            | Record::Lane { .. }
             | Record::SnapshotEnd { .. } => None,
         }
     }

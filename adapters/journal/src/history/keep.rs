@@ -132,6 +132,7 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
+            | Kind::Lane
             | Kind::SnapshotEnd => false,
         };
         if !concerns {

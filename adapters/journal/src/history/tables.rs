@@ -173,6 +173,7 @@ impl Tables {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
+            | Record::Lane { .. }
             | Record::SnapshotEnd { .. } => {}
         }
     }

@@ -234,7 +234,8 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
                 | Kind::Remembered
                 | Kind::Purged
                 | Kind::Erased
-                | Kind::Kept => {}
+                | Kind::Kept
+                | Kind::Lane => {}
             }
         }
     }

@@ -227,7 +227,8 @@ impl<D: Disk> Writing<D> {
                 | Kind::SnapshotEnd
                 | Kind::Purged
                 | Kind::Erased
-                | Kind::Kept => {}
+                | Kind::Kept
+                | Kind::Lane => {}
             }
             keeper.note(&frame, Location { segment, offset, len });
             offset += (RECORD_CRC + frame.len()) as u64;

@@ -15,6 +15,7 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         .timeout(record.timeout)
         .concurrency(record.concurrency)
         .keep_answers(record.keep_answers)
+        .order_of(record.order)
         .shape_of(record.encoding, &record.thin, record.source.as_deref());
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {

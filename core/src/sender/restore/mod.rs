@@ -3,16 +3,19 @@
 mod endpoint;
 mod error;
 mod fans;
+mod lanes;
 mod window;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 pub use self::error::RestoreError;
 
 use self::endpoint::{config_of, state_of};
 use self::fans::Fans;
+use self::lanes::Lanes;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
@@ -22,7 +25,9 @@ use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
 use super::{Config, Sender};
 use crate::id::{JournalSeq, TenantId};
-use crate::journal::{Accepted, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then};
+use crate::journal::{
+    Accepted, Due, EndpointRecord, EventRecord, Laned, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
+};
 use crate::matching::{EventType, Subscription};
 use crate::registration::Draft;
 use crate::seed::Seed;
@@ -63,6 +68,7 @@ struct Fold {
     /// Events, and deliveries that wait.
     pending: Pending,
     fans: Fans,
+    lanes: Lanes,
     window: Window,
     error: Option<RestoreError>,
 }
@@ -83,6 +89,7 @@ impl Restore {
             owners: BTreeMap::new(),
             pending: Pending::default(),
             fans: Fans::default(),
+            lanes: Lanes::default(),
             window: Window::default(),
             error: None,
         }))
@@ -169,7 +176,10 @@ impl Fold {
                     self.sender.apply_removed(at, seq);
                 }
             }
-            Record::Queued { event, subscription } => self.wait(event, subscription, 0, Due::default()),
+            Record::Queued { event, subscription, lane } => {
+                let laned = lane.zip(self.job(event)).and_then(|(previous, job)| self.lanes.behind(job, previous));
+                self.wait(event, subscription, 0, Due::default(), laned);
+            }
             Record::Outcome(outcome) => self.outcome(&outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
@@ -188,7 +198,10 @@ impl Fold {
                 self.began = true;
             }
             Record::Event(event) => self.event(&event)?,
-            Record::Pending { event, subscription, attempts, due } => self.wait(event, subscription, attempts, due),
+            Record::Pending { event, subscription, attempts, due, lane } => {
+                self.wait(event, subscription, attempts, due, lane);
+            }
+            Record::Lane { endpoint, key, last } => self.lane(&endpoint, &key, last),
             Record::Remembered(known) => {
                 let entry = Known {
                     name: Name::from_bytes(known.name),
@@ -262,6 +275,7 @@ impl Fold {
         self.sender.next_subscription = self.sender.next_subscription.max(accepted.high_water);
         let job = self.sender.apply_event(seq, accepted);
         self.fans.begin(job, &event_type, accepted.high_water);
+        self.lanes.keyed(job, accepted.key.as_ref());
         self.pending.add_event(&self.sender.jobs, job);
         Ok(())
     }
@@ -301,24 +315,26 @@ impl Fold {
             let known = self.sender.deliveries.get(handle);
             let Some(delivery) = known.filter(|delivery| delivery.subscription == subscription) else { continue };
             let (job, attempts, due) = (delivery.event, delivery.attempts, self.pending.due(handle));
-            self.forget_waiting(handle);
+            let lane = self.forget_waiting(handle);
             let handle = self.sender.apply_waiting(job, to, subscription, attempts);
             self.pending.add_delivery(&self.sender.jobs, &self.sender.deliveries, handle);
             self.pending.set_due(handle, due);
+            lane.into_iter().for_each(|lane| self.lanes.stands(handle, lane));
         }
     }
 
-    /// Takes a delivery that waits out of its lists.
-    fn forget_waiting(&mut self, handle: u32) {
+    /// Takes a delivery that waits out of its lists; gives where it stood in a lane.
+    fn forget_waiting(&mut self, handle: u32) -> Option<Laned> {
         let sender = &mut self.sender;
         self.pending.remove_delivery(&sender.deliveries, handle);
         let (job, endpoint) = (sender.deliveries[handle].event, sender.deliveries[handle].endpoint);
         let lists = (&mut sender.jobs.slab[job].deliveries, &mut sender.endpoints.slab[endpoint].deliveries);
         sender.deliveries.remove(handle, lists.0, lists.1);
+        self.lanes.forget(handle)
     }
 
     /// A delivery waits.
-    fn wait(&mut self, event: JournalSeq, subscription: u32, attempts: u16, due: Due) {
+    fn wait(&mut self, event: JournalSeq, subscription: u32, attempts: u16, due: Due, lane: Option<Laned>) {
         let Some(job) = self.job(event) else { return };
         let Some(endpoint) = self.owners.get(&subscription).copied() else { return };
         let sender = &mut self.sender;
@@ -331,6 +347,10 @@ impl Fold {
             delivery.attempts = attempts;
         }
         self.pending.set_due(handle, due);
+        if let Some(lane) = lane {
+            self.lanes.came(endpoint, &lane.key, event);
+            self.lanes.stands(handle, lane);
+        }
         self.fans.skip(job, subscription);
     }
 
@@ -354,8 +374,15 @@ impl Fold {
             }
             // It had ended before the mark was made, and is counted there.
             _ if waiting.is_none() && passed => {}
-            Then::Delivered | Then::Exhausted | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
+            Then::Delivered
+            | Then::Exhausted
+            | Then::Refused
+            | Then::Discarded
+            | Then::Expired
+            | Then::Lost
+            | Then::Superseded => {
                 if let Some(handle) = waiting {
+                    self.lanes.forget(handle);
                     self.pending.remove_delivery(&self.sender.deliveries, handle);
                 }
                 self.sender.apply_conclusion(job, endpoint, waiting, outcome);
@@ -369,7 +396,7 @@ impl Fold {
         self.fans.pass(at, mark.through);
         for subscription in &mark.open {
             if self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, at, *subscription).is_none() {
-                self.wait(mark.event, *subscription, 0, Due::default());
+                self.wait(mark.event, *subscription, 0, Due::default(), None);
             }
         }
     }
@@ -381,6 +408,7 @@ impl Fold {
             let event_type = EventType::new(&accepted.event_type);
             let event_type = event_type.map_err(|_| RestoreError::Event { at: mark.event })?;
             self.fans.begin(job, &event_type, accepted.high_water);
+            self.lanes.keyed(job, accepted.key.as_ref());
         }
         self.pending.add_event(&self.sender.jobs, job);
         self.mark(mark);
@@ -410,6 +438,7 @@ impl Fold {
         while let Some(handle) = self.sender.jobs.slab[job].deliveries.front() {
             self.forget_waiting(handle);
         }
+        self.lanes.take_key(job);
         self.pending.remove_event(&self.sender.jobs, job);
         self.fans.finish(job);
         self.sender.apply_ended(job);
@@ -449,6 +478,8 @@ impl Fold {
         let mut sleepers = VecDeque::new();
         for (seq, at) in jobs {
             let (event_type, begun) = self.fans.take(at).expect("it was just named");
+            let key = self.lanes.take_key(at);
+            self.sender.thread(at, key.as_ref());
             let job = &mut self.sender.jobs.slab[at];
             if begun.through == 0 && begun.skip.is_empty() {
                 job.body = Body::Asleep;
@@ -463,6 +494,10 @@ impl Fold {
             let mut ahead = core::iter::from_fn(|| index.next(&mut ahead));
             if ahead.any(|number| begun.skip.binary_search(&number).is_err()) {
                 self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
+            } else {
+                // It has passed all.
+                let next = self.sender.jobs.threads_over(at);
+                debug_assert!(next.is_none(), "nobody waits yet");
             }
         }
         let types = core::mem::take(&mut self.fans).into_types();
@@ -478,11 +513,14 @@ impl Fold {
         let now = self.sender.now;
         for handle in 0..self.sender.deliveries.end() {
             let Some(delivery) = self.sender.deliveries.get(handle) else { continue };
-            let (event, endpoint, Due { written, delay }) =
-                (delivery.event, delivery.endpoint, self.pending.due(handle));
-            let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
-            #[cfg(postrider_planted)]
-            let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
+            let (event, endpoint, rest) = (delivery.event, delivery.endpoint, self.rest_of(handle));
+            if self.lanes.has(handle) {
+                if rest.is_zero() {
+                    self.sender.endpoints.slab[endpoint].window.ramp();
+                }
+                self.sender.jobs.rest(event);
+                continue;
+            }
             if rest.is_zero() {
                 self.sender.endpoints.slab[endpoint].window.ramp();
                 self.sender.make_ready(handle);
@@ -491,10 +529,21 @@ impl Fold {
             }
             self.sender.jobs.rest(event);
         }
+        self.resume_lanes(Self::rest_of);
         let done = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_done()).map(|(at, _)| at);
         let unfinished = self.sender.jobs.unfinished.keys().filter_map(|seq| self.job(*seq));
         let jobs: Vec<_> = unfinished.chain(done).collect();
         jobs.into_iter().for_each(|job| self.sender.start_scan(job));
+    }
+
+    /// How long a delivery still waits for its due time.
+    fn rest_of(&self, handle: u32) -> Duration {
+        let Due { written, delay } = self.pending.due(handle);
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(31) {
+            return Duration::ZERO;
+        }
+        written.saturating_add(delay).saturating_since(self.sender.now.wall).min(delay)
     }
 
     fn resume_endpoints(&mut self) {

@@ -69,7 +69,8 @@ fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
             | Kind::Pending
             | Kind::SnapshotEnd
             | Kind::Purged
-            | Kind::Erased => &frame[..],
+            | Kind::Erased
+            | Kind::Lane => &frame[..],
         };
         sum = sum.bytes(told);
     }

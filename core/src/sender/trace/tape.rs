@@ -174,6 +174,7 @@ impl Tape {
             retired: Vec::new(),
             at: UnixTime::EPOCH,
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
+            order: config.order.to_wire(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         };
         let record = mask.endpoint(record);

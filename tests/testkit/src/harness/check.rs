@@ -172,6 +172,8 @@ impl Harness {
             Notice::Refused { endpoint, event, .. } => end(event, endpoint, Then::Refused),
             Notice::Expired { endpoint, event } => end(event, endpoint, Then::Expired),
             Notice::Lost { endpoint, event } => end(event, endpoint, Then::Lost),
+            Notice::Superseded { endpoint, event } => end(event, endpoint, Then::Superseded),
+            Notice::LaneBlocked { endpoint, event, attempts, .. } => outcome(event, endpoint, *attempts),
             Notice::Gone { endpoint } => {
                 self.ledger.endpoints.iter().any(|((key, _), entry)| key == endpoint && entry.was_gone)
             }

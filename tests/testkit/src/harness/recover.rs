@@ -174,7 +174,7 @@ impl Harness {
             Some(Then::Discarded) => excused || entry.was_disabled,
             Some(Then::Expired) => event.expires,
             Some(Then::Lost) => self.loads_corrupt,
-            Some(Then::Exhausted | Then::Refused) => true,
+            Some(Then::Exhausted | Then::Refused | Then::Superseded) => true,
             Some(Then::Retry(_)) => false,
         };
         (!is_true).then(|| format!("to {} it ended as {:?}", to.0, event.ends.get(to)))

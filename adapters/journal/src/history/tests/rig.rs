@@ -242,5 +242,6 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         at: at(0),
         thin: Vec::new(),
         source: None,
+        order: 0,
     }
 }
