@@ -62,6 +62,17 @@ pub enum Form {
     Data,
 }
 
+/// How an endpoint wants events under one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// As they come.
+    Anywhere,
+    /// In order; one that is out of attempts lets the next go.
+    Skip,
+    /// In order; one that is out of attempts is tried on.
+    Strict,
+}
+
 /// An endpoint as an operator registers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -83,6 +94,10 @@ pub struct Spec {
     pub timeout: u64,
     /// Attempts at once.
     pub concurrency: u16,
+    /// How it wants events under one key.
+    pub place: Place,
+    /// While it is down, only the newest of each key is kept for it.
+    pub coalesce: bool,
     /// The ring is to be exactly this; empty to leave the keys of an endpoint that exists as they are.
     pub keys: Vec<Key>,
 }
@@ -103,6 +118,8 @@ pub struct Submission<'a> {
     pub expires: Option<u64>,
     /// The number of an idempotency key, where it has one.
     pub idempotency: Option<u64>,
+    /// The number of an ordering key, where it has one.
+    pub key: Option<u32>,
 }
 
 /// What somebody asks of a node.
@@ -351,6 +368,13 @@ pub enum Note<'a> {
     },
     /// A delivery's payload could not be read back.
     Lost {
+        /// To which endpoint.
+        endpoint: u32,
+        /// Which event.
+        event: u64,
+    },
+    /// A newer event under its key took a delivery's place.
+    Superseded {
         /// To which endpoint.
         endpoint: u32,
         /// Which event.

@@ -10,6 +10,7 @@ mod base64;
 mod endpoints;
 mod facts;
 mod keys;
+mod lanes;
 mod ledger;
 mod order;
 mod owed;
@@ -25,6 +26,7 @@ pub use addresses::is_public;
 use crate::observe::{Broken, Judge, Look, Seen, SimTime};
 use facts::Facts;
 use keys::Keys;
+use lanes::Lanes;
 use ledger::Ledger;
 use order::Order;
 use pacing::Pacing;
@@ -39,6 +41,7 @@ pub struct Model {
     repeats: Repeats,
     pacing: Pacing,
     order: Order,
+    lanes: Lanes,
     keys: Keys,
     secrecy: Secrecy,
 }
@@ -53,6 +56,7 @@ impl Model {
         while let Some(event) = self.facts.over.pop() {
             self.pacing.forget(event);
             self.order.forget(event);
+            self.lanes.forget(event);
         }
     }
 }
@@ -64,6 +68,7 @@ impl Judge for Model {
         self.repeats.see(&self.facts, at, seen)?;
         self.pacing.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
+        self.lanes.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::observe::{
-    Clocks, Death, Departure, Form, Key, Outcome, Report, Rules, SECOND, Spec, Submission, Told, Wish,
+    Clocks, Death, Departure, Form, Key, Outcome, Place, Report, Rules, SECOND, Spec, Submission, Told, Wish,
 };
 
 const KEYS: [Key; 2] = [Key { number: 0, secret: [1; 32] }, Key { number: 1, secret: [2; 32] }];
@@ -62,7 +62,8 @@ impl Stage {
     }
 
     fn publish(&mut self, event: u64, payload: &[u8], told: Told) -> Result<(), u8> {
-        let submission = Submission { event, tenant: 0, event_type: "a.b", payload, expires: None, idempotency: None };
+        let submission =
+            Submission { event, tenant: 0, event_type: "a.b", payload, expires: None, idempotency: None, key: None };
         self.ask(Wish::Publish(submission), told)
     }
 
@@ -125,6 +126,8 @@ fn spec(endpoint: u32) -> Spec {
         schedule: vec![0, 10 * SECOND],
         timeout: 20 * SECOND,
         concurrency: 2,
+        place: Place::Anywhere,
+        coalesce: false,
         keys: KEYS.to_vec(),
     }
 }
@@ -138,7 +141,7 @@ impl Look for Known {
     }
 
     fn report(&self, _: u32, tenant: u32, event: u64, read: &mut dyn FnMut(Report<'_>)) -> bool {
-        let told = self.0.map(|settled| Report { event, tenant, settled, tally: [0; 6], rows: &[] });
+        let told = self.0.map(|settled| Report { event, tenant, settled, tally: [0; 7], rows: &[] });
         told.map(read).is_some()
     }
 
@@ -215,10 +218,17 @@ fn an_event_that_nobody_remembers_begins_anew() {
     let report = |settled| Seen::Settled {
         node: 0,
         event: "e1",
-        report: Some(Report { event: 1, tenant: 0, settled, tally: [0; 6], rows: &[] }),
+        report: Some(Report { event: 1, tenant: 0, settled, tally: [0; 7], rows: &[] }),
     };
-    let submission =
-        Submission { event: 1, tenant: 0, event_type: "a.b", payload: b"{}", expires: None, idempotency: None };
+    let submission = Submission {
+        event: 1,
+        tenant: 0,
+        event_type: "a.b",
+        payload: b"{}",
+        expires: None,
+        idempotency: None,
+        key: None,
+    };
     let mut stage = Stage::new();
     assert_eq!(stage.publish(1, b"{}", Told::Lost), Ok(()));
     assert_eq!(stage.start("e1", 1), Ok(()));

@@ -429,6 +429,10 @@ impl World {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Lost { endpoint, event }
             }
+            Notice::Superseded { endpoint, event } => {
+                let (endpoint, event) = numbers(endpoint, event);
+                Note::Superseded { endpoint, event }
+            }
             Notice::Gone { endpoint } => Note::Gone(only(endpoint)),
             Notice::HoldEnded { endpoint } => Note::HoldEnded(only(endpoint)),
             Notice::WindowShrunk { age, .. } => Note::WindowShrunk(nanos(age)),

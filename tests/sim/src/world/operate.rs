@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use postrider_core::encoding::Encoding;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
-use postrider_core::registration::Endpoint;
+use postrider_core::registration::{Endpoint, Ordering};
 use postrider_core::secret::Secret;
 use postrider_core::sender::{Change, Close, CommandError, PutError};
 use postrider_core::time::UnixTime;
 
-use crate::observe::{Form, Key, Refusal, SECOND, Seen, Spec, Told, Wish};
+use crate::observe::{Form, Key, Place, Refusal, SECOND, Seen, Spec, Told, Wish};
 use crate::profile::Class;
 
 use super::content::draw_patterns;
@@ -274,6 +274,12 @@ fn endpoint_of(spec: &Spec) -> Endpoint {
         .schedule(spec.schedule.iter().map(|nanos| Duration::from_nanos(*nanos)))
         .timeout(Duration::from_nanos(spec.timeout))
         .concurrency(spec.concurrency)
+        .ordering(match spec.place {
+            Place::Anywhere => Ordering::None,
+            Place::Skip => Ordering::SkipOnExhaust,
+            Place::Strict => Ordering::Strict,
+        })
+        .coalesce(spec.coalesce)
         .secret_header("x-token", "canary~secret~~ of a header");
     spec.keys.iter().fold(endpoint, |endpoint, key| endpoint.signing_key(secret(key)))
 }
