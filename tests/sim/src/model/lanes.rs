@@ -128,7 +128,8 @@ impl Lanes {
     fn answered(&mut self, facts: &Facts, call: u64, told: Told) {
         let Some(number) = self.calls.remove(&call) else { return };
         let Some(event) = self.events.get_mut(&number) else { return };
-        if let (Told::Ok { .. }, None) = (told, event.accepted) {
+        // A repeat may be one of an event that has ended.
+        if let (Told::Ok { fresh: true }, None) = (told, event.accepted) {
             event.accepted = Some(facts.tick);
             for (endpoint, _) in &event.to {
                 self.first.entry((*endpoint, event.key)).or_default().insert(facts.tick, number);
