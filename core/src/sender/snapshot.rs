@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
+use core::fmt;
 use core::time::Duration;
 
 use super::Sender;
@@ -36,7 +37,6 @@ pub(crate) struct Snapshots {
     watermark: Option<Watermark>,
 }
 
-#[derive(Debug)]
 struct Current {
     begin: JournalSeq,
     part: u32,
@@ -46,6 +46,22 @@ struct Current {
     /// The last record whose effects it may show; set when everything has been looked at.
     through: Option<JournalSeq>,
     durable: bool,
+}
+
+impl fmt::Debug for Current {
+    /// Without the records: they hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { begin, part, size, phase, bytes, through, durable } = self;
+        f.debug_struct("Current")
+            .field("begin", begin)
+            .field("part", part)
+            .field("size", size)
+            .field("phase", phase)
+            .field("bytes", &bytes.len())
+            .field("through", through)
+            .field("durable", durable)
+            .finish()
+    }
 }
 
 /// What is being looked at, and from which entry on.

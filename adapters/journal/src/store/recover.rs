@@ -410,7 +410,7 @@ impl Reading {
     fn hold<D: Disk>(&mut self, segments: &mut Segments<D>, keeper: &mut dyn Keeper<D>, batch: Batch) {
         let durable = batch.durable;
         self.tail.push_back(batch);
-        while let Some(first) = self.tail.pop_front_if(|first| first.end <= durable || first.last <= self.acked) {
+        while let Some(first) = self.tail.pop_front_if(|first| first.end <= durable || first.first <= self.acked) {
             self.batch(segments, keeper, &first);
         }
     }

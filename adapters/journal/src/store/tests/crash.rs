@@ -53,14 +53,20 @@ fn snapshot(store: &mut Store<Fake>, number: u64) {
 
 /// A snapshot as a machine makes it of what the store holds, all payloads `len` bytes long.
 pub(super) fn snapshot_of(store: &mut Store<Fake>, number: u64, len: u32) {
-    let since = store.durable();
+    let durable = store.durable();
+    snapshot_between(store, number, len, (durable, durable));
+}
+
+/// The same of one that was begun behind one record and ended behind another.
+pub(super) fn snapshot_between(store: &mut Store<Fake>, number: u64, len: u32, place: (JournalSeq, JournalSeq)) {
+    let (since, through) = place;
     let begin = Record::SnapshotBegin(journal::SnapshotBegin {
         since,
         seed: Seed::from_bytes([5; 32]),
         incarnation: 1,
         next_subscription: 1,
     });
-    let pending = store.look.segments.pending().filter(|event| *event <= since);
+    let pending = store.look.segments.pending().filter(|event| *event <= through);
     let events = pending.map(|event| {
         let Record::Accepted(rest) = accepted(event.get(), 0) else { unreachable!("it is one") };
         Record::Event(Box::new(journal::EventRecord {
@@ -72,7 +78,7 @@ pub(super) fn snapshot_of(store: &mut Store<Fake>, number: u64, len: u32) {
             done: Vec::new(),
         }))
     });
-    let all: Vec<_> = [begin].into_iter().chain(events).chain([Record::SnapshotEnd { through: since }]).collect();
+    let all: Vec<_> = [begin].into_iter().chain(events).chain([Record::SnapshotEnd { through }]).collect();
     let parts: Vec<_> = all.chunks(5).collect();
     for (at, part) in parts.iter().enumerate() {
         let mut bytes = BytesMut::new();

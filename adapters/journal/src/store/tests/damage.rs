@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::crash::{dice, snapshot_of};
+use super::crash::{dice, snapshot_between, snapshot_of};
 use super::*;
 use crate::store::{Damage, OpenError, Tidied};
 
@@ -248,6 +248,24 @@ fn without_a_sound_snapshot_the_log_must_go_back_to_the_beginning() {
         panic!("it has no beginning")
     };
     assert!(matches!(error, OpenError::NoBeginning { .. }), "{error}");
+}
+
+#[test]
+fn a_snapshot_that_ends_within_a_batch_says_that_all_of_the_batch_is_durable() {
+    let disk = Fake::default();
+    let mut store = open(&disk, &options(8192));
+    append(&mut store, &[genesis(), accepted(2, PAYLOAD)]).unwrap();
+    store.sync().unwrap();
+    append(&mut store, &[accepted(3, PAYLOAD), accepted(4, PAYLOAD), accepted(5, PAYLOAD)]).unwrap();
+    store.sync().unwrap();
+    // While it was made, records went on; the last batch of all is named by nothing behind it.
+    snapshot_between(&mut store, 0, PAYLOAD as u32, (seq(2), seq(4)));
+    drop(store);
+    // What the file beside the log says is as old as it may be.
+    disk.edit("acked", |bytes| bytes.fill(0));
+    let mut store = open(&disk, &options(8192));
+    assert_eq!(store.found().snapshot, Some(1));
+    assert_eq!(state(&mut store).1.len(), 4);
 }
 
 #[test]
