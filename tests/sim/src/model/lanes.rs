@@ -172,10 +172,19 @@ impl Lanes {
         let flying = facts.attempts_of(known.node).filter(|open| (open.event, open.endpoint) == (number, endpoint));
         let overdue = flying.filter(|open| open.may_be_overdue(at)).map(|open| open.number).max().unwrap_or(0);
         let exhausted = known.place() != Place::Strict && failed.max(overdue) >= known.attempts.0;
+        // What was superseded is told once that is durable.
+        let superseded = known.coalesces() && self.has_newer(number, event);
         node.weak
             || exhausted
+            || superseded
             || event.expires.is_some_and(|expires| node.may_have_seen(expires, at))
             || known.may_discard(event.asked, at, facts.rules().jumps)
+    }
+
+    /// Whether another event of the same tenant and key was submitted later.
+    fn has_newer(&self, number: u64, event: &Keyed) -> bool {
+        let newest = self.newest.get(&(event.tenant, event.key)).into_iter().flatten();
+        newest.into_iter().any(|(other, tick)| *other != number && *tick > event.asked)
     }
 
     fn started(&mut self, facts: &Facts, at: SimTime, attempt: u64, open: &Attempt) -> Result<(), Broken> {
@@ -251,9 +260,7 @@ impl Lanes {
         let (Some(event), Some(known)) = (self.events.get(number), facts.endpoints.get(*endpoint)) else {
             return Ok(());
         };
-        let newer = self.newest.get(&(event.tenant, event.key)).into_iter().flatten();
-        let has_newer = newer.into_iter().any(|(other, tick)| other != number && *tick > event.asked);
-        if (has_newer && known.coalesces()) || facts.node(known.node).weak {
+        if (self.has_newer(*number, event) && known.coalesces()) || facts.node(known.node).weak {
             return Ok(());
         }
         Err(Broken::new(7, format!("e{number} to endpoint {endpoint} was superseded, and nothing newer came")))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
-use postrider_core::registration::Endpoint;
+use postrider_core::registration::{Endpoint, Ordering};
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Wake};
@@ -56,11 +56,14 @@ pub(super) fn secret(at: u8, key: u8) -> Secret {
     Secret::from_bytes([1 + key + at * 16; 32]).expect("32 bytes are a key")
 }
 
-pub(super) fn endpoint(at: u8, wants: u8, concurrency: u8, schedule: u8, fresh: bool) -> Endpoint {
+pub(super) fn endpoint(at: u8, wants: u8, (concurrency, schedule, order): (u8, u8, u8), fresh: bool) -> Endpoint {
+    let ordering = [Ordering::None, Ordering::SkipOnExhaust, Ordering::Strict, Ordering::SkipOnExhaust];
     let endpoint = Endpoint::new(key(at).id.as_str(), "https://hooks.test-postrider.com/in")
         .tenant(key(at).tenant.as_str())
         .events(patterns(wants))
         .concurrency(concurrency.into())
+        .ordering(ordering[usize::from(order)])
+        .coalesce(order == 3)
         .schedule(SCHEDULES[usize::from(schedule)].iter().map(|secs| Duration::from_secs(*secs)));
     if fresh { endpoint.signing_key(secret(at, 0)) } else { endpoint }
 }
@@ -91,7 +94,7 @@ pub(super) fn foreign_attempt() -> AttemptId {
         let now = Now { mono: Default::default(), wall: UnixTime::from_secs(1) };
         let mut log = MemoryLog::new();
         let mut sender = Sender::new(Config::new(), Seed::from_bytes([0; 32]), now);
-        sender.put(now, endpoint(0, 0, 1, 0, true)).expect("an endpoint");
+        sender.put(now, endpoint(0, 0, (1, 0, 0), true)).expect("an endpoint");
         sender.publish(now, event(0, 0, false)).expect("an event");
         // So often restarted that no sender under test is as old.
         for _ in 0..200 {

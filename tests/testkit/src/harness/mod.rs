@@ -103,6 +103,8 @@ struct Event {
     lowest: UnixTime,
     /// Seconds after which it expires.
     expires: Option<u16>,
+    /// Its ordering key.
+    lane: Option<u8>,
 }
 
 /// What the model knows of an endpoint.
@@ -115,6 +117,8 @@ struct Endpoint {
     /// The last record about it that a command made.
     last: JournalSeq,
     revoked: BTreeSet<u8>,
+    /// The record since which it surely has lanes.
+    ordered: Option<JournalSeq>,
 }
 
 /// A sender, the log that it writes to, and a model of what it owes.
@@ -198,8 +202,8 @@ impl Harness {
             thorough: false,
         };
         harness.apply(&Op::Credit(setup.credit));
-        harness.apply(&Op::Put { endpoint: 0, wants: 0, concurrency: 3, schedule: 0 });
-        harness.apply(&Op::Put { endpoint: 1, wants: 1, concurrency: 2, schedule: 1 });
+        harness.apply(&Op::Put { endpoint: 0, wants: 0, concurrency: 3, schedule: 0, order: 0 });
+        harness.apply(&Op::Put { endpoint: 1, wants: 1, concurrency: 2, schedule: 1, order: 1 });
         harness.apply(&Op::Settle);
         harness
     }
@@ -238,8 +242,12 @@ impl Harness {
             self.waits = None;
         }
         match *op {
-            Op::Publish { id, kind, variant, expires, key } => self.publish(id, kind, variant, expires, key),
-            Op::Put { endpoint, wants, concurrency, schedule } => self.put(endpoint, wants, concurrency, schedule),
+            Op::Publish { id, kind, variant, expires, key, lane } => {
+                self.publish(id, kind, variant, (expires, key, lane));
+            }
+            Op::Put { endpoint, wants, concurrency, schedule, order } => {
+                self.put(endpoint, wants, (concurrency, schedule, order));
+            }
             Op::Pause(at) => {
                 let change = self.sender.pause(self.now, &fixture::key(at));
                 self.state(at, change, 1);
@@ -494,9 +502,9 @@ impl Harness {
         fixture::secret(at, key).id()
     }
 
-    fn put(&mut self, at: u8, wants: u8, concurrency: u8, schedule: u8) {
+    fn put(&mut self, at: u8, wants: u8, (concurrency, schedule, order): (u8, u8, u8)) {
         let known = self.endpoints.contains_key(&at);
-        let endpoint = fixture::endpoint(at, wants, concurrency, schedule, !known);
+        let endpoint = fixture::endpoint(at, wants, (concurrency, schedule, order), !known);
         let Ok(put) = self.sender.put(self.now, endpoint) else { return };
         if known == matches!(put, Put::Created(_)) {
             self.violate(Law::Drain, "an endpoint was created that was there, or updated that was not");
@@ -504,9 +512,10 @@ impl Harness {
         let registered = self.registered.entry(at).or_default();
         *registered += u32::from(!known);
         let last = put.change().seq;
-        let fresh = Endpoint { number: *registered, wants, state: 0, last, revoked: BTreeSet::new() };
+        let fresh = Endpoint { number: *registered, wants, state: 0, last, revoked: BTreeSet::new(), ordered: None };
         let endpoint = self.endpoints.entry(at).or_insert(fresh);
         (endpoint.wants, endpoint.last) = (wants, last);
+        endpoint.ordered = (order > 0).then(|| endpoint.ordered.unwrap_or(last));
     }
 
     fn incarnate(&self, key: &EndpointKey) -> Incarnate {

@@ -85,7 +85,7 @@ impl Harness {
             let Some((number, entry)) = entry else { continue };
             let wants = (0..5).find(|wants| fixture::patterns(*wants) == entry.patterns).expect("one of ours");
             let revoked = (0..4).filter(|key| entry.revoked.contains(&fixture::secret(at, *key).id())).collect();
-            let known = Endpoint { number, wants, state: entry.code, last: JournalSeq::ZERO, revoked };
+            let known = Endpoint { number, wants, state: entry.code, last: JournalSeq::ZERO, revoked, ordered: None };
             self.endpoints.insert(at, known);
         }
     }
