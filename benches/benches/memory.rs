@@ -202,5 +202,7 @@ fn endpoint(number: u32) -> Record {
         thin: Vec::new(),
         source: None,
         order: 0,
+        filter: None,
+        sign: Vec::new(),
     }))
 }

@@ -63,6 +63,13 @@ pub const ROTATION_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 /// Earlier subscriptions of one endpoint that are remembered while deliveries from their time wait.
 pub const RETIRED: usize = 1024;
 
+/// Subscriptions with a content filter that one fan-out knows ahead, 4 bytes each; behind them the filters are asked
+/// again, about the rest.
+pub const MATCHED: usize = 1024;
+
+/// Dialects in which one endpoint's requests are signed at once.
+pub const DIALECTS: usize = 8;
+
 /// Steps in one retry schedule.
 pub const SCHEDULE_STEPS: usize = 64;
 

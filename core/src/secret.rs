@@ -31,6 +31,12 @@ use crate::limits::KEY_BYTES;
 /// What the text of a shared key begins with.
 const PREFIX: &str = "whsec_";
 
+/// What the text of the private half of a key pair begins with.
+const PAIR_PREFIX: &str = "whsk_";
+
+/// Bytes of a seed, and of the public half of a pair.
+const HALF: usize = 32;
+
 /// Keeps fingerprints apart from every other use of SHA-256 over a key.
 const KEY_ID_DOMAIN: &[u8] = b"postrider key id 1\0";
 
@@ -40,6 +46,8 @@ const KEY_ID_DOMAIN: &[u8] = b"postrider key id 1\0";
 #[derive(Clone)]
 pub struct Secret {
     key: Zeroizing<Vec<u8>>,
+    /// It is the private half of a key pair: 32 bytes of seed, then 32 of the public half.
+    pair: bool,
     /// The same, as it may be written down.
     sealed: Option<Bytes>,
 }
@@ -59,7 +67,7 @@ impl Secret {
         let mut key = Zeroizing::new(alloc::vec![0; encoded.len() / 4 * 3]);
         let len = STANDARD.decode_slice(encoded, &mut key).map_err(|_| SecretError::NotCanonical)?;
         key.truncate(len);
-        Ok(Self { key, sealed: None })
+        Ok(Self { key, pair: false, sealed: None })
     }
 
     /// Takes a key of 24 to 64 bytes ([`KEY_BYTES`]), such as one minted by the adapter.
@@ -74,7 +82,7 @@ impl Secret {
         if key.is_empty() {
             return Err(SecretError::Empty);
         }
-        Ok(Self { key: Zeroizing::new(key.to_vec()), sealed: None })
+        Ok(Self { key: Zeroizing::new(key.to_vec()), pair: false, sealed: None })
     }
 
     /// The same key with its sealed form, which is what a journal will hold of it. The form is the adapter's: the core
@@ -89,9 +97,28 @@ impl Secret {
         self.sealed.as_ref()
     }
 
-    /// The name by which this key may be logged, stored and sent.
+    /// The private half of an Ed25519 key pair: the 32 bytes of its seed, then the 32 of its public half. `None` when
+    /// there are not 64 bytes.
+    pub(crate) fn from_pair_bytes(pair: impl AsRef<[u8]>) -> Option<Self> {
+        let key = Zeroizing::new(pair.as_ref().to_vec());
+        (key.len() == 2 * HALF).then_some(Self { key, pair: true, sealed: None })
+    }
+
+    /// Whether it is the private half of a key pair, of which receivers know the public one.
+    pub const fn is_pair(&self) -> bool {
+        self.pair
+    }
+
+    /// The seed of a key pair.
+    #[cfg(feature = "ed25519")]
+    pub(crate) fn seed(&self) -> Option<&[u8; HALF]> {
+        self.key.first_chunk().filter(|_| self.pair)
+    }
+
+    /// The name by which this key may be logged, stored and sent. A pair's is that of its public half.
     pub fn id(&self) -> KeyId {
-        let digest = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(&*self.key).finalize();
+        let named = if self.pair { &self.key[HALF..] } else { &self.key };
+        let digest = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(named).finalize();
         let mut id = [0; 8];
         id.copy_from_slice(&digest[..8]);
         KeyId(id)
@@ -100,7 +127,7 @@ impl Secret {
     /// Whether both are the same key, in a time that tells nothing about their bytes.
     pub fn same_as(&self, other: &Self) -> bool {
         let digest = |secret: &Self| CtOutput::<Sha256>::new(Sha256::digest(&*secret.key));
-        digest(self) == digest(other)
+        self.pair == other.pair && digest(self) == digest(other)
     }
 
     /// The key's bytes.
@@ -108,11 +135,11 @@ impl Secret {
         &self.key
     }
 
-    /// The key as text: `whsec_` and base64. For showing it once to whoever configures the other side; the text is the
+    /// The key as text: `whsec_`, or `whsk_` of a pair, and base64. For showing it once to whoever configures the other side; the text is the
     /// caller's to keep and to overwrite.
     pub fn reveal(&self) -> String {
         let mut text = String::with_capacity(PREFIX.len() + self.key.len().div_ceil(3) * 4);
-        text.push_str(PREFIX);
+        text.push_str(if self.pair { PAIR_PREFIX } else { PREFIX });
         STANDARD.encode_string(&*self.key, &mut text);
         text
     }

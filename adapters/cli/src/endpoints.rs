@@ -1,5 +1,7 @@
 //! The endpoint file: `[[endpoint]]` tables in TOML, every fault with its line and key.
 
+mod choices;
+
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -15,7 +17,7 @@ use crate::duration;
 use crate::exit::{Fault, Refusal};
 use crate::suggest::{nearest, unknown_key};
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 18] = [
     "id",
     "url",
     "secret",
@@ -31,6 +33,9 @@ const KEYS: [&str; 15] = [
     "source",
     "ordering",
     "coalesce",
+    "filter",
+    "filter-language",
+    "sign",
 ];
 
 /// A file with more than this is no endpoint file.
@@ -124,7 +129,7 @@ impl Reader<'_> {
         }
         let mut endpoint = Endpoint::new(id.unwrap_or("unnamed"), url.unwrap_or(ANYWHERE));
         for (key, value) in table {
-            endpoint = self.set(endpoint, key, value);
+            endpoint = self.set(endpoint, table, key, value);
         }
         let ok = self.faults.len() == faults;
         let line = self.line(value.span().start);
@@ -141,7 +146,13 @@ impl Reader<'_> {
 
     /// The endpoint with one key of its table. Each setting is tried on an endpoint that has nothing else, so that a
     /// fault is told of the key that has it.
-    fn set(&mut self, endpoint: Endpoint, key: &Spanned<std::borrow::Cow<'_, str>>, value: &Value<'_>) -> Endpoint {
+    fn set(
+        &mut self,
+        endpoint: Endpoint,
+        table: &DeTable<'_>,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Value<'_>,
+    ) -> Endpoint {
         let name = key.get_ref().as_ref();
         let blank = || Endpoint::new("unnamed", ANYWHERE);
         match name {
@@ -197,6 +208,12 @@ impl Reader<'_> {
                 let all = blank().thin(&pointers);
                 if pointers.is_empty() || !self.probe(name, value, &all) { endpoint } else { endpoint.thin(pointers) }
             }
+            "filter" => self.filter(endpoint, table, value),
+            "filter-language" => {
+                self.filter_language(table, value);
+                endpoint
+            }
+            "sign" => self.sign(endpoint, value),
             "source" => match self.strings(name, value, |text| blank().source(text)) {
                 Some(text) => endpoint.source(text),
                 None => endpoint,
@@ -374,7 +391,11 @@ mod tests {
     fn a_full_endpoint_is_read() {
         let text = with(
             "headers = { x-team = \"a\" }\nschedule = [\"0s\", \"5s\", \"5m\"]\ntimeout = \"3s\"\nconcurrency = 0x10\n\
-             tenant = \"t\"\nencoding = \"cloudevents-binary\"\nthin = [\"/id\", \"/order/id\"]\nsource = \"/shop\"",
+             tenant = \"t\"\nencoding = \"cloudevents-binary\"\nthin = [\"/id\", \"/order/id\"]\nsource = \"/shop\"\n\
+             filter = '{\"exact\": {\"type\": \"a.b\"}}'\nfilter-language = \"cloudevents\"\n\
+             sign = [\"standard-webhooks\", \"github\", { hmac = { header = \"x-acme\", algorithm = \"sha512\", encoding = \
+             \"base64\", prefix = \"v1=\", id-header = \"x-id\", timestamp-header = \"x-time\", timestamp = \"ms\", \
+             type-header = \"x-type\", key = \"bytes\", content = \"{id}.{timestamp}.{url}.{body}\" } }]",
         );
         let entries = parse("e.toml", &text, &Policy::default()).unwrap();
         assert_eq!(entries.len(), 1);
@@ -400,6 +421,28 @@ mod tests {
             ("thin = [\"/id\", \"id\"]", "e.toml:6: thin[1]: pointer 0 should begin with a slash"),
             ("thin = []", "e.toml:6: thin: this is not a list with something in it"),
             ("source = \"a b\"", "e.toml:6: source: it has ' ' at byte 1"),
+            ("filter = '{\"data\": {\"n\": 1}}'", "e.toml:6: filter: it has a number at \"/data/n\""),
+            (
+                "filter-language = \"eventbrige\"",
+                "e.toml:6: filter-language: there is no such language of filters; did",
+            ),
+            ("filter-language = \"cloudevents\"", "e.toml:6: filter-language: there is no filter that it would be"),
+            ("sign = []", "e.toml:6: sign: this is not a list with something in it"),
+            ("sign = [\"githup\"]", "e.toml:6: sign[0]: there is no such scheme; did you mean \"github\"?"),
+            ("sign = [\"github\", \"github\"]", "e.toml:6: sign: two schemes would set the header x-"),
+            (
+                "sign = [{ hmac = { haeder = \"x\" } }]",
+                "e.toml:6: sign[0].hmac.haeder: there is no such key; did you mean `header`?",
+            ),
+            ("sign = [{ hmac = { header = \"host\" } }]", "e.toml:6: sign: the header host belongs to the engine"),
+            (
+                "sign = [{ hmac = { header = \"x-a\", content = \"{id}\" } }]",
+                "e.toml:6: sign[0].hmac: the content must have",
+            ),
+            (
+                "sign = [{ hmac = { header = \"x-a\", algorithm = \"md5\" } }]",
+                "e.toml:6: sign[0].hmac.algorithm: this is none of sha256, sha512",
+            ),
             ("schedule = []", "e.toml:6: schedule: this is not a list with something in it"),
             ("schedule = [\"5\"]", "e.toml:6: schedule: \"5\" has a number without a unit; write 5s"),
             ("headers = { host = \"x\" }", "e.toml:6: headers.host: the header host is set by the engine"),

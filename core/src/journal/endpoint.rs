@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::body::name;
 use super::error::{CodecError, Why};
-use super::record::{EndpointRecord, HeaderRecord, KeyRecord, RetiredRecord, StateRecord};
+use super::record::{DialectRecord, EndpointRecord, FilterRecord, HeaderRecord, KeyRecord, RetiredRecord, StateRecord};
 use super::sealed::{StoredKey, StoredValue};
 use super::wire::{Reader, Writer};
 use crate::id::{EndpointId, EndpointKey, TenantId};
@@ -24,8 +24,13 @@ const STEPS: u16 = u16::MAX;
 /// Most pointers of an endpoint that the format holds.
 const POINTERS: u16 = 64;
 
+/// Most dialects of an endpoint, and most parts of the description of one, that the format holds.
+const DIALECTS: u16 = 64;
+const DIALECT_PARTS: u16 = 64;
+
 const _: () = assert!(
-    limits::PATTERNS <= PATTERNS as usize
+    limits::DIALECTS <= DIALECTS as usize
+        && limits::PATTERNS <= PATTERNS as usize
         && limits::RETIRED <= RETIRED as usize
         && limits::CUSTOM_HEADERS <= HEADERS as usize
         && limits::CUSTOM_HEADER_BYTES <= u16::MAX as usize
@@ -38,12 +43,17 @@ const _: () = assert!(
 /// The forms of a key.
 const PLAIN: u8 = 0;
 const SEALED: u8 = 1;
+/// Plain, and the private half of a key pair. A sealed one is known by its name.
+const PLAIN_PAIR: u8 = 2;
 
 /// Parts of an endpoint that came later, each behind its number, in ascending order, left out where it says nothing: an
 /// endpoint without them is written as it always was.
 const THIN_PART: u8 = 1;
 const SOURCE_PART: u8 = 2;
 const ORDER_PART: u8 = 8;
+const FILTER_PART: u8 = 3;
+const SIGN_PART: u8 = 4;
+const RETIRED_FILTERS_PART: u8 = 9;
 
 /// The forms of a header's value.
 const OPEN_VALUE: u8 = 0;
@@ -70,6 +80,8 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         thin,
         source,
         order,
+        filter,
+        sign,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -91,7 +103,7 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
     w.u8(*code);
     w.time(*since);
     w.option(*subscription, Writer::u32);
-    w.few(retired, RETIRED, |w, RetiredRecord { number, at, patterns }| {
+    w.few(retired, RETIRED, |w, RetiredRecord { number, at, patterns, filter: _ }| {
         w.u32(*number);
         w.u32(*at);
         w.long(patterns.as_bytes());
@@ -105,9 +117,29 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.u8(SOURCE_PART);
         w.text(source);
     }
+    if let Some(filter) = filter {
+        w.u8(FILTER_PART);
+        write_filter(filter, w);
+    }
+    if !sign.is_empty() {
+        w.u8(SIGN_PART);
+        w.few(sign, DIALECTS, |w, DialectRecord { number, parts }| {
+            w.u8(*number);
+            w.few(parts, DIALECT_PARTS, |w, part| w.text(part));
+        });
+    }
     if *order != 0 {
         w.u8(ORDER_PART);
         w.u8(*order);
+    }
+    let filters = (0..).zip(retired).filter_map(|(at, old)| Some((at, old.filter.as_ref()?)));
+    let filters: Vec<(u16, &FilterRecord)> = filters.collect();
+    if !filters.is_empty() {
+        w.u8(RETIRED_FILTERS_PART);
+        w.few(&filters, RETIRED, |w, (at, filter)| {
+            w.u16(*at);
+            write_filter(filter, w);
+        });
     }
 }
 
@@ -130,12 +162,15 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         state: StateRecord { code: r.u8("state")?, since: r.time("state")? },
         subscription: r.option("subscription", |r| r.u32("subscription"))?,
         retired: r.few("retired", RETIRED, 12, |r| {
-            Ok(RetiredRecord { number: r.u32("retired")?, at: r.u32("retired")?, patterns: r.long_text("retired")? })
+            let (number, at) = (r.u32("retired")?, r.u32("retired")?);
+            Ok(RetiredRecord { number, at, patterns: r.long_text("retired")?, filter: None })
         })?,
         at: r.time("at")?,
         thin: Vec::new(),
         source: None,
         order: 0,
+        filter: None,
+        sign: Vec::new(),
     };
     let mut last = 0;
     while !r.is_over() {
@@ -161,9 +196,41 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
                 endpoint.order = r.u8("order")?;
                 endpoint.order != 0
             }
+            FILTER_PART => {
+                endpoint.filter = Some(read_filter(r)?);
+                true
+            }
+            SIGN_PART => {
+                endpoint.sign = r.few("sign", DIALECTS, 3, |r| {
+                    let number = r.u8("sign")?;
+                    Ok(DialectRecord { number, parts: r.few("sign", DIALECT_PARTS, 2, |r| r.string("sign"))? })
+                })?;
+                !endpoint.sign.is_empty()
+            }
+            RETIRED_FILTERS_PART => read_retired_filters(r, &mut endpoint.retired)?,
             _ => false,
         };
     Ok(if is_known { Ok(number) } else { Err(Why::Part { number }) })
+}
+
+fn write_filter(filter: &FilterRecord, w: &mut Writer<'_>) {
+    w.u8(filter.language);
+    w.long(filter.text.as_bytes());
+}
+
+fn read_filter(r: &mut Reader<'_>) -> Result<FilterRecord, CodecError> {
+    Ok(FilterRecord { language: r.u8("filter")?, text: r.long_text("filter")? })
+}
+
+/// The filters of earlier subscriptions, each behind the place of its own, ascending. Says whether they are so.
+fn read_retired_filters(r: &mut Reader<'_>, retired: &mut [RetiredRecord]) -> Result<bool, CodecError> {
+    let filters = r.few("filters", RETIRED, 7, |r| Ok((usize::from(r.u16("filters")?), read_filter(r)?)))?;
+    let in_order = !filters.is_empty() && filters.is_sorted_by(|(one, _), (other, _)| one < other);
+    for (at, filter) in filters {
+        let Some(old) = retired.get_mut(at) else { return Ok(false) };
+        old.filter = Some(filter);
+    }
+    Ok(in_order)
 }
 
 /// The plain bytes of a secret are written only where it has no sealed form.
@@ -173,7 +240,7 @@ fn write_secret(secret: &StoredKey, w: &mut Writer<'_>) {
         StoredKey::Plain(secret) => match secret.sealed() {
             Some(sealed) => (secret.id(), sealed),
             None => {
-                w.u8(PLAIN);
+                w.u8(if secret.is_pair() { PLAIN_PAIR } else { PLAIN });
                 return w.short(secret.expose());
             }
         },
@@ -184,16 +251,20 @@ fn write_secret(secret: &StoredKey, w: &mut Writer<'_>) {
 }
 
 fn read_secret(r: &mut Reader<'_>) -> Result<StoredKey, CodecError> {
-    let sealed = r.checked(|r| match r.u8("keys")? {
-        PLAIN => Ok(Ok(false)),
-        SEALED => Ok(Ok(true)),
+    let form = r.checked(|r| match r.u8("keys")? {
+        form @ (PLAIN | SEALED | PLAIN_PAIR) => Ok(Ok(form)),
         byte => Ok(Err(Why::Form { byte })),
     })?;
-    if sealed {
+    if form == SEALED {
         let id = KeyId::from_bytes(r.array("keys")?);
         return Ok(StoredKey::Sealed { id, bytes: Bytes::copy_from_slice(r.short("keys")?) });
     }
-    let secret = r.checked(|r| Ok(Secret::from_bytes_any_size(r.short("keys")?).map_err(|_| Why::NoKey)))?;
+    let secret = r.checked(|r| {
+        let bytes = r.short("keys")?;
+        let secret =
+            if form == PLAIN_PAIR { Secret::from_pair_bytes(bytes) } else { Secret::from_bytes_any_size(bytes).ok() };
+        Ok(secret.ok_or(Why::NoKey))
+    })?;
     Ok(StoredKey::Plain(secret))
 }
 

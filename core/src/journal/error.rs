@@ -105,7 +105,7 @@ pub enum Why {
         /// Its number.
         number: u8,
     },
-    /// A key is empty.
+    /// A key is empty, or a pair has not 64 bytes.
     NoKey,
     /// What follows an attempt is not known.
     Then {
@@ -163,14 +163,16 @@ impl fmt::Display for Why {
             Self::Many { field, count, max } => {
                 write!(f, "list '{field}' has {count} items, at most {max} are allowed")
             }
-            Self::Form { byte } => write!(f, "the form of a key is {byte}, 0 (plain) and 1 (sealed) are known"),
+            Self::Form { byte } => {
+                write!(f, "the form of a key is {byte}, 0 (plain), 1 (sealed) and 2 (a pair) are known")
+            }
             Self::ValueForm { byte } => {
                 write!(f, "the form of a header's value is {byte}, 0 (open), 1 (secret) and 2 (sealed) are known")
             }
             Self::Part { number } => {
-                write!(f, "part {number} of the endpoint is not known, empty or out of order; 1 and 2 are known")
+                write!(f, "part {number} of the endpoint is not known, empty or out of order")
             }
-            Self::NoKey => f.write_str("a key is empty, it must have at least one byte"),
+            Self::NoKey => f.write_str("a key is empty, or a pair has not 64 bytes"),
             Self::Then { code } => write!(f, "what follows the attempt is {code}, 0 to 6 are known"),
             Self::Elapsed { width } => {
                 write!(f, "the time taken has {width} bytes, it must have as few as it needs and at most 8")

@@ -145,8 +145,8 @@ pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VER
 pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
 pub use self::record::{
-    Accepted, Due, EndpointRecord, EventRecord, HeaderRecord, Kept, KeyRecord, Laned, Mark, OutcomeRecord, Record,
-    Remembered, RetiredRecord, SnapshotBegin, StateRecord, Then,
+    Accepted, DialectRecord, Due, EndpointRecord, EventRecord, FilterRecord, HeaderRecord, Kept, KeyRecord, Laned,
+    Mark, OutcomeRecord, Record, Remembered, RetiredRecord, SnapshotBegin, StateRecord, Then,
 };
 pub use self::salvage::{Piece, Salvage};
 pub use self::scan::{End, Scan, Tail, resync};

@@ -202,6 +202,30 @@ pub struct EndpointRecord {
     pub source: Option<String>,
     /// How events under one ordering key follow one another: [`Order::to_wire`](crate::registration::Order::to_wire).
     pub order: u8,
+    /// What the content of an event must pass, where there is a filter.
+    pub filter: Option<FilterRecord>,
+    /// The dialects in which its requests are signed; none for Standard Webhooks alone.
+    pub sign: Vec<DialectRecord>,
+}
+
+/// A way of signing: [`Dialect::to_wire`](crate::signing::Dialect::to_wire).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct DialectRecord {
+    /// Which.
+    pub number: u8,
+    /// The parts of its description, where it has one.
+    pub parts: Vec<String>,
+}
+
+/// A content filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct FilterRecord {
+    /// Its language: [`Language::to_wire`](crate::matching::filter::Language::to_wire).
+    pub language: u8,
+    /// Its text.
+    pub text: String,
 }
 
 impl fmt::Debug for EndpointRecord {
@@ -225,6 +249,8 @@ impl fmt::Debug for EndpointRecord {
             thin,
             source,
             order,
+            filter,
+            sign,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -245,6 +271,8 @@ impl fmt::Debug for EndpointRecord {
             .field("thin", thin)
             .field("source", source)
             .field("order", order)
+            .field("filter", filter)
+            .field("sign", sign)
             .finish()
     }
 }
@@ -265,6 +293,8 @@ pub struct RetiredRecord {
     pub at: u32,
     /// What was wanted: patterns, one a line.
     pub patterns: String,
+    /// And what the content had to pass.
+    pub filter: Option<FilterRecord>,
 }
 
 /// A header that an endpoint's owner added. `Debug` shows no value.

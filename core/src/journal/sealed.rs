@@ -157,7 +157,9 @@ impl Record {
         for key in &mut endpoint.keys {
             let StoredKey::Sealed { id, bytes } = &key.secret else { continue };
             let plain = open(SecretName::Key(*id), bytes)?;
-            let opened = Secret::from_bytes_any_size(plain).ok().filter(|secret| secret.id() == *id);
+            let plain = plain.as_ref();
+            let forms = [Secret::from_bytes_any_size(plain).ok(), Secret::from_pair_bytes(plain)];
+            let opened = forms.into_iter().flatten().find(|secret| secret.id() == *id);
             let opened = opened.ok_or_else(|| OpenError::OtherKey { endpoint: owner.clone(), key: *id })?;
             key.secret = StoredKey::Plain(opened.with_sealed(bytes.clone()));
         }
@@ -220,6 +222,8 @@ mod tests {
             thin: Vec::new(),
             source: None,
             order: 0,
+            filter: None,
+            sign: Vec::new(),
         }))
     }
 

@@ -242,8 +242,8 @@ fn damage_is_told_with_its_place() {
         ),
         (told(&outcome, 42, 0x17), "at byte 42: what follows the attempt is 7, 0 to 6 are known"),
         (
-            told(&endpoint, key, 2),
-            &format!("at byte {key}: the form of a key is 2, 0 (plain) and 1 (sealed) are known"),
+            told(&endpoint, key, 3),
+            &format!("at byte {key}: the form of a key is 3, 0 (plain), 1 (sealed) and 2 (a pair) are known"),
         ),
         (
             told(&endpoint, value, 3),
@@ -265,13 +265,14 @@ fn damage_is_told_with_its_place() {
 #[test]
 fn the_worst_lists_take_no_more_than_promised() {
     let key = || KeyRecord { secret: plain_key(&[7]), expires: None };
+    let empty = Some(FilterRecord { language: 0, text: String::new() });
     let record = EndpointRecord {
         patterns: vec![String::new(); 1024],
         headers: vec![HeaderRecord { name: String::new(), value: StoredValue::Open(Bytes::new()) }; 255],
         keys: (0..255).map(|_| key()).collect(),
         schedule: vec![Duration::ZERO; 65_535],
         revoked: vec![KeyId::from_bytes([1; 8]); 10_000],
-        retired: vec![RetiredRecord { number: 0, at: 0, patterns: String::new() }; 1024],
+        retired: vec![RetiredRecord { number: 0, at: 0, patterns: String::new(), filter: empty }; 1024],
         ..endpoint_record(b"k", b"v")
     };
     let frame = framed(place(0), &Record::Endpoint(Box::new(record)));
@@ -299,7 +300,11 @@ fn parts_of_an_endpoint_stand_behind_it() {
     assert_eq!(tail(&with(&["/a"], None)), b"\x01\x01\x00\x02\x00/a");
     assert_eq!(tail(&with(&["/a"], Some("/s"))), b"\x01\x01\x00\x02\x00/a\x02\x02\x00/s");
     for (tail, number) in [
-        (&b"\x03"[..], 3),
+        (&b"\x0a"[..], 10),
+        (b"\x04\x00\x00", 4),
+        (b"\x09\x00\x00", 9),
+        (b"\x09\x01\x00\x00\x00\x00\x00\x00\x00\x00", 9),
+        (b"\x03\x00\x00\x00\x00\x00\x02\x00\x00", 2),
         (b"\x00", 0),
         (b"\x01\x00\x00", 1),
         (b"\x02\x00\x00\x02\x00\x00", 2),
@@ -574,5 +579,7 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         thin: Vec::new(),
         source: None,
         order: 0,
+        filter: None,
+        sign: Vec::new(),
     }
 }

@@ -15,12 +15,15 @@
 //! | earlier subscriptions of an endpoint | 1,024 | [`RETIRED`](crate::limits::RETIRED): a change is refused; gone with the endpoint |
 //! | subscription numbers, and retired ones in an index | 1,025 N | one for each subscription, live or earlier, of an endpoint that is not removed |
 //! | index of a tenant | 4 to 8 bytes a pattern of each such subscription | its slots stay as many as they were at the peak, until the tenant goes |
+//! | filters of a tenant | one for each subscription with one, as read and for its types | as long as the subscription is in the index; see [`FilterIndex`](crate::matching::filter::FilterIndex) |
+//! | keys of an endpoint made ready | 10 for each of at most 8 dialects | [`RING_KEYS`](crate::limits::RING_KEYS), [`DIALECTS`](crate::limits::DIALECTS) |
 //! | tenants | N + E + R + I | counted by their endpoints, events, reports and names that are remembered; the last takes the tenant along; a refusal makes none |
 //! | events, by id, by place, unfinished | E | [`publish`](crate::sender::Sender::publish) refuses beyond it |
 //! | events that sleep, after a restart | E | one for each whose fan-out has not begun; 24 bytes, given back when the last has woken or was cancelled |
 //! | ordering keys of events whose fan-outs go on, by event and by key | E each | one for each event with a key, where an endpoint of its tenant has lanes |
 //! | deliveries in lanes | D | 24 bytes each, and 8 by which it is found, besides the delivery; none for an endpoint without an ordering |
 //! | lanes | D + C + 1,000,000 | those in which something stands, and [`LANES`](crate::limits::LANES) that are remembered, with their keys; the oldest of these are forgotten first |
+//! | subscriptions with a filter that a fan-out knows ahead, of an event | 1,024 | [`MATCHED`](crate::limits::MATCHED): behind them the filters are asked again |
 //! | ended deliveries told one by one, of an event | 64 | [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES); the others are counted |
 //! | subscriptions to skip, of an event | 4,096 + C | what one mark and the next have between them, after a restart |
 //! | deliveries that wait, with attempts in flight | D | fan-outs stop at it |

@@ -36,6 +36,19 @@
 //! as long as a delivery waits that the journal names by it. An endpoint with
 //! [`RETIRED`](crate::limits::RETIRED) numbers of that kind cannot be changed again until some of those are done.
 //!
+//! # What an event says
+//!
+//! Subscriptions with a content filter are not in the index of types but in one of filters, which is asked once, when an
+//! event is accepted, and only where one of them is for its type. The fan-out takes the numbers that it answers into its
+//! stream, where they stand in order with the others; of very many it keeps the first
+//! [`MATCHED`](crate::limits::MATCHED), and asks again behind these.
+//!
+//! The answer is not written down. After a restart it is asked for anew, for which the payload is read back, and it is the
+//! same: nothing that an event says changes, filters leave the index no sooner than their numbers, and those that came
+//! later have numbers above the event's mark. So whoever wanted an event when it was accepted is sent it, by content as by
+//! type, whatever becomes of the filter before its turn. An event whose payload is lost before its filters were asked
+//! counts as lost for each endpoint that wants its type.
+//!
 //! # Marks
 //!
 //! The position of a fan-out is written every [`MARK_EVERY`](crate::limits::MARK_EVERY) subscriptions. A mark names the

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
 
+use super::filter::Flat;
 use super::near::{self, NearMiss};
 use super::{EventType, Pattern, Subscription, TypeError};
 
@@ -29,6 +30,16 @@ pub enum Explained {
         failed: Mismatch,
         /// What was probably meant, where the pattern nearly names the type.
         hint: Option<NearMiss>,
+    },
+    /// Its type is wanted, and its content does not pass the filter.
+    Filtered {
+        /// The type.
+        event_type: EventType,
+        /// The first of the patterns that name it.
+        pattern: Pattern,
+        /// The path of the first field whose condition fails; `None` where each condition holds, but not for one and the
+        /// same element of an array.
+        unmet: Option<Box<str>>,
     },
     /// The text is no event type, so nothing matches it.
     Invalid(TypeError),
@@ -74,6 +85,13 @@ impl fmt::Display for Explained {
                 write!(f, "`{event_type}` is not wanted; the closest pattern is `{closest}`, and {failed}")?;
                 hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
             }
+            Self::Filtered { event_type, pattern, unmet } => {
+                write!(f, "`{event_type}` is wanted by `{pattern}`, but the filter refuses its content: ")?;
+                match unmet {
+                    Some(path) => write!(f, "the condition on `{path}` does not hold"),
+                    None => f.write_str("no one element of an array meets all conditions on it"),
+                }
+            }
             Self::Invalid(error) => write!(f, "no pattern matches, because the event type {error}"),
         }
     }
@@ -118,6 +136,16 @@ pub(super) fn explain(subscription: &Subscription, event_type: &str) -> Explaine
         .expect("a subscription has at least one pattern");
     let hint = near.map(|(_, why)| NearMiss { pattern: closest.clone(), event_type: event_type.clone(), why });
     Explained::Missed { event_type, closest, failed, hint }
+}
+
+/// See [`Subscription::explain_content`].
+pub(super) fn explain_content(subscription: &Subscription, event_type: &str, content: &Flat) -> Explained {
+    match (explain(subscription, event_type), subscription.filter()) {
+        (Explained::Matched { event_type, pattern }, Some(filter)) if !filter.matches(content) => {
+            Explained::Filtered { event_type, pattern, unmet: filter.unmet(content).map(Into::into) }
+        }
+        (explained, _) => explained,
+    }
 }
 
 /// The first condition that the type does not meet, and how many it met before. The pattern does not name the type.

@@ -76,6 +76,11 @@ impl Subscription {
         explain::explain(self, event_type)
     }
 
+    /// The same with the filter asked too. The cost of [`Filter::matches`] comes on top, twice.
+    pub fn explain_content(&self, event_type: &str, content: &Flat) -> Explained {
+        explain::explain_content(self, event_type, content)
+    }
+
     /// The first pattern that names this type, which was checked already.
     pub(super) fn matching(&self, event_type: &str) -> Option<&Pattern> {
         self.patterns.iter().find(|pattern| pattern.matches_valid(event_type))

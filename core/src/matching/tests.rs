@@ -93,7 +93,7 @@ proptest! {
         let explained = subscription.explain(&event_type);
         let matched = match explained {
             Explained::Matched { .. } => true,
-            Explained::Missed { .. } | Explained::Invalid(_) => false,
+            Explained::Missed { .. } | Explained::Filtered { .. } | Explained::Invalid(_) => false,
         };
         prop_assert_eq!(matched, matches);
 

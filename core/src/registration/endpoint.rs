@@ -1,5 +1,7 @@
 //! Endpoints as their owners describe them, and as the machine keeps them.
 
+mod choices;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -10,9 +12,13 @@ use super::{AuthError, CustomHeaders, HeaderError, Order, Ordering, Policy, Targ
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
+use crate::matching::filter::{self, Filter, FilterError};
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
 use crate::retry::{Schedule, ScheduleError};
 use crate::secret::{KeyId, Secret, SecretError, SecretName};
+#[cfg(feature = "ed25519")]
+use crate::signing::PrivateKey;
+use crate::signing::{DialectError, Dialects, KeyError};
 use crate::time::UnixTime;
 
 /// Time for one attempt, over look-up, connection, request and response, when none is given. Standard Webhooks
@@ -36,6 +42,7 @@ pub struct Endpoint {
     url: String,
     secrets: Vec<Secret>,
     patterns: Option<Vec<String>>,
+    filter: Option<Filter>,
     shape: Shape,
     schedule: Schedule,
     timeout: Duration,
@@ -43,6 +50,7 @@ pub struct Endpoint {
     headers: CustomHeaders,
     keep_answers: bool,
     order: Order,
+    dialects: Dialects,
     mistake: Option<EndpointError>,
 }
 
@@ -56,6 +64,7 @@ impl Endpoint {
             url: url.as_ref().to_string(),
             secrets: Vec::new(),
             patterns: None,
+            filter: None,
             shape: Shape::default(),
             schedule: Schedule::default(),
             timeout: TIMEOUT,
@@ -63,6 +72,7 @@ impl Endpoint {
             headers: CustomHeaders::default(),
             keep_answers: false,
             order: Order::default(),
+            dialects: Dialects::default(),
             mistake: None,
         }
     }
@@ -82,8 +92,17 @@ impl Endpoint {
         self
     }
 
-    /// Adds a secret that it shares with the sender, as `whsec_` and base64. All of them sign.
+    /// Adds a secret: one that it shares with the sender, as `whsec_` and base64, or, where the feature `ed25519` is on,
+    /// the private half of a key pair, as `whsk_` and base64. All of them sign.
     pub fn secret(mut self, secret: impl AsRef<str>) -> Self {
+        #[cfg(feature = "ed25519")]
+        if secret.as_ref().starts_with("whsk_") {
+            match PrivateKey::parse(secret.as_ref()) {
+                Ok(key) => self.secrets.push(Secret::from(&key)),
+                Err(why) => self.note(EndpointError::Pair(why)),
+            }
+            return self;
+        }
         match Secret::parse(secret.as_ref()) {
             Ok(secret) => self.secrets.push(secret),
             Err(why) => self.note(EndpointError::Secret(why)),
@@ -279,6 +298,10 @@ impl Endpoint {
             None => Subscription::everything(),
             Some(patterns) => subscription(patterns)?,
         };
+        let subscription = match &self.filter {
+            None => subscription,
+            Some(filter) => subscription.with_filter(filter.clone()),
+        };
         if self.timeout < Duration::from_millis(1) || self.timeout > LONGEST_TIMEOUT {
             return Err(EndpointError::Timeout(self.timeout));
         }
@@ -291,6 +314,7 @@ impl Endpoint {
         if self.order.coalesce && !self.order.has_lanes() {
             return Err(EndpointError::CoalesceUnordered);
         }
+        self.check_signature_headers()?;
         Ok(Config {
             key,
             target,
@@ -302,6 +326,7 @@ impl Endpoint {
             headers: self.headers.clone(),
             keep_answers: self.keep_answers,
             order: self.order,
+            dialects: self.dialects.clone(),
         })
     }
 
@@ -322,6 +347,7 @@ impl fmt::Debug for Endpoint {
             .field("url", &format_args!("\"{user}{}{rest}\"", place.escape_debug()))
             .field("secrets", &self.secrets.iter().map(Secret::id).collect::<Vec<_>>())
             .field("patterns", &self.patterns)
+            .field("filter", &self.filter)
             .field("shape", &self.shape)
             .field("schedule", &self.schedule)
             .field("timeout", &self.timeout)
@@ -329,6 +355,7 @@ impl fmt::Debug for Endpoint {
             .field("headers", &self.headers)
             .field("keep_answers", &self.keep_answers)
             .field("order", &self.order)
+            .field("dialects", &self.dialects)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -354,6 +381,7 @@ pub(crate) struct Config {
     pub(crate) headers: CustomHeaders,
     pub(crate) keep_answers: bool,
     pub(crate) order: Order,
+    pub(crate) dialects: Dialects,
 }
 
 /// Why something is not an endpoint.
@@ -375,8 +403,16 @@ pub enum EndpointError {
     },
     /// The patterns make no subscription.
     Subscription(SubscriptionError),
+    /// The content filter is none.
+    Filter(FilterError),
+    /// The language of the content filter, read back by its number, is not known here: a later version wrote it.
+    FilterLanguage(u8),
     /// A secret is no secret.
     Secret(SecretError),
+    /// A key pair is none.
+    Pair(KeyError),
+    /// It cannot be signed for so.
+    Sign(DialectError),
     /// There are more secrets than an endpoint may have.
     TooManySecrets(usize),
     /// The delays are no schedule.
@@ -409,7 +445,17 @@ impl fmt::Display for EndpointError {
             Self::Url(why) => write!(f, "url: {why}"),
             Self::Pattern { pattern, why } => write!(f, "events: {pattern:?}: {why}"),
             Self::Subscription(why) => write!(f, "events: {why}"),
+            Self::Filter(why) => write!(f, "filter: it {why}"),
+            Self::FilterLanguage(number) => {
+                write!(
+                    f,
+                    "filter: language number {number} is not known to this version, 0 to {} are",
+                    filter::Language::ALL.len() - 1
+                )
+            }
             Self::Secret(why) => write!(f, "secret: {why}"),
+            Self::Pair(why) => write!(f, "secret: {why}"),
+            Self::Sign(why) => write!(f, "sign: {why}"),
             Self::TooManySecrets(count) => {
                 write!(f, "secrets: there are {count}, at most {} are allowed", limits::RING_KEYS)
             }
@@ -525,4 +571,6 @@ pub struct EndpointView {
     pub schedule: Schedule,
     /// How events under one ordering key follow one another.
     pub order: Order,
+    /// How its requests are signed.
+    pub sign: Dialects,
 }

@@ -68,6 +68,15 @@ pub(super) fn is_reserved(name: &str) -> bool {
     NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether a scheme that an endpoint's owner describes may sign in this header, in lower case: also in one that another
+/// scheme has, but in none that says how a request is framed, routed or read, and in none of ours.
+pub(super) fn may_carry_signature(name: &str) -> bool {
+    let of_a_scheme = name.starts_with("x-") || name.ends_with("-signature") || name == "hmacsignature";
+    !is_credential(name)
+        && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        && (of_a_scheme || NAMES.binary_search(&name).is_err())
+}
+
 /// Whether the value of this header, in lower case, is a credential whatever its owner says.
 pub(super) fn is_credential(name: &str) -> bool {
     CREDENTIALS.contains(&name)

@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::limits;
 use crate::secret::{KeyId, Secret};
-use crate::signing::SigningKey;
+use crate::signing::{self, Dialects, Outgoing, ReadyKey};
 use crate::time::UnixTime;
 
 /// Keys that are kept from ever signing again, per endpoint; the oldest is forgotten when there are more.
@@ -20,12 +20,20 @@ pub const LONGEST_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The keys with which an endpoint's requests are signed, at most 10.
 ///
 /// A clone is the same ring: a request looks its keys up at the moment when it is built, on whichever thread that
-/// happens, so that a revocation is effective for every request not yet built. All active keys sign, newest first.
+/// happens, so that a revocation is effective for every request not yet built. All active keys sign, newest first, in
+/// each of the endpoint's [dialects](crate::signing::Dialect) that has room for several signatures.
 #[derive(Clone, Default)]
-pub struct KeyRing(Arc<RwLock<Vec<Key>>>);
+pub struct KeyRing(Arc<RwLock<Ready>>);
+
+/// What signs.
+#[derive(Default)]
+struct Ready {
+    dialects: Dialects,
+    keys: Vec<Key>,
+}
 
 struct Key {
-    signing: SigningKey,
+    ready: ReadyKey,
     expires: Option<UnixTime>,
 }
 
@@ -43,6 +51,8 @@ pub enum RingError {
     Last(KeyId),
     /// It is the newest key and is to expire, so that it cannot sign alone.
     Ends(KeyId),
+    /// The endpoint signs with a scheme that only shared keys can sign, and no shared key would sign for good.
+    NoShared,
     /// Old and new keys would sign together for longer than they may ([`LONGEST_OVERLAP`]).
     Overlap(Duration),
 }
@@ -55,6 +65,10 @@ impl fmt::Display for RingError {
             Self::Unknown(key) => write!(f, "the endpoint has no {key}"),
             Self::Last(key) => write!(f, "{key} is the only key that signs for good; add another first"),
             Self::Ends(key) => write!(f, "{key} is the newest key and is to expire; add it or another again first"),
+            Self::NoShared => f.write_str(
+                "the endpoint signs with a scheme that needs a shared key (`whsec_`), and none would sign for good; keep \
+                 or add one",
+            ),
             Self::Overlap(overlap) => {
                 write!(f, "an overlap of {overlap:?} is too long; at most {LONGEST_OVERLAP:?} is allowed")
             }
@@ -67,31 +81,45 @@ impl core::error::Error for RingError {}
 impl KeyRing {
     /// The ids of the keys that sign at `wall`, newest first.
     pub fn active(&self, wall: UnixTime) -> Vec<KeyId> {
-        let mut ids = Vec::new();
-        self.each_active(wall, |key| ids.push(key.id()));
-        ids
+        let ready = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        ready.active(wall).map(ReadyKey::id).collect()
     }
 
-    /// Calls `f` with each key that signs at `wall`, newest first.
-    pub(crate) fn each_active(&self, wall: UnixTime, f: impl FnMut(&SigningKey)) {
-        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        #[cfg(postrider_planted)]
-        let keys = if crate::planted::breaks(12) && keys.len() > 1 { &keys[1..] } else { &keys[..] };
-        keys.iter().filter(|key| key.expires.is_none_or(|at| wall < at)).map(|key| &key.signing).for_each(f);
+    /// Signs a request with the keys that are active at `wall`, and gives each header that this needs to `put`. Returns
+    /// the keys that have signed.
+    pub(crate) fn sign(
+        &self,
+        wall: UnixTime,
+        request: &Outgoing<'_>,
+        put: &mut impl FnMut(&str, &[u8]),
+    ) -> [Option<KeyId>; limits::RING_KEYS] {
+        let ready = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        signing::sign(&ready.dialects, ready.active(wall), request, put)
     }
 
-    /// Makes its keys those of a draft.
-    pub fn publish(&self, draft: &Draft) {
+    /// Makes its keys those of a draft, for these dialects. It costs the setting up of each key for each of them.
+    pub fn publish(&self, draft: &Draft, dialects: &Dialects) {
         let keys = draft.keys.iter();
-        let keys = keys.map(|(secret, expires)| Key { signing: SigningKey::new(secret), expires: *expires }).collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        let keys = keys.map(|(secret, expires)| Key { ready: ReadyKey::new(secret, dialects), expires: *expires });
+        let ready = Ready { dialects: dialects.clone(), keys: keys.collect() };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = ready;
     }
 
     /// Stops the keys that a draft has revoked, at once: a revocation must not wait for a disk. Keys that were merely
     /// replaced go on until the new ones are published, so that no request leaves unsigned in between.
     pub fn silence_revoked(&self, draft: &Draft) {
-        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        keys.retain(|key| !draft.revoked.contains(&key.signing.id()));
+        let mut ready = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        ready.keys.retain(|key| !draft.revoked.contains(&key.ready.id()));
+    }
+}
+
+impl Ready {
+    /// The keys that sign at `wall`, newest first.
+    fn active(&self, wall: UnixTime) -> impl Iterator<Item = &ReadyKey> {
+        let keys = &self.keys;
+        #[cfg(postrider_planted)]
+        let keys = if crate::planted::breaks(12) && keys.len() > 1 { &keys[1..] } else { &keys[..] };
+        keys.iter().filter(move |key| key.expires.is_none_or(|at| wall < at)).map(|key| &key.ready)
     }
 }
 
@@ -240,6 +268,12 @@ impl Draft {
         }
         self.revoked.push(id);
         Ok(true)
+    }
+
+    /// Whether requests can be signed in all of these dialects for good: in some, key pairs do not sign.
+    pub fn suits(&self, dialects: &Dialects) -> Result<(), RingError> {
+        let shared = self.keys.iter().any(|(key, expires)| !key.is_pair() && expires.is_none());
+        if shared || dialects.needs_shared_key().is_none() { Ok(()) } else { Err(RingError::NoShared) }
     }
 
     /// Whether a key other than this one signs and will never expire.

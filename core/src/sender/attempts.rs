@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::Sender;
 use super::deliveries::Place;
 use super::notice::Notice;
+use super::operational::Cause;
 use super::report::{DeliveryReport, Fate};
 use super::signed::Signed;
 use super::tables::{Attempt, Slot, Stage};
@@ -177,8 +178,11 @@ impl Sender {
         let then = self.decide(ended, &ruling);
         let record = self.outcome_record(ended, outcome, then, signed);
         let seq = self.record(&Record::Outcome(record.clone()));
+        self.tell_subscribers(Cause::of_outcome(ended.endpoint, ended.event, &record));
         self.tell_outcome(seq, ended, &ruling, then);
+        self.quiet = self.operational && self.is_operational(ended.event);
         self.adjust_endpoint(ended, &ruling);
+        self.quiet = false;
         self.apply_outcome_now(ended, record)
     }
 

@@ -6,6 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::choices::{dialect_records, filter_record};
+use super::operational::Cause;
 use super::report::Tally;
 use super::tables::{Gate, Retired, Slot};
 use super::transmit::{Caps, Wire};
@@ -199,7 +201,7 @@ impl Sender {
             return Err(PutError::TooMany(endpoint));
         }
         let mut draft = Draft::default();
-        if let Err(why) = draft.replace(endpoint.secrets()) {
+        if let Err(why) = draft.replace(endpoint.secrets()).and_then(|_| draft.suits(&config.dialects)) {
             return Err(PutError::Ring(endpoint, why));
         }
         let subscription = Some(self.next_subscription);
@@ -222,6 +224,9 @@ impl Sender {
             return Ok(Put::Unchanged(Change { seq: slot.gate, changed: false }));
         }
         draft.prune(self.now.wall);
+        if let Err(why) = draft.suits(&config.dialects) {
+            return Err(PutError::Ring(endpoint, why));
+        }
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
         if slot.wire.config.subscription != config.subscription && subscription.is_some() {
             if retired.len() >= limits::RETIRED || !self.has_numbers() {
@@ -337,6 +342,7 @@ impl Sender {
         if !change(&mut draft).map_err(CommandError::Ring)? {
             return Ok(self.unchanged(at));
         }
+        draft.suits(&slot.wire.config.dialects).map_err(CommandError::Ring)?;
         let (config, state) = (slot.wire.config.clone(), slot.state);
         let (subscription, retired) = (slot.subscription, slot.retired.clone());
         let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
@@ -374,7 +380,10 @@ impl Sender {
             }
             (None | Some(_), false) | (Some(_), true) => {}
         }
-        self.set_endpoint(Some(at), config, draft, to, subscription, retired)
+        let was = slot.state;
+        let seq = self.set_endpoint(Some(at), config, draft, to, subscription, retired);
+        self.tell_subscribers(Cause::of_state(at, was, to, seq));
+        seq
     }
 
     fn unchanged(&self, at: u32) -> Change {
@@ -462,6 +471,8 @@ impl Sender {
             order: config.order.to_wire(),
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            filter: filter_record(&config.subscription),
+            sign: dialect_records(&config.dialects),
         }
     }
 
@@ -581,7 +592,7 @@ impl Sender {
         if let Some(number) = live {
             self.subscriptions.remove(&number);
             if !self.restoring {
-                self.tenants[tenant].index.remove(number, &wanted);
+                self.tenants[tenant].unsubscribe(number, &wanted);
             }
         }
         retired.iter().for_each(|retired| self.forget_retired(retired));
@@ -610,5 +621,5 @@ fn retired_record(retired: &Retired) -> RetiredRecord {
         }
         patterns.push_str(pattern.as_str());
     }
-    RetiredRecord { number: retired.number, at: retired.at, patterns }
+    RetiredRecord { number: retired.number, at: retired.at, patterns, filter: filter_record(&retired.wanted) }
 }

@@ -209,7 +209,7 @@ impl Sender {
 
     fn endpoint_durable(&mut self, at: u32, seq: JournalSeq) {
         let Some(slot) = self.endpoints.slab.get(at).filter(|slot| slot.gate == seq) else { return };
-        slot.wire.ring.publish(&slot.draft);
+        slot.wire.ring.publish(&slot.draft, &slot.wire.config.dialects);
         if slot.is_over() {
             // Discards what waits when all is aborted.
             self.chore(Chore::AbortTo(at, 0));

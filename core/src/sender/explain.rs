@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::Sender;
 use super::deliveries::Place;
+use super::filters::flat;
 use super::report::{DeliveryReport, EventReport, Fate, Tally};
 use super::tables::{Slot, Stage};
 use crate::event::Event;
@@ -25,7 +26,7 @@ pub struct Explanation {
     pub endpoint: EndpointId,
     /// Its state; new events do not match disabled and gone endpoints, whatever they want.
     pub state: State,
-    /// Which pattern matched, or the first condition that failed.
+    /// Which pattern matched, or the first condition that failed, of the type or of the content.
     pub matching: Explained,
 }
 
@@ -81,10 +82,16 @@ impl Sender {
     /// Who of a tenant's endpoints would be told of an event, and why the others would not; paged like
     /// [`endpoints`](Self::endpoints).
     pub fn explain(&self, event: &Event, after: Option<&EndpointId>, most: usize) -> Page<Explanation> {
-        self.page(event.tenant_id(), after, most, |slot| Explanation {
-            endpoint: slot.key.id.clone(),
-            state: slot.state,
-            matching: slot.wire.config.subscription.explain(event.event_type().as_str()),
+        let (id, event_type) = (event.event_id().map_or("", EventId::as_str), event.event_type());
+        let content = core::cell::OnceCell::new();
+        self.page(event.tenant_id(), after, most, |slot| {
+            let wants = &slot.wire.config.subscription;
+            let content = || content.get_or_init(|| flat(id, event_type, event.payload().as_json()));
+            let matching = match wants.filter() {
+                Some(_) => wants.explain_content(event_type.as_str(), content()),
+                None => wants.explain(event_type.as_str()),
+            };
+            Explanation { endpoint: slot.key.id.clone(), state: slot.state, matching }
         })
     }
 
@@ -163,6 +170,7 @@ impl Sender {
             keep_answers: config.keep_answers,
             schedule: config.schedule.clone(),
             order: config.order,
+            sign: config.dialects.clone(),
         }
     }
 

@@ -93,12 +93,15 @@ impl Sender {
             if !self.has_place() {
                 break;
             }
+            if let Some(step) = self.ask_filters(at) {
+                return step;
+            }
             let job = &mut self.jobs.slab[at];
             // A payload is only asked for when there is somebody to send it to, so without one look before passing.
             let (here, tenant) = (job.body == Body::Here, &self.tenants[job.tenant]);
             let work = job.work_mut();
             let Some(mut cursor) = (if here { work.cursor.take() } else { work.cursor.clone() }) else { break };
-            let Some(number) = tenant.index.next(&mut cursor) else {
+            let Some(number) = work.next(&tenant.index, &mut cursor) else {
                 return self.fanned_out(at);
             };
             if work.skip.binary_search(&number).is_ok() {

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::asleep::Asleep;
 use super::chains::{Chains, HashKey};
 use super::deliveries::{ByEvent, Queue};
+use super::filters::Matched;
 use super::report::{DeliveryReport, Tally};
 use super::slab::Slab;
 use super::texts::Texts;
@@ -64,6 +65,8 @@ pub(crate) struct Work {
     pub(crate) high_water: u32,
     /// The subscriptions still to be passed; `None` when there are none.
     pub(crate) cursor: Option<Cursor>,
+    /// Which subscriptions with a filter are among those to be passed.
+    pub(crate) matched: Matched,
     /// The last subscription passed.
     pub(crate) through: u32,
     /// Subscriptions passed since the last mark.
@@ -128,6 +131,8 @@ pub(crate) struct Begun {
     pub(crate) through: u32,
     /// Subscriptions beyond it that are accounted for, ascending.
     pub(crate) skip: Vec<u32>,
+    /// Who wants it by its content, where that is known.
+    pub(crate) matched: Matched,
 }
 
 /// What an event begins with.
@@ -288,6 +293,7 @@ impl Jobs {
         work.cursor = Some(cursor);
         work.event_type = Some(event_type);
         (work.high_water, work.through, work.skip) = (begun.high_water, begun.through, begun.skip);
+        work.matched = begun.matched;
         self.unfinished.insert(seq, begun.high_water);
     }
 
@@ -307,6 +313,7 @@ impl Jobs {
         if let Some(work) = &mut job.work {
             work.cursor = None;
             work.event_type = None;
+            work.matched = Matched::Nobody;
             work.skip = Vec::new();
         }
         self.unfinished.remove(&job.seq);

@@ -383,7 +383,7 @@ impl Sender {
             let lane = &self.lanes.slab[at];
             let Some(newest) = lane.supersede else { return };
             #[cfg(postrider_planted)]
-            let newest = if crate::planted::breaks(54) { newest.next() } else { newest };
+            let newest = if crate::planted::breaks(57) { newest.next() } else { newest };
             let is_older = |handle: &u32| self.jobs.slab[self.deliveries[*handle].event].seq < newest;
             let may_end = |handle: &u32| self.deliveries[*handle].place != Place::InFlight && is_older(handle);
             let head = lane.head.filter(may_end);

@@ -13,6 +13,7 @@ mod asleep;
 mod attempts;
 mod bodies;
 mod chains;
+mod choices;
 mod chores;
 mod commands;
 mod contract;
@@ -20,17 +21,20 @@ mod deliveries;
 mod drain;
 mod explain;
 mod fanout;
+mod filters;
 mod forget;
 mod jobs;
 mod lanes;
 mod load;
 mod notice;
+mod operational;
 mod pending;
 mod persist;
 mod publish;
 mod repeats;
 mod report;
 mod restore;
+pub mod shadow;
 mod signed;
 mod slab;
 mod snapshot;
@@ -52,6 +56,7 @@ pub use contract::{
 };
 pub use explain::{Explanation, Page};
 pub use notice::Notice;
+pub use operational::OPERATIONAL;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
@@ -66,6 +71,7 @@ use crate::seed::Seed;
 use crate::time::{Instant, Now};
 use chains::HashKey;
 use deliveries::Deliveries;
+use filters::Answers;
 use jobs::Jobs;
 use lanes::Lanes;
 use load::Loads;
@@ -84,6 +90,9 @@ pub struct Config {
     pub limits: Limits,
     /// Where requests may go.
     pub policy: Policy,
+    /// Whether tenants are told of their endpoints and deliveries by events of their own: `endpoint.disabled`,
+    /// `endpoint.recovered`, `delivery.failing` and `delivery.exhausted`, to whichever endpoints want these types.
+    pub operational_events: bool,
 }
 
 impl Config {
@@ -95,6 +104,12 @@ impl Config {
     /// With this policy.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// With operational events, or without.
+    pub fn operational_events(mut self, publish: bool) -> Self {
+        self.operational_events = publish;
         self
     }
 
@@ -152,6 +167,12 @@ pub struct Sender {
     loads: Loads,
     snapshots: Snapshots,
     notices: Notices,
+    /// Operational events are published.
+    operational: bool,
+    /// The outcome of an operational event is being worked on.
+    quiet: bool,
+    /// For whoever keeps a trace.
+    answers: Answers,
     budget: u32,
     stats: Stats,
 }
@@ -218,6 +239,9 @@ pub struct Stats {
     pub waits: u64,
     /// Payloads read back.
     pub loaded: u64,
+    /// Operational events that were not published, because as many events as the limit allows had not ended, or the log
+    /// had no room.
+    pub untold: u64,
     /// Steps that drains took: the work of the machine, counted. An idle poll takes one.
     pub steps: u64,
 }
@@ -274,6 +298,9 @@ impl Sender {
             loads: Loads::default(),
             snapshots: Snapshots::default(),
             notices: Notices::default(),
+            operational: config.operational_events,
+            quiet: false,
+            answers: Answers::default(),
             budget: limits::DRAIN_BUDGET,
             stats: Stats::default(),
         }

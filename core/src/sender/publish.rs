@@ -6,16 +6,18 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
+use super::filters::Matched;
 use super::jobs::{Begin, Begun};
 use super::notice::Notice;
 use super::repeats::{Bounds, Forgotten, Known, Name};
 use super::tables::Gate;
+use super::tenants::Tenant;
 use super::transmit::Prepared;
 use super::{Sender, Stage};
 use crate::event::{Event, EventError};
 use crate::id::{EventId, JournalSeq, TenantId};
 use crate::journal::{Accepted, Record};
-use crate::matching::{NearMiss, Reach};
+use crate::matching::{EventType, NearMiss, Reach};
 use crate::time::UnixTime;
 
 /// What an accepted event promises once its record is durable: it is delivered to every endpoint that wanted it when it
@@ -42,6 +44,8 @@ pub enum Told {
     Endpoints(Reach),
     /// Nobody: no endpoint of the tenant wants it. Perhaps one was meant to.
     Nobody(Option<NearMiss>),
+    /// Nobody: this many endpoints want its type, and their filters refuse its content.
+    Filtered(Reach),
     /// Whoever was told the first time.
     AsBefore,
 }
@@ -50,12 +54,15 @@ impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoints(Reach { at_least: 1, at_most: 1, .. }) => f.write_str("1 endpoint"),
-            Self::Endpoints(Reach { at_least, at_most, .. }) if at_least == at_most => {
-                write!(f, "{at_least} endpoints")
-            }
-            Self::Endpoints(Reach { at_least, at_most, .. }) => write!(f, "{at_least} to {at_most} endpoints"),
+            Self::Endpoints(reach) => write!(f, "{reach} endpoints"),
             Self::Nobody(None) => f.write_str("no endpoint wants it"),
             Self::Nobody(Some(near)) => write!(f, "no endpoint wants it; {near}"),
+            Self::Filtered(Reach { at_least: 1, at_most: 1, .. }) => {
+                f.write_str("no endpoint wants it; 1 wants its type, but its filter refuses the content")
+            }
+            Self::Filtered(reach) => {
+                write!(f, "no endpoint wants it; {reach} want its type, but their filters refuse the content")
+            }
             Self::AsBefore => f.write_str("accepted before"),
         }
     }
@@ -153,7 +160,7 @@ const FORGET_AT_ONCE: usize = 4;
 const COMMAND_ROOM: u64 = 64 * 1024;
 
 /// What a repeat of an event is recognised by; three short digests, taken once.
-struct Names {
+pub(super) struct Names {
     id: Name,
     key: Option<Name>,
     digest: [u8; 16],
@@ -161,7 +168,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(event: &Event, id: &EventId) -> Self {
+    pub(super) fn of(event: &Event, id: &EventId) -> Self {
         let parts = event.parts();
         Self {
             id: Name::id(event.tenant_id(), id),
@@ -207,21 +214,21 @@ impl Sender {
         if names.expires.is_some_and(|at| self.now.wall >= at) {
             return Err(Refused::Expired(event));
         }
-        let index = self.tenants.find(event.tenant_id()).map(|tenant| &self.tenants[tenant].index);
-        let nobody = Reach { at_least: 0, at_most: 0 };
-        let reach = index.map_or(nobody, |index| index.count(event.event_type().as_str()));
         if self.jobs.slab.len() >= self.limits.events || self.outbox.held() >= self.limits.unwritten {
             return Err(Refused::Overloaded(event));
         }
+        let tenant = self.tenants.find(event.tenant_id());
+        let wanted = self.ask_new(tenant, &event, &id);
+        let tenant = tenant.map(|tenant| &self.tenants[tenant]);
+        let nobody = Reach { at_least: 0, at_most: 0 };
+        let by_type = tenant.map_or(nobody, |tenant| tenant.index.count(event.event_type().as_str()));
+        let reach = by_type.and(wanted.reach);
         if self.outbox.room().is_some_and(|room| room < self.room_needed(&event, reach.at_most as u64)) {
             return Err(Refused::Full(event));
         }
-        let told = if reach.at_most == 0 {
-            Told::Nobody(index.and_then(|index| index.near_miss(event.event_type().as_str())))
-        } else {
-            Told::Endpoints(reach)
-        };
-        let seq = self.accept(&event, id.clone(), &names);
+        let told =
+            if reach.at_most == 0 { self.why_nobody(tenant, event.event_type()) } else { Told::Endpoints(reach) };
+        let seq = self.accept(&event, id.clone(), &names, wanted.matched);
         Ok(Receipt { event: id, seq, fresh: true, told })
     }
 
@@ -243,13 +250,25 @@ impl Sender {
         Some(Ok(Receipt { event: known.event, seq: known.seq, fresh: false, told: Told::AsBefore }))
     }
 
+    /// Whether an event of this id was accepted, whatever its content.
+    pub(super) fn knows(&self, names: &Names, id: &EventId, event: &Event) -> bool {
+        self.repeats.find(names.id).is_some() || self.find_event(event.tenant_id(), id).is_some()
+    }
+
+    /// Why no endpoint wants an event: because of filters, or because of its type.
+    fn why_nobody(&self, tenant: Option<&Tenant>, event_type: &EventType) -> Told {
+        let Some(tenant) = tenant else { return Told::Nobody(None) };
+        let near = || tenant.index.near_miss(event_type.as_str());
+        self.refused_by_filters(tenant, event_type).map_or_else(|| Told::Nobody(near()), Told::Filtered)
+    }
+
     /// Bytes that the log must be able to take, so that this event and the outcomes of everything pending fit.
-    fn room_needed(&self, event: &Event, reach: u64) -> u64 {
+    pub(super) fn room_needed(&self, event: &Event, reach: u64) -> u64 {
         let owed = (self.deliveries.len() + self.attempts.len()) as u64 + self.jobs.slab.len() as u64 + reach + 1;
         event.payload().body().len() as u64 + 1024 + owed * OUTCOME_ROOM + COMMAND_ROOM
     }
 
-    fn accept(&mut self, event: &Event, id: EventId, names: &Names) -> JournalSeq {
+    pub(super) fn accept(&mut self, event: &Event, id: EventId, names: &Names, matched: Matched) -> JournalSeq {
         let parts = event.parts();
         let payload = event.payload();
         let content_type = payload.content_type();
@@ -273,7 +292,7 @@ impl Sender {
         let Record::Accepted(accepted) = record else { unreachable!("it was made three lines above") };
         let prepared = Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, payload.clone());
         self.stats.accepted += 1;
-        let job = self.apply_accepted(seq, &accepted, event.event_type());
+        let job = self.apply_accepted(seq, &accepted, event.event_type(), matched);
         self.jobs.bring(job, Arc::new(prepared), self.now.mono);
         self.remember(job, accepted.id, names);
         self.hold(seq, Gate::Event(job));
@@ -281,11 +300,17 @@ impl Sender {
     }
 
     /// Makes the job of an accepted event, and lets it be fanned out.
-    fn apply_accepted(&mut self, seq: JournalSeq, accepted: &Accepted, event_type: &crate::matching::EventType) -> u32 {
+    fn apply_accepted(
+        &mut self,
+        seq: JournalSeq,
+        accepted: &Accepted,
+        event_type: &EventType,
+        matched: Matched,
+    ) -> u32 {
         let job = self.apply_event(seq, accepted);
         let high_water = accepted.high_water;
         let cursor = self.tenants[self.jobs.slab[job].tenant].index.cursor(event_type.as_str(), high_water);
-        self.jobs.go_on(job, event_type.clone(), cursor, Begun { high_water, ..Begun::default() });
+        self.jobs.go_on(job, event_type.clone(), cursor, Begun { high_water, matched, ..Begun::default() });
         self.thread(job, accepted.key.as_ref());
         job
     }

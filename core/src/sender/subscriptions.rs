@@ -25,7 +25,7 @@ impl Sender {
             self.retired.extend(retired.map(entry));
         }
         if let Some(number) = new {
-            self.tenants[slot.tenant].index.insert(number, wants);
+            self.tenants[slot.tenant].subscribe(number, wants);
             self.subscriptions.insert(number, at);
         }
     }
@@ -37,7 +37,7 @@ impl Sender {
             let seen = |at: u32| oldest.is_some_and(|high_water| high_water <= at);
             let Some(first) = self.retired.first_entry().filter(|first| !seen(first.key().0)) else { return };
             let ((_, number), (tenant, wanted)) = first.remove_entry();
-            self.tenants[tenant].index.remove(number, &wanted);
+            self.tenants[tenant].unsubscribe(number, &wanted);
             if let Some(at) = self.subscriptions.get(&number).copied() {
                 self.tidy_retired(at);
             }
@@ -61,7 +61,7 @@ impl Sender {
     pub(super) fn forget_retired(&mut self, retired: &Retired) {
         self.subscriptions.remove(&retired.number);
         if let Some((tenant, wanted)) = self.retired.remove(&(retired.at, retired.number)) {
-            self.tenants[tenant].index.remove(retired.number, &wanted);
+            self.tenants[tenant].unsubscribe(retired.number, &wanted);
         }
     }
 }

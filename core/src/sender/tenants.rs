@@ -1,7 +1,9 @@
 //! Tenants, which live as long as anything of theirs does.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
+use super::filters::Filtered;
 use super::repeats::ByTenant;
 use super::slab::Slab;
 use crate::id::{JournalSeq, TenantId};
@@ -12,7 +14,10 @@ use crate::retry::List;
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,
+    /// Its endpoints' subscriptions without a filter.
     pub(crate) index: Index,
+    /// Those with one.
+    pub(crate) filtered: Option<Box<Filtered>>,
     /// Nothing is sent any more of its events before this record.
     pub(crate) purged: JournalSeq,
     /// Its endpoints that have lanes.
@@ -46,7 +51,9 @@ impl Tenants {
     pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
         let at = self.find(id).unwrap_or_else(|| {
             let (id, index, remembered) = (id.clone(), Index::new(), List::new());
-            let at = self.slab.insert(Tenant { id, index, purged: JournalSeq::ZERO, ordered: 0, remembered, uses: 0 });
+            let tenant =
+                Tenant { id, index, filtered: None, purged: JournalSeq::ZERO, ordered: 0, remembered, uses: 0 };
+            let at = self.slab.insert(tenant);
             self.by_id.insert(self.slab[at].id.clone(), at);
             at
         });
@@ -64,7 +71,10 @@ impl Tenants {
         let tenant = &mut self.slab[at];
         tenant.uses -= 1;
         if tenant.uses == 0 {
-            debug_assert!(tenant.index.is_empty(), "a subscription belongs to an endpoint");
+            debug_assert!(
+                tenant.index.is_empty() && tenant.filtered.is_none(),
+                "a subscription belongs to an endpoint"
+            );
             self.by_id.remove(&tenant.id);
             self.slab.remove(at);
         }

@@ -1,7 +1,7 @@
 //! An attempt on its way out: it cannot become a request until the address about to be dialled is cleared.
 
 use alloc::sync::Arc;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use core::fmt;
 use core::fmt::Write as _;
 use core::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use crate::limits;
 use crate::matching::EventType;
 use crate::registration::{AddressError, Config, KeyRing, Policy, Target, Vetted};
 use crate::response::{Denial, TransportError};
-use crate::signing::standard;
+use crate::signing::{Outgoing, standard};
 use crate::time::{Instant, Now, UnixTime};
 
 /// The `user-agent` of every request.
@@ -372,9 +372,9 @@ impl Cleared {
     fn each_header(&self, mut each: impl FnMut(&str, &[u8], bool)) {
         let Transmit { wire, event, number, started, tag, signed, .. } = &self.transmit;
         let encoded = &self.encoded;
-        let timestamp = started.wall.as_secs();
+        let at = started.wall;
         #[cfg(postrider_planted)]
-        let timestamp = if crate::planted::breaks(18) && *number > 1 { event.time.as_secs() } else { timestamp };
+        let at = if crate::planted::breaks(18) && *number > 1 { event.time } else { at };
         let mut decimal = Decimal::default();
         let mut put = |name: &str, value: &[u8]| each(name, value, false);
         put("content-type", encoded.content_type.as_bytes());
@@ -382,21 +382,21 @@ impl Cleared {
         put("user-agent", USER_AGENT.as_bytes());
         put("accept-encoding", b"identity");
         put(standard::ID, event.id.as_str().as_bytes());
-        put(standard::TIMESTAMP, decimal.format(timestamp));
-        let mut signatures = BytesMut::with_capacity(64);
-        let mut signers = [None; limits::RING_KEYS];
-        let mut places = signers.iter_mut();
-        wire.ring.each_active(started.wall, |key| {
-            places.next().into_iter().for_each(|place| *place = Some(key.id()));
-            if !signatures.is_empty() {
-                signatures.put_u8(b' ');
+        put(standard::TIMESTAMP, decimal.format(at.as_secs()));
+        let outgoing = Outgoing {
+            url: wire.config.target.as_str(),
+            id: event.id.as_str(),
+            event_type: event.event_type.as_str(),
+            at,
+            body: &encoded.body,
+        };
+        #[cfg(postrider_planted)]
+        let mut put = |name: &str, value: &[u8]| {
+            if !crate::planted::breaks(55) || *number == 1 || name == standard::SIGNATURE {
+                put(name, value);
             }
-            key.write_v1(event.id.as_str(), timestamp, &encoded.body, &mut signatures);
-        });
-        signed.note(signers);
-        if !signatures.is_empty() {
-            put(standard::SIGNATURE, &signatures);
-        }
+        };
+        signed.note(wire.ring.sign(started.wall, &outgoing, &mut put));
         put("postrider-attempt", decimal.format(u64::from(*number)));
         if let Some(tag) = tag {
             tag.each_header(&mut put);

@@ -180,6 +180,75 @@ impl Custom {
         self.tolerance.filter(|_| self.timestamp.is_some())
     }
 
+    /// Its description as texts: header, algorithm, writing, keys, prefix, headers of id, time and type, unit, content.
+    /// What is not there is empty.
+    pub(super) fn to_parts(&self) -> Vec<String> {
+        let algorithm = if self.algorithm == Algorithm::HmacSha512 { "sha512" } else { "sha256" };
+        let text = if self.text == Text::Base64 { "base64" } else { "hex" };
+        let key = match self.key {
+            KeyText::Whole | KeyText::Sha1 | KeyText::Spki => "text",
+            KeyText::Hex => "hex",
+            KeyText::Base64 => "base64",
+        };
+        let unit = match self.unit {
+            Unit::Seconds => "s",
+            Unit::Millis => "ms",
+        };
+        let name = |name: &Option<Cow<'static, str>>| name.as_deref().unwrap_or_default().into();
+        [&*self.header, algorithm, text, key, &*self.prefix]
+            .map(String::from)
+            .into_iter()
+            .chain([name(&self.id), name(&self.timestamp), name(&self.kind), unit.into(), self.template()])
+            .collect()
+    }
+
+    /// The description that [`to_parts`](Self::to_parts) gave. It is not checked further.
+    pub(super) fn from_parts(parts: &[String]) -> Option<Self> {
+        let [header, algorithm, text, key, prefix, id, timestamp, kind, unit, content] = parts else { return None };
+        let name = |text: &String| (!text.is_empty()).then(|| Cow::Owned(text.clone()));
+        let algorithm = match algorithm.as_str() {
+            "sha256" => Algorithm::HmacSha256,
+            "sha512" => Algorithm::HmacSha512,
+            _ => return None,
+        };
+        Some(Self {
+            text: match text.as_str() {
+                "hex" => Text::Hex,
+                "base64" => Text::Base64,
+                _ => return None,
+            },
+            key: match key.as_str() {
+                "text" => KeyText::Whole,
+                "hex" => KeyText::Hex,
+                "base64" => KeyText::Base64,
+                _ => return None,
+            },
+            unit: match unit.as_str() {
+                "s" => Unit::Seconds,
+                "ms" => Unit::Millis,
+                _ => return None,
+            },
+            prefix: Cow::Owned(prefix.clone()),
+            id: name(id),
+            timestamp: name(timestamp),
+            kind: name(kind),
+            pieces: pieces(content).ok()?,
+            ..Self::new(Cow::Owned(header.clone()), algorithm)
+        })
+    }
+
+    /// What is signed, as it was given to [`content`](Self::content).
+    fn template(&self) -> String {
+        let texts = self.pieces.iter().map(|piece| match piece {
+            Piece::Is(text) => text.as_str(),
+            Piece::Id => "{id}",
+            Piece::Time => "{timestamp}",
+            Piece::Url => "{url}",
+            Piece::Body => "{body}",
+        });
+        texts.collect()
+    }
+
     /// The row that a table would have of it.
     pub(super) fn row(&self) -> Row<'_> {
         let mut content = [Part::Is(""); PARTS];

@@ -27,11 +27,13 @@
 
 mod bodies;
 mod custom;
+mod dialect;
 mod error;
 mod facts;
 mod headers;
 mod key;
 mod keys;
+mod outgoing;
 #[cfg(feature = "ed25519")]
 mod pair;
 mod pointer;
@@ -49,11 +51,14 @@ pub mod message;
 pub mod standard;
 
 pub use custom::{Custom, CustomError};
+pub use dialect::{Dialect, DialectError, Dialects};
 pub use error::{KeyError, VerifierError, VerifyError};
 pub use headers::Headers;
+use key::Decimal;
 pub use key::SigningKey;
 pub use keys::Algorithm;
 pub use message::MessageKey;
+pub(crate) use outgoing::{Outgoing, ReadyKey, sign};
 #[cfg(feature = "ed25519")]
 pub use pair::{PrivateKey, PublicKey};
 pub use received::Received;

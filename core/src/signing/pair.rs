@@ -80,6 +80,14 @@ impl PrivateKey {
     }
 }
 
+impl From<&PrivateKey> for Secret {
+    /// The same key among the secrets of an endpoint.
+    fn from(key: &PrivateKey) -> Self {
+        let pair = Zeroizing::new(key.0.to_keypair_bytes());
+        Self::from_pair_bytes(pair.as_slice()).expect("a pair has 64 bytes")
+    }
+}
+
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PrivateKey({}, ..)", self.id())

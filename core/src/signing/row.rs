@@ -70,8 +70,9 @@ impl<'r> Row<'r> {
         received.headers.all(self.header.text).next().is_some_and(|value| self.listed(value).len() > 0)
     }
 
-    /// The value of the signature's header, and the timestamp's if it has one of its own, for a request that is signed.
-    pub(super) fn sign(&self, key: &Key, outgoing: &Material<'_>, at: UnixTime) -> Option<Vec<(String, String)>> {
+    /// The value of the signature's header, and the timestamp's if it has one of its own, for a request that is signed:
+    /// by each of the keys where the header is a list, otherwise by the first. None without a key that signs.
+    pub(super) fn sign(&self, keys: &[&Key], outgoing: &Material<'_>, at: UnixTime) -> Option<Vec<(String, String)>> {
         let number = |unit| match unit {
             Unit::Seconds => Decimal::new(at.as_secs()),
             Unit::Millis => Decimal::new(at.as_millis()),
@@ -82,7 +83,8 @@ impl<'r> Row<'r> {
         };
         let stamp = stamp.as_ref().map_or(&b""[..], Decimal::as_bytes);
         let parts = self.content.map(|part| outgoing.part(part, stamp));
-        let signature = self.text.encode(&key.sign(&parts)?);
+        let sign = |key: &&Key| Some(self.text.encode(&key.sign(&parts)?));
+        let signature = sign(keys.first()?)?;
         let stamp = core::str::from_utf8(stamp).expect("digits are ASCII");
         let mut headers = Vec::new();
         if let (Place::Header(name), Some(id)) = (self.facts.id.place, outgoing.id) {
@@ -91,18 +93,21 @@ impl<'r> Row<'r> {
         if let Stamp::Header(name, _) = self.stamp {
             headers.push((name.text.into(), stamp.into()));
         }
-        headers.push((
-            self.header.text.into(),
-            match (self.form, self.stamp) {
-                (Form::Plain(prefix), _) => alloc::format!("{prefix}{signature}"),
-                (Form::List { separator, label }, Stamp::Item(t, _)) => {
-                    alloc::format!("{t}={stamp}{separator}{label}={signature}")
-                }
-                (Form::List { label, .. }, Stamp::None | Stamp::Header(..) | Stamp::Json(..)) => {
-                    alloc::format!("{label}={signature}")
-                }
-            },
-        ));
+        let mut value = match (self.form, self.stamp) {
+            (Form::Plain(prefix), _) => alloc::format!("{prefix}{signature}"),
+            (Form::List { separator, label }, Stamp::Item(t, _)) => {
+                alloc::format!("{t}={stamp}{separator}{label}={signature}")
+            }
+            (Form::List { label, .. }, Stamp::None | Stamp::Header(..) | Stamp::Json(..)) => {
+                alloc::format!("{label}={signature}")
+            }
+        };
+        if let Form::List { separator, label } = self.form {
+            for signature in keys[1..].iter().filter_map(sign) {
+                value.extend([separator, label, "=", &signature]);
+            }
+        }
+        headers.push((self.header.text.into(), value));
         Some(headers)
     }
 

@@ -235,7 +235,7 @@ impl Signer {
                 });
                 let Signed { url, headers, body } = &signed;
                 let request = Received { method: request.method, url, headers, body };
-                key.sign(name.as_deref(), components, &request, at).ok_or(SignError::NoComponent)?.into()
+                key.sign("sig1", name.as_deref(), components, &request, at).ok_or(SignError::NoComponent)?.into()
             }
         };
         replace(&mut signed.headers, added);
@@ -263,7 +263,7 @@ fn by_row(row: &Row<'_>, key: &Key, request: &Unsigned<'_>, at: UnixTime) -> Res
         return Err(SignError::NoId);
     }
     let material = Material { url: request.url, id: request.id, body: request.body };
-    Ok(row.sign(key, &material, at).expect("a shared key signs"))
+    Ok(row.sign(&[key], &material, at).expect("a shared key signs"))
 }
 
 /// Sets headers anew.

@@ -318,20 +318,20 @@ impl fmt::Debug for Verified<'_> {
 }
 
 /// The three header names of one family.
-struct Names {
+pub(super) struct Names {
     id: &'static str,
     timestamp: &'static str,
     signature: &'static str,
 }
 
 impl Names {
-    const fn each(&self) -> [&'static str; 3] {
+    pub(super) const fn each(&self) -> [&'static str; 3] {
         [self.id, self.timestamp, self.signature]
     }
 }
 
 const WEBHOOK: Names = Names { id: ID, timestamp: TIMESTAMP, signature: SIGNATURE };
-const SVIX: Names = Names { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
+pub(super) const SVIX: Names = Names { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
 
 /// What a request says of itself: well-formed, but not verified.
 pub(super) struct Claim<'h> {

@@ -73,6 +73,35 @@ pub enum Place {
     Strict,
 }
 
+/// Which events an endpoint wants by what they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Those whose number `n` is at least the first and below the second.
+    Within(u64, u64),
+    /// Those with a number `n` that is none of these.
+    Not([u64; 2]),
+    /// Those without a number `n`.
+    NoNumber,
+    /// Those whose text `p` is there and not empty, and those whose number is this one.
+    TextOr(u64),
+    /// Those whose type ends so, whatever they say.
+    TypeEnds(&'static str),
+}
+
+/// A way of signing beside Standard Webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// GitHub's: `x-hub-signature-256`, hexadecimal, over the body.
+    Github,
+    /// Stripe's: `stripe-signature`, each key's, over time and body.
+    Stripe,
+    /// Slack's: `x-slack-signature`, over `v0`, time and body.
+    Slack,
+    /// One that is described: `x-sim-signature`, SHA-256 in base64 by the bytes of the key, over id, time, URL and body,
+    /// with the time in `x-sim-time`.
+    Described,
+}
+
 /// An endpoint as an operator registers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -86,8 +115,12 @@ pub struct Spec {
     pub port: u16,
     /// What it wants: `**` or event types, of which a segment may be `*` or `**`.
     pub patterns: Vec<String>,
+    /// Which of these it wants by their content.
+    pub filter: Option<Filter>,
     /// How it wants bodies.
     pub form: Form,
+    /// How its requests are signed besides Standard Webhooks.
+    pub schemes: Vec<Scheme>,
     /// Nanoseconds before each attempt, the first included; as many attempts as there are entries.
     pub schedule: Vec<u64>,
     /// Nanoseconds for one attempt.

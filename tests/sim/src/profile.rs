@@ -183,6 +183,8 @@ pub struct Profile {
     pub schedule: u64,
     /// Every endpoint wants every event.
     pub wants_all: bool,
+    /// Nodes tell tenants of their endpoints and deliveries.
+    pub tells: bool,
 }
 
 impl Profile {
@@ -224,6 +226,7 @@ impl Profile {
             schedule: rng.below(4),
             retention: *rng.pick(&[0, 0, 1, 168]),
             wants_all: false,
+            tells: rng.once_in(2),
         }
     }
 
@@ -254,6 +257,7 @@ impl Profile {
             schedule: 2,
             retention: 168,
             wants_all: true,
+            tells: false,
         }
     }
 

@@ -193,7 +193,7 @@ impl Notes {
         self.summary.events += 1;
         match told {
             Told::Endpoints(reach) => self.progress.inc_length(reach.at_most as u64),
-            Told::Nobody(_) => self.list(&format!("note: {}:{line}: {event}: {told}", self.file)),
+            Told::Nobody(_) | Told::Filtered(_) => self.list(&format!("note: {}:{line}: {event}: {told}", self.file)),
             Told::AsBefore => {}
         }
     }

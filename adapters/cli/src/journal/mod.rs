@@ -15,6 +15,7 @@ mod erased;
 pub(crate) mod files;
 mod inspect;
 pub(crate) mod read;
+mod shadow;
 mod show;
 pub(crate) mod state;
 #[cfg(test)]
@@ -45,6 +46,7 @@ enum Command {
     Dump(dump::Args),
     Show(show::Args),
     Dead(dead::Args),
+    Shadow(shadow::Args),
     /// Give space back: rewrite what has ended until nothing is left to do, and no byte of what was erased
     Compact(upkeep::Args),
     /// Write the newest format from now on; releases before this one then refuse the journal
@@ -71,6 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         Command::Dump(args) => dump::run(args),
         Command::Show(args) => show::run(args),
         Command::Dead(args) => dead::run(args),
+        Command::Shadow(args) => shadow::run(args),
         Command::Compact(args) => upkeep::compact(args),
         Command::Upgrade(args) => upkeep::upgrade(args),
         Command::Backup(args) => upkeep::backup(args),

@@ -85,16 +85,22 @@ impl Event {
     /// has not been made.
     pub(crate) fn owed(&self, endpoint: &EndpointRecord) -> Option<Option<Waiting>> {
         let retired = endpoint.retired.iter().filter(|old| self.high_water <= old.at);
-        let retired = retired.map(|old| (old.number, Subscription::parse(old.patterns.lines())));
-        let live = endpoint.subscription.map(|number| (number, Subscription::parse(&endpoint.patterns)));
-        let seen = retired.chain(live).filter(|(number, _)| *number < self.high_water);
-        let matching = seen.filter(|(_, wanted)| wanted.as_ref().is_ok_and(|wanted| wanted.matches(&self.event_type)));
+        let wanted =
+            |number, patterns: Result<Subscription, _>, filter: &Option<_>| (number, patterns.ok(), filter.is_some());
+        let retired = retired.map(|old| wanted(old.number, Subscription::parse(old.patterns.lines()), &old.filter));
+        let live = endpoint.subscription;
+        let live = live.map(|number| wanted(number, Subscription::parse(&endpoint.patterns), &endpoint.filter));
+        let seen = retired.chain(live).filter(|(number, ..)| *number < self.high_water);
+        let named =
+            |wanted: &Option<Subscription>| wanted.as_ref().is_some_and(|wanted| wanted.matches(&self.event_type));
+        let matching = seen.filter(|(_, wanted, _)| named(wanted)).map(|(number, _, filtered)| (number, filtered));
         let mut owed = None;
-        for (number, _) in matching {
+        for (number, filtered) in matching {
             if let Some(waiting) = self.waiting.get(&number) {
                 return Some(Some(*waiting));
             }
-            if !self.passed_all && number > self.through && !self.skip.contains(&number) {
+            // Whether a filter lets it pass is not known here.
+            if !filtered && !self.passed_all && number > self.through && !self.skip.contains(&number) {
                 owed = Some(None);
             }
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use postrider_core::journal::{EndpointRecord, OutcomeRecord, StoredValue, Then};
+use postrider_core::journal::{DialectRecord, EndpointRecord, OutcomeRecord, StoredValue, Then};
 use postrider_core::registration::Order;
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
+use postrider_core::signing::Dialect;
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -155,7 +156,19 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "keeps_answers": endpoint.keep_answers,
         "ordering": Order::from_wire(endpoint.order).map(|order| order.ordering.name()),
         "coalesces": Order::from_wire(endpoint.order).is_some_and(|order| order.coalesce),
+        "filter": endpoint.filter.as_ref().map(|filter| filter.text.as_str()),
+        "sign": sign(endpoint),
     })
+}
+
+/// The names of the schemes that an endpoint's requests are signed with.
+fn sign(endpoint: &EndpointRecord) -> Vec<String> {
+    let unknown = |number: u8| format!("scheme {number}, which is not known here");
+    let dialects = endpoint.sign.iter().map(|DialectRecord { number, parts }| {
+        Dialect::from_wire(*number, parts).map_or_else(|| unknown(*number), |dialect| dialect.to_string())
+    });
+    let dialects: Vec<_> = dialects.collect();
+    if dialects.is_empty() { vec![Dialect::Standard.to_string()] } else { dialects }
 }
 
 #[cfg(test)]

@@ -107,15 +107,17 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     });
     let rings = (list(header), list(key), list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)));
     let state = (any::<u8>(), time()).prop_map(|(code, since)| StateRecord { code, since });
-    let retired = (any::<u32>(), any::<u32>(), text());
-    let retired = retired.prop_map(|(number, at, patterns)| RetiredRecord { number, at, patterns });
-    let shape = (list(text()), option(text()), any::<u8>());
+    let filter = || option((any::<u8>(), text()).prop_map(|(language, text)| FilterRecord { language, text }));
+    let retired = (any::<u32>(), any::<u32>(), text(), filter());
+    let retired = retired.prop_map(|(number, at, patterns, filter)| RetiredRecord { number, at, patterns, filter });
+    let dialect = (any::<u8>(), list(text())).prop_map(|(number, parts)| DialectRecord { number, parts });
+    let shape = (list(text()), option(text()), filter(), list(dialect), any::<u8>());
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at, keep_answers, (thin, source, order)),
+            (state, subscription, retired, at, keep_answers, (thin, source, filter, sign, order)),
         )| EndpointRecord {
             key,
             url,
@@ -135,6 +137,8 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             thin,
             source,
             order,
+            filter,
+            sign,
         },
     )
 }

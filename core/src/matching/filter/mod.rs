@@ -120,6 +120,43 @@ pub enum Language {
     CloudEvents,
 }
 
+impl Language {
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::EventBridge, Self::CloudEvents];
+
+    /// The name by which a person asks for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EventBridge => "eventbridge",
+            Self::CloudEvents => "cloudevents",
+        }
+    }
+
+    /// The language of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.name() == name)
+    }
+
+    /// Its number in the journal.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::EventBridge => 0,
+            Self::CloudEvents => 1,
+        }
+    }
+
+    /// The language with this number in the journal; `None` where a later version wrote it.
+    pub fn from_wire(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.to_wire() == number)
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The one internal form: branches of conditions, of which one must hold whole.
 struct Form {
     language: Language,
@@ -186,6 +223,20 @@ impl Filter {
         (0..self.0.branches.len()).any(|branch| asked.holds(branch, event))
     }
 
+    /// For an event that is not wanted: the path of the first field whose condition fails, in the branch of which most
+    /// holds. `None` where the event is wanted, or where each condition holds but not for one and the same element of an
+    /// array. For a person; it costs what [`Self::matches`] does.
+    pub fn unmet(&self, event: &Flat) -> Option<&str> {
+        let mut asked = Asked::new(self);
+        let branches = 0..self.0.branches.len();
+        if branches.clone().any(|branch| asked.holds(branch, event)) {
+            return None;
+        }
+        let failed = branches.filter_map(|branch| asked.failed(branch, event));
+        let (_, clause) = failed.min_by_key(|(rest, _)| *rest)?;
+        Some(&self.0.clauses[usize::from(clause)].path)
+    }
+
     /// The language that it is written in.
     pub fn language(&self) -> Language {
         self.0.language
@@ -238,16 +289,25 @@ impl<'a> Asked<'a> {
 
     /// Whether all conditions of the branch hold.
     fn holds(&mut self, branch: usize, event: &Flat) -> bool {
+        if self.failed(branch, event).is_some() {
+            return false;
+        }
         let clauses = &self.form.branches[branch];
-        for clause in clauses {
+        let hits = clauses.iter().filter_map(|clause| self.hits[usize::from(*clause)].as_ref());
+        choice::together(&hits.collect::<Vec<_>>(), event)
+    }
+
+    /// The first condition of the branch that fails whatever is chosen, and how many stand behind it.
+    fn failed(&mut self, branch: usize, event: &Flat) -> Option<(usize, u16)> {
+        let clauses = &self.form.branches[branch];
+        for (before, clause) in clauses.iter().enumerate() {
             let at = usize::from(*clause);
             let hits = self.hits[at].get_or_insert_with(|| Hits::of(&self.form.clauses[at], event));
             if *hits == Hits::Never {
-                return false;
+                return Some((clauses.len() - before, *clause));
             }
         }
-        let hits = clauses.iter().filter_map(|clause| self.hits[usize::from(*clause)].as_ref());
-        choice::together(&hits.collect::<Vec<_>>(), event)
+        None
     }
 }
 

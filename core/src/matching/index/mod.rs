@@ -6,6 +6,7 @@ mod nearest;
 mod trie;
 
 use alloc::vec::Vec;
+use core::fmt;
 
 pub use cursor::Cursor;
 use list::Lists;
@@ -146,6 +147,20 @@ impl Reach {
     /// The number, if it is known exactly.
     pub fn exact(self) -> Option<usize> {
         (self.at_least == self.at_most).then_some(self.at_least)
+    }
+
+    /// Those of two lists that have none in common.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self { at_least: self.at_least + other.at_least, at_most: self.at_most + other.at_most }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.exact() {
+            Some(number) => write!(f, "{number}"),
+            None => write!(f, "{} to {}", self.at_least, self.at_most),
+        }
     }
 }
 

@@ -136,7 +136,7 @@ proptest! {
             }
             let lasting = draft.keys().any(|(_, expires)| expires.is_none());
             prop_assert_eq!(lasting, draft.keys().len() > 0);
-            ring.publish(&draft);
+            ring.publish(&draft, &Dialects::default());
             let mut active = draft.active(wall);
             prop_assert_eq!(&active, &ring.active(wall));
             prop_assert!(active.len() <= limits::RING_KEYS && revoked.iter().all(|id| !active.contains(id)));

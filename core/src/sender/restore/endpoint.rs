@@ -3,8 +3,11 @@
 use alloc::string::ToString;
 use bytes::Bytes;
 
-use crate::journal::{EndpointRecord, HeaderRecord, StoredValue};
+use crate::journal::{EndpointRecord, FilterRecord, HeaderRecord, RetiredRecord, StoredValue};
+use crate::matching::Subscription;
+use crate::matching::filter::{Filter, Language};
 use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
+use crate::sender::choices::with_choices;
 
 /// The endpoint of a record. The policy is not asked: it is asked at every attempt.
 pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointError> {
@@ -17,6 +20,7 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         .keep_answers(record.keep_answers)
         .order_of(record.order)
         .shape_of(record.encoding, &record.thin, record.source.as_deref());
+    endpoint = with_choices(endpoint, record);
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {
         endpoint = match value {
@@ -30,6 +34,14 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         };
     }
     endpoint.config(&anywhere())
+}
+
+/// What an earlier subscription wanted.
+pub(super) fn wanted_of(record: &RetiredRecord) -> Result<Subscription, EndpointError> {
+    let wanted = Subscription::parse(record.patterns.lines()).unwrap_or_else(|_| Subscription::everything());
+    let Some(FilterRecord { language, text }) = &record.filter else { return Ok(wanted) };
+    let language = Language::from_wire(*language).ok_or(EndpointError::FilterLanguage(*language))?;
+    Ok(wanted.with_filter(Filter::read(language, text).map_err(EndpointError::Filter)?))
 }
 
 /// A policy that lets every target stand. Embedding addresses stay refused, as always.

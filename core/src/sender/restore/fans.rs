@@ -125,7 +125,7 @@ impl Fans {
             SEVERAL => self.skip.remove(&job).unwrap_or_default(),
             one => alloc::vec![one],
         };
-        Some((event_type, Begun { high_water, through, skip }))
+        Some((event_type, Begun { high_water, through, skip, ..Begun::default() }))
     }
 
     /// The type with this number.

@@ -13,13 +13,14 @@ use core::time::Duration;
 
 pub use self::error::RestoreError;
 
-use self::endpoint::{config_of, state_of};
+use self::endpoint::{config_of, state_of, wanted_of};
 use self::fans::Fans;
 use self::lanes::Lanes;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
 use super::jobs::Body;
+use super::operational::Cause;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
 use super::tables::{Chore, Retired};
@@ -28,7 +29,7 @@ use crate::id::{JournalSeq, TenantId};
 use crate::journal::{
     Accepted, Due, EndpointRecord, EventRecord, Laned, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
 };
-use crate::matching::{EventType, Subscription};
+use crate::matching::EventType;
 use crate::registration::Draft;
 use crate::seed::Seed;
 use crate::time::Now;
@@ -70,6 +71,10 @@ struct Fold {
     fans: Fans,
     lanes: Lanes,
     window: Window,
+    /// What the last record tells of, if an operational event may have been torn off behind it.
+    owed: Option<Cause>,
+    /// The last record is the outcome of an operational event.
+    quiet: bool,
     error: Option<RestoreError>,
 }
 
@@ -91,6 +96,8 @@ impl Restore {
             fans: Fans::default(),
             lanes: Lanes::default(),
             window: Window::default(),
+            owed: None,
+            quiet: false,
             error: None,
         }))
     }
@@ -146,10 +153,12 @@ impl Fold {
         self.sender.restoring = false;
         self.sender.jobs.index();
         self.index_subscriptions();
+        let owed = self.owed.and_then(|cause| self.sender.operational_event(cause));
         self.resume_events();
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
+        owed.into_iter().for_each(|told| self.sender.publish_operational(told));
         let incarnation = self.sender.incarnation + 1;
         self.sender.open(incarnation);
         Ok(self.sender)
@@ -163,6 +172,8 @@ impl Fold {
             }
             self.check_place(seq)?;
         }
+        self.owed = None;
+        let quiet = core::mem::take(&mut self.quiet);
         match record {
             Record::Genesis { seed } => {
                 self.set_seed(seed);
@@ -170,7 +181,10 @@ impl Fold {
             }
             Record::Opened { incarnation, .. } => self.sender.incarnation = incarnation,
             Record::Accepted(accepted) => self.accepted(seq, &accepted)?,
-            Record::Endpoint(endpoint) => self.endpoint(seq, &endpoint)?,
+            Record::Endpoint(endpoint) => {
+                self.endpoint(seq, &endpoint)?;
+                self.owed = self.owed.filter(|_| !quiet);
+            }
             Record::Removed { endpoint, .. } => {
                 if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
                     self.sender.apply_removed(at, seq);
@@ -291,13 +305,15 @@ impl Fold {
             revoked: record.revoked.clone(),
         };
         let retired = record.retired.iter().map(|retired| {
-            let wanted = Subscription::parse(retired.patterns.lines()).unwrap_or_else(|_| Subscription::everything());
-            Retired { number: retired.number, at: retired.at, wanted }
+            let wanted = wanted_of(retired).map_err(wrong)?;
+            Ok(Retired { number: retired.number, at: retired.at, wanted })
         });
-        let retired: Vec<_> = retired.collect();
+        let retired: Vec<_> = retired.collect::<Result<_, _>>()?;
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
+        let was = known.map(|at| self.sender.endpoints.slab[at].state);
         let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
+        self.owed = was.and_then(|was| Cause::of_state(at, was, state, seq));
         for number in numbers {
             let before = self.owners.insert(number, at);
             if before.is_some_and(|before| before != at) {
@@ -357,6 +373,8 @@ impl Fold {
     fn outcome(&mut self, outcome: &OutcomeRecord) {
         let Some(job) = self.job(outcome.event) else { return };
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
+        self.owed = Cause::of_outcome(endpoint, job, outcome);
+        self.quiet = self.sender.is_operational(job);
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
         let passed = self.fans.has_passed(job, outcome.subscription);
         match outcome.then {
@@ -464,7 +482,7 @@ impl Fold {
         }
         numbers.sort_unstable_by_key(|(number, _, _)| *number);
         for (number, tenant, wanted) in numbers {
-            sender.tenants[tenant].index.insert(number, &wanted);
+            sender.tenants[tenant].subscribe(number, &wanted);
         }
         sender.retired.extend(retired);
     }
@@ -487,12 +505,15 @@ impl Fold {
                 continue;
             }
             let event_type = self.fans.event_type(event_type);
-            let index = &self.sender.tenants[job.tenant].index;
+            let tenant = &self.sender.tenants[job.tenant];
+            let index = &tenant.index;
             let mut cursor = index.cursor(event_type.as_str(), begun.high_water);
             cursor.seek_after(begun.through);
             let mut ahead = cursor.clone();
             let mut ahead = core::iter::from_fn(|| index.next(&mut ahead));
-            if ahead.any(|number| begun.skip.binary_search(&number).is_err()) {
+            if ahead.any(|number| begun.skip.binary_search(&number).is_err())
+                || tenant.may_match(event_type, begun.high_water, begun.through, &begun.skip)
+            {
                 self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
             } else {
                 // It has passed all.
@@ -551,7 +572,7 @@ impl Fold {
         let all: Vec<_> = sender.endpoints.slab.iter().map(|(at, _)| at).collect();
         for at in all {
             let slot = &sender.endpoints.slab[at];
-            slot.wire.ring.publish(&slot.draft);
+            slot.wire.ring.publish(&slot.draft, &slot.wire.config.dialects);
             let (state, over) = (slot.state, slot.is_over());
             if over {
                 sender.discard_soon(at);

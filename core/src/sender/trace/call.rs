@@ -15,6 +15,8 @@ pub(super) mod kind {
     pub(crate) const RECORD: u8 = 3;
     pub(crate) const RESTORED: u8 = 4;
     pub(crate) const MISSING: u8 = 5;
+    /// Operational events are on.
+    pub(crate) const OPERATIONAL: u8 = 6;
     pub(crate) const PUBLISH: u8 = 16;
     pub(crate) const PUT: u8 = 17;
     pub(crate) const PAUSE: u8 = 18;
@@ -37,6 +39,9 @@ pub(super) mod kind {
     pub(crate) const LOADED: u8 = 37;
     pub(crate) const CREDIT: u8 = 38;
     pub(crate) const TRIMMED: u8 = 39;
+    pub(crate) const ADD_PAIR: u8 = 60;
+    /// What filters answered in the command before, or for the output that follows.
+    pub(crate) const MATCHED: u8 = 127;
     pub(crate) const RESULT: u8 = 128;
     pub(crate) const OUTPUT: u8 = 129;
 }

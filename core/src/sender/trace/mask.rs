@@ -60,10 +60,10 @@ impl Mask {
     pub(super) fn key(&mut self, secret: &Secret) -> Secret {
         if !self.hides() {
             // Without its sealed form, which nobody could open when the trace is run again.
-            return Secret::from_bytes_any_size(secret.expose()).expect("it is a key");
+            return of_kind(secret.expose(), secret.is_pair());
         }
         let id = secret.id();
-        let stand_in = Self::stand_in(id, secret.expose().len());
+        let stand_in = of_kind(Self::stand_in(id, secret.expose().len()).expose(), secret.is_pair());
         if !self.keys.iter().any(|(known, _)| *known == id) && self.keys.len() < KEYS {
             self.keys.push((id, stand_in.id()));
         }
@@ -164,6 +164,12 @@ impl Mask {
         let body = reply.body()?;
         Some(if self.hides() { stand_in_bytes(body.len()) } else { body.clone() })
     }
+}
+
+/// A key of these bytes, which may be those of a pair.
+pub(super) fn of_kind(bytes: &[u8], pair: bool) -> Secret {
+    let pair = if pair { Secret::from_pair_bytes(bytes) } else { None };
+    pair.unwrap_or_else(|| Secret::from_bytes_any_size(bytes).expect("it has a byte at least"))
 }
 
 /// A payload of a length: JSON text where it was JSON.

@@ -1,5 +1,6 @@
 //! A machine whose calls are written down.
 
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::ops::Deref;
 
@@ -15,6 +16,7 @@ use crate::journal::wire::Writer;
 use crate::registration::Endpoint;
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
+use crate::sender::filters::Answers;
 use crate::sender::{
     Change, Close, CommandError, Config, Input, Output, Put, PutError, Receipt, Refused, Restore, RestoreError, Sender,
 };
@@ -69,7 +71,12 @@ impl Recorder {
     pub fn new(config: Config, seed: Seed, now: Now, detail: Detail, salt: [u8; 32]) -> Self {
         let mut running = Running::begin(&config, detail, salt);
         running.tape.call(kind::SEED, now).raw(&seed.to_bytes());
-        Self { machine: Sender::new(config, seed, now), tape: Some(running) }
+        Self::on(Sender::new(config, seed, now), running)
+    }
+
+    fn on(mut machine: Sender, running: Running) -> Self {
+        machine.answers = Answers::Kept(Vec::new());
+        Self { machine, tape: Some(running) }
     }
 
     /// Begins to make a machine of the records of a store; see [`Restore`].
@@ -90,6 +97,7 @@ impl Recorder {
 
     /// Stops writing down.
     pub fn stop(&mut self) {
+        self.machine.answers = Answers::Unheard;
         self.tape = None;
     }
 
@@ -99,6 +107,7 @@ impl Recorder {
         let written = running.tape.publish(now, &event, &running.mask);
         let result = self.machine.publish(now, event);
         if written {
+            running.tape.matched(&self.machine.answers.take());
             running.tape.digest(kind::RESULT, published(&result));
         }
         result
@@ -143,7 +152,8 @@ impl Recorder {
         self.command(
             |running| {
                 let stand_in = running.mask.key(secret);
-                running.tape.endpoint(kind::ADD_KEY, now, endpoint).short(stand_in.expose());
+                let kind = if stand_in.is_pair() { kind::ADD_PAIR } else { kind::ADD_KEY };
+                running.tape.endpoint(kind, now, endpoint).short(stand_in.expose());
             },
             |machine| machine.add_key(now, endpoint, secret),
         )
@@ -229,12 +239,16 @@ impl Recorder {
             running.tape.input(now, &input, signed, &mut running.mask);
         }
         self.machine.handle(now, input);
+        if let Some(running) = &mut self.tape {
+            running.tape.matched(&self.machine.answers.take());
+        }
     }
 
     /// See [`Sender::poll_output`].
     pub fn poll_output(&mut self) -> Output {
         let output = self.machine.poll_output();
         if let Some(running) = &mut self.tape {
+            running.tape.matched(&self.machine.answers.take());
             running.tape.digest(kind::OUTPUT, digest::output(&output));
         }
         output
@@ -248,6 +262,7 @@ impl Recorder {
         let Some(running) = &mut self.tape else { return carry_out(&mut self.machine) };
         write(running);
         let result = carry_out(&mut self.machine);
+        running.tape.matched(&self.machine.answers.take());
         running.tape.digest(kind::RESULT, changed(&result));
         result
     }
@@ -354,6 +369,6 @@ impl RecorderRestore {
     /// The machine; see [`Restore::finish`].
     pub fn finish(mut self, now: Now) -> Result<Recorder, RestoreError> {
         self.running.tape.plain(kind::RESTORED, now);
-        Ok(Recorder { machine: self.restore.finish(now)?, tape: Some(self.running) })
+        Ok(Recorder::on(self.restore.finish(now)?, self.running))
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::call::{Call, kind};
-use super::mask::stand_in_payload;
+use super::mask::{of_kind, stand_in_payload};
 use super::replay::TraceError;
 use crate::encoding::Payload;
 use crate::event::Event;
@@ -15,8 +15,9 @@ use crate::journal::{self, Accepted, EndpointRecord, HeaderRecord, Record, Store
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
-use crate::secret::{KeyId, Secret};
+use crate::secret::KeyId;
 use crate::seed::Seed;
+use crate::sender::choices::with_choices;
 use crate::sender::{Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
@@ -134,6 +135,10 @@ impl Reel {
         self.fields(|r| Ok((r.seq("first")?, r.seq("last")?)))
     }
 
+    pub(super) fn matched(&mut self) -> Read<Vec<u32>> {
+        self.fields(|r| r.many("matched", 4, |r| r.u32("matched")))
+    }
+
     pub(super) fn digest(&mut self) -> Read<u32> {
         self.fields(|r| r.u32("digest"))
     }
@@ -163,10 +168,13 @@ impl Reel {
             kind::RESUME => Call::Resume(self.key()?),
             kind::DISABLE => Call::Disable(self.key()?),
             kind::REMOVE => Call::Remove(self.key()?),
-            kind::ADD_KEY => {
+            kind::ADD_KEY | kind::ADD_PAIR => {
                 let key = self.key()?;
-                let secret = self.fields(|r| r.short("key").map(<[u8]>::to_vec))?;
-                Call::AddKey(key, Secret::from_bytes_any_size(secret).map_err(|_| TraceError::Damaged { at })?)
+                let bytes = self.fields(|r| r.short("key").map(<[u8]>::to_vec))?;
+                if bytes.is_empty() {
+                    return Err(TraceError::Damaged { at });
+                }
+                Call::AddKey(key, of_kind(&bytes, of == kind::ADD_PAIR))
             }
             kind::EXPIRE_KEY => Call::ExpireKey(self.key()?, self.key_id()?, self.fields(|r| r.time("at"))?),
             kind::REVOKE_KEY => Call::RevokeKey(self.key()?, self.key_id()?),
@@ -341,6 +349,7 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
         .concurrency(record.concurrency);
+    endpoint = with_choices(endpoint, record);
     for HeaderRecord { name, value } in &record.headers {
         let text = |bytes: &Bytes| alloc::string::String::from_utf8_lossy(bytes).into_owned();
         endpoint = match value {

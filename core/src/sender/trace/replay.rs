@@ -221,9 +221,18 @@ impl Replay {
                 self.outputs += 1;
                 self.compare(at, Ruled::Output, recorded, digest::output(&output), || format!("{output:?}"))
             }
+            kind::MATCHED => {
+                self.machine.answers.foretell(self.reel.matched()?);
+                None
+            }
             of => {
                 let now = self.reel.clocks()?;
                 let call = self.reel.call(of)?;
+                while self.reel.peek() == Some(kind::MATCHED) {
+                    self.reel.kind()?;
+                    self.entry += 1;
+                    self.machine.answers.foretell(self.reel.matched()?);
+                }
                 self.before = View::of(&self.machine);
                 self.call = described(&call);
                 self.calls += 1;
@@ -303,7 +312,11 @@ fn beginning(reel: &mut Reel) -> Result<(Sender, u64), TraceError> {
     if reel.kind()? != kind::CONFIG {
         return Err(TraceError::Damaged { at });
     }
-    let config = reel.config()?;
+    let mut config = reel.config()?;
+    if reel.peek() == Some(kind::OPERATIONAL) {
+        reel.kind()?;
+        config = config.operational_events(true);
+    }
     if reel.peek() == Some(kind::SEED) {
         reel.kind()?;
         let now = reel.clocks()?;

@@ -14,6 +14,7 @@ use crate::journal::{self, EndpointRecord, HeaderRecord, KeyRecord, Record, Stat
 use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::Reply;
+use crate::sender::choices::{dialect_records, filter_record};
 use crate::sender::{Config, Input, LoadError, PersistFailure};
 use crate::time::{Now, UnixTime};
 
@@ -62,6 +63,14 @@ impl Tape {
         self.out.put_slice(&[kind, a, b, c, d]);
     }
 
+    /// What filters have answered.
+    pub(super) fn matched(&mut self, answers: &[Vec<u32>]) {
+        for answer in answers {
+            self.out.put_u8(kind::MATCHED);
+            self.w().many(answer, |w, number| w.u32(*number));
+        }
+    }
+
     pub(super) fn record(&mut self, seq: JournalSeq, record: &Record) {
         journal::encode(seq, record, &mut self.out);
     }
@@ -75,6 +84,9 @@ impl Tape {
         w.duration(config.limits.idempotency_window);
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
+        if config.operational_events {
+            self.out.put_u8(kind::OPERATIONAL);
+        }
     }
 
     /// A call without anything further.
@@ -176,6 +188,8 @@ impl Tape {
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             order: config.order.to_wire(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+            filter: filter_record(&config.subscription),
+            sign: dialect_records(&config.dialects),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);

@@ -209,9 +209,10 @@ pub(super) enum MessageSigner {
 }
 
 impl MessageSigner {
-    /// The headers that sign a request: the digest of its body, what is covered, and the signature `sig1`.
+    /// The headers that sign a request: what is covered, and the signature, both under this label.
     pub(super) fn sign<H: Headers + ?Sized>(
         &self,
+        label: &str,
         name: Option<&str>,
         components: &[&str],
         received: &Received<'_, H>,
@@ -226,7 +227,7 @@ impl MessageSigner {
         params.extend(name.map(|name| ("keyid", Bare::Text(name.into()))));
         params.extend(alg_name(algorithm).map(|alg| ("alg", Bare::Text(alg.into()))));
         let components = components.iter().map(|name| Component { name: (*name).into(), params: Vec::new() }).collect();
-        let input = Input { label: "sig1", components, params };
+        let input = Input { label, components, params };
         let base = base::base(&input, received)?;
         let signature = match self {
             Self::Shared(key) => key.sign(&[&base])?,
@@ -234,8 +235,8 @@ impl MessageSigner {
             Self::Pair(key) => key.sign(&base).to_vec(),
         };
         Some([
-            (SIGNATURE_INPUT.into(), alloc::format!("sig1={}", base::params(&input))),
-            (SIGNATURE.into(), alloc::format!("sig1=:{}:", STANDARD.encode(signature))),
+            (SIGNATURE_INPUT.into(), alloc::format!("{label}={}", base::params(&input))),
+            (SIGNATURE.into(), alloc::format!("{label}=:{}:", STANDARD.encode(signature))),
         ])
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::filters;
 use crate::observe::{Note, Place, SECOND, SimTime, Spec, Told, Wish};
 
 /// What waits for a disabled endpoint is held this long: 72 h.
@@ -93,8 +94,9 @@ impl<T> Possible<T> {
 
 impl Endpoint {
     /// Whether an event that is accepted now is owed to it: for sure, and possibly.
-    pub(super) fn wants(&self, event_type: &str) -> (bool, bool) {
-        let named = |spec: &Rc<Spec>| spec.patterns.iter().any(|pattern| names(pattern, event_type));
+    pub(super) fn wants(&self, event_type: &str, payload: &[u8]) -> (bool, bool) {
+        let passes = |spec: &Spec| spec.filter.is_none_or(|filter| filters::passes(filter, event_type, payload));
+        let named = |spec: &Rc<Spec>| spec.patterns.iter().any(|pattern| names(pattern, event_type)) && passes(spec);
         let matches = |state: &State| matches!(state, State::Active | State::Paused);
         let sure = !self.gone && self.specs.all().all(named) && self.states.all().all(matches);
         (sure, self.specs.all().any(named) && self.states.all().any(matches))
@@ -142,9 +144,9 @@ impl Endpoints {
     }
 
     /// Endpoints of a tenant to which an event may be owed, and whether it is for sure.
-    pub(super) fn matching(&self, tenant: u32, event_type: &str) -> Vec<(u32, bool)> {
+    pub(super) fn matching(&self, tenant: u32, event_type: &str, payload: &[u8]) -> Vec<(u32, bool)> {
         let ours = self.of_tenant.get(&tenant).into_iter().flatten();
-        let wanted = ours.filter_map(|number| match self.all[number].wants(event_type) {
+        let wanted = ours.filter_map(|number| match self.all[number].wants(event_type, payload) {
             (sure, true) => Some((*number, sure)),
             (_, false) => None,
         });

@@ -255,7 +255,20 @@ impl Facts {
     }
 }
 
-/// The number in an event's id: `e12` is 12.
+/// The number in an event's id: `e12` is 12. One that a node has made itself has a number of its own kind.
 pub(super) fn event_number(id: &str) -> Option<u64> {
-    id.strip_prefix('e')?.parse().ok()
+    match id.strip_prefix(MADE) {
+        Some(digits) => u64::from_str_radix(digits.get(..15)?, 16).ok().map(|number| number | MADE_BIT),
+        None => id.strip_prefix('e')?.parse().ok().filter(|number| !is_made(*number)),
+    }
+}
+
+/// What the id of an event begins with that a node has made itself, to tell of what has happened.
+pub(super) const MADE: &str = "postrider_op_";
+
+const MADE_BIT: u64 = 1 << 63;
+
+/// Whether a number is that of an event that a node has made itself.
+pub(super) const fn is_made(event: u64) -> bool {
+    event & MADE_BIT != 0
 }

@@ -9,8 +9,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::base64;
-use super::facts::Facts;
-use crate::observe::{Broken, Departure, Key, Seen, Told, Wish};
+use super::facts::{Facts, is_made};
+use super::schemes;
+use crate::observe::{Broken, Departure, Key, Scheme, Seen, Spec, Told, Wish};
 
 /// The rings of all endpoints.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub(super) struct Keys {
 /// A key of a ring, as far as it is known.
 #[derive(Debug)]
 struct Entry {
+    key: Key,
     mac: Hmac<Sha256>,
     /// It signs for sure, until it expires.
     must: bool,
@@ -139,7 +141,7 @@ impl Keys {
     }
 
     fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
+        let Some(open) = facts.attempt(departure.attempt).filter(|open| !is_made(open.event)) else { return Ok(()) };
         let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
         let fail = |what: String| Err(Broken::new(12, format!("{}: {what}", name())));
         let text = |header: &str| departure.header(header).and_then(|value| std::str::from_utf8(value).ok());
@@ -191,14 +193,66 @@ impl Keys {
         if !left.is_empty() {
             return fail(format!("{} signatures are by no active key", left.len()));
         }
+        let known = facts.endpoints.get(open.endpoint).filter(|known| !known.changed_since(open.tick));
+        if let Some(spec) = known.and_then(|known| known.specs.sure()) {
+            let ring = Ring { keys: ring, started: open.started.wall, latest };
+            for scheme in schemes::ALL {
+                let signed = ring.check(scheme, spec, departure, (id, seconds));
+                signed.map_err(|what| Broken::new(12, format!("{}: {what}", name())))?;
+            }
+        }
         self.scratch = expected;
         Ok(())
+    }
+}
+
+/// The keys of a ring at an attempt.
+struct Ring<'a> {
+    keys: &'a BTreeMap<u32, Entry>,
+    started: u64,
+    latest: u64,
+}
+
+impl Ring<'_> {
+    /// Whether a request is signed by a scheme where its endpoint wants that, and only there: by every active key, or by
+    /// the newest, which is the one with the highest number.
+    fn check(&self, scheme: Scheme, spec: &Spec, departure: &Departure<'_>, of: (&str, &str)) -> Result<(), String> {
+        let header = schemes::header(scheme);
+        if !spec.schemes.contains(&scheme) {
+            let unwanted = departure.header(header).is_some();
+            return if unwanted { Err(format!("nobody has chosen the scheme of {header}")) } else { Ok(()) };
+        }
+        let port = if spec.port == 443 { String::new() } else { format!(":{}", spec.port) };
+        let url = format!("https://{}{port}/hook", spec.host);
+        let mut left = schemes::signatures(scheme, departure, of.1);
+        let given = left.len();
+        for entry in self.keys.values().rev().filter(|entry| entry.may) {
+            let signature = schemes::sign(scheme, &entry.key, &url, of.0, of.1, departure.body);
+            let expired = entry.expires.is_some_and(|at| self.started >= at);
+            let must = entry.must && !expired && entry.expires.is_none_or(|at| self.latest < at);
+            match left.iter().position(|one| *one == signature) {
+                Some(_) if expired => return Err(format!("key {} has expired, and signed {header}", entry.key.number)),
+                Some(at) => {
+                    left.swap_remove(at);
+                    if !schemes::is_list(scheme) {
+                        break;
+                    }
+                }
+                None if must => return Err(format!("key {} is active, and did not sign {header}", entry.key.number)),
+                None => {}
+            }
+        }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} of {given} in {header} are by no active key", left.len()))
+        }
     }
 }
 
 impl Entry {
     fn new(key: &Key) -> Self {
         let mac = Hmac::new_from_slice(&key.secret).expect("a key of any length will do");
-        Self { mac, must: false, may: false, expires: None, touched: 0 }
+        Self { key: *key, mac, must: false, may: false, expires: None, touched: 0 }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::facts::{Attempt, Facts, event_number};
+use super::facts::{Attempt, Facts, event_number, is_made};
 use super::owed::{Event, Owed, is_envelope};
 use crate::observe::{Broken, Departure, Fate, Form, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish};
 
@@ -71,7 +71,7 @@ impl Ledger {
                 let name = Name { number: *number, event, endpoint: *endpoint };
                 let event = event_number(event)
                     .ok_or_else(|| Broken::new(2, format!("{name}: no event has an id like that")))?;
-                return self.started(facts, event, *attempt, &name);
+                return if is_made(event) { Ok(()) } else { self.started(facts, event, *attempt, &name) };
             }
             Seen::Departed(departure) => return self.departed(facts, departure),
             Seen::Ended { attempt, clocks, outcome } => {
@@ -119,7 +119,7 @@ impl Ledger {
 
     fn submitted(&mut self, facts: &Facts, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, (submission.event, About::Publish));
-        let matching = facts.endpoints.matching(submission.tenant, submission.event_type);
+        let matching = facts.endpoints.matching(submission.tenant, submission.event_type, submission.payload);
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,

@@ -9,14 +9,17 @@ mod asking;
 mod base64;
 mod endpoints;
 mod facts;
+mod filters;
 mod keys;
 mod lanes;
 mod ledger;
+mod operational;
 mod order;
 mod owed;
 mod pacing;
 mod repeats;
 mod retry_after;
+mod schemes;
 mod secrecy;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,7 @@ use facts::Facts;
 use keys::Keys;
 use lanes::Lanes;
 use ledger::Ledger;
+use operational::Operational;
 use order::Order;
 use pacing::Pacing;
 use repeats::Repeats;
@@ -43,6 +47,7 @@ pub struct Model {
     order: Order,
     lanes: Lanes,
     keys: Keys,
+    operational: Operational,
     secrecy: Secrecy,
 }
 
@@ -70,6 +75,7 @@ impl Judge for Model {
         self.order.see(&self.facts, at, seen)?;
         self.lanes.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
+        self.operational.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;
         self.facts.after(seen);

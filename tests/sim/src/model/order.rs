@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::Facts;
+use super::facts::{Facts, is_made};
 use crate::observe::{Broken, Note, Seen, SimTime};
 
 /// Where every delivery stands that has had an attempt.
@@ -66,7 +66,8 @@ impl Order {
     }
 
     fn started(&mut self, facts: &Facts, attempt: u64) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(attempt) else { return Ok(()) };
+        // An event that a node has made itself may be made once more when nobody remembers it.
+        let Some(open) = facts.attempt(attempt).filter(|open| !is_made(open.event)) else { return Ok(()) };
         let node = facts.node(open.node);
         let track = self.tracks.entry((open.event, open.endpoint)).or_default();
         if track.generation != open.generation {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::endpoints::{HOLD, State};
-use super::facts::{Attempt, Facts, GRACE};
+use super::facts::{Attempt, Facts, GRACE, is_made};
 use super::retry_after::asked;
 use crate::observe::{Broken, Clocks, Note, Outcome, SECOND, Seen, SimTime, Told, Wish};
 
@@ -229,7 +229,7 @@ impl Pacing {
                 lane.window = Some(((size / 2).max(1), false));
             }
         }
-        let Some(least) = delays().flatten().min() else {
+        let Some(least) = delays().flatten().min().filter(|_| !is_made(open.event)) else {
             self.due.remove(&key);
             return;
         };

@@ -122,6 +122,8 @@ fn spec(endpoint: u32) -> Spec {
         host: "example.com".to_owned(),
         port: 443,
         patterns: vec!["**".to_owned()],
+        filter: None,
+        schemes: Vec::new(),
         form: Form::Data,
         schedule: vec![0, 10 * SECOND],
         timeout: 20 * SECOND,

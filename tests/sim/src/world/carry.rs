@@ -21,7 +21,7 @@ use super::{Happening, World};
 const READ: u64 = 64 * 1024;
 
 /// Headers of a request that are looked at.
-const HEADERS: usize = 24;
+const HEADERS: usize = 32;
 
 /// Nanoseconds within which even a slow adapter comes to an attempt that was given up: a machine counts on 5 s.
 const ABORTED: u64 = 4_000_000_000;

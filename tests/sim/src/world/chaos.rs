@@ -421,5 +421,5 @@ fn config(profile: &Profile) -> Config {
         limits.pending = 400;
         limits.unwritten = 16 * 1024;
     }
-    Config::new().limits(limits)
+    Config::new().limits(limits).operational_events(profile.tells)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::observe::{Form, Key, Place as Place_, SECOND, SimTime, Spec};
+use crate::observe::{Filter, Form, Key, Place as Place_, SECOND, Scheme, SimTime, Spec};
 use crate::profile::{Class, Profile};
 use crate::rng::Rng;
 
@@ -50,7 +50,9 @@ impl World {
                 host: format!("p{endpoint}.hooks.example.com"),
                 port: if rng.once_in(4) { 8443 } else { 443 },
                 patterns: draw_patterns(&mut rng),
+                filter: draw_filter(&mut rng, self.profile.gap),
                 form: if rng.once_in(2) { Form::Envelope } else { Form::Data },
+                schemes: draw_schemes(&mut rng),
                 schedule: draw_schedule(&mut rng, self.profile.schedule),
                 timeout: *rng.pick(&[1, 5, 20, 60]) * SECOND,
                 concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
@@ -60,11 +62,7 @@ impl World {
             };
             let place = *order.pick(&[Place_::Anywhere, Place_::Anywhere, Place_::Skip, Place_::Strict]);
             let coalesce = place != Place_::Anywhere && order.once_in(3);
-            let spec = if self.profile.wants_all {
-                Spec { patterns: vec!["**".to_owned()], ..spec }
-            } else {
-                Spec { place, coalesce, ..spec }
-            };
+            let spec = if self.profile.wants_all { calm(spec) } else { Spec { place, coalesce, ..spec } };
             self.peers[endpoint as usize].keys(self.now, &[key]);
             let node = tenant % self.profile.nodes;
             self.places.push(Place { node, spec, all_keys: vec![key] });
@@ -126,6 +124,37 @@ fn padded(event: u64, len: usize) -> Vec<u8> {
 
 pub(super) fn draw_patterns(rng: &mut Rng) -> Vec<String> {
     rng.pick(&PATTERNS).iter().map(|pattern| (*pattern).to_owned()).collect()
+}
+
+/// An endpoint that wants everything, in the way that is usual.
+fn calm(spec: Spec) -> Spec {
+    Spec { patterns: vec!["**".to_owned()], filter: None, schemes: Vec::new(), ..spec }
+}
+
+/// A filter, or none. Events are numbered from 0 and come this far from each other.
+pub(super) fn draw_filter(rng: &mut Rng, gap: u64) -> Option<Filter> {
+    // As many as there are in a day, so that the bounds lie among the numbers that come.
+    let most = 24 * 3600 * SECOND / gap.max(SECOND);
+    Some(match rng.below(12) {
+        0 | 1 => {
+            let low = rng.below(most);
+            Filter::Within(low, low + rng.about(most))
+        }
+        2 => Filter::Not([rng.below(most), rng.below(most)]),
+        3 => Filter::NoNumber,
+        4 => Filter::TextOr(rng.below(most)),
+        5 => Filter::TypeEnds(["paid", "created", "added"][rng.index(3)]),
+        _ => return None,
+    })
+}
+
+/// Schemes beside Standard Webhooks.
+pub(super) fn draw_schemes(rng: &mut Rng) -> Vec<Scheme> {
+    if rng.once_in(2) {
+        return Vec::new();
+    }
+    let all = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Described];
+    all.into_iter().filter(|_| rng.once_in(3)).collect()
 }
 
 fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {

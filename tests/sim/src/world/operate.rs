@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use postrider_core::encoding::Encoding;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
+use postrider_core::matching::filter::Language;
 use postrider_core::registration::{Endpoint, Ordering};
 use postrider_core::secret::Secret;
 use postrider_core::sender::{Change, Close, CommandError, PutError};
+use postrider_core::signing::{Custom, Dialect};
 use postrider_core::time::UnixTime;
 
-use crate::observe::{Form, Key, Place, Refusal, SECOND, Seen, Spec, Told, Wish};
+use crate::observe::{Filter, Form, Key, Place, Refusal, SECOND, Scheme, Seen, Spec, Told, Wish};
 use crate::profile::Class;
 
-use super::content::draw_patterns;
+use super::content::{draw_filter, draw_patterns, draw_schemes};
 use super::node::now;
 use super::{Caller, Happening, Register, World};
 
@@ -195,14 +197,15 @@ impl World {
             3..6 => self.command(endpoint, &Wish::Resume(endpoint), self.operator(endpoint)),
             6 => {
                 let spec = &mut self.places[endpoint as usize].spec;
-                spec.patterns = draw_patterns(&mut self.streams.operator);
+                let rng = &mut self.streams.operator;
+                (spec.patterns, spec.filter) = (draw_patterns(rng), draw_filter(rng, self.profile.gap));
                 let spec = Spec { keys: Vec::new(), ..spec.clone() };
                 self.put(&spec, self.operator(endpoint));
             }
             _ => {
                 let concurrency = u16::try_from(self.streams.operator.between(1, 16)).expect("it is small");
                 let spec = &mut self.places[endpoint as usize].spec;
-                spec.concurrency = concurrency;
+                (spec.concurrency, spec.schemes) = (concurrency, draw_schemes(&mut self.streams.operator));
                 let spec = Spec { keys: Vec::new(), ..spec.clone() };
                 self.put(&spec, self.operator(endpoint));
             }
@@ -262,6 +265,35 @@ fn secret(key: &Key) -> Secret {
     Secret::from_bytes(key.secret).expect("32 bytes")
 }
 
+fn filtered(endpoint: Endpoint, filter: Filter) -> Endpoint {
+    let pattern = match filter {
+        Filter::Within(low, high) => format!(r#"{{"data": {{"n": [{{"numeric": [">=", {low}, "<", {high}]}}]}}}}"#),
+        Filter::Not([one, other]) => format!(r#"{{"data": {{"n": [{{"anything-but": [{one}, {other}]}}]}}}}"#),
+        Filter::NoNumber => r#"{"data": {"n": [{"exists": false}]}}"#.to_owned(),
+        Filter::TextOr(this) => {
+            format!(r#"{{"$or": [{{"data": {{"n": [{this}]}}}}, {{"data": {{"p": [{{"anything-but": ""}}]}}}}]}}"#)
+        }
+        Filter::TypeEnds(end) => {
+            return endpoint.filter(Language::CloudEvents, format!(r#"[{{"suffix": {{"type": "{end}"}}}}]"#));
+        }
+    };
+    endpoint.filter(Language::EventBridge, pattern)
+}
+
+fn dialect(scheme: Scheme) -> Dialect {
+    match scheme {
+        Scheme::Github => Dialect::Github,
+        Scheme::Stripe => Dialect::Stripe,
+        Scheme::Slack => Dialect::Slack,
+        Scheme::Described => {
+            let custom = Custom::sha256("x-sim-signature").base64().base64_keys();
+            let custom = custom.id_header("x-sim-id").timestamp_header("x-sim-time");
+            let custom = custom.content("{id}/{timestamp}/{url}/{body}").expect("a good description");
+            Dialect::hmac(custom).expect("a good description")
+        }
+    }
+}
+
 fn endpoint_of(spec: &Spec) -> Endpoint {
     let port = if spec.port == 443 { String::new() } else { format!(":{}", spec.port) };
     let endpoint = Endpoint::new(format!("p{}", spec.endpoint), format!("https://{}{port}/hook", spec.host))
@@ -280,6 +312,8 @@ fn endpoint_of(spec: &Spec) -> Endpoint {
             Place::Strict => Ordering::Strict,
         })
         .coalesce(spec.coalesce)
-        .secret_header("x-token", "canary~secret~~ of a header");
+        .secret_header("x-token", "canary~secret~~ of a header")
+        .sign(std::iter::once(Dialect::Standard).chain(spec.schemes.iter().map(|scheme| dialect(*scheme))));
+    let endpoint = spec.filter.into_iter().fold(endpoint, filtered);
     spec.keys.iter().fold(endpoint, |endpoint, key| endpoint.signing_key(secret(key)))
 }

@@ -243,5 +243,7 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         thin: Vec::new(),
         source: None,
         order: 0,
+        filter: None,
+        sign: Vec::new(),
     }
 }

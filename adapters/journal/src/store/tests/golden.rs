@@ -74,11 +74,13 @@ fn endpoint() -> Record {
         revoked: vec![KeyId::from_bytes([4; 8])],
         state: StateRecord { code: 1, since: at(1) },
         subscription: Some(3),
-        retired: vec![RetiredRecord { number: 2, at: 2, patterns: "**".to_owned() }],
+        retired: vec![RetiredRecord { number: 2, at: 2, patterns: "**".to_owned(), filter: None }],
         at: at(1),
         thin: vec!["/data/id".to_owned()],
         source: Some("/shop".to_owned()),
         order: 0,
+        filter: None,
+        sign: Vec::new(),
     }))
 }
 

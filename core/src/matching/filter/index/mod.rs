@@ -126,6 +126,12 @@ impl FilterIndex {
 
     /// The numbers of the filters that match the event, ascending.
     pub fn matches(&self, event: &Flat) -> Vec<u32> {
+        self.matches_from(event, 0, usize::MAX)
+    }
+
+    /// The same, from a number on and at most so many: what was left out is found from behind the last one given. Only
+    /// filters from that number on are asked, and none after the last.
+    pub fn matches_from(&self, event: &Flat, first: u32, most: usize) -> Vec<u32> {
         let mut found = Found::default();
         if !self.paths.is_empty() {
             self.walk(0, event, 0, &mut found);
@@ -135,8 +141,12 @@ impl FilterIndex {
             brought.extend(&self.always);
             brought.sort_unstable();
         }
+        let brought = &brought[brought.partition_point(|entry| number(*entry) < first)..];
         let mut matching = Vec::new();
         for branches in brought.chunk_by(|one, other| number(*one) == number(*other)) {
+            if matching.len() == most {
+                break;
+            }
             let number = number(branches[0]);
             let mut asked = Asked::new(&self.filters[&number].filter);
             if branches.iter().any(|entry| asked.holds((entry & ((1 << BRANCH) - 1)) as usize, event)) {
