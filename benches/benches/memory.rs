@@ -204,5 +204,7 @@ fn endpoint(number: u32) -> Record {
         order: 0,
         filter: None,
         sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }))
 }

@@ -89,6 +89,37 @@ pub const LANE_RETRY: Duration = Duration::from_secs(5 * 60);
 /// Lanes in which nothing stands that are remembered, over all endpoints; the one that was so longest is forgotten first,
 /// and its next event names none before it.
 pub const LANES: usize = 1_000_000;
+/// A breaker opens when of at least [`BREAKER_ATTEMPTS`] attempts within this time at least [`BREAKER_PERCENT`] per cent
+/// failed.
+pub const BREAKER_WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// See [`BREAKER_WINDOW`].
+pub const BREAKER_ATTEMPTS: u16 = 10;
+
+/// See [`BREAKER_WINDOW`].
+pub const BREAKER_PERCENT: u8 = 70;
+
+/// How long an endpoint rests when its breaker first opens.
+pub const BREAKER_OPEN: Duration = Duration::from_secs(30);
+
+/// How long it rests at most: each failed probe doubles the rest up to this.
+pub const BREAKER_LONGEST: Duration = Duration::from_secs(30 * 60);
+
+/// An endpoint is disabled at a failed attempt, when its first failure since the last success is at least this old and
+/// at least [`DISABLE_FAILURES`] attempts have failed since.
+pub const DISABLE_AFTER: Duration = Duration::from_secs(120 * 3600);
+
+/// See [`DISABLE_AFTER`].
+pub const DISABLE_FAILURES: u32 = 5;
+
+/// Of what starts while first attempts and retries both wait, retries are at most this share, in per cent.
+pub const RETRY_PERCENT: u8 = 20;
+
+/// Retries that were earned by first attempts and are kept for later, at most.
+pub const RETRIES_KEPT: u16 = 10;
+
+/// Attempts that an endpoint may have in flight, when it does not say otherwise.
+pub const IN_FLIGHT: u16 = 8;
 
 /// Deliveries of a disabled endpoint are held this long, then discarded.
 pub const DISABLED_HOLD: Duration = Duration::from_secs(72 * 3600);
@@ -147,6 +178,11 @@ pub struct Limits {
     /// Bytes of records that may wait for the log before events are refused. At twice as many commands on endpoints and
     /// events are refused too, and nothing starts: what was started still ends, so a little more comes.
     pub unwritten: u64,
+    /// Attempts in flight for all endpoints of one tenant together; at least 1 counts. Without a bound by default.
+    pub tenant_in_flight: u32,
+    /// Attempts in flight to one host and port, over all endpoints whose URLs name it; at least 1 counts. Without a
+    /// bound by default.
+    pub host_in_flight: u32,
     /// Events whose reports stay readable after they ended.
     pub reports: usize,
     /// How long a repeat of an event is recognised.
@@ -175,6 +211,8 @@ impl Default for Limits {
             pending: 10_000_000,
             endpoints: 10_000_000,
             unwritten: 64 * 1024 * 1024,
+            tenant_in_flight: u32::MAX,
+            host_in_flight: u32::MAX,
             reports: 4096,
             idempotency_window: Duration::from_secs(24 * 3600),
             idempotency_entries: 1_000_000,

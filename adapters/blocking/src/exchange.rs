@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Response, StatusCode, Version};
+use http::{Response, StatusCode};
 use postrider_core::response::{Phase, Reply, TransportError};
 use postrider_core::sender::{Caps, Cleared};
-use postrider_driver::transport_error;
+use postrider_driver::{ChunkWatch, Framing, transport_error};
 use ureq_proto::client::state::{RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 use ureq_proto::{BodyMode, Error};
@@ -49,16 +49,16 @@ pub(crate) fn exchange(connection: &mut Connection, cleared: &Cleared, deadline:
     } else {
         connection.send(&[&head, body], deadline)
     };
-    let mut incoming = Incoming { connection, deadline, bytes: Vec::new(), read: 0 };
+    let mut incoming = Incoming { connection, deadline, bytes: Vec::new(), read: 0, watch: None };
     match sent {
         Ok(()) => match incoming.head(caps) {
-            Ok((reply, next, plain)) => incoming.finish(reply, next, plain, caps),
+            Ok((reply, next, end)) => incoming.finish(reply, next, end, caps),
             Err(error) => Exchanged::Failed(error),
         },
         Err((error, 0)) => Exchanged::Untouched(transport_error(&error, Phase::Send)),
         // A receiver may answer and close before it has read everything.
         Err((error, _)) if error.kind() != io::ErrorKind::TimedOut => match incoming.head(caps) {
-            Ok((reply, next, _)) => incoming.finish(reply, next, false, caps),
+            Ok((reply, next, _)) => incoming.finish(reply, next, End::Doubtful, caps),
             Err(_) => Exchanged::Failed(transport_error(&error, Phase::Send)),
         },
         Err((error, _)) => Exchanged::Failed(transport_error(&error, Phase::Send)),
@@ -73,12 +73,24 @@ struct Incoming<'a> {
     bytes: Vec<u8>,
     /// Bytes read since the head ended, with those that came along with it.
     read: usize,
+    /// Sees every byte behind the head of a response in chunks.
+    watch: Option<ChunkWatch>,
+}
+
+/// Where the body ends, as the head says it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Where a length says, or with the connection.
+    Plain,
+    /// Behind the last chunk.
+    Chunks,
+    /// Readers may disagree.
+    Doubtful,
 }
 
 impl Incoming<'_> {
-    /// Reads the final head, skipping at most [`INTERIM`] others. Says whether its framing leaves no doubt about where
-    /// the body ends.
-    fn head(&mut self, caps: Caps) -> Result<(Reply, RecvResponseResult, bool), TransportError> {
+    /// Reads the final head, skipping at most [`INTERIM`] others. Says where the body ends.
+    fn head(&mut self, caps: Caps) -> Result<(Reply, RecvResponseResult, End), TransportError> {
         let mut call = awaiting();
         let mut interim = 0;
         let mut looked = 0;
@@ -124,14 +136,22 @@ impl Incoming<'_> {
     }
 
     /// Reads the body as far as it is of use, and says whether the connection may be used again.
-    fn finish(mut self, reply: Reply, next: RecvResponseResult, plain: bool, caps: Caps) -> Exchanged {
+    fn finish(mut self, reply: Reply, next: RecvResponseResult, end: End, caps: Caps) -> Exchanged {
         self.read = self.bytes.len();
+        if end == End::Chunks {
+            self.watch.insert(ChunkWatch::of_body()).take(&self.bytes);
+        }
         let (close, body) = match next {
             RecvResponseResult::Cleanup(call) => (call.must_close_connection(), Vec::new()),
             RecvResponseResult::Redirect(call) => (call.must_close_connection(), Vec::new()),
             RecvResponseResult::RecvBody(call) => self.body(call, caps),
         };
-        let whole = !close && plain && self.bytes.is_empty();
+        let sound = match (end, self.watch) {
+            (End::Plain, _) => true,
+            (End::Chunks, watch) => watch.is_some_and(|watch| watch.is_whole()),
+            (End::Doubtful, _) => false,
+        };
+        let whole = !close && sound && self.bytes.is_empty();
         Exchanged::Replied(reply.with_body(Bytes::from(body)), whole)
     }
 
@@ -177,6 +197,9 @@ impl Incoming<'_> {
         let read = self.connection.read(&mut self.bytes[start..], self.deadline);
         self.bytes.truncate(start + *read.as_ref().unwrap_or(&0));
         self.read += self.bytes.len() - start;
+        if let Some(watch) = &mut self.watch {
+            watch.take(&self.bytes[start..]);
+        }
         read
     }
 }
@@ -185,7 +208,7 @@ fn final_head(
     call: Call<RecvResponse>,
     response: &Response<()>,
     caps: Caps,
-) -> Result<(Reply, RecvResponseResult, bool), TransportError> {
+) -> Result<(Reply, RecvResponseResult, End), TransportError> {
     // Nobody asked for another protocol.
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(TransportError::MalformedHead);
@@ -194,25 +217,14 @@ fn final_head(
     if reply.exceeds(caps.head) {
         return Err(TransportError::HeadTooLarge);
     }
-    let plain = is_plain(response);
+    let end = match Framing::of(response.version(), response.headers()) {
+        Framing::Plain if response.headers().contains_key(TRANSFER_ENCODING) => End::Chunks,
+        Framing::Plain => End::Plain,
+        Framing::Doubtful => End::Doubtful,
+        Framing::Broken => return Err(TransportError::MalformedHead),
+    };
     let next = call.proceed().expect("a final response was read");
-    Ok((reply, next, plain))
-}
-
-/// Whether everybody would find the end of the body at the same place (RFC 9112 section 6.3): after a response of which
-/// that is not so, the connection is not used again.
-fn is_plain(response: &Response<()>) -> bool {
-    let headers = response.headers();
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(only), None) => {
-            only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
-                && !headers.contains_key(CONTENT_LENGTH)
-                && response.version() == Version::HTTP_11
-        }
-        (Some(_), Some(_)) => false,
-    }
+    Ok((reply, next, end))
 }
 
 /// What ureq-proto needs to know of the request in order to read its response: that it was a POST.

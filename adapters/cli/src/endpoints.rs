@@ -1,6 +1,7 @@
 //! The endpoint file: `[[endpoint]]` tables in TOML, every fault with its line and key.
 
 mod choices;
+mod pacing;
 
 use std::fs;
 use std::ops::Range;
@@ -17,7 +18,7 @@ use crate::duration;
 use crate::exit::{Fault, Refusal};
 use crate::suggest::{nearest, unknown_key};
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 24] = [
     "id",
     "url",
     "secret",
@@ -25,6 +26,12 @@ const KEYS: [&str; 18] = [
     "events",
     "headers",
     "schedule",
+    "max-attempts",
+    "max-age",
+    "rate",
+    "breaker",
+    "disable",
+    "queue-limit",
     "timeout",
     "concurrency",
     "tenant",
@@ -180,12 +187,7 @@ impl Reader<'_> {
                 if patterns.is_empty() { endpoint } else { endpoint.events(patterns) }
             }
             "headers" => self.headers(endpoint, value),
-            "schedule" => {
-                let texts = self.list(name, value, |_| blank());
-                let delays: Vec<_> = texts.into_iter().filter_map(|text| self.duration(name, value, text)).collect();
-                self.probe(name, value, &blank().schedule(delays.iter().copied()));
-                endpoint.schedule(delays)
-            }
+            name if pacing::KEYS.contains(&name) => self.pace(endpoint, name, value),
             "timeout" => {
                 let text = self.strings(name, value, |_| blank());
                 let Some(timeout) = text.and_then(|text| self.duration(name, value, text)) else { return endpoint };
@@ -403,6 +405,29 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_that_pace_it_are_read() {
+        for line in [
+            "schedule = \"none\"",
+            "schedule = { exponential = { base = \"30s\", factor = 1.5, cap = \"2h\", attempts = 11 } }",
+            "schedule = [\"0s\", \"1m\"]\nmax-attempts = 1\nmax-age = \"1h\"",
+            "rate = { per-minute = 100, burst = 10 }",
+            "breaker = \"none\"\ndisable = \"never\"",
+            "breaker = { attempts = 20, percent = 50, window = \"1m\", open = \"10s\", longest = \"1h\" }",
+            "disable = { after = \"24h\", failures = 100 }",
+            "queue-limit = \"10m\"",
+        ] {
+            assert_eq!(faults(&with(line)), [""; 0], "{line}");
+        }
+        let text = with(
+            "schedule = [\"0s\", \"1m\", \"1h\"]\nmax-attempts = 2\nrate = { per-second = 5 }\nbreaker = \"none\"",
+        );
+        let shown = format!("{:?}", parse("e.toml", &text, &Policy::default()).unwrap()[0].endpoint);
+        for part in ["max_attempts: Some(2)", "count: 5", "breaker: None"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+
+    #[test]
     fn each_fault_names_line_and_key() {
         for (line, expected) in [
             ("sceret = \"x\"", "e.toml:6: sceret: there is no such key; did you mean `secret`?"),
@@ -445,6 +470,25 @@ mod tests {
             ),
             ("schedule = []", "e.toml:6: schedule: this is not a list with something in it"),
             ("schedule = [\"5\"]", "e.toml:6: schedule: \"5\" has a number without a unit; write 5s"),
+            ("schedule = \"never\"", "e.toml:6: schedule: there is no such schedule; write a list"),
+            ("schedule = { exponental = {} }", "e.toml:6: schedule.exponental: there is no such key; did you mean"),
+            (
+                "schedule = { exponential = { base = \"0s\", cap = \"1h\", attempts = 4 } }",
+                "e.toml:6: schedule.exponential: the base of the exponential schedule is zero",
+            ),
+            (
+                "schedule = { exponential = { base = \"1s\", cap = \"1h\", attempts = 4, factor = 0.5 } }",
+                "e.toml:6: schedule.exponential.factor: the factor 5/10",
+            ),
+            ("max-attempts = 0", "e.toml:6: max-attempts: the schedule has no delays"),
+            ("max-age = \"0s\"", "e.toml:6: max-age: the largest age is 0ns"),
+            ("rate = 5", "e.toml:6: rate: this is not a table; write { per-second = 10, burst = 20 }"),
+            ("rate = { burst = 5 }", "e.toml:6: rate: it needs one of per-second"),
+            ("rate = { per-hour = 0 }", "e.toml:6: rate.per-hour: the rate of 0 attempts is not within 1"),
+            ("breaker = { percnt = 5 }", "e.toml:6: breaker.percnt: there is no such key; did you mean `percent`?"),
+            ("breaker = { percent = 101 }", "e.toml:6: breaker: "),
+            ("disable = { after = \"1s\" }", "e.toml:6: disable: the age of 1s to disable at is not within 1 min"),
+            ("queue-limit = \"0s\"", "e.toml:6: queue-limit: the limit of 0ns on waiting"),
             ("headers = { host = \"x\" }", "e.toml:6: headers.host: the header host is set by the engine"),
             ("secrets = [\n\"whsec_AAAA\"]", "e.toml:7: secrets[0]: the secret's key has 3 bytes, at least 24"),
             ("tenant = \"\"", "e.toml:6: tenant: "),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -14,7 +14,7 @@ use hyper::rt::Executor as _;
 use hyper_util::rt::TokioIo;
 use postrider_core::response::{Phase, TransportError};
 use postrider_core::sender::{Caps, Cleared};
-use postrider_driver::transport_error;
+use postrider_driver::{Framing, transport_error};
 use tokio::sync::Notify;
 
 use crate::tasks::Lifeline;
@@ -40,7 +40,19 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub(crate) struct Connection {
     requests: Requests,
     progress: Arc<Progress>,
+    end: End,
     _lifeline: Lifeline,
+}
+
+/// Where the response that was read last ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Where nobody doubts it.
+    Plain,
+    /// Behind its last chunk.
+    Chunks,
+    /// Readers may disagree.
+    Doubtful,
 }
 
 #[derive(Debug)]
@@ -82,7 +94,7 @@ impl Connection {
             spawner.execute(connection);
             Requests::H1(requests)
         };
-        Ok(Self { requests, progress, _lifeline: lifeline })
+        Ok(Self { requests, progress, end: End::Plain, _lifeline: lifeline })
     }
 
     /// Whether a request can be sent now, as far as is known: the peer has not closed the connection.
@@ -117,14 +129,37 @@ impl Connection {
             }
             Requests::H2(requests) => requests.try_send_request(cleared.request().map(body)).await,
         };
-        response.map_err(|mut error| match error.take_message() {
+        let response = response.map_err(|mut error| match error.take_message() {
             Some(_) => SendError::Unsent,
             None => SendError::Failed(failure(error.error(), self.progress.phase())),
-        })
+        })?;
+        self.end = self.end_of(&response)?;
+        Ok(response)
+    }
+
+    /// What the head of a response says about its end. Over HTTP/2 frames say it.
+    fn end_of(&self, response: &Response<Incoming>) -> Result<End, SendError> {
+        if let Requests::H2(_) = self.requests {
+            return Ok(End::Plain);
+        }
+        match Framing::of(response.version(), response.headers()) {
+            Framing::Plain if response.headers().contains_key(TRANSFER_ENCODING) => Ok(End::Chunks),
+            Framing::Plain => Ok(End::Plain),
+            Framing::Doubtful => Ok(End::Doubtful),
+            Framing::Broken => Err(SendError::Failed(TransportError::MalformedHead)),
+        }
     }
 
     /// Whether the connection can take another request, after a response on it was read to its end.
     pub(crate) async fn settle(&mut self) -> bool {
+        let sound = match self.end {
+            End::Plain => true,
+            End::Chunks => self.progress.saw_whole_chunks(),
+            End::Doubtful => false,
+        };
+        if !sound {
+            return false;
+        }
         let ready = async {
             match &mut self.requests {
                 Requests::H1(requests) => requests.ready().await,

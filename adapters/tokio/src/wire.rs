@@ -2,13 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use postrider_core::response::Phase;
+use postrider_driver::ChunkWatch;
 use std::convert::Infallible;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,8 +20,12 @@ use tokio_rustls::client::TlsStream;
 ///
 /// Over HTTP/2 the last bytes of a body may still wait for the peer's window when that flush completes, so that there
 /// the phase may say [`Phase::Head`] a little early.
-#[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU8);
+#[derive(Debug)]
+pub(crate) struct Progress {
+    mark: AtomicU8,
+    /// Reads the response along with hyper, which is lenient about chunks and does not show them.
+    watch: Mutex<ChunkWatch>,
+}
 
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
@@ -29,16 +34,32 @@ const SENT: u8 = 2;
 impl Progress {
     /// What the attempt is doing now: [`Phase::Send`] until the request has left, [`Phase::Head`] afterwards.
     pub(crate) fn phase(&self) -> Phase {
-        if self.0.load(Ordering::Relaxed) == SENT { Phase::Head } else { Phase::Send }
+        if self.mark.load(Ordering::Relaxed) == SENT { Phase::Head } else { Phase::Send }
+    }
+
+    /// Whether the response to the last request was one of chunks, as they should be, and has ended.
+    pub(crate) fn saw_whole_chunks(&self) -> bool {
+        self.watch().is_whole()
+    }
+
+    fn watch(&self) -> MutexGuard<'_, ChunkWatch> {
+        // Nothing panics while it is held.
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, mark: u8) {
-        self.0.store(mark, Ordering::Relaxed);
+        self.mark.store(mark, Ordering::Relaxed);
     }
 
     fn flushed(&self) {
         // A failed exchange means that nothing was taken yet, or that it is marked already.
-        let _ = self.0.compare_exchange(TAKEN, SENT, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.mark.compare_exchange(TAKEN, SENT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { mark: AtomicU8::new(WAITING), watch: Mutex::new(ChunkWatch::of_response()) }
     }
 }
 
@@ -52,6 +73,7 @@ impl RequestBody {
     /// The body of the next request on the connection that `progress` belongs to.
     pub(crate) fn new(bytes: Bytes, progress: Arc<Progress>) -> Self {
         progress.set(if bytes.is_empty() { TAKEN } else { WAITING });
+        *progress.watch() = ChunkWatch::of_response();
         Self { bytes, progress }
     }
 }
@@ -110,10 +132,15 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let before = buf.filled().len();
+        let read = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if buf.filled().len() > before && !self.is_h2() {
+            self.progress.watch().take(&buf.filled()[before..]);
         }
+        read
     }
 }
 

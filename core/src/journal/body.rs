@@ -8,6 +8,7 @@ use super::codec::FRAME_HEAD;
 use super::endpoint::{KEYS, read_endpoint, read_endpoint_key, write_endpoint, write_endpoint_key};
 use super::error::{CodecError, Why};
 use super::kind::Kind;
+use super::pacing::{read_health, write_health};
 use super::record::{
     Accepted, Due, EventRecord, Kept, Laned, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin, Then,
 };
@@ -78,6 +79,7 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
             write_accepted(&kept.accepted, w);
             w.u32(kept.payload_len);
         }
+        Record::Health(health) => write_health(health, w),
     }
 }
 
@@ -122,6 +124,7 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
             at: r.time("at")?,
         },
         Kind::Kept => Record::Kept(Box::new(Kept { accepted: read_accepted(r)?, payload_len: r.u32("payload_len")? })),
+        Kind::Health => Record::Health(Box::new(read_health(r)?)),
     };
     r.end()?;
     Ok(record)

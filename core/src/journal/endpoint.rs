@@ -1,10 +1,12 @@
 //! How an endpoint is written: what every one has, in a fixed order, then the parts that some have.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::body::name;
 use super::error::{CodecError, Why};
+use super::pacing::{PacingRecord, read_pacing, write_pacing};
 use super::record::{DialectRecord, EndpointRecord, FilterRecord, HeaderRecord, KeyRecord, RetiredRecord, StateRecord};
 use super::sealed::{StoredKey, StoredValue};
 use super::wire::{Reader, Writer};
@@ -53,6 +55,8 @@ const SOURCE_PART: u8 = 2;
 const ORDER_PART: u8 = 8;
 const FILTER_PART: u8 = 3;
 const SIGN_PART: u8 = 4;
+const AGE_PART: u8 = 5;
+const PACING_PART: u8 = 6;
 const RETIRED_FILTERS_PART: u8 = 9;
 
 /// The forms of a header's value.
@@ -82,6 +86,8 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         order,
         filter,
         sign,
+        max_age,
+        pacing,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -128,6 +134,14 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
             w.few(parts, DIALECT_PARTS, |w, part| w.text(part));
         });
     }
+    if let Some(age) = max_age {
+        w.u8(AGE_PART);
+        w.duration(*age);
+    }
+    if let Some(pacing) = pacing {
+        w.u8(PACING_PART);
+        write_pacing(pacing, w);
+    }
     if *order != 0 {
         w.u8(ORDER_PART);
         w.u8(*order);
@@ -171,6 +185,8 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         order: 0,
         filter: None,
         sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     };
     let mut last = 0;
     while !r.is_over() {
@@ -208,6 +224,15 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
                 !endpoint.sign.is_empty()
             }
             RETIRED_FILTERS_PART => read_retired_filters(r, &mut endpoint.retired)?,
+            AGE_PART => {
+                endpoint.max_age = Some(r.duration("max_age")?);
+                true
+            }
+            PACING_PART => {
+                let pacing = read_pacing(r)?;
+                endpoint.pacing = Some(Box::new(pacing));
+                pacing != PacingRecord::default()
+            }
             _ => false,
         };
     Ok(if is_known { Ok(number) } else { Err(Why::Part { number }) })

@@ -95,6 +95,11 @@ pub enum Why {
         /// The byte that tells the form.
         byte: u8,
     },
+    /// A setting of an endpoint has a form that is not known here.
+    Setting {
+        /// The byte that tells the form.
+        byte: u8,
+    },
     /// The value of a header has a form that is not known here.
     ValueForm {
         /// The byte that tells the form.
@@ -165,6 +170,9 @@ impl fmt::Display for Why {
             }
             Self::Form { byte } => {
                 write!(f, "the form of a key is {byte}, 0 (plain), 1 (sealed) and 2 (a pair) are known")
+            }
+            Self::Setting { byte } => {
+                write!(f, "the form of a setting is {byte}, 0 (usual), 1 (off) and 2 (given) are known")
             }
             Self::ValueForm { byte } => {
                 write!(f, "the form of a header's value is {byte}, 0 (open), 1 (secret) and 2 (sealed) are known")

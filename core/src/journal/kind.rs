@@ -46,13 +46,15 @@ pub enum Kind {
     Erased = 17,
     /// [`Record::Kept`].
     Kept = 18,
+    /// [`Record::Health`].
+    Health = 19,
     /// [`Record::Lane`].
     Lane = 25,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -71,6 +73,7 @@ impl Kind {
         Self::Purged,
         Self::Erased,
         Self::Kept,
+        Self::Health,
         Self::Lane,
     ];
 
@@ -114,7 +117,8 @@ impl Kind {
             | Self::Remembered
             | Self::SnapshotEnd
             | Self::Kept
-            | Self::Lane => false,
+            | Self::Lane
+            | Self::Health => false,
         }
     }
 
@@ -132,7 +136,8 @@ impl Kind {
             | Self::SnapshotEnd
             | Self::Purged
             | Self::Erased
-            | Self::Lane => Subject::Other,
+            | Self::Lane
+            | Self::Health => Subject::Other,
         }
     }
 }
@@ -171,6 +176,7 @@ impl Record {
             Self::Purged { .. } => Kind::Purged,
             Self::Erased { .. } => Kind::Erased,
             Self::Kept(_) => Kind::Kept,
+            Self::Health(_) => Kind::Health,
             Self::Lane { .. } => Kind::Lane,
         }
     }

@@ -130,6 +130,7 @@ mod error;
 #[cfg(test)]
 mod file_tests;
 mod kind;
+mod pacing;
 mod record;
 mod salvage;
 mod scan;
@@ -144,6 +145,7 @@ pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, record_at
 pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VERSION, decode, encode, keyed, peek};
 pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
+pub use self::pacing::{BreakerRecord, DisableRecord, HealthRecord, PacingRecord, RateRecord, Setting};
 pub use self::record::{
     Accepted, DialectRecord, Due, EndpointRecord, EventRecord, FilterRecord, HeaderRecord, Kept, KeyRecord, Laned,
     Mark, OutcomeRecord, Record, Remembered, RetiredRecord, SnapshotBegin, StateRecord, Then,

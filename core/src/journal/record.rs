@@ -12,6 +12,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
+use super::pacing::{HealthRecord, PacingRecord};
 use super::sealed::{StoredKey, StoredValue};
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::secret::KeyId;
@@ -97,6 +98,8 @@ pub enum Record {
     /// place of the accepted record, in history and where a store was rid of what was erased before a snapshot stood for
     /// it.
     Kept(Box<Kept>),
+    /// An endpoint's health changed otherwise than by the outcomes of its attempts; in a snapshot, what it was.
+    Health(Box<HealthRecord>),
     /// A snapshot begins; it stands for every record up to and including `since`.
     SnapshotBegin(SnapshotBegin),
     /// In a snapshot: an event that has not ended. Its payload stays in its accepted record.
@@ -206,6 +209,10 @@ pub struct EndpointRecord {
     pub filter: Option<FilterRecord>,
     /// The dialects in which its requests are signed; none for Standard Webhooks alone.
     pub sign: Vec<DialectRecord>,
+    /// How old a delivery may be when an attempt starts, where that is bounded.
+    pub max_age: Option<Duration>,
+    /// How it is paced, where that is not as usual.
+    pub pacing: Option<Box<PacingRecord>>,
 }
 
 /// A way of signing: [`Dialect::to_wire`](crate::signing::Dialect::to_wire).
@@ -251,6 +258,8 @@ impl fmt::Debug for EndpointRecord {
             order,
             filter,
             sign,
+            max_age,
+            pacing,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -273,6 +282,8 @@ impl fmt::Debug for EndpointRecord {
             .field("order", order)
             .field("filter", filter)
             .field("sign", sign)
+            .field("max_age", max_age)
+            .field("pacing", pacing)
             .finish()
     }
 }

@@ -224,6 +224,8 @@ mod tests {
             order: 0,
             filter: None,
             sign: Vec::new(),
+            max_age: None,
+            pacing: None,
         }))
     }
 

@@ -221,7 +221,7 @@ fn damage_is_told_with_its_place() {
         (told(&queued, 0, 25), "at byte 0: the frame needs 29 bytes and has 28"),
         (told(&queued, 0, 11), "at byte 0: the frame's length is 11, at least 12 is needed"),
         (told(&queued, 0, 23), "at byte 24: field 'subscription' needs 4 bytes, the body has 3 left"),
-        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 18 are"),
+        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 19 are"),
         (told(&queued, 4, 250), "at byte 4: kind 250 is not known, those up to 18 are"),
         (told(&queued, 4, Kind::SnapshotEnd.byte()), "at byte 24: 4 bytes follow the last field, none may"),
         (told(&queued, 5, 2), "at byte 5: version 2 is not known, 1 is"),
@@ -422,6 +422,7 @@ fn memory(record: &Record) -> usize {
                 + list(&e.thin)
                 + e.thin.iter().map(String::capacity).sum::<usize>()
                 + e.source.as_ref().map_or(0, String::capacity)
+                + e.pacing.as_ref().map_or(0, |_| size_of::<PacingRecord>())
         }
         Record::Remembered(r) => {
             size_of::<Remembered>() + 64 + r.id.as_str().len() + r.tenant.as_ref().map_or(0, |id| id.as_str().len())
@@ -429,6 +430,10 @@ fn memory(record: &Record) -> usize {
         Record::Pending { lane, .. } => lane.as_ref().map_or(0, |lane| lane.key.len() + 16),
         Record::Lane { endpoint, key, .. } => {
             endpoint.tenant.as_str().len() + endpoint.id.as_str().len() + key.len() + 48
+        }
+        Record::Health(health) => {
+            let EndpointKey { tenant, id } = &health.endpoint;
+            size_of::<HealthRecord>() + 32 + tenant.as_str().len() + id.as_str().len()
         }
         Record::Genesis { .. }
         | Record::Opened { .. }
@@ -477,6 +482,7 @@ fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) 
         | Record::Endpoint(_)
         | Record::Removed { .. }
         | Record::SnapshotBegin(_)
+        | Record::Health(_)
         | Record::SnapshotEnd { .. } => (None, None),
     }
 }
@@ -581,5 +587,7 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         order: 0,
         filter: None,
         sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }
 }

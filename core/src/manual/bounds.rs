@@ -29,7 +29,8 @@
 //! | deliveries that wait, with attempts in flight | D | fan-outs stop at it |
 //! | attempts | C | the credit |
 //! | timers | none of their own | links in attempts, deliveries and endpoints |
-//! | rings of what can go on, crowds that wait for payloads | none of their own | links in events and endpoints, which leave them when they end |
+//! | lanes of what can go on, crowds that wait for payloads or hosts | none of their own | links in events, endpoints and tenants, which leave them when they end |
+//! | hosts and ports, where attempts to them are bounded | N + C | counted by the endpoints and attempts that name them |
 //! | payloads in memory | `resident` bytes | beyond it, those not durable yet, in flight, or just read back (256 at most); each for [`RESIDENT_FOR`](crate::limits::RESIDENT_FOR) after its last use |
 //! | encoded bodies of a payload in memory | one for each shape that is used, 9 at most | as large as the payload, or 4/3 of it where CloudEvents take it as base64; as XML up to 14 times, as a form up to 16 times and 1 MiB; see [`SHARED_BODIES`](crate::limits::SHARED_BODIES) and [`FORM_EXPANSION`](crate::limits::FORM_EXPANSION) |
 //! | payloads asked for | 256 | the others wait in the crowd |

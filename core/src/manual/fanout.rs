@@ -58,17 +58,35 @@
 //!
 //! # Fairness
 //!
-//! Two rings share the credit in turns: events whose fan-out can go on, and endpoints for which something waits. So a
-//! great fan-out does not hold up retries, nor a mass of retries new events. Within each ring everybody gets one
-//! attempt and goes to the end: a small event published after a great one waits for one attempt of it, not for all.
-//! A fan-out passes at most 32 subscriptions in one step without starting something, and does not overtake what waits
+//! Three lanes share the credit: events whose fan-out can go on, endpoints for which a first attempt waits, and
+//! endpoints for which a retry waits. In each lane tenants take turns, and of a tenant its events or endpoints
+//! ([`Tiers`](crate::retry::Tiers)): everybody gets one attempt and goes to the end, so that a small event published
+//! after a great one waits for one attempt of it, not for all, and a tenant with much to do holds up no other. Whether a
+//! first attempt goes next or a retry is for the [`Budget`](crate::retry::Budget) to say: while both wait, retries are at
+//! most a fifth of what starts, so that a mass of retries does not hold up new events, nor a great fan-out retries.
+//! Turns of first attempts that come to none (a subscription that nobody has, an endpoint that cannot take it) earn no
+//! retry, and no retry waits for more than sixteen of them. A fan-out passes at most 32 subscriptions in one step without starting something, and does not overtake what waits
 //! for an endpoint already: with deliveries waiting there, its own goes behind them.
 //!
 //! An endpoint carries at most its own concurrency ([`Window`](crate::retry::Window)): halved when it throttles, grown
 //! by one with each success. An endpoint that never answers therefore holds so many slots of the credit and no more,
 //! and each for at most its time-out and twice the grace of
-//! [`time`](super::time). Its other deliveries wait in 48 bytes each, outside the ring, and cost
+//! [`time`](super::time). Its other deliveries wait in 48 bytes each, outside the lanes, and cost
 //! no step until it can take one.
+//!
+//! A tenant that has as many attempts in flight as it may
+//! ([`tenant_in_flight`](crate::limits::Limits::tenant_in_flight)) is *held*: it has no turns in any lane, and nothing of
+//! it is looked at until one of its attempts has landed. An endpoint whose host and port are taken up
+//! ([`host_in_flight`](crate::limits::Limits::host_in_flight)) waits in a crowd of that host, from which each attempt that
+//! lands there lets one go on.
+//!
+//! # Left alone
+//!
+//! An endpoint rests while it is throttled, while its [`Breaker`](crate::retry::Breaker) is open, and until its
+//! [`Gcra`](crate::retry::Gcra) allows the next attempt; one timer wakes it at the latest of the three, and nothing polls.
+//! While it rests deliveries wait and spend no attempts. When the breaker's time is over, the delivery whose turn it is
+//! becomes the probe; after it has succeeded, the others follow through a ramp. Whoever waited longer than the endpoint's
+//! [`QueueLimit`](crate::retry::QueueLimit), or is older than its schedule allows, expires when its turn comes.
 //!
 //! # Payloads
 //!

@@ -8,6 +8,7 @@
 //! | [`fanout`] | How one event reaches a million endpoints without a million entries |
 //! | [`house`] | Why the rooms stand as they do |
 //! | [`bounds`] | What each container holds at most, and what bounds it |
+//! | [`field`] | What other systems have, and which test shows what is here |
 //! | [`threat_model`] | Who may be hostile, and which module stands against it |
 //!
 //! What a thing does is said where it stands; these pages say why it does not do something else. Where one of them and
@@ -17,6 +18,7 @@ pub mod bounds;
 pub mod contract;
 pub mod durability;
 pub mod fanout;
+pub mod field;
 pub mod house;
 pub mod threat_model;
 pub mod time;

@@ -26,6 +26,11 @@
 //! How long a name is remembered, by which repeats are recognised, goes by `mono` too; a snapshot writes when the event
 //! was accepted, and a restore counts its age from there by the wall clock.
 //!
+//! A breaker that is open, and the failures since an endpoint's last success, are kept: the first in a lazy record
+//! whenever it opens or closes, the second folded from the outcomes themselves. A rate is not: it begins with nothing.
+//! How old a delivery may be is counted by the wall clock from when its event was accepted, since that is all that is
+//! known of it after a restart; how long a retry has waited for its endpoint, by `mono`, and after a restart from then.
+//!
 //! The rest that a throttled endpoint was given is not written. Each of its deliveries has its own due time, which
 //! includes what the receiver asked for, and an endpoint with overdue deliveries starts slowly after a restore
 //! ([`Window::ramp`](crate::retry::Window::ramp)).

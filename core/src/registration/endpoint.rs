@@ -8,13 +8,13 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 
-use super::{AuthError, CustomHeaders, HeaderError, Order, Ordering, Policy, Target, UrlError};
+use super::{AuthError, Circuit, CustomHeaders, HeaderError, Order, Ordering, Pacing, Policy, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
 use crate::matching::filter::{self, Filter, FilterError};
 use crate::matching::{Pattern, PatternError, Subscription, SubscriptionError};
-use crate::retry::{Schedule, ScheduleError};
+use crate::retry::{BreakerPolicyError, DisableRuleError, QueueLimitError, RateError, Schedule, ScheduleError};
 use crate::secret::{KeyId, Secret, SecretError, SecretName};
 #[cfg(feature = "ed25519")]
 use crate::signing::PrivateKey;
@@ -25,7 +25,6 @@ use crate::time::UnixTime;
 /// recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
-const CONCURRENCY: u16 = 8;
 
 /// A destination: where it is, what it wants, and how it wants it.
 ///
@@ -45,6 +44,9 @@ pub struct Endpoint {
     filter: Option<Filter>,
     shape: Shape,
     schedule: Schedule,
+    pub(super) max_attempts: Option<u16>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) pacing: Pacing,
     timeout: Duration,
     concurrency: u16,
     headers: CustomHeaders,
@@ -67,8 +69,11 @@ impl Endpoint {
             filter: None,
             shape: Shape::default(),
             schedule: Schedule::default(),
+            max_attempts: None,
+            max_age: None,
+            pacing: Pacing::default(),
             timeout: TIMEOUT,
-            concurrency: CONCURRENCY,
+            concurrency: limits::IN_FLIGHT,
             headers: CustomHeaders::default(),
             keep_answers: false,
             order: Order::default(),
@@ -157,8 +162,12 @@ impl Endpoint {
     }
 
     /// Sets the delays before the attempts.
-    pub fn schedule(mut self, delays: impl IntoIterator<Item = Duration>) -> Self {
-        match Schedule::new(delays) {
+    pub fn schedule(self, delays: impl IntoIterator<Item = Duration>) -> Self {
+        self.schedule_or(Schedule::new(delays))
+    }
+
+    pub(super) fn schedule_or(mut self, schedule: Result<Schedule, ScheduleError>) -> Self {
+        match schedule {
             Ok(schedule) => self.schedule = schedule,
             Err(why) => self.note(EndpointError::Schedule(why)),
         }
@@ -226,7 +235,7 @@ impl Endpoint {
     /// Whether only the newest event of each ordering key is kept while the endpoint is down, for receivers that want
     /// the last state and not the way to it. It needs an [`ordering`](Self::ordering).
     ///
-    /// When an event comes under a key while the endpoint is paused or rests, or while the first of that key's lane has
+    /// When an event comes under a key while the endpoint is paused, throttled or behind an open breaker, or while the first of that key's lane has
     /// failed and waits for its next attempt, those of the lane that are not in flight end as superseded, and the new one
     /// takes their place; where one of them waited for its next attempt, not before that is due.
     pub fn coalesce(mut self, coalesce: bool) -> Self {
@@ -315,12 +324,20 @@ impl Endpoint {
             return Err(EndpointError::CoalesceUnordered);
         }
         self.check_signature_headers()?;
+        let mut schedule = self.schedule.clone();
+        if let Some(attempts) = self.max_attempts {
+            schedule = schedule.with_attempts(attempts).map_err(EndpointError::Schedule)?;
+        }
+        if let Some(age) = self.max_age {
+            schedule = schedule.with_max_age(age).map_err(EndpointError::Schedule)?;
+        }
         Ok(Config {
             key,
             target,
             subscription,
             shape: self.shape.clone(),
-            schedule: self.schedule.clone(),
+            schedule,
+            pacing: self.pacing,
             timeout: self.timeout,
             concurrency: self.concurrency,
             headers: self.headers.clone(),
@@ -330,7 +347,7 @@ impl Endpoint {
         })
     }
 
-    fn note(&mut self, mistake: EndpointError) {
+    pub(super) fn note(&mut self, mistake: EndpointError) {
         self.mistake.get_or_insert(mistake);
     }
 }
@@ -350,6 +367,9 @@ impl fmt::Debug for Endpoint {
             .field("filter", &self.filter)
             .field("shape", &self.shape)
             .field("schedule", &self.schedule)
+            .field("max_attempts", &self.max_attempts)
+            .field("max_age", &self.max_age)
+            .field("pacing", &self.pacing)
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
@@ -376,6 +396,7 @@ pub(crate) struct Config {
     pub(crate) subscription: Subscription,
     pub(crate) shape: Shape,
     pub(crate) schedule: Schedule,
+    pub(crate) pacing: Pacing,
     pub(crate) timeout: Duration,
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
@@ -417,6 +438,14 @@ pub enum EndpointError {
     TooManySecrets(usize),
     /// The delays are no schedule.
     Schedule(ScheduleError),
+    /// The attempts in a unit of time are no rate.
+    Rate(RateError),
+    /// The numbers are no policy of a breaker.
+    Breaker(BreakerPolicyError),
+    /// The numbers are no rule to disable by.
+    Disable(DisableRuleError),
+    /// The time to wait for it is out of range.
+    QueueLimit(QueueLimitError),
     /// The time for one attempt is out of range.
     Timeout(Duration),
     /// The number of attempts at once is out of range.
@@ -460,6 +489,10 @@ impl fmt::Display for EndpointError {
                 write!(f, "secrets: there are {count}, at most {} are allowed", limits::RING_KEYS)
             }
             Self::Schedule(why) => write!(f, "schedule: {why}"),
+            Self::Rate(why) => write!(f, "rate: {why}"),
+            Self::Breaker(why) => write!(f, "breaker: {why}"),
+            Self::Disable(why) => write!(f, "disable: {why}"),
+            Self::QueueLimit(why) => write!(f, "queue-limit: {why}"),
             Self::Timeout(timeout) => write!(f, "timeout: {timeout:?} is not within 1 ms to 60 s"),
             Self::Concurrency(attempts) => write!(f, "concurrency: {attempts} is not within 1 to 1024"),
             Self::Header(why) => write!(f, "headers: {why}"),
@@ -561,6 +594,14 @@ pub struct EndpointView {
     pub window: u16,
     /// How long it still rests, when it said that it cannot keep up.
     pub throttled: Option<Duration>,
+    /// Whether its breaker lets attempts start.
+    pub circuit: Circuit,
+    /// How long nothing starts for it while it is active, by its throttle, its breaker or its rate, whichever is longest.
+    pub rests: Option<Duration>,
+    /// Attempts that have failed since the last success, and how long ago the first of them did.
+    pub failing: Option<(u32, Duration)>,
+    /// How much it is given, and when it is left alone.
+    pub pacing: Pacing,
     /// How its events are written.
     pub shape: Shape,
     /// Time for one attempt.

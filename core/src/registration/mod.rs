@@ -5,6 +5,7 @@
 //! | an endpoint as its owner describes it | [`Endpoint`] |
 //! | where requests may go | [`Target`], [`Policy`], [`classify`] |
 //! | the keys that sign, and changing over to others | [`Draft`], [`KeyRing`], [`rotation`] |
+//! | how much it is given, and when it is left alone | [`Pacing`] |
 //! | headers and credentials of its own | [`CustomHeaders`] |
 //! | how events under one ordering key follow one another | [`Order`] |
 //! | what was decided about it, and how it answers | [`lifecycle`] |
@@ -20,6 +21,7 @@ mod endpoint;
 mod headers;
 pub mod lifecycle;
 mod order;
+mod pacing;
 mod policy;
 pub mod quota;
 mod reserved;
@@ -35,6 +37,7 @@ pub use cidr::{Cidr, CidrError};
 pub use endpoint::{Endpoint, EndpointError, EndpointView, State};
 pub use headers::{CustomHeaders, HeaderError};
 pub use order::{Order, Ordering};
+pub use pacing::{Circuit, Pacing};
 pub use policy::{AddressError, Policy, PolicyError, Vetted};
 pub use ring::{Draft, KeyRing, LONGEST_OVERLAP, RingError};
 pub use target::{Host, Target};

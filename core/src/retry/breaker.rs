@@ -1,6 +1,7 @@
 //! When to leave an endpoint alone, and when to ask it again.
 
 use super::Deadline;
+use crate::limits;
 use crate::time::{Instant, Now};
 use core::fmt;
 use core::time::Duration;
@@ -177,11 +178,11 @@ pub struct SavedBreaker {
 impl BreakerPolicy {
     /// The default, for an associated constant.
     pub const DEFAULT: Self = Self {
-        window: Duration::from_mins(5),
-        open: Duration::from_secs(30),
-        longest: Duration::from_mins(30),
-        attempts: 10,
-        percent: 70,
+        window: limits::BREAKER_WINDOW,
+        open: limits::BREAKER_OPEN,
+        longest: limits::BREAKER_LONGEST,
+        attempts: limits::BREAKER_ATTEMPTS,
+        percent: limits::BREAKER_PERCENT,
     };
 
     /// Sets the rule: of at least `attempts` attempts within `window`, `percent` per cent failed. The window is 1 s to
@@ -220,6 +221,16 @@ impl BreakerPolicy {
     /// How many per cent of them have to fail.
     pub const fn percent(&self) -> u8 {
         self.percent
+    }
+
+    /// For how long it opens first.
+    pub const fn open(&self) -> Duration {
+        self.open
+    }
+
+    /// For how long it opens at most.
+    pub const fn longest(&self) -> Duration {
+        self.longest
     }
 
     /// For how long it opens after so many probes have failed.
@@ -324,6 +335,16 @@ impl Breaker {
             State::Open if now < self.until => Admission::Hold(self.until),
             State::Open => Admission::Probe,
         }
+    }
+
+    /// Whether any attempt may be made.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Whether a probe is in flight.
+    pub const fn is_probing(&self) -> bool {
+        matches!(self.state, State::Probing)
     }
 
     /// What to write down; `None` when it is closed. What it says changes with each

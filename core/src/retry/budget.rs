@@ -1,5 +1,6 @@
 //! How much of the traffic may be retries, when there is more to do than can be done.
 
+use crate::limits;
 use core::fmt;
 
 /// Who goes next when not everybody can: of what starts while both wait, retries are at most a share. 8 bytes.
@@ -111,7 +112,7 @@ impl Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { earned: 0, kept: 10, percent: 20 }
+        Self { earned: 0, kept: limits::RETRIES_KEPT, percent: limits::RETRY_PERCENT }
     }
 }
 

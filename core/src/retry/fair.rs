@@ -30,6 +30,11 @@ pub trait Flows<K = ()>: Links<K> {
 pub trait Groups<O, I>: Flows<O> {
     /// Those of the group's flows that can go on.
     fn fair_mut(&mut self, group: u32) -> &mut Fair<I>;
+
+    /// Whether the group has no turns for now, whatever of its flows can go on; see [`Tiers::hold`].
+    fn is_held(&self, _group: u32) -> bool {
+        false
+    }
 }
 
 /// Deficit round robin (Shreedhar and Varghese, 1995) over flows that lie in the caller's slab: 16 bytes, and 12 in each
@@ -91,6 +96,13 @@ impl<K> Fair<K> {
         }
     }
 
+    /// The same, but it comes before those that are active: one whose turn was cut short.
+    pub fn activate_first(&mut self, flows: &mut impl Flows<K>, flow: u32) {
+        if flows.link(flow).is_free() {
+            self.ring.push_front(flows, flow);
+        }
+    }
+
     /// The flow cannot go on. Without effect when it is not active.
     pub fn deactivate(&mut self, flows: &mut impl Flows<K>, flow: u32) {
         if !flows.link(flow).is_free() {
@@ -119,7 +131,7 @@ impl<K> Fair<K> {
         // One turn makes up for what one charge took too much, and so it must for two.
         balance.0 = (balance.0 - cost).max(1 - quantum);
         let is_used_up = balance.0 <= 0;
-        if is_used_up && !flows.link(flow).is_free() {
+        if is_used_up && self.ring.len() > 1 && !flows.link(flow).is_free() {
             self.ring.remove(flows, flow);
             self.ring.push_back(flows, flow);
         }
@@ -150,7 +162,7 @@ impl<K> fmt::Debug for Fair<K> {
 /// Deficit round robin over groups, and within each group over its flows: tenants, then their endpoints.
 ///
 /// A group gets its share however many flows it has, and each flow its share of the group's, both as [`Fair`] says. A group
-/// is active while one of its flows is. 16 bytes, and one [`Fair`] in each group.
+/// is active while one of its flows is, unless it is [held](Self::hold). 16 bytes, and one [`Fair`] in each group.
 pub struct Tiers<O, I> {
     outer: Fair<O>,
     inner: PhantomData<fn() -> I>,
@@ -165,7 +177,25 @@ impl<O, I> Tiers<O, I> {
     /// A flow of the group can go on. Without effect when it is active.
     pub fn activate(&mut self, groups: &mut impl Groups<O, I>, flows: &mut impl Flows<I>, group: u32, flow: u32) {
         groups.fair_mut(group).activate(flows, flow);
-        self.outer.activate(groups, group);
+        self.release(groups, group);
+    }
+
+    /// The same, but it comes before the group's other flows.
+    pub fn activate_first(&mut self, groups: &mut impl Groups<O, I>, flows: &mut impl Flows<I>, group: u32, flow: u32) {
+        groups.fair_mut(group).activate_first(flows, flow);
+        self.release(groups, group);
+    }
+
+    /// The group has no turns from now on; its flows stay as they are. From now on [`Groups::is_held`] says so of it.
+    pub fn hold(&mut self, groups: &mut impl Groups<O, I>, group: u32) {
+        self.outer.deactivate(groups, group);
+    }
+
+    /// The group has turns again, when it is not held and one of its flows can go on.
+    pub fn release(&mut self, groups: &mut impl Groups<O, I>, group: u32) {
+        if !groups.is_held(group) && groups.fair_mut(group).is_active() {
+            self.outer.activate(groups, group);
+        }
     }
 
     /// A flow of the group cannot go on. Without effect when it is not active.

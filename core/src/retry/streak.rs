@@ -1,5 +1,6 @@
 //! When an endpoint has failed for so long that it is disabled.
 
+use crate::limits;
 use crate::time::{Instant, Now, UnixTime};
 use core::fmt;
 use core::time::Duration;
@@ -67,7 +68,7 @@ pub struct FailedTooLong {
 
 impl DisableRule {
     /// The default, for an associated constant.
-    pub const DEFAULT: Self = Self { age: Duration::from_hours(120), failures: 5 };
+    pub const DEFAULT: Self = Self { age: limits::DISABLE_AFTER, failures: limits::DISABLE_FAILURES };
 
     /// After this age, 1 min to 365 days, and this many failures, 1 to 1,000,000.
     pub fn new(age: Duration, failures: u32) -> Result<Self, DisableRuleError> {

@@ -96,7 +96,8 @@ impl Jobs {
 impl Sender {
     /// Whether an event could be woken, if nothing else can be fanned out: none that is awake waits for others' payloads.
     pub(super) fn has_asleep(&self) -> bool {
-        !self.jobs.asleep.is_empty() && !self.queues.scan.is_crowded()
+        let few = self.queues.scan.len() < AWAKE;
+        !self.jobs.asleep.is_empty() && self.queues.scan_crowd.is_empty() && (few || self.queues.scan.is_ready())
     }
 
     /// Wakes an event when few go round, and now and then when many do: neither those that come nor those that slept
@@ -107,7 +108,7 @@ impl Sender {
             return;
         }
         asleep.turns = (asleep.turns + 1) % EVERY;
-        let few = self.queues.scan.len() < AWAKE && !self.queues.scan.is_crowded();
+        let few = self.queues.scan.len() < AWAKE && self.queues.scan_crowd.is_empty();
         if !few && asleep.turns > 0 {
             return;
         }

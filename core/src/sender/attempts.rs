@@ -8,6 +8,7 @@ use super::Sender;
 use super::deliveries::Place;
 use super::notice::Notice;
 use super::operational::Cause;
+use super::pace;
 use super::report::{DeliveryReport, Fate};
 use super::signed::Signed;
 use super::tables::{Attempt, Slot, Stage};
@@ -16,7 +17,7 @@ use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
 use crate::registration::State;
 use crate::response::{self, Outcome, Phase, Profile, Reply, Ruling, TransportError, Verdict};
-use crate::retry::{List, Plan};
+use crate::retry::{Exhausted, List, Plan};
 use crate::time::Instant;
 
 /// Payloads go together that have not been used for a minute and less than this.
@@ -30,6 +31,7 @@ struct Ended {
     subscription: u32,
     delivery: Option<u32>,
     number: u16,
+    is_probe: bool,
     elapsed: Duration,
 }
 
@@ -41,6 +43,7 @@ impl Ended {
             subscription: attempt.subscription,
             delivery: attempt.delivery,
             number: attempt.number,
+            is_probe: attempt.is_probe && attempt.stage == Stage::Flying,
             elapsed: now.saturating_since(attempt.started),
         }
     }
@@ -54,7 +57,7 @@ impl Sender {
             return;
         };
         let attempt = self.attempts.end(at);
-        self.land(attempt.endpoint);
+        self.land(&attempt);
         self.lane_landed(attempt.lane);
         let ended = Ended::of(&attempt, self.mono());
         match attempt.stage {
@@ -112,7 +115,7 @@ impl Sender {
             }
             Stage::Overdue | Stage::Aborted => {
                 let attempt = self.attempts.forget(at);
-                self.land(attempt.endpoint);
+                self.land(&attempt);
                 self.lane_landed(attempt.lane);
                 attempt.lane.into_iter().for_each(|lane| self.advance(lane));
                 self.after_landing(attempt.endpoint);
@@ -131,6 +134,7 @@ impl Sender {
         self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
         self.queues.aborts.push_back(id);
         let record = self.outcome_record(ended, &Err(TransportError::Aborted), Then::Discarded, &Signed::default());
+        self.feel(ended.endpoint, ended.is_probe, None);
         self.apply_outcome(ended, record);
         self.discard_rest(ended.endpoint);
     }
@@ -151,8 +155,9 @@ impl Sender {
     }
 
     /// An attempt no longer burdens its endpoint.
-    fn land(&mut self, endpoint: u32) {
-        if let Some(slot) = self.endpoints.slab.get_mut(endpoint) {
+    fn land(&mut self, attempt: &Attempt) {
+        self.unburden(attempt.endpoint, attempt.host);
+        if let Some(slot) = self.endpoints.slab.get_mut(attempt.endpoint) {
             #[cfg(postrider_planted)]
             if crate::planted::breaks(13) && slot.in_flight > 1 {
                 slot.in_flight -= 1;
@@ -175,25 +180,27 @@ impl Sender {
     /// Decides what an outcome means, records it and makes it so. Gives the entry in which the delivery waits on.
     fn conclude(&mut self, ended: Ended, outcome: &Outcome, signed: &Signed) -> Option<u32> {
         let ruling = response::verdict(outcome, Profile::StandardWebhooks, self.now.wall);
-        let then = self.decide(ended, &ruling);
+        let (then, why) = self.decide(ended, &ruling);
         let record = self.outcome_record(ended, outcome, then, signed);
         let seq = self.record(&Record::Outcome(record.clone()));
         self.tell_subscribers(Cause::of_outcome(ended.endpoint, ended.event, &record));
-        self.tell_outcome(seq, ended, &ruling, then);
+        self.tell_outcome(seq, ended, &ruling, then, why);
         self.quiet = self.operational && self.is_operational(ended.event);
         self.adjust_endpoint(ended, &ruling);
+        let told = outcome.as_ref().map(Reply::status).map_err(|error| *error);
+        self.feel(ended.endpoint, ended.is_probe, pace::tells(told));
         self.quiet = false;
         self.apply_outcome_now(ended, record)
     }
 
-    /// What follows a ruling.
-    fn decide(&self, ended: Ended, ruling: &Ruling) -> Then {
+    /// What follows a ruling, and why there is no further attempt where that is by the schedule.
+    fn decide(&self, ended: Ended, ruling: &Ruling) -> (Then, Option<Exhausted>) {
         let slot = &self.endpoints.slab[ended.endpoint];
         let floor = match ruling.verdict {
-            Verdict::Delivered => return Then::Delivered,
-            Verdict::Gone => return Then::Discarded,
-            _ if self.is_void(ended.event) || slot.is_discarding() => return Then::Discarded,
-            Verdict::Refused(_) => return Then::Refused,
+            Verdict::Delivered => return (Then::Delivered, None),
+            Verdict::Gone => return (Then::Discarded, None),
+            _ if self.is_void(ended.event) || slot.is_discarding() => return (Then::Discarded, None),
+            Verdict::Refused(_) => return (Then::Refused, None),
             Verdict::Retry { not_before } | Verdict::Throttled { not_before } => not_before,
         };
         let schedule = &slot.wire.config.schedule;
@@ -211,14 +218,18 @@ impl Sender {
             true => Ended { number: ended.number - 1, ..ended },
             false => ended,
         };
-        match plan.delay(ended.number) {
-            Some(delay) => Then::Retry(Due { written: self.now.wall, delay: delay.max(floor.unwrap_or_default()) }),
-            None if self.goes_on_in_lane(ended.delivery, slot) => {
+        let age = self.age_of(ended.event);
+        let next = plan.after(ended.number, age, floor).or_else(|why| match why {
+            Exhausted::Attempts { .. } if self.goes_on_in_lane(ended.delivery, slot) => {
                 let last = plan.delay(schedule.attempts().saturating_sub(1)).unwrap_or_default();
                 let delay = last.max(limits::LANE_RETRY).max(floor.unwrap_or_default());
-                Then::Retry(Due { written: self.now.wall, delay })
+                schedule.check_age(age.saturating_add(delay)).map(|()| delay)
             }
-            None => Then::Exhausted,
+            why @ (Exhausted::Attempts { .. } | Exhausted::Age { .. }) => Err(why),
+        });
+        match next {
+            Ok(delay) => (Then::Retry(Due { written: self.now.wall, delay }), None),
+            Err(why) => (Then::Exhausted, Some(why)),
         }
     }
 
@@ -241,9 +252,7 @@ impl Sender {
                 let until = now.saturating_add(rest);
                 let until = slot.throttled.map_or(until, |at| at.max(until));
                 slot.throttled = Some(until);
-                if slot.state == State::Active {
-                    self.endpoints.wake_at(ended.endpoint, Some(until));
-                }
+                self.rest(ended.endpoint);
             }
             Verdict::Gone => {
                 let gone = State::Gone { since: self.now.wall };
@@ -373,8 +382,27 @@ impl Sender {
         delivery: Option<u32>,
         then: Then,
     ) {
+        let names = (then == Then::Lost).then(|| (self.endpoints.slab[endpoint].key.clone(), self.jobs.id(event)));
+        self.end_telling(event, endpoint, subscription, delivery, then, |sender, seq| {
+            if let Some((endpoint, event)) = names {
+                sender.tell(seq, Notice::Lost { endpoint, event });
+            }
+        });
+    }
+
+    /// The same, and tells about it behind the record.
+    pub(super) fn end_telling(
+        &mut self,
+        event: u32,
+        endpoint: u32,
+        subscription: u32,
+        delivery: Option<u32>,
+        then: Then,
+        tell: impl FnOnce(&mut Self, JournalSeq),
+    ) {
         let attempts = delivery.map_or(0, |handle| self.deliveries[handle].attempts);
-        let ended = Ended { event, endpoint, subscription, delivery, number: attempts, elapsed: Duration::ZERO };
+        let elapsed = Duration::ZERO;
+        let ended = Ended { event, endpoint, subscription, delivery, number: attempts, is_probe: false, elapsed };
         let record = OutcomeRecord {
             event: self.jobs.slab[event].seq,
             subscription,
@@ -388,17 +416,11 @@ impl Sender {
             answer: None,
         };
         let seq = self.record(&Record::Outcome(record.clone()));
-        let (endpoint, event) = (self.endpoints.slab[endpoint].key.clone(), self.jobs.id(event));
-        match then {
-            Then::Expired => self.tell(seq, Notice::Expired { endpoint, event }),
-            Then::Lost => self.tell(seq, Notice::Lost { endpoint, event }),
-            Then::Superseded => self.tell(seq, Notice::Superseded { endpoint, event }),
-            Then::Delivered | Then::Retry(_) | Then::Exhausted | Then::Refused | Then::Discarded => {}
-        }
+        tell(self, seq);
         self.apply_outcome_now(ended, record);
     }
 
-    fn tell_outcome(&mut self, seq: JournalSeq, ended: Ended, ruling: &Ruling, then: Then) {
+    fn tell_outcome(&mut self, seq: JournalSeq, ended: Ended, ruling: &Ruling, then: Then, why: Option<Exhausted>) {
         let (attempt, ruling) = (ended.number, *ruling);
         if let Some(asked) = ruling.above_cap() {
             let endpoint = self.endpoints.slab[ended.endpoint].key.clone();
@@ -418,7 +440,8 @@ impl Sender {
             }
             Then::Exhausted => {
                 let (endpoint, event) = name(self);
-                Notice::Exhausted { endpoint, event, attempts: attempt, ruling }
+                let why = why.unwrap_or(Exhausted::Attempts { made: attempt });
+                Notice::Exhausted { endpoint, event, attempts: attempt, ruling, why }
             }
             Then::Refused => {
                 let (endpoint, event) = name(self);

@@ -9,6 +9,7 @@ use core::fmt;
 use super::choices::{dialect_records, filter_record};
 use super::operational::Cause;
 use super::report::Tally;
+use super::restore::written;
 use super::tables::{Gate, Retired, Slot};
 use super::transmit::{Caps, Wire};
 use super::turns::Turn;
@@ -20,7 +21,7 @@ use crate::journal::{
 };
 use crate::limits;
 use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
-use crate::retry::{Link, List, Window};
+use crate::retry::{Breaker, Link, List, Streak, Window};
 use crate::secret::{KeyId, Secret};
 use crate::time::{Now, UnixTime};
 
@@ -421,6 +422,9 @@ impl Sender {
         subscription: Option<u32>,
         retired: Vec<Retired>,
     ) -> JournalSeq {
+        if let Some(at) = at {
+            self.forget_health(at, &config, state);
+        }
         let record = self.endpoint_record(&config, &draft, state, subscription, retired.clone());
         let seq = self.record(&Record::Endpoint(Box::new(record)));
         let at = self.apply_endpoint(at, seq, config, draft, state, subscription, retired);
@@ -473,6 +477,8 @@ impl Sender {
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
             filter: filter_record(&config.subscription),
             sign: dialect_records(&config.dialects),
+            max_age: config.schedule.max_age(),
+            pacing: written(&config.pacing).map(Box::new),
         }
     }
 
@@ -530,6 +536,10 @@ impl Sender {
                     turn: Turn::default(),
                     until: None,
                     throttled: None,
+                    breaker: Breaker::new(),
+                    streak: Streak::new(),
+                    rate: None,
+                    host: None,
                     timer: Link::default(),
                     tally: Tally::default(),
                     born: seq,
@@ -543,6 +553,7 @@ impl Sender {
         *ordered = *ordered + u32::from(has_lanes) - u32::from(had_lanes);
         self.resubscribe(at, old, subscription, &wants);
         self.set_state(at, state);
+        self.repace(at);
         at
     }
 
@@ -571,7 +582,7 @@ impl Sender {
                 let held = if crate::planted::breaks(26) { limits::DISABLED_HOLD * 63 / 64 } else { held };
                 Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
             }
-            State::Active => self.endpoints.slab[at].throttled.filter(|until| *until > self.now.mono),
+            State::Active => self.rest_of(at),
             State::Paused { .. } | State::Gone { .. } => None,
         };
         self.endpoints.wake_at(at, until);
@@ -605,9 +616,13 @@ impl Sender {
         });
         if free {
             self.endpoints.wake_at(at, None);
-            self.queues.ready.leave(&mut self.endpoints.slab, at);
-            let tenant = self.endpoints.slab[at].tenant;
+            self.leave_ready(at);
+            let Slot { tenant, host, .. } = self.endpoints.slab[at];
             self.endpoints.slab.remove(at);
+            if let Some(host) = host {
+                self.hosts.release(host);
+                self.wake_for_host(host);
+            }
             self.tenants.release(tenant);
         }
     }

@@ -112,6 +112,18 @@ impl Sender {
         Some(Plan::new(schedule, &self.seed, event.as_str(), &slot.key).preview().collect())
     }
 
+    /// Attempts in flight for all endpoints of a tenant; counted where they are bounded
+    /// ([`Limits::tenant_in_flight`](limits::Limits::tenant_in_flight)), and otherwise 0.
+    pub fn tenant_in_flight(&self, tenant: &TenantId) -> u32 {
+        self.tenants.find(tenant).map_or(0, |at| self.tenants[at].in_flight)
+    }
+
+    /// Attempts in flight to a host, as endpoints' URLs name it (an IPv6 address without brackets), and port; counted
+    /// where they are bounded ([`Limits::host_in_flight`](limits::Limits::host_in_flight)), and otherwise 0.
+    pub fn host_in_flight(&self, host: &str, port: u16) -> u32 {
+        self.hosts.in_flight(host, port)
+    }
+
     fn report_of(&self, at: u32) -> EventReport {
         let job = &self.jobs.slab[at];
         let mut deliveries = job.work().map(|work| work.ended.clone()).unwrap_or_default();
@@ -155,6 +167,7 @@ impl Sender {
 
     fn view(&self, slot: &Slot) -> EndpointView {
         let config = &slot.wire.config;
+        let rest = |at: crate::time::Instant| at.saturating_since(self.now.mono);
         EndpointView {
             key: slot.key.clone(),
             target: config.target.clone(),
@@ -164,7 +177,11 @@ impl Sender {
             pending: slot.deliveries.len(),
             in_flight: slot.in_flight,
             window: slot.window.size(),
-            throttled: slot.until.filter(|_| slot.state == State::Active).map(|at| at.saturating_since(self.now.mono)),
+            throttled: slot.throttled.filter(|at| slot.state == State::Active && *at > self.now.mono).map(rest),
+            circuit: self.circuit(slot),
+            rests: slot.until.filter(|_| slot.state == State::Active).map(rest),
+            failing: (slot.streak.failures() > 0).then(|| (slot.streak.failures(), slot.streak.age(self.now.mono))),
+            pacing: config.pacing,
             shape: config.shape.clone(),
             timeout: config.timeout,
             keep_answers: config.keep_answers,

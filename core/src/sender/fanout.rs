@@ -11,9 +11,13 @@ use super::transmit::Transmit;
 use crate::id::JournalSeq;
 use crate::journal::{Mark, Record, Then};
 use crate::limits;
+use crate::retry::Next;
 
 /// Subscriptions passed over in one step without an attempt, at most.
 const PASSED_AT_ONCE: u32 = 32;
+
+/// Turns of first attempts in a row that may come to none while a retry waits.
+const IDLE: u8 = 16;
 
 impl Sender {
     /// Whether anything could start, if it is looked for.
@@ -23,7 +27,8 @@ impl Sender {
             && self.opened <= self.outbox.durable()
             && self.has_slot()
             && !self.is_far_behind()
-            && (self.queues.ready.is_ready()
+            && (self.queues.fresh.is_ready()
+                || self.queues.again.is_ready()
                 || ((self.queues.scan.is_ready() || self.has_asleep()) && self.has_place()))
     }
 
@@ -44,33 +49,52 @@ impl Sender {
         self.deliveries.len() + self.attempts.len() < self.limits.pending
     }
 
-    /// The next attempt. What waits and what is fanned out take turns, so that neither starves the other; within both,
-    /// endpoints and events go round.
+    /// The next attempt. First attempts and retries share by a budget, so that retries take no more than their part of
+    /// what there is to be had, and neither starves the other. Of first attempts, those that wait and those that are fanned
+    /// out take turns; within all of them tenants do, and of a tenant its events or endpoints.
     pub(super) fn next_transmit(&mut self) -> Step {
         if !self.has_more_to_send() {
             return Step::Nothing;
         }
+        let scan = (self.queues.scan.is_ready() || self.has_asleep()) && self.has_place();
+        let (fresh, again) = (self.queues.fresh.is_ready(), self.queues.again.is_ready());
+        // Turns that come to no attempt earn no retry; but retries do not wait for many of them.
+        let choice = match self.queues.budget.choice(scan || fresh, again) {
+            Some(Next::Fresh) if again && self.queues.idle >= IDLE => Some(Next::Retry),
+            choice => choice,
+        };
+        match choice {
+            Some(Next::Fresh) => {
+                let step = self.next_fresh(scan, fresh);
+                self.queues.idle = if again && matches!(step, Step::Worked) { self.queues.idle + 1 } else { 0 };
+                step
+            }
+            Some(Next::Retry) => {
+                self.queues.idle = 0;
+                let next = self.queues.again.next(&mut self.tenants, &mut self.endpoints.slab);
+                next.map_or(Step::Worked, |at| self.take_turn(at, Next::Retry))
+            }
+            None => Step::Nothing,
+        }
+    }
+
+    /// A turn of first attempts, given where there are some.
+    fn next_fresh(&mut self, scan: bool, fresh: bool) -> Step {
         self.queues.turn = !self.queues.turn;
-        let scan_first = !self.queues.turn || !self.queues.ready.is_ready();
-        if scan_first && self.has_place() {
+        if scan && (!self.queues.turn || !fresh) {
             self.wake_asleep();
+            if let Some(job) = self.queues.scan.next(&mut self.tenants, &mut self.jobs.slab) {
+                return self.fan_out(job);
+            }
         }
-        if scan_first
-            && self.has_place()
-            && let Some(job) = self.queues.scan.next(&mut self.jobs.slab)
-        {
-            return self.fan_out(job);
-        }
-        match self.queues.ready.next(&mut self.endpoints.slab) {
-            Some(at) => self.start_waiting(at),
-            None => Step::Worked,
-        }
+        let next = self.queues.fresh.next(&mut self.tenants, &mut self.endpoints.slab);
+        next.map_or(Step::Worked, |at| self.take_turn(at, Next::Fresh))
     }
 
     /// Puts an event into the ring of fan-outs, when it has subscriptions to pass.
     pub(super) fn start_scan(&mut self, job: u32) {
         if !self.jobs.slab[job].has_passed_all() && self.jobs.may_pass(job) {
-            self.queues.scan.join(&mut self.jobs.slab, job);
+            self.queues.scan.join(&mut self.tenants, &mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
     }
@@ -78,7 +102,8 @@ impl Sender {
     /// The same, before the others: its payload was read for this and must not wait in memory.
     pub(super) fn scan_next(&mut self, job: u32) {
         if !self.jobs.slab[job].has_passed_all() && self.jobs.may_pass(job) {
-            self.queues.scan.join_first(&mut self.jobs.slab, job);
+            self.leave_scan(job);
+            self.queues.scan.join_first(&mut self.tenants, &mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
     }
@@ -131,7 +156,8 @@ impl Sender {
             }
             let lane = self.lane_for(at, endpoint);
             let slot = &self.endpoints.slab[endpoint];
-            if lane.is_none() && slot.ready.is_empty() && slot.can_start(self.outbox.durable()) {
+            let can_start = slot.ready.is_empty() && slot.can_start(self.outbox.durable()) && self.has_host(slot);
+            if lane.is_none() && can_start {
                 if !here {
                     return self.fetch_for_scan(at);
                 }
@@ -226,25 +252,52 @@ impl Sender {
         self.wake_endpoint(endpoint);
     }
 
-    /// Puts an endpoint into the ring, when it can start something.
+    /// Lets an endpoint take its turns, when it can start something: a first attempt or a retry, whichever has waited
+    /// longest.
     pub(super) fn wake_endpoint(&mut self, at: u32) {
         let durable = self.outbox.durable();
         let slot = &self.endpoints.slab[at];
-        if !slot.ready.is_empty() && slot.can_start(durable) {
-            self.queues.ready.join(&mut self.endpoints.slab, at);
+        let Some(first) = slot.ready.front().filter(|_| slot.turn.is_nowhere() && slot.can_start(durable)) else {
+            return;
+        };
+        if let Some(host) = slot.host.filter(|_| !self.has_host(slot)) {
+            self.hosts.wait(host, &mut self.endpoints.slab, at);
+        } else if self.deliveries[first].attempts == 0 {
+            self.queues.fresh.join(&mut self.tenants, &mut self.endpoints.slab, at);
+        } else {
+            self.queues.again.join(&mut self.tenants, &mut self.endpoints.slab, at);
         }
+    }
+
+    /// An endpoint has its turn to start a first attempt or a retry.
+    fn take_turn(&mut self, at: u32, next: Next) -> Step {
+        let slot = &self.endpoints.slab[at];
+        let first = slot.ready.front().map(|handle| self.deliveries[handle].attempts == 0);
+        let host = slot.host;
+        if first.is_some_and(|first| first != (next == Next::Fresh)) {
+            // Another delivery has come before the one that it stood here for.
+            self.wake_endpoint(at);
+            return Step::Worked;
+        }
+        let step = self.start_waiting(at);
+        if let (Some(host), Step::Worked | Step::Nothing) = (host, &step) {
+            self.wake_for_host(host);
+        }
+        step
     }
 
     /// Starts the first delivery that waits for an endpoint.
     fn start_waiting(&mut self, at: u32) -> Step {
         let durable = self.outbox.durable();
-        let slot = &mut self.endpoints.slab[at];
-        if !slot.can_start(durable) {
+        let slot = &self.endpoints.slab[at];
+        if !slot.can_start(durable) || !self.has_host(slot) {
+            self.wake_endpoint(at);
+            let slot = &self.endpoints.slab[at];
             let first = slot.ready.front().map(|handle| self.deliveries[handle].event);
             first.into_iter().for_each(|event| self.maybe_evict(event));
             return Step::Worked;
         }
-        let Some(handle) = self.deliveries.pop_front(&mut slot.ready) else { return Step::Worked };
+        let Some(handle) = self.deliveries.pop_front(&mut self.endpoints.slab[at].ready) else { return Step::Worked };
         let delivery = &self.deliveries[handle];
         let (event, subscription, number) =
             (delivery.event, delivery.subscription, delivery.attempts.saturating_add(1));
@@ -256,7 +309,12 @@ impl Sender {
             self.wake_endpoint(at);
             return Step::Worked;
         }
-        if job.body != Body::Here && !self.jobs.expired(event, self.wall()) {
+        if let Some(why) = self.outlived(event, at).or_else(|| self.overstayed(handle)) {
+            self.end_expired(event, at, subscription, Some(handle), why);
+            self.wake_endpoint(at);
+            return Step::Worked;
+        }
+        if job.body != Body::Here {
             return self.fetch_for_delivery(event, handle);
         }
         self.deliveries.fly(handle);
@@ -267,11 +325,11 @@ impl Sender {
 
     /// Starts an attempt. The caller has seen that the endpoint can take it and that the payload is in memory.
     fn start(&mut self, at: u32, endpoint: u32, subscription: u32, delivery: Option<u32>, number: u16) -> Step {
-        if self.jobs.expired(at, self.now.wall) {
+        if let Some(why) = self.outlived(at, endpoint) {
             if let Some(handle) = delivery {
                 self.unqueue(handle);
             }
-            self.end_unsent(at, endpoint, subscription, delivery, Then::Expired);
+            self.end_expired(at, endpoint, subscription, delivery, why);
             return Step::Worked;
         }
         let Some(event) = self.jobs.slab[at].prepared().cloned() else {
@@ -285,11 +343,34 @@ impl Sender {
         let slot = &mut self.endpoints.slab[endpoint];
         slot.in_flight += 1;
         let wire = slot.wire.clone();
+        let host = slot.host;
+        let is_probe = !slot.breaker.is_closed();
+        if is_probe {
+            slot.breaker.start_probe();
+        }
+        let has_rate = slot.rate.is_some();
+        if has_rate {
+            self.take_from_rate(endpoint);
+        }
+        self.burden(endpoint);
+        self.queues.budget.record(if number > 1 { Next::Retry } else { Next::Fresh });
         let started = self.now;
         let deadline = started.mono.saturating_add(wire.config.timeout);
         let signed = Signed::default();
         let (lane, tag) = self.fly_in_lane(at, endpoint, delivery).unzip();
-        let flight = Flight { event: at, seq, endpoint, subscription, delivery, number, lane, signed: signed.clone() };
+        let signed_too = signed.clone();
+        let flight = Flight {
+            event: at,
+            seq,
+            endpoint,
+            subscription,
+            delivery,
+            number,
+            lane,
+            is_probe,
+            host,
+            signed: signed_too,
+        };
         let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.attempts += 1;
@@ -316,13 +397,19 @@ impl Sender {
 
     /// Forgets an event; the same when it happens and when it is read back.
     pub(super) fn apply_ended(&mut self, at: u32) {
-        self.queues.scan.leave(&mut self.jobs.slab, at);
+        self.leave_scan(at);
         match self.jobs.slab[at].body {
             Body::Later => self.forget_later(at),
             Body::Here | Body::Away | Body::Coming | Body::Asleep => {}
         }
         let job = self.jobs.remove(at);
         self.tenants.release(job.tenant);
+    }
+
+    /// Takes an event out of whatever its fan-out waits in.
+    fn leave_scan(&mut self, at: u32) {
+        self.queues.scan_crowd.leave(&mut self.jobs.slab, at);
+        self.queues.scan.leave(&mut self.tenants, &mut self.jobs.slab, at);
     }
 
     pub(super) fn retry_load(&mut self) -> bool {

@@ -427,7 +427,7 @@ impl Work {
 
     /// Whether its fan-out goes on when its turn comes.
     pub(crate) fn is_in_ring(&self) -> bool {
-        self.turn.is_in_ring()
+        self.turn.is_in_lane()
     }
 }
 
@@ -438,6 +438,10 @@ impl TakesTurns for Job {
 
     fn turn_mut(&mut self) -> &mut Turn {
         &mut self.work_mut().turn
+    }
+
+    fn tenant(&self) -> u32 {
+        self.tenant
     }
 }
 

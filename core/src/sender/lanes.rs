@@ -16,6 +16,7 @@ use core::time::Duration;
 use super::Sender;
 use super::chains::{Chains, HashKey, mix};
 use super::deliveries::{Deliveries, Place, Queue};
+use super::notice::Notice;
 use super::slab::Slab;
 use super::tables::{Chore, Slot};
 use super::transmit::Decimal;
@@ -364,7 +365,8 @@ impl Sender {
             let delivery = &self.deliveries[head];
             delivery.attempts > 0 && delivery.place != Place::InFlight
         });
-        let down = fails || slot.state != State::Active || slot.until.is_some();
+        let throttled = slot.throttled.is_some_and(|until| until > self.now.mono);
+        let down = fails || throttled || slot.state != State::Active || !slot.breaker.is_closed();
         let is_older = |handle: u32| self.jobs.slab[self.deliveries[handle].event].seq < newest;
         let head = lane.head.filter(|head| self.deliveries[*head].place != Place::InFlight);
         if !down || !head.or_else(|| lane.waiting.front()).is_some_and(is_older) {
@@ -401,7 +403,12 @@ impl Sender {
                 *rests = rests.map_or(Some(due), |rests| Some(rests.max(due)));
             }
             self.unqueue(handle);
-            self.end_unsent(event, endpoint, subscription, Some(handle), Then::Superseded);
+            let names = (self.endpoints.slab[endpoint].key.clone(), self.jobs.id(event));
+            let tell = |sender: &mut Self, seq| {
+                let (endpoint, event) = names;
+                sender.tell(seq, Notice::Superseded { endpoint, event });
+            };
+            self.end_telling(event, endpoint, subscription, Some(handle), Then::Superseded, tell);
         }
         self.chore(Chore::Supersede(endpoint, at));
     }

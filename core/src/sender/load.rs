@@ -64,7 +64,7 @@ impl Sender {
     /// A fan-out has somebody to send to and needs its payload first.
     pub(super) fn fetch_for_scan(&mut self, at: u32) -> Step {
         if !self.fetch(at) {
-            self.queues.scan.wait(&mut self.jobs.slab, at);
+            self.queues.scan_crowd.wait(&mut self.jobs.slab, at);
         }
         Step::Worked
     }
@@ -79,7 +79,7 @@ impl Sender {
         } else {
             let slot = &mut self.endpoints.slab[endpoint];
             self.deliveries.push_front(&mut slot.ready, handle, Place::Ready);
-            self.queues.ready.wait(&mut self.endpoints.slab, endpoint);
+            self.queues.ready_crowd.wait(&mut self.endpoints.slab, endpoint);
         }
         Step::Worked
     }
@@ -130,7 +130,7 @@ impl Sender {
 
     /// Whether a payload can be asked for, or somebody go on who waits for that.
     pub(super) fn has_to_load(&self) -> bool {
-        let crowded = self.queues.scan.is_crowded() || self.queues.ready.is_crowded();
+        let crowded = !self.queues.scan_crowd.is_empty() || !self.queues.ready_crowd.is_empty();
         !self.loads.wanted.is_empty() || (self.loads.open < AT_ONCE && crowded)
     }
 
@@ -139,13 +139,13 @@ impl Sender {
         if self.loads.open >= AT_ONCE {
             return false;
         }
-        let endpoints_first = self.loads.turn && self.queues.ready.is_crowded();
-        if !endpoints_first && let Some(job) = self.queues.scan.admit(&mut self.jobs.slab) {
+        let endpoints_first = self.loads.turn && !self.queues.ready_crowd.is_empty();
+        if !endpoints_first && let Some(job) = self.queues.scan_crowd.admit(&mut self.jobs.slab) {
             self.loads.turn = true;
             self.scan_next(job);
             return true;
         }
-        let Some(endpoint) = self.queues.ready.admit(&mut self.endpoints.slab) else { return false };
+        let Some(endpoint) = self.queues.ready_crowd.admit(&mut self.endpoints.slab) else { return false };
         self.loads.turn = false;
         self.wake_endpoint(endpoint);
         true

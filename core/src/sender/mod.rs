@@ -23,11 +23,13 @@ mod explain;
 mod fanout;
 mod filters;
 mod forget;
+mod hosts;
 mod jobs;
 mod lanes;
 mod load;
 mod notice;
 mod operational;
+mod pace;
 mod pending;
 mod persist;
 mod publish;
@@ -55,7 +57,7 @@ pub use contract::{
     Input, LoadError, LoadRequest, Output, PersistBatch, PersistFailure, SnapshotPart, Wake, Watermark,
 };
 pub use explain::{Explanation, Page};
-pub use notice::Notice;
+pub use notice::{Expiry, Notice};
 pub use operational::OPERATIONAL;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
@@ -72,6 +74,7 @@ use crate::time::{Instant, Now};
 use chains::HashKey;
 use deliveries::Deliveries;
 use filters::Answers;
+use hosts::Hosts;
 use jobs::Jobs;
 use lanes::Lanes;
 use load::Loads;
@@ -151,6 +154,7 @@ pub struct Sender {
     outbox: Outbox,
     tenants: Tenants,
     endpoints: Endpoints,
+    hosts: Hosts,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
     next_subscription: u32,
@@ -285,6 +289,7 @@ impl Sender {
             outbox: Outbox::new(last),
             tenants: Tenants::default(),
             endpoints: Endpoints::default(),
+            hosts: Hosts::default(),
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
             retired: BTreeMap::new(),

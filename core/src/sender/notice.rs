@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use crate::response::Ruling;
+use crate::retry::{Exhausted, FailedTooLong, Overstayed, Transition};
 use crate::time::UnixTime;
 
 /// Something worth telling. Losing one never hangs or lies to anyone: each can be found out by a getter too.
@@ -42,6 +43,8 @@ pub enum Notice {
         attempts: u16,
         /// Why the last one failed.
         ruling: Ruling,
+        /// Why there is no further one.
+        why: Exhausted,
     },
     /// The first of a strict lane has no attempt left in its schedule and is tried on; what is behind it waits. Cancelling
     /// the event, or another ordering, lets that go.
@@ -77,12 +80,14 @@ pub enum Notice {
         /// Why.
         ruling: Ruling,
     },
-    /// A delivery's event expired before it could be delivered.
+    /// A delivery expired before it could be made.
     Expired {
         /// The endpoint.
         endpoint: EndpointKey,
         /// The event.
         event: EventId,
+        /// Why.
+        why: Expiry,
     },
     /// A delivery's payload could not be read back.
     Lost {
@@ -95,6 +100,20 @@ pub enum Notice {
     Gone {
         /// The endpoint.
         endpoint: EndpointKey,
+    },
+    /// An endpoint's breaker opened, opened again, or closed.
+    Breaker {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// What happened: the rule, its inputs, and when the next probe may be made.
+        change: Transition,
+    },
+    /// An endpoint has failed for so long that it was disabled: what waits for it is held for 72 h.
+    Disabled {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The rule and its inputs.
+        reason: FailedTooLong,
     },
     /// A disabled endpoint's deliveries were held for 72 h and are now discarded.
     HoldEnded {
@@ -150,6 +169,36 @@ pub enum Notice {
     Folded(u64),
 }
 
+/// Why a delivery expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expiry {
+    /// Its event was worth sending until then.
+    Event {
+        /// The time that the event gives.
+        expires: UnixTime,
+    },
+    /// It grew older than its endpoint's schedule allows.
+    Age {
+        /// How old it is.
+        age: Duration,
+        /// How old it may be.
+        max: Duration,
+    },
+    /// It waited for its endpoint for longer than that allows.
+    Queue(Overstayed),
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event { expires } => write!(f, "its event was worth sending until {expires}"),
+            Self::Age { age, max } => write!(f, "it is {age:.0?} old, and attempts end at {max:.0?}"),
+            Self::Queue(why) => write!(f, "{why}"),
+        }
+    }
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -157,8 +206,12 @@ impl fmt::Display for Notice {
             Self::Retrying { endpoint, event, attempt, ruling, delay } => {
                 write!(f, "{event} to {endpoint}: attempt {attempt} failed ({ruling}), next in {delay:.1?}")
             }
-            Self::Exhausted { endpoint, event, attempts, ruling } => {
-                write!(f, "{event} to {endpoint}: given up after {attempts} attempts, the last because {ruling}")
+            Self::Exhausted { endpoint, event, attempts, ruling, why } => {
+                write!(f, "{event} to {endpoint}: given up after {attempts} attempts, the last because {ruling}")?;
+                match why {
+                    Exhausted::Attempts { .. } => Ok(()),
+                    Exhausted::Age { .. } => write!(f, "; {why}"),
+                }
             }
             Self::LaneBlocked { endpoint, event, key, attempts, waiting, ruling, delay } => {
                 write!(
@@ -171,9 +224,15 @@ impl fmt::Display for Notice {
                 write!(f, "{event} to {endpoint}: superseded by a newer event under its key")
             }
             Self::Refused { endpoint, event, ruling } => write!(f, "{event} to {endpoint}: refused for good, {ruling}"),
-            Self::Expired { endpoint, event } => write!(f, "{event} to {endpoint}: expired before it was delivered"),
+            Self::Expired { endpoint, event, why } => {
+                write!(f, "{event} to {endpoint}: expired before it was delivered, because {why}")
+            }
             Self::Lost { endpoint, event } => write!(f, "{event} to {endpoint}: lost, its payload cannot be read"),
             Self::Gone { endpoint } => write!(f, "{endpoint} answered 410: it gets nothing more"),
+            Self::Breaker { endpoint, change } => write!(f, "the breaker of {endpoint} {change}"),
+            Self::Disabled { endpoint, reason } => {
+                write!(f, "{endpoint} is disabled: {reason}; what waits for it is held for 72 h")
+            }
             Self::HoldEnded { endpoint } => {
                 write!(f, "{endpoint} has been disabled for 72 h: what was held for it is discarded")
             }

@@ -379,8 +379,4 @@ impl Sender {
     pub(super) fn find_event(&self, tenant: &TenantId, event: &EventId) -> Option<u32> {
         self.jobs.find(self.tenants.find(tenant)?, event)
     }
-
-    pub(super) fn wall(&self) -> UnixTime {
-        self.now.wall
-    }
 }

@@ -225,6 +225,9 @@ impl Sender {
         let config = &slot.wire.config;
         let record = self.endpoint_record(config, &slot.draft, slot.state, slot.subscription, slot.retired.clone());
         self.add(current, &Record::Endpoint(Box::new(record)));
+        if !slot.breaker.is_closed() || slot.streak.failures() > 0 {
+            self.add(current, &Record::Health(Box::new(self.health_of(slot))));
+        }
     }
 
     fn snapshot_event(&self, current: &mut Current, at: u32) {

@@ -1,5 +1,6 @@
 //! What the machine knows: events, endpoints, attempts, tenants.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,11 +10,11 @@ use super::report::Tally;
 use super::signed::Signed;
 use super::slab::Slab;
 use super::transmit::Wire;
-use super::turns::{TakesTurns, Turn, Turns};
+use super::turns::{Crowd, Lane, TakesTurns, Turn};
 use crate::id::{AttemptId, EndpointKey, JournalSeq};
 use crate::matching::Subscription;
 use crate::registration::{Draft, State};
-use crate::retry::{Due, Link, Links, List, Timed, Wheel, Window};
+use crate::retry::{Breaker, Budget, Due, Gcra, Link, Links, List, Streak, Timed, Wheel, Window};
 use crate::time::Instant;
 
 /// Entries that one call moves between levels of a wheel, at most.
@@ -47,10 +48,16 @@ pub(crate) struct Slot {
     pub(crate) ready: List<Queue>,
     /// Where it stands among the endpoints for which something waits.
     pub(crate) turn: Turn,
-    /// When it may start again after being throttled, or when its hold ends.
+    /// When it may start again, by its throttle, its breaker and its rate; or when its hold ends.
     pub(crate) until: Option<Instant>,
     /// When it may start again after being throttled; a pause in between does not shorten it.
     pub(crate) throttled: Option<Instant>,
+    pub(crate) breaker: Breaker,
+    pub(crate) streak: Streak,
+    /// What keeps it to its rate, where it has one.
+    pub(crate) rate: Option<Box<Gcra>>,
+    /// The host and port of its URL, where attempts to these are bounded.
+    pub(crate) host: Option<u32>,
     pub(crate) timer: Link,
     pub(crate) tally: Tally,
     /// Its first record, which tells it from another in the same place.
@@ -90,6 +97,10 @@ pub(crate) struct Attempt {
     pub(crate) number: u16,
     /// The lane that it keeps busy.
     pub(crate) lane: Option<u32>,
+    /// Its endpoint's breaker waits for how it ends.
+    pub(crate) is_probe: bool,
+    /// The host and port that it burdens, where these are bounded.
+    pub(crate) host: Option<u32>,
     /// Noted by whoever builds the request.
     pub(crate) signed: Signed,
     pub(crate) started: Instant,
@@ -157,11 +168,20 @@ pub(crate) enum Gate {
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     /// Events whose fan-out can go on.
-    pub(crate) scan: Turns,
-    /// Endpoints that can start something that waits.
-    pub(crate) ready: Turns,
-    /// Whose turn it is: false for fan-outs, true for what waits.
+    pub(crate) scan: Lane<0>,
+    /// Endpoints that can start a first attempt that waits.
+    pub(crate) fresh: Lane<1>,
+    /// Endpoints that can start a retry that waits.
+    pub(crate) again: Lane<2>,
+    /// Events and endpoints that wait for fewer payloads to be under way.
+    pub(crate) scan_crowd: Crowd<0>,
+    pub(crate) ready_crowd: Crowd<1>,
+    /// Who of the first attempts has its turn: false for fan-outs, true for what waits.
     pub(crate) turn: bool,
+    /// First attempts or retries.
+    pub(crate) budget: Budget,
+    /// Turns of first attempts in a row that came to none, though a retry waited.
+    pub(crate) idle: u8,
     /// Whether the last step was a chore, so that what can start has the next one.
     pub(crate) chored: bool,
     pub(crate) gates: VecDeque<(JournalSeq, Gate)>,
@@ -176,6 +196,10 @@ impl TakesTurns for Slot {
 
     fn turn_mut(&mut self) -> &mut Turn {
         &mut self.turn
+    }
+
+    fn tenant(&self) -> u32 {
+        self.tenant
     }
 }
 
@@ -247,6 +271,8 @@ pub(crate) struct Flight {
     pub(crate) delivery: Option<u32>,
     pub(crate) number: u16,
     pub(crate) lane: Option<u32>,
+    pub(crate) is_probe: bool,
+    pub(crate) host: Option<u32>,
     pub(crate) signed: Signed,
 }
 
@@ -263,6 +289,8 @@ impl Attempts {
             delivery: flight.delivery,
             number: flight.number,
             lane: flight.lane,
+            is_probe: flight.is_probe,
+            host: flight.host,
             signed: flight.signed,
             started,
             ends,
@@ -347,6 +375,10 @@ impl Slot {
         if crate::planted::breaks(39) && matches!(self.state, State::Paused { .. }) {
             return true;
         }
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(45) && !self.breaker.is_closed() {
+            return true;
+        }
         self.is_over() || (matches!(self.state, State::Disabled { .. }) && self.until.is_none())
     }
 
@@ -363,6 +395,15 @@ impl Slot {
         found.is_ok_and(|at| high_water <= self.retired[at].at)
     }
 
+    /// Whether its half-open breaker lets one start. What is being fetched will be the probe.
+    fn can_probe(&self) -> bool {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(46) {
+            return true;
+        }
+        !self.breaker.is_probing() && self.fetching == 0
+    }
+
     /// Whether it can take another attempt now, as far as it alone is concerned.
     pub(crate) fn can_start(&self, durable: JournalSeq) -> bool {
         #[cfg(postrider_planted)]
@@ -373,6 +414,7 @@ impl Slot {
             && self.state == State::Active
             && self.until.is_none()
             && self.gate <= durable
+            && (self.breaker.is_closed() || self.can_probe())
             && self.window.can_start(u32::from(self.in_flight) + u32::from(self.fetching))
     }
 }

@@ -6,6 +6,7 @@ use alloc::collections::BTreeMap;
 use super::filters::Filtered;
 use super::repeats::ByTenant;
 use super::slab::Slab;
+use super::turns::{LANES, Share};
 use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
 use crate::retry::List;
@@ -24,6 +25,12 @@ pub(crate) struct Tenant {
     pub(crate) ordered: u32,
     /// The names by which repeats of its events are recognised, the oldest first.
     pub(crate) remembered: List<ByTenant>,
+    /// Its part of what takes turns.
+    pub(crate) lanes: [Share; LANES],
+    /// Its attempts in flight, counted where they are bounded.
+    pub(crate) in_flight: u32,
+    /// It has as many as it may.
+    pub(crate) is_held: bool,
     /// Its endpoints, its events that have not ended, its names, its reports on the shelf, and what is left to do for a
     /// purge, counted together.
     uses: u32,
@@ -51,9 +58,18 @@ impl Tenants {
     pub(crate) fn retain(&mut self, id: &TenantId) -> u32 {
         let at = self.find(id).unwrap_or_else(|| {
             let (id, index, remembered) = (id.clone(), Index::new(), List::new());
-            let tenant =
-                Tenant { id, index, filtered: None, purged: JournalSeq::ZERO, ordered: 0, remembered, uses: 0 };
-            let at = self.slab.insert(tenant);
+            let at = self.slab.insert(Tenant {
+                id,
+                index,
+                filtered: None,
+                purged: JournalSeq::ZERO,
+                ordered: 0,
+                remembered,
+                lanes: Default::default(),
+                in_flight: 0,
+                is_held: false,
+                uses: 0,
+            });
             self.by_id.insert(self.slab[at].id.clone(), at);
             at
         });

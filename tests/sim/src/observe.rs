@@ -102,6 +102,56 @@ pub enum Scheme {
     Described,
 }
 
+/// How an endpoint is to be spared; times are in nanoseconds. What `Default` gives is what is usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How many attempts it is given.
+    pub rate: Option<Rate>,
+    /// When its breaker opens.
+    pub breaker: Option<Breaker>,
+    /// It is disabled when its first failure since the last success is so old, and so many attempts have failed since.
+    pub disable: Option<(u64, u32)>,
+    /// How long a delivery may wait for it.
+    pub queue: Option<u64>,
+    /// How old a delivery may be when an attempt starts.
+    pub max_age: Option<u64>,
+}
+
+/// So many attempts in so much time, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how many nanoseconds: a second, a minute or an hour.
+    pub nanos: u64,
+    /// How many at once.
+    pub burst: u32,
+}
+
+/// When a breaker opens, and for how many nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Of at least so many attempts...
+    pub attempts: u16,
+    /// ...so many per cent failed...
+    pub percent: u8,
+    /// ...within this time.
+    pub window: u64,
+    /// For how long it opens first.
+    pub open: u64,
+    /// For how long at most.
+    pub longest: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let breaker =
+            Breaker { attempts: 10, percent: 70, window: 300 * SECOND, open: 30 * SECOND, longest: 1800 * SECOND };
+        let disable = Some((120 * 3600 * SECOND, 5));
+        Self { rate: None, breaker: Some(breaker), disable, queue: None, max_age: None }
+    }
+}
+
 /// An endpoint as an operator registers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -131,6 +181,8 @@ pub struct Spec {
     pub place: Place,
     /// While it is down, only the newest of each key is kept for it.
     pub coalesce: bool,
+    /// How it is to be spared.
+    pub pace: Pace,
     /// The ring is to be exactly this; empty to leave the keys of an endpoint that exists as they are.
     pub keys: Vec<Key>,
 }
@@ -415,6 +467,35 @@ pub enum Note<'a> {
     },
     /// An endpoint answered 410.
     Gone(u32),
+    /// An endpoint's breaker opened.
+    Opened {
+        /// Of which endpoint.
+        endpoint: u32,
+        /// Attempts that it looked at.
+        attempts: u32,
+        /// Those of them that failed.
+        failures: u32,
+        /// Until when, by the node's monotonic clock.
+        until: u64,
+    },
+    /// The probe of an endpoint's breaker failed.
+    Reopened {
+        /// Of which endpoint.
+        endpoint: u32,
+        /// Until when it is open, by the node's monotonic clock.
+        until: u64,
+    },
+    /// An endpoint's breaker closed.
+    Recovered(u32),
+    /// An endpoint was disabled because it keeps failing.
+    Disabled {
+        /// Which.
+        endpoint: u32,
+        /// Attempts that failed.
+        failures: u32,
+        /// Nanoseconds since the first of them did.
+        age: u64,
+    },
     /// A disabled endpoint's deliveries are discarded.
     HoldEnded(u32),
     /// Repeats of events that are older than this many nanoseconds may no longer be recognised.
@@ -576,6 +657,10 @@ pub struct Rules {
     pub remembered: u64,
     /// Bytes of a payload.
     pub payload: u64,
+    /// Attempts that a tenant may have in flight.
+    pub tenant_bound: u32,
+    /// Attempts that may be in flight from a node to a host and port.
+    pub host_bound: u32,
     /// No fault of any kind happens in this seed: nothing may be sent twice.
     pub faultless: bool,
     /// Synced data can rot in this seed.

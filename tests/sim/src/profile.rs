@@ -185,6 +185,12 @@ pub struct Profile {
     pub wants_all: bool,
     /// Nodes tell tenants of their endpoints and deliveries.
     pub tells: bool,
+    /// Endpoints have rates, breakers and limits of their own.
+    pub paces: bool,
+    /// Attempts that a tenant may have in flight.
+    pub tenant_bound: u32,
+    /// Attempts that may be in flight from a node to a host and port.
+    pub host_bound: u32,
 }
 
 impl Profile {
@@ -201,6 +207,9 @@ impl Profile {
         let tenants = nodes * u32::try_from(rng.between(1, 3)).expect("it is small");
         let per_tenant = u32::try_from(rng.about(4).min(24)).expect("it is small");
         let drawn_gap = *rng.pick(&[2, 5, 10, 20, 60, 120, 600]) * SECOND;
+        // What bounds a tenant must leave it room for what has gathered while its receivers were down.
+        let pacing = &mut Rng::part(seed, "pacing");
+        let calm_enough = scale.gap.unwrap_or(drawn_gap) >= 20 * SECOND && !classes.has(Class::Bursts);
         Self {
             seed,
             classes,
@@ -227,6 +236,9 @@ impl Profile {
             retention: *rng.pick(&[0, 0, 1, 168]),
             wants_all: false,
             tells: rng.once_in(2),
+            paces: pacing.once_in(2),
+            tenant_bound: if calm_enough && pacing.once_in(3) { 4 } else { u32::MAX },
+            host_bound: if calm_enough && pacing.once_in(3) { 3 } else { u32::MAX },
         }
     }
 
@@ -258,6 +270,9 @@ impl Profile {
             retention: 168,
             wants_all: true,
             tells: false,
+            paces: false,
+            tenant_bound: u32::MAX,
+            host_bound: u32::MAX,
         }
     }
 

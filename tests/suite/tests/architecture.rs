@@ -42,6 +42,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ),
     ("adapters/cli", &["postrider", "postrider-core", "postrider-driver"]),
     ("tests/testkit", &["postrider-core"]),
+    ("tests/conformance", &["postrider", "postrider-core"]),
     ("tests/damage", &["postrider-core", "postrider-journal"]),
     ("tests/sim", &["postrider-core", "postrider-journal"]),
 ];

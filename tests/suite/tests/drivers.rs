@@ -78,3 +78,24 @@ fn the_tokio_driver_writes_to_a_disk() {
 fn the_blocking_driver_writes_to_a_disk() {
     over_directories(blocking);
 }
+
+/// One scenario of the suite, for both drivers.
+fn both(scenario: &str) {
+    run_scenario(scenario, |session| tokio(session, MemoryLog::new())).unwrap_or_else(|why| panic!("tokio: {why}"));
+    run_scenario(scenario, |session| blocking(session, MemoryLog::new()))
+        .unwrap_or_else(|why| panic!("blocking: {why}"));
+}
+
+/// A defect of others: the body was read outside of the deadline, as long as it lasted, and whole.
+#[test]
+fn d1_a_body_that_drips_ends_at_the_one_deadline() {
+    both("deadline-dripping-body");
+    both("body-over-the-cap");
+}
+
+/// A defect of others: a body was capped before it was decompressed, and redirects were followed with the signature.
+#[test]
+fn d8_nothing_is_decompressed_and_no_redirect_is_followed() {
+    both("gzip-is-not-decompressed");
+    both("redirect-is-not-followed");
+}

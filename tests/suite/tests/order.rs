@@ -362,7 +362,7 @@ impl Naive {
         assert_eq!(header(transmit, "postrider-sequence"), Some(lane[at].1.to_string()));
         let previous = header(transmit, "postrider-previous-sequence");
         assert_eq!(previous, at.checked_sub(1).map(|before| lane[before].1.to_string()), "e{event} to {to}");
-        let said = self.previous.entry((to, event)).or_insert(previous.clone());
+        let said = self.previous.entry((to, event)).or_insert_with(|| previous.clone());
         assert_eq!(*said, previous);
     }
 

@@ -138,6 +138,7 @@ impl Ledger {
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
             | Record::Lane { .. }
+            | Record::Health(_)
             | Record::Kept(_) => {}
         }
     }

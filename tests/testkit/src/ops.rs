@@ -35,7 +35,7 @@ pub enum Op {
         wants: u8,
         /// Attempts at once.
         concurrency: u8,
-        /// Which of 4 schedules.
+        /// Which of 4 schedules, and four times which of 4 ways to be paced.
         schedule: u8,
         /// No lanes, lanes that skip what is exhausted, strict ones, and the second that keep the newest only.
         order: u8,
@@ -214,13 +214,9 @@ pub fn op() -> impl Strategy<Value = Op> {
 }
 
 fn put() -> impl Strategy<Value = Op> {
-    (0..4_u8, 0..5_u8, 1..4_u8, 0..4_u8, 0..4_u8).prop_map(|(endpoint, wants, concurrency, schedule, order)| Op::Put {
-        endpoint,
-        wants,
-        concurrency,
-        schedule,
-        order,
-    })
+    (0..4_u8, 0..5_u8, 1..4_u8, prop_oneof![0..4_u8, 0..16_u8], 0..4_u8).prop_map(
+        |(endpoint, wants, concurrency, schedule, order)| Op::Put { endpoint, wants, concurrency, schedule, order },
+    )
 }
 
 fn publish() -> impl Strategy<Value = Op> {
@@ -253,8 +249,9 @@ pub fn setup() -> impl Strategy<Value = Setup> {
     let every = prop_oneof![1 => Just(1 << 26), 1 => 100..3000_u64];
     let endpoints = prop_oneof![3 => Just(1000), 1 => Just(3)];
     let credit = prop_oneof![Just(64), 1..4_u8];
-    (events, pending, resident, entries, every, endpoints, credit).prop_map(
-        |(events, pending, resident, entries, every, endpoints, credit)| {
+    let bound = || prop_oneof![4 => Just(u32::MAX), 1 => 1..4_u32];
+    (events, pending, resident, entries, every, endpoints, credit, (bound(), bound())).prop_map(
+        |(events, pending, resident, entries, every, endpoints, credit, (tenant, host))| {
             let mut limits = Limits::default();
             limits.events = events;
             limits.pending = pending;
@@ -262,6 +259,7 @@ pub fn setup() -> impl Strategy<Value = Setup> {
             limits.idempotency_entries = entries;
             limits.snapshot_every = every;
             limits.endpoints = endpoints;
+            (limits.tenant_in_flight, limits.host_in_flight) = (tenant, host);
             Setup { limits, credit }
         },
     )

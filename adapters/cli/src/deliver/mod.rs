@@ -27,7 +27,8 @@ use run::{BATCH, Run, WINDOW};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The endpoints: a list of TOML tables named endpoint, with id, url, secret or secrets, events; optionally
-    /// headers, schedule, timeout, concurrency, tenant, encoding, thin, source, filter (an EventBridge pattern over
+    /// headers, schedule, max-attempts, max-age, rate, breaker, disable, queue-limit, timeout, concurrency, tenant,
+    /// encoding, thin, source, filter (an EventBridge pattern over
     /// type and data; with filter-language = "cloudevents" a filter of CloudEvents subscriptions), sign (a list of
     /// standard-webhooks, svix, github, stripe, slack, shopify, http-message-signatures, { hmac = { header = "x-..." } })
     #[arg(long, value_name = "FILE.toml")]

@@ -129,6 +129,14 @@ fn about(record: &Record, payloads: bool) -> Value {
         Record::Erased { tenant, event, at: when } => {
             json!({ "tenant": tenant.as_str(), "id": event.as_str(), "at": at(when) })
         }
+        Record::Health(health) => json!({
+            "endpoint": health.endpoint.to_string(),
+            "through": health.through.get(),
+            "failures": health.failing.map(|(_, count)| count),
+            "failing_since": health.failing.map(|(first, _)| at(&first)),
+            "breaker_until": health.breaker.map(|(due, _)| at(&due.written.saturating_add(due.delay))),
+            "failed_probes": health.breaker.map(|(_, failed)| failed),
+        }),
         // These are in snapshots only.
         Record::SnapshotBegin(_)
         | Record::Event(_)
@@ -212,5 +220,6 @@ fn name(kind: Kind) -> &'static str {
         Kind::Erased => "erased",
         Kind::Kept => "kept",
         Kind::Lane => "lane",
+        Kind::Health => "health",
     }
 }

@@ -161,6 +161,7 @@ impl State {
             Record::Purged { .. }
             | Record::Erased { .. }
             | Record::Kept(_)
+            | Record::Health(_)
             | Record::Remembered(_)
             | Record::Lane { .. }
             | Record::SnapshotEnd { .. } => {}

@@ -339,8 +339,9 @@ impl<D: Disk> Compaction<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
-            | Kind::Lane
-            | Kind::SnapshotEnd => Ok(None),
+            | Kind::SnapshotEnd
+            | Kind::Health
+            | Kind::Lane => Ok(None),
         }
     }
 

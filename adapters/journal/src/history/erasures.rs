@@ -30,6 +30,7 @@ impl Erasure {
             | Record::Ended { .. }
             | Record::Cancelled { .. }
             | Record::Kept(_)
+            | Record::Health(_)
             | Record::SnapshotBegin(_)
             | Record::Event(_)
             | Record::Pending { .. }

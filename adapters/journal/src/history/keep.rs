@@ -132,8 +132,9 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Event
             | Kind::Pending
             | Kind::Remembered
-            | Kind::Lane
-            | Kind::SnapshotEnd => false,
+            | Kind::SnapshotEnd
+            | Kind::Health
+            | Kind::Lane => false,
         };
         if !concerns {
             return;

@@ -173,8 +173,9 @@ impl Tables {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
+            | Record::SnapshotEnd { .. }
             | Record::Lane { .. }
-            | Record::SnapshotEnd { .. } => {}
+            | Record::Health(_) => {}
         }
     }
 

@@ -235,7 +235,8 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
                 | Kind::Purged
                 | Kind::Erased
                 | Kind::Kept
-                | Kind::Lane => {}
+                | Kind::Lane
+                | Kind::Health => {}
             }
         }
     }

@@ -228,7 +228,8 @@ impl<D: Disk> Writing<D> {
                 | Kind::Purged
                 | Kind::Erased
                 | Kind::Kept
-                | Kind::Lane => {}
+                | Kind::Lane
+                | Kind::Health => {}
             }
             keeper.note(&frame, Location { segment, offset, len });
             offset += (RECORD_CRC + frame.len()) as u64;

@@ -301,6 +301,54 @@ async fn connections_are_not_kept_when_the_receiver_says_so() {
 }
 
 #[tokio::test]
+async fn connections_are_not_kept_when_their_framing_is_in_doubt() {
+    for reply in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;x=\x01\r\nno\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2 \r\nno\r\n0\r\n\r\n",
+    ] {
+        let server = Server::start(move |mut stream, _| async move {
+            while !read_request(&mut stream).await.0.is_empty() {
+                stream.write_all(reply.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let bench = Bench::new();
+        for _ in 0..2 {
+            assert_eq!(bench.post(&server.url()).await.unwrap().body().unwrap().as_ref(), b"no", "{reply:?}");
+        }
+        assert_eq!(server.accepted(), 2, "{reply:?}");
+    }
+    let twice = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n";
+    let server = Server::replying(twice).await;
+    assert_eq!(Bench::new().post(&server.url()).await, Err(TransportError::MalformedHead));
+}
+
+#[tokio::test]
+async fn chunks_keep_a_connection() {
+    let server = Server::start(|mut stream, _| async move {
+        while !read_request(&mut stream).await.0.is_empty() {
+            for piece in [
+                "HTTP/1.1 100 Continue\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x",
+                "=y\r\nok\r\n0\r\n",
+                "t: r\r\n\r\n",
+            ] {
+                stream.write_all(piece.as_bytes()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    })
+    .await;
+    let bench = Bench::new();
+    for _ in 0..3 {
+        assert_eq!(bench.post(&server.url()).await.unwrap().body().unwrap().as_ref(), b"ok");
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
 async fn a_connection_closed_while_idle_costs_no_attempt() {
     let server = Server::start(|mut stream, _| async move {
         read_request(&mut stream).await;

@@ -60,7 +60,43 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (tenant(), event_id(), time()).prop_map(|(tenant, event, at)| Record::Erased { tenant, event, at }),
         (accepted(), any::<u32>())
             .prop_map(|(accepted, payload_len)| Record::Kept(Box::new(Kept { accepted, payload_len }))),
+        health().prop_map(|health| Record::Health(Box::new(health))),
     ]
+}
+
+pub(super) fn health() -> impl Strategy<Value = HealthRecord> {
+    let (failing, breaker) = (option((time(), any::<u32>())), option((due(), any::<u8>())));
+    (endpoint_key(), seq(), failing, breaker).prop_map(|(endpoint, through, failing, breaker)| HealthRecord {
+        endpoint,
+        through,
+        failing,
+        breaker,
+    })
+}
+
+/// A part that says nothing is not written.
+fn pacing() -> impl Strategy<Value = Option<Box<PacingRecord>>> {
+    let rate = (any::<u32>(), any::<u32>(), any::<u16>());
+    let rate = rate.prop_map(|(count, burst, seconds)| RateRecord { count, burst, seconds });
+    let breaker = (any::<u16>(), any::<u8>(), nanos(), nanos(), nanos());
+    let breaker = breaker.prop_map(|(attempts, percent, window, open, longest)| BreakerRecord {
+        attempts,
+        percent,
+        window,
+        open,
+        longest,
+    });
+    let disable = (nanos(), any::<u32>()).prop_map(|(age, failures)| DisableRecord { age, failures });
+    (option(rate), setting(breaker), setting(disable), option(nanos())).prop_map(|(rate, breaker, disable, queue)| {
+        let record = PacingRecord { rate, breaker, disable, queue };
+        (record != PacingRecord::default()).then(|| Box::new(record))
+    })
+}
+
+fn setting<T: Clone + core::fmt::Debug + 'static>(
+    given: impl Strategy<Value = T> + 'static,
+) -> impl Strategy<Value = Setting<T>> {
+    prop_oneof![Just(Setting::Usual), Just(Setting::Off), given.prop_map(Setting::Given)]
 }
 
 pub(super) fn accepted() -> impl Strategy<Value = Accepted> {
@@ -111,13 +147,13 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let retired = (any::<u32>(), any::<u32>(), text(), filter());
     let retired = retired.prop_map(|(number, at, patterns, filter)| RetiredRecord { number, at, patterns, filter });
     let dialect = (any::<u8>(), list(text())).prop_map(|(number, parts)| DialectRecord { number, parts });
-    let shape = (list(text()), option(text()), filter(), list(dialect), any::<u8>());
+    let shape = (list(text()), option(text()), filter(), list(dialect), option(nanos()), pacing(), any::<u8>());
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at, keep_answers, (thin, source, filter, sign, order)),
+            (state, subscription, retired, at, keep_answers, (thin, source, filter, sign, max_age, pacing, order)),
         )| EndpointRecord {
             key,
             url,
@@ -139,6 +175,8 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             order,
             filter,
             sign,
+            max_age,
+            pacing,
         },
     )
 }

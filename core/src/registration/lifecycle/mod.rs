@@ -29,7 +29,7 @@
 //! | half-open | ok | open | open | open | - |
 //!
 //! A rest is never shortened by another. A breaker that opens again after a failed probe stays open for twice as long as
-//! before, from [`OPEN_FIRST`] up to [`OPEN_MOST`].
+//! before, by [`BreakerPolicy::open_for`](crate::retry::BreakerPolicy::open_for) of the default policy.
 //!
 //! Health is followed while the endpoint is unverified, active or paused, since answers to earlier attempts still come,
 //! and a pause does not shorten a rest. It begins anew when the endpoint leaves disabled, gone or removed.
@@ -63,12 +63,6 @@ pub use table::{Answer, Effect};
 
 use crate::limits;
 use crate::time::{Instant, Now, UnixTime};
-
-/// How long an endpoint rests when its breaker first opens.
-pub const OPEN_FIRST: Duration = Duration::from_secs(30);
-
-/// How long it rests at most: each failed probe doubles the rest up to this.
-pub const OPEN_MOST: Duration = Duration::from_secs(30 * 60);
 
 /// What was decided about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

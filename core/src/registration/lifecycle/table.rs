@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-use super::{Admin, Cause, Event, Health, Life, OPEN_FIRST, OPEN_MOST, Reason, Rule, Step};
+use super::{Admin, Cause, Event, Health, Life, Reason, Rule, Step};
 use crate::limits;
+use crate::retry::BreakerPolicy;
 use crate::time::{Instant, Now};
 
 /// What a step asks the machine to do.
@@ -373,8 +374,7 @@ fn rest(to: Feels, now: Now, event: Event, until: Instant, times: u8, from: Feel
 
 /// How long a breaker that has opened so many times in a row stays open.
 pub(super) fn open_rest(times: u8) -> Duration {
-    let doublings = u32::from(times.saturating_sub(1)).min(16);
-    OPEN_FIRST.saturating_mul(1 << doublings).min(OPEN_MOST)
+    BreakerPolicy::DEFAULT.open_for(times.saturating_sub(1))
 }
 
 /// What of a step's effects is done while the endpoint may not be sent to: nothing is let out.

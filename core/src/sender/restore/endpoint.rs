@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use bytes::Bytes;
 
+use super::pacing::pacing_of;
 use crate::journal::{EndpointRecord, FilterRecord, HeaderRecord, RetiredRecord, StoredValue};
 use crate::matching::Subscription;
 use crate::matching::filter::{Filter, Language};
@@ -19,7 +20,11 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         .concurrency(record.concurrency)
         .keep_answers(record.keep_answers)
         .order_of(record.order)
-        .shape_of(record.encoding, &record.thin, record.source.as_deref());
+        .shape_of(record.encoding, &record.thin, record.source.as_deref())
+        .paced(pacing_of(record.pacing.as_deref()));
+    if let Some(age) = record.max_age {
+        endpoint = endpoint.max_age(age);
+    }
     endpoint = with_choices(endpoint, record);
     let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
     for HeaderRecord { name, value } in &record.headers {

@@ -4,6 +4,7 @@ mod endpoint;
 mod error;
 mod fans;
 mod lanes;
+mod pacing;
 mod window;
 
 use alloc::boxed::Box;
@@ -12,10 +13,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use self::error::RestoreError;
+pub(super) use self::pacing::{pacing_of, written};
 
 use self::endpoint::{config_of, state_of, wanted_of};
 use self::fans::Fans;
 use self::lanes::Lanes;
+use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
@@ -70,6 +73,7 @@ struct Fold {
     pending: Pending,
     fans: Fans,
     lanes: Lanes,
+    healths: Healths,
     window: Window,
     /// What the last record tells of, if an operational event may have been torn off behind it.
     owed: Option<Cause>,
@@ -95,6 +99,7 @@ impl Restore {
             pending: Pending::default(),
             fans: Fans::default(),
             lanes: Lanes::default(),
+            healths: Healths::default(),
             window: Window::default(),
             owed: None,
             quiet: false,
@@ -155,6 +160,7 @@ impl Fold {
         self.index_subscriptions();
         let owed = self.owed.and_then(|cause| self.sender.operational_event(cause));
         self.resume_events();
+        core::mem::take(&mut self.healths).resume(&mut self.sender);
         self.resume_deliveries();
         self.resume_endpoints();
         self.remember();
@@ -194,7 +200,7 @@ impl Fold {
                 let laned = lane.zip(self.job(event)).and_then(|(previous, job)| self.lanes.behind(job, previous));
                 self.wait(event, subscription, 0, Due::default(), laned);
             }
-            Record::Outcome(outcome) => self.outcome(&outcome),
+            Record::Outcome(outcome) => self.outcome(seq, &outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
             #[cfg(postrider_planted)]
@@ -236,6 +242,11 @@ impl Fold {
             }
             // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
             Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
+            Record::Health(health) => {
+                if let Some(at) = self.sender.endpoints.by_key.get(&health.endpoint) {
+                    self.healths.say(*at, &health);
+                }
+            }
         }
         Ok(())
     }
@@ -370,9 +381,10 @@ impl Fold {
         self.fans.skip(job, subscription);
     }
 
-    fn outcome(&mut self, outcome: &OutcomeRecord) {
-        let Some(job) = self.job(outcome.event) else { return };
+    fn outcome(&mut self, seq: JournalSeq, outcome: &OutcomeRecord) {
         let Some(endpoint) = self.owners.get(&outcome.subscription).copied() else { return };
+        self.healths.count(endpoint, seq, outcome);
+        let Some(job) = self.job(outcome.event) else { return };
         self.owed = Cause::of_outcome(endpoint, job, outcome);
         self.quiet = self.sender.is_operational(job);
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
@@ -544,6 +556,7 @@ impl Fold {
             }
             if rest.is_zero() {
                 self.sender.endpoints.slab[endpoint].window.ramp();
+                self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
                 self.sender.make_ready(handle);
             } else {
                 self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));

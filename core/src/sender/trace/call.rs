@@ -17,6 +17,8 @@ pub(super) mod kind {
     pub(crate) const MISSING: u8 = 5;
     /// Operational events are on.
     pub(crate) const OPERATIONAL: u8 = 6;
+    /// Bounds on attempts in flight, behind the configuration that has some.
+    pub(crate) const BOUNDS: u8 = 7;
     pub(crate) const PUBLISH: u8 = 16;
     pub(crate) const PUT: u8 = 17;
     pub(crate) const PAUSE: u8 = 18;

@@ -70,7 +70,8 @@ fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
             | Kind::SnapshotEnd
             | Kind::Purged
             | Kind::Erased
-            | Kind::Lane => &frame[..],
+            | Kind::Lane
+            | Kind::Health => &frame[..],
         };
         sum = sum.bytes(told);
     }

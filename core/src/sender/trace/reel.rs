@@ -18,6 +18,7 @@ use crate::response::{Reply, TransportError};
 use crate::secret::KeyId;
 use crate::seed::Seed;
 use crate::sender::choices::with_choices;
+use crate::sender::restore::pacing_of;
 use crate::sender::{Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
@@ -124,7 +125,12 @@ impl Reel {
             let network = network.parse().map_err(|_| damaged.clone())?;
             policy = policy.allow(network).map_err(|_| damaged)?;
         }
-        Ok(Config::new().limits(limits_of(numbers, window)).policy(policy))
+        let mut limits = limits_of(numbers, window);
+        if self.bytes.get(self.at) == Some(&kind::BOUNDS) {
+            let bounds = self.fields(|r| Ok((r.u8("kind")?, r.u32("bounds")?, r.u32("bounds")?)))?;
+            (_, limits.tenant_in_flight, limits.host_in_flight) = bounds;
+        }
+        Ok(Config::new().limits(limits).policy(policy))
     }
 
     pub(super) fn seed(&mut self) -> Read<Seed> {
@@ -323,6 +329,8 @@ fn limits_of(numbers: [u64; 13], idempotency_window: Duration) -> Limits {
         pending: size(pending),
         endpoints: size(endpoints),
         unwritten,
+        tenant_in_flight: u32::MAX,
+        host_in_flight: u32::MAX,
         reports: size(reports),
         idempotency_window,
         idempotency_entries: size(entries),
@@ -348,7 +356,11 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .order_of(record.order)
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
-        .concurrency(record.concurrency);
+        .concurrency(record.concurrency)
+        .paced(pacing_of(record.pacing.as_deref()));
+    if let Some(age) = record.max_age {
+        endpoint = endpoint.max_age(age);
+    }
     endpoint = with_choices(endpoint, record);
     for HeaderRecord { name, value } in &record.headers {
         let text = |bytes: &Bytes| alloc::string::String::from_utf8_lossy(bytes).into_owned();

@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::registration::{Endpoint, Policy};
 use crate::response::Reply;
 use crate::sender::choices::{dialect_records, filter_record};
+use crate::sender::restore::written;
 use crate::sender::{Config, Input, LoadError, PersistFailure};
 use crate::time::{Now, UnixTime};
 
@@ -85,7 +86,12 @@ impl Tape {
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
         if config.operational_events {
-            self.out.put_u8(kind::OPERATIONAL);
+            w.u8(kind::OPERATIONAL);
+        }
+        let bounds = [config.limits.tenant_in_flight, config.limits.host_in_flight];
+        if bounds != [u32::MAX; 2] {
+            w.u8(kind::BOUNDS);
+            bounds.into_iter().for_each(|bound| w.u32(bound));
         }
     }
 
@@ -190,6 +196,8 @@ impl Tape {
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
             filter: filter_record(&config.subscription),
             sign: dialect_records(&config.dialects),
+            max_age: config.schedule.max_age(),
+            pacing: written(&config.pacing).map(alloc::boxed::Box::new),
         };
         let record = mask.endpoint(record);
         self.call(kind::PUT, now);

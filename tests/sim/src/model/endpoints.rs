@@ -46,6 +46,13 @@ pub(super) struct Endpoint {
     described: u64,
     /// Attempts that any description of it has allowed: the fewest and the most.
     pub(super) attempts: (u16, u16),
+    /// The shortest time that any description has let a delivery wait or grow old.
+    patience: Option<u64>,
+    /// No attempt has failed since its last success before this; `None` before its first attempt.
+    failing: Option<SimTime>,
+    /// It may have been disabled since then because it kept failing, by what was seen until this tick, and nobody has
+    /// resumed it for sure since.
+    tripped: Option<(SimTime, u64)>,
 }
 
 /// The administrative state.
@@ -94,17 +101,51 @@ impl<T> Possible<T> {
 
 impl Endpoint {
     /// Whether an event that is accepted now is owed to it: for sure, and possibly.
-    pub(super) fn wants(&self, event_type: &str, payload: &[u8]) -> (bool, bool) {
+    pub(super) fn wants(&self, event_type: &str, payload: &[u8], at: SimTime, jumps: bool) -> (bool, bool) {
         let passes = |spec: &Spec| spec.filter.is_none_or(|filter| filters::passes(filter, event_type, payload));
         let named = |spec: &Rc<Spec>| spec.patterns.iter().any(|pattern| names(pattern, event_type)) && passes(spec);
         let matches = |state: &State| matches!(state, State::Active | State::Paused);
-        let sure = !self.gone && self.specs.all().all(named) && self.states.all().all(matches);
+        let in_service = !self.gone && self.tripped.is_none() && self.may_be_disabled(at, jumps).is_none();
+        let sure = in_service && self.specs.all().all(named) && self.states.all().all(matches);
         (sure, self.specs.all().any(named) && self.states.all().any(matches))
     }
 
     /// Whether what waited for it since `since` may have been discarded.
     pub(super) fn may_discard(&self, since: u64, at: SimTime, jumps: bool) -> bool {
-        self.over >= since || self.disabled.is_some_and(|from| jumps || at.since(from) >= HOLD / 20 * 17)
+        let held = |from: SimTime| jumps || at.since(from) >= HOLD / 20 * 17;
+        self.over >= since || self.disabled.is_some_and(held) || self.tripped.is_some_and(|(from, _)| held(from))
+    }
+
+    /// Whether a delivery may have expired that was submitted then, though its event has not.
+    pub(super) fn may_expire(&self, submitted: SimTime, at: SimTime, jumps: bool) -> bool {
+        self.patience.is_some_and(|patience| jumps || at.since(submitted) >= patience / 10 * 8)
+    }
+
+    /// How long it may have been failing.
+    pub(super) fn failing_for(&self, at: SimTime) -> u64 {
+        self.failing.map_or(0, |from| at.since(from))
+    }
+
+    /// Since when it may be disabled, because it has been failing for so long that a rule that it may have says so.
+    fn may_be_disabled(&self, at: SimTime, jumps: bool) -> Option<SimTime> {
+        let least = self.specs.all().filter_map(|spec| spec.pace.disable).map(|(age, _)| age / 10 * 8).min()?;
+        let from = self.failing?;
+        if jumps {
+            return Some(from);
+        }
+        (at.since(from) >= least).then(|| from.after(least))
+    }
+
+    /// Takes note of whether it may be disabled by now.
+    fn trip(&mut self, at: SimTime, tick: u64, jumps: bool) {
+        if let Some(from) = self.may_be_disabled(at, jumps) {
+            self.tripped = Some((self.tripped.map_or(from, |(first, _)| first), tick));
+        }
+    }
+
+    /// When what waits for it began to be held, at the earliest.
+    pub(super) fn held_since(&self) -> Option<SimTime> {
+        self.disabled.into_iter().chain(self.tripped.map(|(from, _)| from)).min()
     }
 
     /// Whether it was described anew after this tick.
@@ -120,6 +161,11 @@ impl Endpoint {
             (Place::Strict, Place::Strict) => Place::Strict,
         };
         self.specs.all().map(|spec| spec.place).reduce(weaker).unwrap_or(Place::Anywhere)
+    }
+
+    /// Whether it surely tries an event on for which its schedule has no attempt, however old that is.
+    pub(super) fn tries_on(&self) -> bool {
+        self.place() == Place::Strict && self.specs.all().all(|spec| spec.pace.max_age.is_none())
     }
 
     /// Whether it may try an event on for which its schedule has no attempt.
@@ -144,9 +190,16 @@ impl Endpoints {
     }
 
     /// Endpoints of a tenant to which an event may be owed, and whether it is for sure.
-    pub(super) fn matching(&self, tenant: u32, event_type: &str, payload: &[u8]) -> Vec<(u32, bool)> {
+    pub(super) fn matching(
+        &self,
+        tenant: u32,
+        event_type: &str,
+        payload: &[u8],
+        at: SimTime,
+        jumps: bool,
+    ) -> Vec<(u32, bool)> {
         let ours = self.of_tenant.get(&tenant).into_iter().flatten();
-        let wanted = ours.filter_map(|number| match self.all[number].wants(event_type, payload) {
+        let wanted = ours.filter_map(|number| match self.all[number].wants(event_type, payload, at, jumps) {
             (sure, true) => Some((*number, sure)),
             (_, false) => None,
         });
@@ -211,6 +264,9 @@ impl Endpoints {
                 disabled: None,
                 described: 0,
                 attempts: (u16::MAX, 0),
+                patience: None,
+                failing: None,
+                tripped: None,
             }
         });
         if endpoint.states.all().any(|state| *state == State::Absent) {
@@ -219,7 +275,11 @@ impl Endpoints {
             endpoint.over = endpoint.over.max(tick - 1);
         }
         endpoint.described = tick;
-        endpoint.attempts = (endpoint.attempts.0.min(attempts), endpoint.attempts.1.max(attempts));
+        // One with a largest age may be given up after any attempt.
+        let fewest = if spec.pace.max_age.is_some() { 1 } else { attempts };
+        endpoint.attempts = (endpoint.attempts.0.min(fewest), endpoint.attempts.1.max(attempts));
+        let patience = spec.pace.queue.into_iter().chain(spec.pace.max_age).min();
+        endpoint.patience = endpoint.patience.into_iter().chain(patience).min();
         endpoint.specs.ask(call, spec);
     }
 
@@ -235,6 +295,7 @@ impl Endpoints {
         if matches!(told, Told::Ok { .. }) && matches!(kind, Kind::Resume | Kind::Remove) {
             // A 410 that came after the call was made is not undone by it.
             endpoint.gone &= endpoint.gone_at > asked;
+            endpoint.tripped = endpoint.tripped.filter(|(_, tick)| *tick > asked);
         }
         if !endpoint.states.all().any(|state| *state == State::Disabled) {
             endpoint.disabled = None;
@@ -247,7 +308,37 @@ impl Endpoints {
         }
     }
 
-    pub(super) fn noted(&mut self, tick: u64, note: &Note<'_>) {
+    /// An attempt starts.
+    pub(super) fn started(&mut self, number: u32, at: SimTime, tick: u64, jumps: bool) {
+        if let Some(endpoint) = self.all.get_mut(&number) {
+            endpoint.failing.get_or_insert(at);
+            endpoint.trip(at, tick, jumps);
+        }
+    }
+
+    /// An attempt ended; a success ends a row of failures, unless it came too late to count.
+    pub(super) fn ended(&mut self, number: u32, at: SimTime, tick: u64, jumps: bool, success: bool) {
+        if let Some(endpoint) = self.all.get_mut(&number) {
+            endpoint.trip(at, tick, jumps);
+            if success {
+                endpoint.failing = Some(at);
+            }
+        }
+    }
+
+    /// A node is back: it may have forgotten the last successes.
+    pub(super) fn restarted(&mut self, node: u32) {
+        for endpoint in self.all.values_mut().filter(|endpoint| endpoint.node == node) {
+            endpoint.failing = endpoint.failing.map(|_| SimTime(0));
+        }
+    }
+
+    pub(super) fn noted(&mut self, at: SimTime, tick: u64, note: &Note<'_>) {
+        if let Note::Disabled { endpoint, .. } = note
+            && let Some(endpoint) = self.all.get_mut(endpoint)
+        {
+            endpoint.tripped = Some((endpoint.tripped.map_or(at, |(first, _)| first), tick));
+        }
         if let Note::HoldEnded(number) | Note::Gone(number) = note
             && let Some(endpoint) = self.all.get_mut(number)
         {

@@ -134,6 +134,8 @@ impl Facts {
                     generation: self.endpoints.get(*endpoint).map_or(0, |endpoint| endpoint.generation),
                 };
                 self.attempts.insert(*attempt, attempt_of);
+                let jumps = self.rules().jumps;
+                self.endpoints.started(*endpoint, at, self.tick, jumps);
             }
             Seen::Ended { attempt, clocks, outcome } => self.ended(at, *attempt, *clocks, *outcome),
             Seen::Aborted { attempt } => {
@@ -144,7 +146,7 @@ impl Facts {
             }
             Seen::Noted { node, clocks, note } => {
                 self.clock(at, *node, *clocks);
-                self.endpoints.noted(self.tick, note);
+                self.endpoints.noted(at, self.tick, note);
             }
             Seen::Died { node, .. } => {
                 // Where a disk lies, and the power may go while nobody looks, nothing is safe after that.
@@ -156,6 +158,7 @@ impl Facts {
                 self.ends.insert((*node, incarnation), durable);
             }
             Seen::Restarted { node, clocks, .. } => {
+                self.endpoints.restarted(*node);
                 let known = self.node_mut(*node);
                 known.up = true;
                 known.incarnation += 1;
@@ -236,6 +239,9 @@ impl Facts {
     fn ended(&mut self, at: SimTime, attempt: u64, clocks: Clocks, outcome: Outcome<'_>) {
         let Some(open) = self.attempts.get(&attempt).copied() else { return };
         self.clock(at, open.node, clocks);
+        let success = matches!(outcome, Outcome::Status { status: 200..=299, .. }) && !open.is_late(clocks.mono);
+        let jumps = self.rules().jumps;
+        self.endpoints.ended(open.endpoint, at, self.tick, jumps, success);
         if let Outcome::Status { status: 410, .. } = outcome
             && open.aborted.is_none()
         {

@@ -33,6 +33,8 @@ struct Keyed {
     tenant: u32,
     /// The tick at which it was first submitted.
     asked: u64,
+    /// And then.
+    first: SimTime,
     offers: u32,
     accepted: Option<u64>,
     expires: Option<u64>,
@@ -45,7 +47,7 @@ struct Keyed {
 impl Lanes {
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Asked { call, wish: Wish::Publish(submission), .. } => self.submitted(facts, *call, submission),
+            Seen::Asked { call, wish: Wish::Publish(submission), .. } => self.submitted(facts, at, *call, submission),
             Seen::Asked { wish: Wish::Cancel { event, .. } | Wish::Erase { event, .. }, .. } => {
                 self.through(*event, None)
             }
@@ -96,7 +98,7 @@ impl Lanes {
         self.events.remove(&event);
     }
 
-    fn submitted(&mut self, facts: &Facts, call: u64, submission: &Submission<'_>) {
+    fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, submission: &Submission<'_>) {
         let Some(key) = submission.key else { return };
         let (number, tick) = (submission.event, facts.tick);
         let newest = self.newest.entry((submission.tenant, key)).or_insert([(u64::MAX, 0); 2]);
@@ -105,8 +107,9 @@ impl Lanes {
         }
         newest[0] = (number, tick);
         self.calls.insert(call, number);
-        let sure =
-            facts.endpoints.matching(submission.tenant, submission.event_type).into_iter().filter(|(_, sure)| *sure);
+        let Submission { tenant, event_type, payload, .. } = *submission;
+        let matching = facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps);
+        let sure = matching.into_iter().filter(|(_, sure)| *sure);
         let laned =
             |endpoint: &u32| facts.endpoints.get(*endpoint).is_some_and(|known| known.place() != Place::Anywhere);
         let to: Vec<_> = sure.map(|(endpoint, _)| endpoint).filter(laned).map(|endpoint| (endpoint, 0)).collect();
@@ -114,6 +117,7 @@ impl Lanes {
             key,
             tenant: submission.tenant,
             asked: tick,
+            first: at,
             offers: 0,
             accepted: None,
             expires: submission.expires,
@@ -171,7 +175,7 @@ impl Lanes {
         let failed = event.to.iter().find(|(to, _)| *to == endpoint).map_or(u16::MAX, |(_, failed)| *failed);
         let flying = facts.attempts_of(known.node).filter(|open| (open.event, open.endpoint) == (number, endpoint));
         let overdue = flying.filter(|open| open.may_be_overdue(at)).map(|open| open.number).max().unwrap_or(0);
-        let exhausted = known.place() != Place::Strict && failed.max(overdue) >= known.attempts.0;
+        let exhausted = !known.tries_on() && failed.max(overdue) >= known.attempts.0;
         // What was superseded is told once that is durable.
         let superseded = known.coalesces() && self.has_newer(number, event);
         node.weak
@@ -179,6 +183,7 @@ impl Lanes {
             || superseded
             || event.expires.is_some_and(|expires| node.may_have_seen(expires, at))
             || known.may_discard(event.asked, at, facts.rules().jumps)
+            || known.may_expire(event.first, at, facts.rules().jumps)
     }
 
     /// Whether another event of the same tenant and key was submitted later.

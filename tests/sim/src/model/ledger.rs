@@ -47,7 +47,7 @@ impl Ledger {
     pub(super) fn see(&mut self, facts: &mut Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
             Seen::Asked { call, node, wish, .. } => match wish {
-                Wish::Publish(submission) => self.submitted(facts, *call, *node, submission),
+                Wish::Publish(submission) => self.submitted(facts, at, *call, *node, submission),
                 Wish::Cancel { event, .. } => {
                     self.calls.insert(*call, (*event, About::Cancel));
                     if let Some(event) = self.events.get_mut(event) {
@@ -117,9 +117,10 @@ impl Ledger {
         Ok(())
     }
 
-    fn submitted(&mut self, facts: &Facts, call: u64, node: u32, submission: &Submission<'_>) {
+    fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, (submission.event, About::Publish));
-        let matching = facts.endpoints.matching(submission.tenant, submission.event_type, submission.payload);
+        let Submission { tenant, event_type, payload, .. } = *submission;
+        let matching = facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps);
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,
@@ -144,6 +145,7 @@ impl Ledger {
                 open: 1,
                 offers: 1,
                 since: facts.tick,
+                first: at,
                 incarnation: facts.node(node).incarnation,
                 owed: matching.into_iter().map(fresh).collect(),
                 cancelled: (false, false),
@@ -301,9 +303,15 @@ impl Ledger {
             Note::Expired { endpoint, event } => (*endpoint, *event, Fate::Expired),
             Note::Lost { endpoint, event } => (*endpoint, *event, Fate::Lost),
             Note::Superseded { endpoint, event } => (*endpoint, *event, Fate::Superseded),
-            Note::Retrying { .. } | Note::Gone(_) | Note::HoldEnded(_) | Note::WindowShrunk(_) | Note::Other(_) => {
-                return Ok(());
-            }
+            Note::Retrying { .. }
+            | Note::Gone(_)
+            | Note::Opened { .. }
+            | Note::Reopened { .. }
+            | Note::Recovered(_)
+            | Note::Disabled { .. }
+            | Note::HoldEnded(_)
+            | Note::WindowShrunk(_)
+            | Note::Other(_) => return Ok(()),
         };
         let Some(event) = self.events.get_mut(&number) else { return Ok(()) };
         let Some(at_owed) = event.owed.iter().position(|owed| owed.endpoint == endpoint) else {

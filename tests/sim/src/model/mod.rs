@@ -7,6 +7,7 @@
 mod addresses;
 mod asking;
 mod base64;
+mod circuits;
 mod endpoints;
 mod facts;
 mod filters;
@@ -17,16 +18,20 @@ mod operational;
 mod order;
 mod owed;
 mod pacing;
+mod rates;
 mod repeats;
 mod retry_after;
 mod schemes;
 mod secrecy;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_pace;
 
 pub use addresses::is_public;
 
 use crate::observe::{Broken, Judge, Look, Seen, SimTime};
+use circuits::Circuits;
 use facts::Facts;
 use keys::Keys;
 use lanes::Lanes;
@@ -34,6 +39,7 @@ use ledger::Ledger;
 use operational::Operational;
 use order::Order;
 use pacing::Pacing;
+use rates::Rates;
 use repeats::Repeats;
 use secrecy::Secrecy;
 
@@ -44,6 +50,8 @@ pub struct Model {
     ledger: Ledger,
     repeats: Repeats,
     pacing: Pacing,
+    rates: Rates,
+    circuits: Circuits,
     order: Order,
     lanes: Lanes,
     keys: Keys,
@@ -60,6 +68,7 @@ impl Model {
     fn forget(&mut self) {
         while let Some(event) = self.facts.over.pop() {
             self.pacing.forget(event);
+            self.rates.forget(event);
             self.order.forget(event);
             self.lanes.forget(event);
         }
@@ -72,6 +81,8 @@ impl Judge for Model {
         self.ledger.see(&mut self.facts, at, seen)?;
         self.repeats.see(&self.facts, at, seen)?;
         self.pacing.see(&self.facts, at, seen)?;
+        self.rates.see(&self.facts, seen)?;
+        self.circuits.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
         self.lanes.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;

@@ -2,7 +2,7 @@
 
 use super::endpoints::Endpoint;
 use super::facts::Facts;
-use crate::observe::{Broken, Fate, Place, Report, SimTime};
+use crate::observe::{Broken, Fate, Report, SimTime};
 
 /// An event that was submitted and has not settled.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Event {
     pub(super) offers: u32,
     /// It was submitted at this tick.
     pub(super) since: u64,
+    /// And then.
+    pub(super) first: SimTime,
     /// Of this incarnation of its node.
     pub(super) incarnation: u32,
     pub(super) owed: Vec<Owed>,
@@ -69,6 +71,7 @@ impl Event {
                 owed.failures(facts, at) >= endpoint.attempts.0
                     || (self.keyed && endpoint.coalesces())
                     || endpoint.may_discard(self.since, at, facts.rules().jumps)
+                    || endpoint.may_expire(self.first, at, facts.rules().jumps)
             })
     }
 
@@ -110,14 +113,17 @@ impl Event {
         let may = match fate {
             Fate::Delivered => owed.taken.is_some(),
             Fate::Exhausted => {
-                let tried_on = self.keyed && endpoint.is_some_and(|endpoint| endpoint.place() == Place::Strict);
+                let tried_on = self.keyed && endpoint.is_some_and(Endpoint::tries_on);
                 owed.failures(facts, at) >= fewest && !tried_on
             }
             Fate::Refused => owed.denied,
             Fate::Discarded => {
                 self.cancelled.0 || endpoint.is_some_and(|endpoint| endpoint.may_discard(self.since, at, jumps))
             }
-            Fate::Expired => self.expires.is_some_and(|expires| node.may_have_seen(expires, at)),
+            Fate::Expired => {
+                self.expires.is_some_and(|expires| node.may_have_seen(expires, at))
+                    || endpoint.is_some_and(|endpoint| endpoint.may_expire(self.first, at, jumps))
+            }
             Fate::Lost => false,
             // What it was superseded by, the judge of lanes knows.
             Fate::Superseded => self.keyed && endpoint.is_some_and(Endpoint::coalesces),

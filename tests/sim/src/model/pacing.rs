@@ -22,6 +22,8 @@ pub(super) struct Pacing {
     flying: BTreeMap<u32, Vec<u64>>,
     /// Unanswered calls that let an endpoint go on.
     resumes: BTreeMap<u64, u32>,
+    /// All unanswered calls that are meant to.
+    asked: BTreeMap<u64, u32>,
 }
 
 /// When the next attempt may start.
@@ -60,6 +62,7 @@ impl Pacing {
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
             Seen::Asked { call, wish: Wish::Resume(endpoint), .. } => {
+                self.asked.insert(*call, *endpoint);
                 self.lanes.entry(*endpoint).or_default().gone = None;
                 self.resume(facts, *call, *endpoint);
             }
@@ -67,6 +70,7 @@ impl Pacing {
                 self.lanes.entry(spec.endpoint).or_default().window = None;
             }
             Seen::Answered { call, told } => {
+                self.asked.remove(call);
                 let endpoint = self.resumes.remove(call);
                 let lane = endpoint.and_then(|endpoint| self.lanes.get_mut(&endpoint));
                 if let (Some(lane), Told::Ok { fresh: true }) = (lane, told) {
@@ -81,7 +85,7 @@ impl Pacing {
                 let endpoint = facts.endpoints.get(open.endpoint);
                 let gone = self.lanes.get(&open.endpoint).and_then(|lane| lane.gone);
                 if gone == Some((open.incarnation, open.generation)) {
-                    return Err(Broken::new(23, format!("{}: the endpoint has answered 410", name())));
+                    return Err(Broken::new(23, format!("{}: the endpoint answered 410 or was disabled", name())));
                 }
                 if !facts.node(open.node).weak && endpoint.is_some_and(|endpoint| !endpoint.may_start()) {
                     return Err(Broken::new(23, format!("{}: the endpoint is held", name())));
@@ -100,6 +104,14 @@ impl Pacing {
                 if !(least..=most).contains(delay) {
                     let what = format!("after attempt {attempt} of e{event} to endpoint {endpoint} the next is due in");
                     return Err(Broken::new(5, format!("{what} {delay} ns, which should be {least} to {most}")));
+                }
+            }
+            Seen::Noted { node, note: Note::Disabled { endpoint, .. }, .. } => {
+                let generation = facts.endpoints.get(*endpoint).map_or(0, |endpoint| endpoint.generation);
+                let lane = self.lanes.entry(*endpoint).or_default();
+                // Somebody may have resumed it before it was told.
+                if self.asked.values().all(|other| other != endpoint) {
+                    lane.gone = Some((facts.node(*node).incarnation, generation));
                 }
             }
             Seen::Noted { note: Note::HoldEnded(number), .. } => return hold_ended(facts, at, *number),
@@ -273,7 +285,7 @@ impl Lane {
 /// What waits for a disabled endpoint is not discarded early.
 fn hold_ended(facts: &Facts, at: SimTime, number: u32) -> Result<(), Broken> {
     let Some(endpoint) = facts.endpoints.get(number) else { return Ok(()) };
-    let held = endpoint.disabled.map(|from| at.since(from));
+    let held = endpoint.held_since().map(|from| at.since(from));
     if facts.rules().jumps || facts.node(endpoint.node).weak || held.is_some_and(|held| held >= HOLD / 10 * 9) {
         return Ok(());
     }

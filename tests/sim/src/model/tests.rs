@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::observe::{
-    Clocks, Death, Departure, Form, Key, Outcome, Place, Report, Rules, SECOND, Spec, Submission, Told, Wish,
+    Clocks, Death, Departure, Form, Key, Outcome, Pace, Place, Report, Rules, SECOND, Spec, Submission, Told, Wish,
 };
 
 const KEYS: [Key; 2] = [Key { number: 0, secret: [1; 32] }, Key { number: 1, secret: [2; 32] }];
 const WALL: u64 = 1_767_225_600_000;
 
 /// A node that does what a test says, and a model that watches.
-struct Stage {
+pub(super) struct Stage {
     model: Model,
     at: u64,
     booted: u64,
@@ -20,6 +20,11 @@ struct Stage {
 impl Stage {
     /// A node with an endpoint that wants everything, with two attempts 10 s apart, two at once.
     fn new() -> Self {
+        Self::paced(Pace::default())
+    }
+
+    /// The same with an endpoint that is to be spared so.
+    pub(super) fn paced(pace: Pace) -> Self {
         let rules = Rules {
             seed: 1,
             nodes: 1,
@@ -27,6 +32,8 @@ impl Stage {
             window: 24 * 3600 * SECOND,
             remembered: 1000,
             payload: 1000,
+            tenant_bound: u32::MAX,
+            host_bound: u32::MAX,
             faultless: false,
             rots: false,
             lies: false,
@@ -35,15 +42,15 @@ impl Stage {
         let mut stage = Self { model: Model::default(), at: 0, booted: 0, calls: 0, attempts: 0 };
         stage.ok(&Seen::Began(&rules));
         stage.ok(&Seen::Restarted { node: 0, clocks: stage.clocks(), lost: &[] });
-        assert_eq!(stage.ask(Wish::Put(&spec(1)), Told::Ok { fresh: true }), Ok(()));
+        assert_eq!(stage.ask(Wish::Put(&Spec { pace, ..spec(1) }), Told::Ok { fresh: true }), Ok(()));
         stage
     }
 
-    fn clocks(&self) -> Clocks {
+    pub(super) fn clocks(&self) -> Clocks {
         Clocks { mono: self.at - self.booted, wall: WALL + self.at / 1_000_000 }
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), u8> {
+    pub(super) fn see(&mut self, seen: &Seen<'_>) -> Result<(), u8> {
         self.model.see(SimTime(self.at), seen).map_err(|broken| broken.law)
     }
 
@@ -51,7 +58,7 @@ impl Stage {
         assert_eq!(self.see(seen), Ok(()), "{seen:?}");
     }
 
-    fn wait(&mut self, seconds: u64) {
+    pub(super) fn wait(&mut self, seconds: u64) {
         self.at += seconds * SECOND;
     }
 
@@ -67,18 +74,18 @@ impl Stage {
         self.ask(Wish::Publish(submission), told)
     }
 
-    fn accept(&mut self, event: u64) {
+    pub(super) fn accept(&mut self, event: u64) {
         assert_eq!(self.publish(event, b"{}", Told::Ok { fresh: true }), Ok(()));
     }
 
-    fn start(&mut self, event: &str, number: u16) -> Result<(), u8> {
+    pub(super) fn start(&mut self, event: &str, number: u16) -> Result<(), u8> {
         self.attempts += 1;
         let clocks = self.clocks();
         let time = 20 * SECOND;
         self.see(&Seen::Started { attempt: self.attempts, node: 0, clocks, endpoint: 1, event, number, time })
     }
 
-    fn end(&mut self, attempt: u64, status: u16) {
+    pub(super) fn end(&mut self, attempt: u64, status: u16) {
         let outcome = Outcome::Status { status, lines: &[] };
         self.ok(&Seen::Ended { attempt, clocks: self.clocks(), outcome });
     }
@@ -88,7 +95,7 @@ impl Stage {
         self.ok(&Seen::Ended { attempt, clocks: self.clocks(), outcome });
     }
 
-    fn restart(&mut self, how: Death) {
+    pub(super) fn restart(&mut self, how: Death) {
         self.ok(&Seen::Died { node: 0, how });
         self.booted = self.at;
         self.ok(&Seen::Restarted { node: 0, clocks: self.clocks(), lost: &[] });
@@ -130,6 +137,7 @@ fn spec(endpoint: u32) -> Spec {
         concurrency: 2,
         place: Place::Anywhere,
         coalesce: false,
+        pace: Pace::default(),
         keys: KEYS.to_vec(),
     }
 }

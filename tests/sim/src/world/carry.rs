@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use postrider_core::id::AttemptId;
 use postrider_core::response::{Phase, Reply, TransportError};
+use postrider_core::retry::Transition;
 use postrider_core::sender::{Input, Notice, Transmit};
 
 use crate::addresses;
@@ -421,7 +422,7 @@ impl World {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Refused { endpoint, event }
             }
-            Notice::Expired { endpoint, event } => {
+            Notice::Expired { endpoint, event, .. } => {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Expired { endpoint, event }
             }
@@ -435,6 +436,10 @@ impl World {
             }
             Notice::Gone { endpoint } => Note::Gone(only(endpoint)),
             Notice::HoldEnded { endpoint } => Note::HoldEnded(only(endpoint)),
+            Notice::Breaker { endpoint, change } => circuit(only(endpoint), change),
+            Notice::Disabled { endpoint, reason } => {
+                Note::Disabled { endpoint: only(endpoint), failures: reason.failures, age: nanos(&reason.age) }
+            }
             Notice::WindowShrunk { age, .. } => Note::WindowShrunk(nanos(age)),
             other => {
                 text = other.to_string();
@@ -448,5 +453,15 @@ impl World {
             return self.break_off(Broken::new(27, what));
         }
         self.see(&Seen::Noted { node, clocks, note });
+    }
+}
+
+fn circuit(endpoint: u32, change: &Transition) -> Note<'static> {
+    match change {
+        Transition::Opened { attempts, failures, until, .. } => {
+            Note::Opened { endpoint, attempts: *attempts, failures: *failures, until: until.as_nanos() }
+        }
+        Transition::Reopened { until, .. } => Note::Reopened { endpoint, until: until.as_nanos() },
+        _ => Note::Recovered(endpoint),
     }
 }

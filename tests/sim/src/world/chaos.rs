@@ -416,6 +416,7 @@ fn config(profile: &Profile) -> Config {
     limits.idempotency_window = std::time::Duration::from_nanos(profile.window);
     limits.idempotency_entries = size(profile.remembered);
     limits.reports = 256;
+    (limits.tenant_in_flight, limits.host_in_flight) = (profile.tenant_bound, profile.host_bound);
     if profile.classes.has(Class::Tight) {
         limits.events = 200;
         limits.pending = 400;

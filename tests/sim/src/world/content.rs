@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::observe::{Filter, Form, Key, Place as Place_, SECOND, Scheme, SimTime, Spec};
+use crate::observe::{Breaker, Filter, Form, Key, Pace, Place as Place_, Rate, SECOND, Scheme, SimTime, Spec};
 use crate::profile::{Class, Profile};
 use crate::rng::Rng;
 
@@ -41,13 +41,17 @@ impl World {
     pub(super) fn make_places(&mut self) {
         let mut rng = Rng::part(self.profile.seed, "endpoints");
         let mut order = Rng::part(self.profile.seed, "order");
+        let mut pacing = Rng::part(self.profile.seed, "paces");
         for endpoint in 0..self.profile.endpoints {
             let tenant = endpoint % self.profile.tenants;
             let key = self.new_key();
             let spec = Spec {
                 endpoint,
                 tenant,
-                host: format!("p{endpoint}.hooks.example.com"),
+                host: match self.profile.host_bound < u32::MAX && pacing.once_in(2) {
+                    true => "all.hooks.example.com".to_owned(),
+                    false => format!("p{endpoint}.hooks.example.com"),
+                },
                 port: if rng.once_in(4) { 8443 } else { 443 },
                 patterns: draw_patterns(&mut rng),
                 filter: draw_filter(&mut rng, self.profile.gap),
@@ -58,6 +62,7 @@ impl World {
                 concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
                 place: Place_::Anywhere,
                 coalesce: false,
+                pace: if self.profile.paces { draw_pace(&mut pacing, &self.profile) } else { Pace::default() },
                 keys: vec![key],
             };
             let place = *order.pick(&[Place_::Anywhere, Place_::Anywhere, Place_::Skip, Place_::Strict]);
@@ -155,6 +160,37 @@ pub(super) fn draw_schemes(rng: &mut Rng) -> Vec<Scheme> {
     }
     let all = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Described];
     all.into_iter().filter(|_| rng.once_in(3)).collect()
+}
+
+/// Rates are high enough for what has gathered after an outage to go out in the time that there is in the end.
+pub(super) fn draw_pace(rng: &mut Rng, profile: &Profile) -> Pace {
+    let calm = profile.gap >= 60 * SECOND && !profile.classes.has(Class::Bursts);
+    let rate = |count, per: u64, burst| Some(Rate { count, nanos: per * SECOND, burst });
+    let rates = [rate(10, 1, 1), rate(50, 1, 20), rate(1000, 60, 5), rate(100_000, 3600, 1)];
+    let slow = [rate(1, 1, 1), rate(90, 60, 3), rate(3000, 3600, 10)];
+    let usual = Pace::default();
+    let breaker = |attempts, percent, window: u64, open: u64, longest: u64| {
+        let (window, open, longest) = (window * SECOND, open * SECOND, longest * SECOND);
+        Some(Breaker { attempts, percent, window, open, longest })
+    };
+    let breakers = [breaker(2, 50, 60, 10, 60), breaker(5, 100, 600, 60, 1800), breaker(20, 30, 3600, 5, 300), None];
+    Pace {
+        rate: match rng.below(4) {
+            0 | 1 => None,
+            2 if calm => *rng.pick(&slow),
+            _ => *rng.pick(&rates),
+        },
+        breaker: if rng.once_in(3) { usual.breaker } else { *rng.pick(&breakers) },
+        disable: *rng.pick(&[
+            usual.disable,
+            usual.disable,
+            Some((3600 * SECOND, 3)),
+            Some((4 * 3600 * SECOND, 10)),
+            None,
+        ]),
+        queue: *rng.pick(&[None, None, None, Some(60 * SECOND), Some(1800 * SECOND)]),
+        max_age: *rng.pick(&[None, None, None, Some(600 * SECOND), Some(6 * 3600 * SECOND)]),
+    }
 }
 
 fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {

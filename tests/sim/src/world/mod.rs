@@ -319,6 +319,8 @@ impl World {
             window: self.profile.window,
             remembered: self.profile.remembered,
             payload: self.profile.payload,
+            tenant_bound: self.profile.tenant_bound,
+            host_bound: self.profile.host_bound,
             faultless: self.profile.is_faultless(),
             rots: self.profile.classes.has(Class::Rot),
             lies: self.profile.classes.has(Class::Lies),

@@ -6,15 +6,16 @@ use postrider_core::encoding::Encoding;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::matching::filter::Language;
 use postrider_core::registration::{Endpoint, Ordering};
+use postrider_core::retry::{self, BreakerPolicy, DisableRule, Per};
 use postrider_core::secret::Secret;
 use postrider_core::sender::{Change, Close, CommandError, PutError};
 use postrider_core::signing::{Custom, Dialect};
 use postrider_core::time::UnixTime;
 
-use crate::observe::{Filter, Form, Key, Place, Refusal, SECOND, Scheme, Seen, Spec, Told, Wish};
+use crate::observe::{Filter, Form, Key, Pace, Place, Refusal, SECOND, Scheme, Seen, Spec, Told, Wish};
 use crate::profile::Class;
 
-use super::content::{draw_filter, draw_patterns, draw_schemes};
+use super::content::{draw_filter, draw_pace, draw_patterns, draw_schemes};
 use super::node::now;
 use super::{Caller, Happening, Register, World};
 
@@ -206,6 +207,9 @@ impl World {
                 let concurrency = u16::try_from(self.streams.operator.between(1, 16)).expect("it is small");
                 let spec = &mut self.places[endpoint as usize].spec;
                 (spec.concurrency, spec.schemes) = (concurrency, draw_schemes(&mut self.streams.operator));
+                if self.profile.paces && self.streams.operator.once_in(2) {
+                    spec.pace = draw_pace(&mut self.streams.operator, &self.profile);
+                }
                 let spec = Spec { keys: Vec::new(), ..spec.clone() };
                 self.put(&spec, self.operator(endpoint));
             }
@@ -315,5 +319,33 @@ fn endpoint_of(spec: &Spec) -> Endpoint {
         .secret_header("x-token", "canary~secret~~ of a header")
         .sign(std::iter::once(Dialect::Standard).chain(spec.schemes.iter().map(|scheme| dialect(*scheme))));
     let endpoint = spec.filter.into_iter().fold(endpoint, filtered);
+    let endpoint = paced(endpoint, &spec.pace);
     spec.keys.iter().fold(endpoint, |endpoint, key| endpoint.signing_key(secret(key)))
+}
+
+fn paced(endpoint: Endpoint, pace: &Pace) -> Endpoint {
+    let nanos = Duration::from_nanos;
+    let endpoint = match pace.breaker {
+        None => endpoint.no_breaker(),
+        Some(breaker) => {
+            let policy = BreakerPolicy::DEFAULT.with_rule(breaker.attempts, breaker.percent, nanos(breaker.window));
+            let policy = policy.and_then(|policy| policy.with_open(nanos(breaker.open), nanos(breaker.longest)));
+            endpoint.breaker(policy.expect("a policy"))
+        }
+    };
+    let endpoint = match pace.disable {
+        None => endpoint.never_disable(),
+        Some((age, failures)) => endpoint.disable_after(DisableRule::new(nanos(age), failures).expect("a rule")),
+    };
+    let endpoint = pace.rate.into_iter().fold(endpoint, |endpoint, rate| {
+        let per = match rate.nanos / SECOND {
+            1 => Per::Second,
+            60 => Per::Minute,
+            _ => Per::Hour,
+        };
+        let rate = retry::Rate::new(rate.count, per).and_then(|made| made.with_burst(rate.burst));
+        endpoint.rate(rate.expect("a rate"))
+    });
+    let endpoint = pace.queue.into_iter().fold(endpoint, |endpoint, limit| endpoint.queue_limit(nanos(limit)));
+    pace.max_age.into_iter().fold(endpoint, |endpoint, age| endpoint.max_age(nanos(age)))
 }

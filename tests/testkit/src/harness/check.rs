@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use postrider_core::id::{EventId, JournalSeq};
 use postrider_core::journal::Then;
 use postrider_core::limits;
-use postrider_core::registration::State;
+use postrider_core::registration::{Circuit, State};
 use postrider_core::sender::{Fate, Life, Notice, Output, Resolver, Stats, Transmit, Wake};
 use postrider_core::signing::standard::Verifier;
 
@@ -53,7 +53,8 @@ impl Harness {
         }
         let endpoints = self.endpoints.iter().filter(|(at, known)| {
             let key = fixture::key(**at);
-            let gone = || matches!(self.sender.endpoint(&key).map(|view| view.state), Some(State::Gone { .. }));
+            // It answered 410, or has failed for too long.
+            let gone = || self.sender.endpoint(&key).is_some_and(|view| !view.state.matches());
             key.tenant == tenant && known.state < 2 && fixture::wants(known.wants, kind) && !gone()
         });
         let matched = endpoints.map(|(at, known)| (fixture::key(*at), known.number)).collect();
@@ -176,7 +177,7 @@ impl Harness {
             let Some(report) = self.sender.report(&to.0.tenant, &event.id) else { continue };
             let row = report.deliveries.iter().find(|delivery| delivery.endpoint == to.0.id);
             let open = row.is_none_or(|row| matches!(row.fate, Fate::InFlight | Fate::Waiting { .. }));
-            let settled = report.settled || !self.ledger.events.get(other).is_none_or(|event| !event.ended);
+            let settled = report.settled || self.ledger.events.get(other).is_some_and(|event| event.ended);
             // What was cancelled ends by a chore.
             if open && !settled && self.latest_of.get(&event.id) == Some(other) && !self.cancelled.contains(other) {
                 wrong.push(format!("{name}: {} is before it in its lane: {row:?}", event.id));
@@ -214,10 +215,13 @@ impl Harness {
             Notice::Retrying { endpoint, event, attempt, .. } => outcome(event, endpoint, *attempt),
             Notice::Exhausted { endpoint, event, .. } => end(event, endpoint, Then::Exhausted),
             Notice::Refused { endpoint, event, .. } => end(event, endpoint, Then::Refused),
-            Notice::Expired { endpoint, event } => end(event, endpoint, Then::Expired),
+            Notice::Expired { endpoint, event, .. } => end(event, endpoint, Then::Expired),
             Notice::Lost { endpoint, event } => end(event, endpoint, Then::Lost),
             Notice::Superseded { endpoint, event } => end(event, endpoint, Then::Superseded),
             Notice::LaneBlocked { endpoint, event, attempts, .. } => outcome(event, endpoint, *attempts),
+            Notice::Disabled { endpoint, .. } => {
+                self.ledger.endpoints.iter().any(|((key, _), entry)| key == endpoint && entry.was_disabled)
+            }
             Notice::Gone { endpoint } => {
                 self.ledger.endpoints.iter().any(|((key, _), entry)| key == endpoint && entry.was_gone)
             }
@@ -338,9 +342,17 @@ impl Harness {
         let known = self.endpoints.get(&fixture::place(&to.0)).filter(|known| known.number == to.1);
         let settled = known.is_some_and(|known| known.last <= self.log.durable() && known.state == 0);
         let view = self.sender.endpoint(&to.0);
+        let limits = &self.config.limits;
+        let of_tenant = self.sender.tenant_in_flight(&to.0.tenant) < limits.tenant_in_flight;
+        let of_host = self.sender.host_in_flight(fixture::HOST, 443) < limits.host_in_flight;
         settled
+            && of_tenant
+            && of_host
             && view.is_some_and(|view| {
-                view.state == State::Active && view.throttled.is_none() && view.in_flight < view.window
+                view.state == State::Active
+                    && view.rests.is_none()
+                    && matches!(view.circuit, Circuit::Closed | Circuit::HalfOpen)
+                    && view.in_flight < view.window
             })
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::registration::{Endpoint, Ordering};
+use postrider_core::retry::{BreakerPolicy, DisableRule, Rate};
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Wake};
@@ -24,6 +25,9 @@ const WANTS: [(&[&str], [bool; 3]); 5] = [
     (&["order.*", "user.**"], [true, false, true]),
     (&["user.created"], [false, false, true]),
 ];
+
+/// Where all endpoints are.
+pub(super) const HOST: &str = "hooks.test-postrider.com";
 
 const SCHEDULES: [&[u64]; 4] = [&[0, 1, 2, 3600], &[0, 5], &[0, 0, 0], &[0]];
 
@@ -58,14 +62,35 @@ pub(super) fn secret(at: u8, key: u8) -> Secret {
 
 pub(super) fn endpoint(at: u8, wants: u8, (concurrency, schedule, order): (u8, u8, u8), fresh: bool) -> Endpoint {
     let ordering = [Ordering::None, Ordering::SkipOnExhaust, Ordering::Strict, Ordering::SkipOnExhaust];
-    let endpoint = Endpoint::new(key(at).id.as_str(), "https://hooks.test-postrider.com/in")
+    let endpoint = Endpoint::new(key(at).id.as_str(), format!("https://{HOST}/in"))
         .tenant(key(at).tenant.as_str())
         .events(patterns(wants))
         .concurrency(concurrency.into())
         .ordering(ordering[usize::from(order)])
         .coalesce(order == 3)
-        .schedule(SCHEDULES[usize::from(schedule)].iter().map(|secs| Duration::from_secs(*secs)));
+        .schedule(SCHEDULES[usize::from(schedule % 4)].iter().map(|secs| Duration::from_secs(*secs)));
+    let endpoint = paced(endpoint, schedule / 4);
     if fresh { endpoint.signing_key(secret(at, 0)) } else { endpoint }
+}
+
+/// As usual; with a rate; with a breaker and a rule that act soon; with limits on waiting and age.
+fn paced(endpoint: Endpoint, how: u8) -> Endpoint {
+    let secs = Duration::from_secs;
+    match how {
+        1 => endpoint.rate(Rate::per_second(2).and_then(|rate| rate.with_burst(3)).expect("a rate")),
+        2 => {
+            let policy = BreakerPolicy::DEFAULT.with_rule(2, 50, secs(60));
+            let policy = policy.and_then(|policy| policy.with_open(secs(1), secs(8))).expect("a policy");
+            endpoint.breaker(policy).disable_after(DisableRule::new(secs(60), 3).expect("a rule"))
+        }
+        3 => endpoint.queue_limit(secs(10)).max_age(secs(100)),
+        _ => endpoint,
+    }
+}
+
+/// Whether deliveries to an endpoint that is put so may expire although their events do not.
+pub(super) fn expires(schedule: u8) -> bool {
+    schedule / 4 == 3
 }
 
 pub(super) fn event_id(id: u8) -> EventId {

@@ -143,6 +143,8 @@ pub struct Harness {
     taken: BTreeSet<(JournalSeq, Incarnate)>,
     due: BTreeMap<(JournalSeq, EndpointKey), (u16, Instant)>,
     rest: BTreeMap<EndpointKey, Instant>,
+    /// Endpoints for which deliveries may expire although their events do not.
+    impatient: BTreeSet<u8>,
     first_after_restore: BTreeMap<(JournalSeq, Incarnate), u16>,
     /// Requests for records failed: deliveries may wait for reasons that the model does not know.
     loads_failed: bool,
@@ -186,6 +188,7 @@ impl Harness {
             taken: BTreeSet::new(),
             due: BTreeMap::new(),
             rest: BTreeMap::new(),
+            impatient: BTreeSet::new(),
             first_after_restore: BTreeMap::new(),
             loads_failed: false,
             loads_corrupt: false,
@@ -506,6 +509,9 @@ impl Harness {
         let known = self.endpoints.contains_key(&at);
         let endpoint = fixture::endpoint(at, wants, (concurrency, schedule, order), !known);
         let Ok(put) = self.sender.put(self.now, endpoint) else { return };
+        if fixture::expires(schedule) {
+            self.impatient.insert(at);
+        }
         if known == matches!(put, Put::Created(_)) {
             self.violate(Law::Drain, "an endpoint was created that was there, or updated that was not");
         }

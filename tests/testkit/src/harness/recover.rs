@@ -172,7 +172,7 @@ impl Harness {
             None => excused,
             Some(Then::Delivered) => taken,
             Some(Then::Discarded) => excused || entry.was_disabled,
-            Some(Then::Expired) => event.expires,
+            Some(Then::Expired) => event.expires || self.impatient.contains(&fixture::place(&to.0)),
             Some(Then::Lost) => self.loads_corrupt,
             Some(Then::Exhausted | Then::Refused | Then::Superseded) => true,
             Some(Then::Retry(_)) => false,

@@ -245,5 +245,7 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         order: 0,
         filter: None,
         sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }
 }

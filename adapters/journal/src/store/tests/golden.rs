@@ -81,6 +81,8 @@ fn endpoint() -> Record {
         order: 0,
         filter: None,
         sign: Vec::new(),
+        max_age: None,
+        pacing: None,
     }))
 }
 

@@ -1,0 +1,167 @@
+//! What other systems have, what of it is here, and which test shows it.
+//!
+//! Six open systems (Svix, Convoy, Outpost, Hook0, WebhookX, adnanh/webhook) and two specifications (Standard Webhooks,
+//! the CloudEvents HTTP webhook) were read feature by feature in the summer of 2026. This page goes through what they have
+//! that concerns a sender's core, by area, and says of each row what is here. The last column names a test as
+//! `file::function`, or a command, or says `no` and why. Where a room of the core has a thing and the sending machine
+//! does not use it yet, it says `no (not built yet)` and names the test of the room. A test of `tests/suite` holds that
+//! every name on this page is that of a test.
+//!
+//! # 1.1 Endpoints
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | tenant model | an event and an endpoint belong to a tenant; ids are the caller's own and unique within it | `core/src/registration/sync.rs::other_tenants_are_left_alone`, `tests/suite/tests/corners.rs::a_tenant_that_comes_back_finds_what_it_left` |
+//! | create, change, enable | `put` is idempotent by id; pause, resume, disable, remove | `tests/suite/tests/smoke.rs::a_paused_endpoint_holds_and_a_resumed_one_lets_go`, `tests/suite/tests/smoke.rs::a_disabled_endpoint_is_held_for_72_hours`, `tests/suite/tests/smoke.rs::removing_aborts_and_discards` |
+//! | a list of endpoints made so | a plan from a tenant's list, by revision | no (not built yet): the room plans, `core/src/registration/sync.rs::a_plan_carried_out_leaves_nothing_to_do` |
+//! | URL validation | https, public hosts, one canonical reading | `core/src/registration/target/tests.rs::each_rule_has_its_own_refusal`, `core/src/registration/target/tests.rs::the_vectors_hold` |
+//! | reachability ping | none: that something answers says nothing about whether it agrees, and the first delivery tells | no, on purpose: consent is asked for where it is wished |
+//! | consent | CloudEvents' handshake at once and by callback, and a challenge echo | no (not built yet): the room has both, `core/src/registration/consent/tests.rs::only_a_right_answer_is_consent` |
+//! | rate agreed with the receiver | the granted rate bounds the deliveries | no (not built yet): the room reads it, `core/src/registration/consent/tests.rs::the_vectors_hold` |
+//! | custom headers | token grammar, bounds, reserved names, secret values without a voice | `core/src/registration/headers.rs::what_frames_routes_or_signs_a_request_is_reserved`, `core/src/registration/headers.rs::a_secret_has_no_voice` |
+//! | method | `POST` and nothing else, as both specifications have it | `tests/suite/tests/drivers.rs::the_tokio_driver_stands_its_peers`, `tests/suite/tests/drivers.rs::the_blocking_driver_stands_its_peers` |
+//! | endpoint authentication | bearer token and basic credentials; no token is fetched (OAuth 2), since that is a request of its own | `core/src/registration/auth.rs::the_examples_of_the_standards` |
+//!
+//! # 1.2 Event types
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | declared types | none: types are the application's, and a subscription that nothing matches is told by its nearest pattern | no, on purpose; `core/src/matching/index/tests.rs::a_near_miss_is_found_among_many_patterns` |
+//! | grammar of names | dotted segments, at most 256 bytes | `core/src/matching/event_type.rs::a_type_is_dotted_segments` |
+//! | schemas attached | none | no: a schema says what a payload means, and payloads are opaque bytes here |
+//! | validation when published | JSON is checked to be JSON, and nothing beyond | `core/src/encoding/payload.rs::accepted_json_is_json`; schemas: no, the application has its own types |
+//!
+//! # 1.3 Matching
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | by type | exact, one segment, any segments | `core/src/matching/pattern.rs::matches_as_the_grammar_says` |
+//! | a second dimension (channels, labels) | a content filter on any field does the same | `core/src/matching/subscription.rs::a_filter_narrows_what_is_wanted` |
+//! | filters on content | the language of EventBridge and the dialects of CloudEvents subscriptions | no (not built yet) as an endpoint's option; the room: `core/src/matching/filter/tests.rs::every_conformance_case_holds`, `core/src/matching/filter/tests.rs::cloudevents_filters_hold_as_the_specification_says` |
+//! | known defects of matchers | a field that is missing does not match, unknown operators are refused, numbers lose nothing | `core/src/matching/filter/tests.rs::numbers_lose_nothing`, `core/src/matching/filter/tests.rs::no_text_panics` |
+//! | an index over many subscriptions | by type in the machine; over fields in the room | `core/src/matching/index/tests.rs::a_hundred_thousand_subscriptions_cost_what_matches`, `core/src/matching/filter/index/tests.rs::it_gives_what_a_scan_gives` |
+//!
+//! # 1.4 Encoding
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | accepted bodies | any JSON, and any bytes under a content type | `core/src/encoding/payload.rs::json_is_checked_and_kept`, `core/src/encoding/tests.rs::raw_payloads_go_or_are_refused` |
+//! | what is signed is what is sent | one body, made once, signed and sent | `tests/suite/tests/encodings.rs::each_endpoint_is_sent_its_own_shape`, `tests/suite/tests/interop.rs::what_the_tokio_driver_signs_is_accepted_by_independent_libraries` |
+//! | size | 256 KiB by default, refused when published | `core/src/encoding/tests.rs::depth_and_size_are_bounded` |
+//! | content type | each encoding's own, raw payloads their own | `core/src/encoding/tests.rs::each_encoding_as_it_is_documented`, `core/src/encoding/payload.rs::content_types` |
+//! | compressed requests | none | no: no receiver can say beforehand that it reads them, and a signature covers the bytes as sent |
+//! | CloudEvents | structured, binary and batched | `core/src/encoding/cloudevents/tests.rs::json_gives_back_what_was_put_in`, `core/src/encoding/cloudevents/tests.rs::headers_give_back_what_was_put_in` |
+//! | transformations | thin payloads, chosen by JSON Pointers; no code of users | `core/src/encoding/thin.rs::what_is_chosen_stays_as_it_was`; scripts: no, they belong to the application |
+//! | many events in one request | the batched form of CloudEvents, of one event | `tests/suite/tests/encodings.rs::each_endpoint_is_sent_its_own_shape`; several in one: no, an attempt has one outcome for one event |
+//! | large payloads by reference | a thin payload has the identifiers | `core/src/encoding/tests.rs::a_thin_payload_is_thin_in_every_encoding` |
+//!
+//! # 1.5 Signing and rotation
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | scheme | `v1` in the machine; `v1a` and 27 dialects in the room | `core/src/signing/tests.rs::what_is_signed_verifies`, `core/src/signing/tests_schemes.rs::what_is_signed_verifies`; as an endpoint's choice: no (not built yet) |
+//! | header names | `webhook-*`; `svix-*` are read | `core/src/signing/tests.rs::svix_names_win_only_when_complete_and_only_when_asked_for`; sent: no (not built yet) |
+//! | the id is signed | always | `core/src/signing/tests.rs::no_bit_can_be_changed` |
+//! | secrets | 24 to 64 bytes, minted from the operating system, each mistake named | `core/src/secret.rs::sizes_are_those_of_the_specification_unless_told_otherwise`, `core/src/secret.rs::each_mistake_has_its_own_name` |
+//! | rotation with an overlap | up to 10 keys, all that are active sign, expiry is a time and not a number | `core/src/registration/ring/tests.rs::a_rotation_overlaps_and_ends`, `core/src/registration/ring/tests.rs::any_order_of_commands_gives_the_models_active_set` |
+//! | encrypted at rest | sealed with XChaCha20-Poly1305 before they are written | `tests/suite/tests/sealed.rs::a_sealed_endpoint_never_leaves_its_secrets_in_the_journal` |
+//! | signed anew for each attempt | with the time of the attempt, and the keys that are active then | `tests/suite/tests/corners.rs::no_request_leaves_unsigned_while_keys_are_replaced`, `tests/suite/tests/smoke.rs::an_attempt_is_recorded_with_its_keys_and_where_asked_for_with_its_answer` |
+//! | key ids, discovery | a fingerprint names a key; what a receiver says it verified with is counted | no (not built yet) in the machine; the room: `core/src/registration/rotation.rs::an_old_key_is_retired_when_the_new_one_was_used_long_enough`. Sets of keys over HTTP: no, publishing a file is the application's |
+//! | RFC 9421 and `Content-Digest` | hmac-sha256 and ed25519 | `core/src/signing/tests_schemes.rs::message_signatures_must_cover_what_is_demanded`; as an endpoint's choice: no (not built yet) |
+//!
+//! # 1.6 Transport
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | timeout | one deadline over name, connection, TLS, request, head and body, 20 s by default | `adapters/tokio/src/transport/tests.rs::a_dripping_body_ends_at_the_deadline_and_counts`, `adapters/blocking/src/tests/transport.rs::a_drip_does_not_move_the_deadline` |
+//! | response body | 16 KiB kept and 64 KiB read; nothing is decompressed | `adapters/tokio/src/transport/tests.rs::a_body_without_end_is_cut_at_the_caps`, `adapters/tokio/src/transport/tests.rs::a_compressed_body_is_kept_as_it_came` |
+//! | redirects | never followed | `adapters/tokio/src/transport/tests.rs::a_redirect_is_a_reply_and_nothing_else`, `adapters/blocking/src/tests/transport.rs::a_redirect_is_not_followed` |
+//! | HTTP version | 1.1 on both drivers, 2 on tokio where the receiver prefers it; connections are kept | `adapters/tokio/src/transport/tests.rs::http2_over_tls_is_spoken_and_kept`, `adapters/blocking/src/tests/transport.rs::a_connection_is_used_again_after_a_clean_response` |
+//! | a second try within an attempt | only when no byte was sent, over a connection that had been closed while idle | `adapters/tokio/src/transport/tests.rs::a_connection_closed_while_idle_costs_no_attempt` |
+//! | TLS | 1.2 and 1.3, verification cannot be switched off | `adapters/blocking/src/tests/transport.rs::tls_that_cannot_be_trusted` |
+//! | client certificates | none | no (not built): the drivers would have to carry a key for each endpoint |
+//! | private addresses | the very address that is dialled is judged, at each attempt; every IPv6 form of an IPv4 address is refused | `core/src/registration/address/tests.rs::every_ipv4_address_is_refused_in_every_ipv6_clothing`, `adapters/tokio/src/tests.rs::a_public_name_that_leads_inside_is_not_dialled`, `adapters/blocking/src/tests/transport.rs::an_address_inside_is_never_dialled` |
+//! | forward proxy | a transport of one's own can say that it vets by itself | no in the drivers: through a proxy the address dialled cannot be judged. `clear_by` is the seam |
+//! | caching of names | none beyond the operating system's | no, on purpose: each attempt judges what the name means now |
+//!
+//! # 1.7 Retrying
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | default schedule | ten attempts over 75 h 35 min | `core/src/retry/schedule.rs::the_default_is_the_one_agreed` |
+//! | jitter | upward only, up to 20 %, a function of what it is for | `core/src/retry/plan.rs::jitter_stays_within_its_bounds`, `core/src/retry/plan.rs::jitter_is_uniform_over_seeds` |
+//! | `Retry-After` | on any failing status, a floor, at most 24 h, a date by the receiver's own clock | `core/src/response/tests.rs::retry_after_is_honoured_on_any_failure_and_only_there`, `core/src/response/tests.rs::a_date_counts_from_the_receivers_clock_if_it_tells_it`, `core/src/retry/plan.rs::next_due_is_never_early` |
+//! | scope of a schedule | each endpoint has its own | `tests/suite/tests/sandbox.rs::the_last_answer_repeats_and_the_schedule_ends` |
+//! | greatest age, expiry of an event | an event may expire; a schedule may have a greatest age | `tests/suite/tests/laws.rs::l5_nothing_is_early`; a greatest age: no (not built yet), the room has it, `core/src/retry/plan.rs::an_age_ends_a_plan_wherever_it_waited` |
+//! | what is sent again by hand is retried | replay | no (not built yet) |
+//! | lanes for retries | fresh deliveries and retries share what there is by a budget | no (not built yet): the room has it, `core/src/retry/budget.rs::retries_get_their_share_and_no_more` |
+//!
+//! # 1.8 What a response means
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | 2xx | delivered, whatever becomes of the body | `core/src/response/tests.rs::vectors_responses`, `adapters/tokio/src/transport/tests.rs::a_cut_body_counts` |
+//! | 3xx | a failed attempt, 304 too | `core/src/response/tests.rs::row_redirect` |
+//! | 4xx | tried again; under the profile of CloudEvents its client errors are final | `core/src/response/tests.rs::row_client_error`, `core/src/response/tests.rs::row_bad_request` |
+//! | 410 | the endpoint is gone, nothing more is sent | `core/src/response/tests.rs::row_gone`, `tests/suite/tests/smoke.rs::a_gone_endpoint_gets_nothing_more` |
+//! | 429 | the whole endpoint rests | `core/src/response/tests.rs::row_too_many`, `tests/suite/tests/smoke.rs::a_throttled_endpoint_rests_as_a_whole` |
+//! | 502, 503, 504 | as 429 | `core/src/response/tests.rs::row_bad_gateway`, `core/src/response/tests.rs::row_gateway_timeout` |
+//! | timeout | tried again, and said in which phase | `core/src/response/tests.rs::without_a_response_only_what_was_denied_is_refused`, `adapters/tokio/src/transport/tests.rs::silence_times_out_while_waiting_for_the_head` |
+//! | failures of names, connections and TLS | a closed set of values, no text is compared in the core | `core/src/response/tests.rs::an_error_says_where_whether_and_who`, `core/src/response/tests.rs::the_wire_form_of_an_error_is_total_and_exact` |
+//! | address refused | final at once | `core/src/response/tests.rs::without_a_response_only_what_was_denied_is_refused` |
+//! | what is never tried again | 410, an address that is refused, a payload without a form; under CloudEvents also its client errors | `tests/suite/tests/encodings.rs::what_an_encoding_cannot_express_is_refused` |
+//!
+//! # 1.9 Breaker and disabling
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | breaker with a half-open state | 70 % of at least 10 in 5 min; 30 s, doubling to 30 min | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::seventy_per_cent_of_at_least_ten_are_too_many` |
+//! | disabling by itself | 120 h of failures and at least 5 of them, never by time alone | no (not built yet): the room has it, `core/src/retry/streak.rs::it_takes_age_and_failures_together` |
+//! | coming back by itself, probes | with a delivery that is queued; then a ramp | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::a_probe_that_succeeds_closes_and_starts_anew`. The ramp: `core/src/retry/window.rs::a_ramp_doubles_until_the_limit_and_then_is_over` |
+//! | alerts | notices; operational events to a tenant's own endpoints | notices: `tests/suite/tests/scale.rs::unread_notices_are_folded`; events: no (not built yet) |
+//!
+//! # 1.10 Rate, concurrency, order
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | rate of an endpoint | GCRA, empty after a restart | no (not built yet): the room has it, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
+//! | concurrency of an endpoint | 8 by default, halved by a throttle, one more with each success | `core/src/retry/window.rs::a_throttle_halves_and_a_success_adds_one`, `tests/suite/tests/smoke.rs::a_throttled_endpoint_rests_as_a_whole` |
+//! | concurrency in all | the credit that the driver gives | `tests/suite/tests/laws.rs::l4_attempts_keep_to_the_credit` |
+//! | order by key | strict, or going on when one is given up | no (not built yet) |
+//! | fairness between tenants | deficit round robin over tenants, then endpoints | no (not built yet): the room has it, `core/src/retry/fair/tests.rs::tenants_then_endpoints` |
+//!
+//! # 1.11 Repeats
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | from producer to sender | the same content gets the first receipt, other content is refused, over restarts too | `tests/suite/tests/window.rs::each_tenant_has_its_own_window`, `core/src/sender/repeats.rs::the_window_and_the_number_both_bound_it`, `adapters/cli/tests/journal.rs::what_was_accepted_is_not_accepted_again` |
+//! | from sender to receiver | `webhook-id` is the event's in every attempt | `tests/suite/tests/sandbox.rs::three_failures_and_a_success` |
+//! | attempts | one at a time for a delivery; what an acknowledged record says happened is not done again | `tests/suite/tests/laws.rs::l3_nothing_shows_before_it_is_durable`, `tests/suite/tests/crash.rs::nothing_acknowledged_is_lost` |
+//!
+//! # 1.12 Dead letters and replay
+//!
+//! | row | here | shown by |
+//! | --- | --- | --- |
+//! | one delivery once more | replay | no (not built yet) |
+//! | many, by a range of time | replay, read through the log | no (not built yet); what would be read is there: `adapters/journal/src/history/tests/model.rs::answers_are_those_of_a_model_that_keeps_everything` |
+//! | what cannot be worked on | a payload that cannot be read back ends its delivery as lost, by name | `tests/suite/tests/corners.rs::who_waits_behind_a_lost_payload_goes_on` |
+//! | replay with a ramp | the ramp of an endpoint that comes back | no (not built yet) |
+//!
+//! # Defects of others
+//!
+//! Each was found in a system that is in use, by reading or by running it, and is a test here.
+//!
+//! | defect | here | shown by |
+//! | --- | --- | --- |
+//! | D1: a body was read outside of the deadline, and the claim on the work ended before | one deadline over everything; the machine ends an attempt by itself only after it | `tests/suite/tests/drivers.rs::d1_a_body_that_drips_ends_at_the_one_deadline`, `tests/suite/tests/smoke.rs::an_attempt_that_nobody_reports_is_overdue` |
+//! | D2: the floor after 429 was never reached | a literal table of statuses; the endpoint rests | `tests/suite/tests/defects.rs::d2_a_throttle_holds_the_whole_endpoint` |
+//! | D3: a hint was cut to twice the step, and undercut by jitter | a hint is a floor, jitter goes up | `tests/suite/tests/defects.rs::d3_no_attempt_is_earlier_than_the_hint` |
+//! | D4: what was committed and not queued was never sent | the log is the queue: a crash at every step, restored | `tests/suite/tests/crash.rs::nothing_acknowledged_is_lost`, `adapters/journal/src/store/tests/crash.rs::a_crash_at_any_operation_loses_nothing_that_was_durable` |
+//! | D5: a repeated task sent again to those who had taken it | an outcome is of one delivery | `tests/suite/tests/defects.rs::d5_who_has_taken_an_event_is_not_sent_it_again` |
+//! | D6: a rate that was stored and never read | GCRA | no (not built yet): the room has it, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
+//! | D7: a filter matched where a field was missing, and panicked | total, with exact numbers | `tests/suite/tests/defects.rs::d7_filters_mean_what_they_say`, `core/src/matching/filter/tests.rs::no_text_panics` |
+//! | D8: a bomb went past the cap, redirects took the signature along | nothing is decompressed or followed | `tests/suite/tests/drivers.rs::d8_nothing_is_decompressed_and_no_redirect_is_followed` |
+//! | D9: a form was not what was signed, and lost decimals | what is sent is signed; digits are copied | `tests/suite/tests/defects.rs::d9_a_form_is_signed_as_it_is_sent_and_keeps_its_digits`, `core/src/encoding/form/tests.rs::digits_are_kept` |
+//! | D12: 304 counted as success, redirects were followed, private addresses dialled | the table, and the policy | `tests/suite/tests/defects.rs::d12_what_is_no_success_is_none_and_no_request_goes_inside` |
+//! | D13: a claim of 5 s beside a timeout that could be longer | one attempt of a delivery at a time, however long | `tests/suite/tests/defects.rs::d13_no_second_attempt_beside_the_first` |
+//! | D14: an outcome and what followed from it were written apart | one record | `tests/suite/tests/defects.rs::d14_an_outcome_and_what_follows_are_one_record` |

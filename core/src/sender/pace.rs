@@ -1,0 +1,310 @@
+//! What keeps an endpoint from being given too much: its breaker, its rate, how long deliveries may wait for it, and how
+//! many attempts its tenant and its host may have in flight.
+
+use alloc::boxed::Box;
+
+use super::Sender;
+use super::notice::{Expiry, Notice};
+use super::tables::Slot;
+use crate::journal::{Due, HealthRecord, Record, Then};
+use crate::registration::{Circuit, Config, State};
+use crate::response::{Fault, TransportError};
+use crate::retry::{Admission, Exhausted, FailedTooLong, Gcra, Pace, Transition};
+use crate::time::Instant;
+#[cfg(postrider_planted)]
+use crate::{registration::Pacing, retry::DisableRule};
+
+/// Whether an attempt that ended so tells that its endpoint is well, or that it is not; `None` when it tells nothing:
+/// the request was not allowed or not possible to make, or was given up for a reason of ours.
+pub(super) fn tells(outcome: Result<u16, TransportError>) -> Option<bool> {
+    match outcome {
+        // It wants nothing more.
+        Ok(410) => None,
+        Ok(status) => Some((200..300).contains(&status)),
+        Err(error) => match error.fault() {
+            Fault::Ours | Fault::Policy => None,
+            Fault::Receiver | Fault::Network => Some(false),
+        },
+    }
+}
+
+impl Sender {
+    /// Until when an active endpoint rests: by its throttle, its breaker and its rate, whichever is longest.
+    pub(super) fn rest_of(&self, at: u32) -> Option<Instant> {
+        let (slot, now) = (&self.endpoints.slab[at], self.now.mono);
+        let open = match slot.breaker.admits(now) {
+            Admission::Hold(until) => Some(until),
+            Admission::Allow | Admission::Probe | Admission::Probing => None,
+        };
+        let rate = match slot.rate.as_ref().map(|rate| rate.next(now)) {
+            Some(Pace::At(next)) => Some(next),
+            Some(Pace::Ready) | None => None,
+        };
+        [slot.throttled, open, rate].into_iter().flatten().filter(|until| *until > now).max()
+    }
+
+    /// Lets an active endpoint rest for as long as it must.
+    pub(super) fn rest(&mut self, at: u32) {
+        if self.endpoints.slab[at].state == State::Active {
+            let until = self.rest_of(at);
+            self.endpoints.wake_at(at, until);
+        }
+    }
+
+    /// An attempt to an endpoint ended: what that means for its breaker, and whether it has failed for too long.
+    pub(super) fn feel(&mut self, at: u32, is_probe: bool, tells: Option<bool>) {
+        let now = self.now.mono;
+        let slot = &mut self.endpoints.slab[at];
+        let in_service = !slot.removed && slot.state.matches();
+        let Some(success) = tells.filter(|_| in_service) else {
+            if is_probe {
+                slot.breaker.abandon_probe();
+            }
+            return;
+        };
+        let pacing = slot.wire.config.pacing;
+        let change = pacing.breaker.and_then(|policy| match is_probe {
+            true => slot.breaker.record_probe(&policy, now, success),
+            false => slot.breaker.record(&policy, now, success),
+        });
+        let too_long = if success {
+            slot.streak.reset();
+            None
+        } else {
+            #[cfg(postrider_planted)]
+            let halved = |rule: DisableRule| match crate::planted::breaks(49) {
+                true => DisableRule::new(rule.age() / 2, rule.failures()).unwrap_or(rule),
+                false => rule,
+            };
+            #[cfg(postrider_planted)]
+            let pacing = Pacing { disable: pacing.disable.map(halved), ..pacing };
+            pacing.disable.and_then(|rule| slot.streak.record_failure(&rule, now))
+        };
+        if let Some(change) = change {
+            self.turn_circuit(at, change);
+        }
+        let active = self.endpoints.slab[at].state == State::Active;
+        if let Some(reason) = too_long.filter(|_| active) {
+            self.disable_failing(at, reason);
+        }
+    }
+
+    /// A breaker has opened or closed.
+    fn turn_circuit(&mut self, at: u32, change: Transition) {
+        let slot = &mut self.endpoints.slab[at];
+        let endpoint = slot.key.clone();
+        if slot.breaker.is_closed() {
+            slot.window.ramp();
+        }
+        let seq = self.record_health(at);
+        self.tell(seq, Notice::Breaker { endpoint, change });
+        self.rest(at);
+    }
+
+    /// An endpoint has failed for so long that it is taken out of service.
+    fn disable_failing(&mut self, at: u32, reason: FailedTooLong) {
+        let endpoint = self.endpoints.slab[at].key.clone();
+        let seq = self.transition(at, State::Disabled { since: self.now.wall });
+        self.tell(seq, Notice::Disabled { endpoint, reason });
+    }
+
+    /// Forgets how an endpoint has answered, where it is to begin anew: it is put back into service, or has another
+    /// address; and a breaker that it is to have no more.
+    pub(super) fn forget_health(&mut self, at: u32, config: &Config, state: State) {
+        let slot = &mut self.endpoints.slab[at];
+        let again = (!slot.state.matches() && state.matches()) || slot.wire.config.target != config.target;
+        let had = !slot.breaker.is_closed() || (again && slot.streak.failures() > 0);
+        if again {
+            slot.streak.reset();
+        }
+        if again || config.pacing.breaker.is_none() {
+            slot.breaker.reset();
+            if had {
+                self.record_health(at);
+            }
+        }
+    }
+
+    fn record_health(&mut self, at: u32) -> crate::id::JournalSeq {
+        let health = self.health_of(&self.endpoints.slab[at]);
+        self.record(&Record::Health(Box::new(health)))
+    }
+
+    /// How an endpoint answers, as the journal says it.
+    pub(super) fn health_of(&self, slot: &Slot) -> HealthRecord {
+        let failing = slot.streak.first_failed(self.now).map(|first| (first, slot.streak.failures()));
+        let breaker = slot.breaker.saved(self.now).map(|saved| {
+            let due = Due { written: saved.until.written, delay: saved.until.delay };
+            (due, saved.failed_probes)
+        });
+        HealthRecord { endpoint: slot.key.clone(), through: self.outbox.last(), failing, breaker }
+    }
+
+    /// Whether an endpoint's breaker lets attempts start.
+    pub(super) fn circuit(&self, slot: &Slot) -> Circuit {
+        match slot.breaker.admits(self.now.mono) {
+            Admission::Allow => Circuit::Closed,
+            Admission::Hold(until) => Circuit::Open { rest: until.saturating_since(self.now.mono) },
+            Admission::Probe => Circuit::HalfOpen,
+            Admission::Probing => Circuit::Probing,
+        }
+    }
+
+    /// Gives an endpoint the rate and the host that its description says. A rate that is new may be used at once; one
+    /// that was changed goes on from where the other was.
+    pub(super) fn repace(&mut self, at: u32) {
+        let slot = &self.endpoints.slab[at];
+        let bounded = self.limits.host_in_flight < u32::MAX;
+        let host = bounded.then(|| self.hosts.retain(&slot.wire.config.target));
+        if let Some(old) = slot.host {
+            self.hosts.leave(old, &mut self.endpoints.slab, at);
+            self.hosts.release(old);
+        }
+        let slot = &mut self.endpoints.slab[at];
+        slot.host = host;
+        if self.restoring {
+            return;
+        }
+        match (slot.wire.config.pacing.rate, &mut slot.rate) {
+            (None, rate) => *rate = None,
+            (Some(wanted), Some(rate)) if rate.rate() != wanted => rate.set_rate(self.now.mono, wanted),
+            (Some(_), Some(_)) => {}
+            (Some(wanted), rate) => *rate = Some(Box::new(Gcra::full(wanted))),
+        }
+        self.rest(at);
+    }
+
+    /// An attempt takes from its endpoint's rate, which must allow it.
+    pub(super) fn take_from_rate(&mut self, at: u32) {
+        let now = self.now.mono;
+        if let Some(rate) = &mut self.endpoints.slab[at].rate {
+            let pace = rate.take(now);
+            debug_assert_eq!(pace, Pace::Ready, "an endpoint rests until its rate allows an attempt");
+        }
+        self.rest(at);
+    }
+
+    /// Why no attempt of a delivery may start any more, however soon its endpoint could take it.
+    pub(super) fn outlived(&self, event: u32, endpoint: u32) -> Option<Expiry> {
+        if self.jobs.expired(event, self.now.wall) {
+            return self.jobs.expires(event).map(|expires| Expiry::Event { expires });
+        }
+        let schedule = &self.endpoints.slab[endpoint].wire.config.schedule;
+        schedule.max_age()?;
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(51) {
+            return None;
+        }
+        match schedule.check_age(self.age_of(event)) {
+            Err(Exhausted::Age { age, max }) => Some(Expiry::Age { age, max }),
+            Ok(()) | Err(Exhausted::Attempts { .. }) => None,
+        }
+    }
+
+    /// How long an event's deliveries have been owed, by the wall clock.
+    pub(super) fn age_of(&self, event: u32) -> core::time::Duration {
+        self.now.wall.saturating_since(self.jobs.slab[event].at)
+    }
+
+    /// Whether a delivery has waited for its endpoint for too long: since its attempt was due, and for the first since
+    /// its event was accepted.
+    pub(super) fn overstayed(&self, handle: u32) -> Option<Expiry> {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(50) {
+            return None;
+        }
+        let delivery = &self.deliveries[handle];
+        let limit = self.endpoints.slab[delivery.endpoint].wire.config.pacing.queue?;
+        let waited = match delivery.attempts {
+            0 => self.age_of(delivery.event),
+            _ => self.now.mono.saturating_since(delivery.due),
+        };
+        limit.check(waited).err().map(Expiry::Queue)
+    }
+
+    /// Ends a delivery that expired.
+    pub(super) fn end_expired(
+        &mut self,
+        event: u32,
+        endpoint: u32,
+        subscription: u32,
+        delivery: Option<u32>,
+        why: Expiry,
+    ) {
+        let names = (self.endpoints.slab[endpoint].key.clone(), self.jobs.id(event));
+        let tell = |sender: &mut Self, seq| {
+            let (endpoint, event) = names;
+            sender.tell(seq, Notice::Expired { endpoint, event, why });
+        };
+        self.end_telling(event, endpoint, subscription, delivery, Then::Expired, tell);
+    }
+
+    /// Whether one more attempt to the host of an endpoint may begin.
+    pub(super) fn has_host(&self, slot: &Slot) -> bool {
+        slot.host.is_none_or(|host| self.hosts.is_free(host, self.limits.host_in_flight))
+    }
+
+    /// An attempt to an endpoint begins: what it burdens besides.
+    pub(super) fn burden(&mut self, endpoint: u32) {
+        let Slot { tenant, host, .. } = self.endpoints.slab[endpoint];
+        if let Some(host) = host {
+            self.hosts.begin(host);
+        }
+        let limit = self.limits.tenant_in_flight;
+        if limit == u32::MAX {
+            return;
+        }
+        #[cfg(postrider_planted)]
+        let limit = limit.saturating_add(crate::planted::breaks(47).into());
+        let of_tenant = &mut self.tenants[tenant];
+        of_tenant.in_flight += 1;
+        if of_tenant.in_flight >= limit && !of_tenant.is_held {
+            of_tenant.is_held = true;
+            self.queues.scan.hold(&mut self.tenants, tenant);
+            self.queues.fresh.hold(&mut self.tenants, tenant);
+            self.queues.again.hold(&mut self.tenants, tenant);
+        }
+    }
+
+    /// It has landed.
+    pub(super) fn unburden(&mut self, endpoint: u32, host: Option<u32>) {
+        if let Some(host) = host {
+            self.hosts.end(host);
+            self.wake_for_host(host);
+        }
+        let limit = self.limits.tenant_in_flight;
+        let Some(tenant) = self.endpoints.slab.get(endpoint).map(|slot| slot.tenant).filter(|_| limit < u32::MAX)
+        else {
+            return;
+        };
+        let of_tenant = &mut self.tenants[tenant];
+        of_tenant.in_flight -= 1;
+        if of_tenant.is_held && of_tenant.in_flight < limit.max(1) {
+            of_tenant.is_held = false;
+            self.queues.scan.release(&mut self.tenants, tenant);
+            self.queues.fresh.release(&mut self.tenants, tenant);
+            self.queues.again.release(&mut self.tenants, tenant);
+        }
+    }
+
+    /// Lets one endpoint go on that waits for a host, if one more attempt may begin there.
+    pub(super) fn wake_for_host(&mut self, host: u32) {
+        let limit = self.limits.host_in_flight;
+        while let Some(at) = self.hosts.admit(host, limit, &mut self.endpoints.slab) {
+            self.wake_endpoint(at);
+            if self.endpoints.slab[at].turn.is_in_lane() {
+                return;
+            }
+        }
+    }
+
+    /// Takes an endpoint out of whatever it waits in for its turn.
+    pub(super) fn leave_ready(&mut self, at: u32) {
+        self.queues.fresh.leave(&mut self.tenants, &mut self.endpoints.slab, at);
+        self.queues.again.leave(&mut self.tenants, &mut self.endpoints.slab, at);
+        self.queues.ready_crowd.leave(&mut self.endpoints.slab, at);
+        if let Some(host) = self.endpoints.slab[at].host {
+            self.hosts.leave(host, &mut self.endpoints.slab, at);
+        }
+    }
+}
