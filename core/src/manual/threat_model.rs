@@ -88,4 +88,5 @@
 //! # What is left to adapters
 //!
 //! TLS and the check of certificates; the deadline over look-up and connection; ending a request whose body does not
-//! come; checksums around the journal's frames; dialling the address that was cleared, and not the name again.
+//! come; checksums around the journal's frames; dialling the address that was cleared, and not the name again; closing a
+//! connection after a response of which two readers could find the end at different places.

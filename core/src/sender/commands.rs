@@ -539,6 +539,7 @@ impl Sender {
                     breaker: Breaker::new(),
                     streak: Streak::new(),
                     rate: None,
+                    waits_first: false,
                     host: None,
                     timer: Link::default(),
                     tally: Tally::default(),

@@ -1,5 +1,7 @@
 //! From an event to its attempts: one cursor for each event, and a ring of endpoints with something that waits.
 
+use core::time::Duration;
+
 use super::Sender;
 use super::contract::Output;
 use super::deliveries::Place;
@@ -156,8 +158,8 @@ impl Sender {
             }
             let lane = self.lane_for(at, endpoint);
             let slot = &self.endpoints.slab[endpoint];
-            let can_start = slot.ready.is_empty() && slot.can_start(self.outbox.durable()) && self.has_host(slot);
-            if lane.is_none() && can_start {
+            let free = !slot.waits_first && slot.ready.is_empty();
+            if lane.is_none() && free && slot.can_start(self.outbox.durable()) && self.has_host(slot) {
                 if !here {
                     return self.fetch_for_scan(at);
                 }
@@ -220,8 +222,9 @@ impl Sender {
         Step::Worked
     }
 
-    /// Lets a delivery wait for its endpoint, which cannot take it now, or in its lane: `lane`, behind the event named with
-    /// it.
+    /// Lets a delivery wait: for its endpoint, which cannot take it now; in its lane, `lane`, behind the event named with
+    /// it; and for the delay before its first attempt, counted from now: while a machine runs that is when its event was
+    /// accepted, or as soon after as there was a place for the delivery.
     fn queue(&mut self, at: u32, endpoint: u32, subscription: u32, lane: Option<(u32, JournalSeq)>) {
         let event = self.jobs.slab[at].seq;
         self.record(&Record::Queued { event, subscription, lane: lane.map(|(_, previous)| previous) });
@@ -229,7 +232,9 @@ impl Sender {
         if let Some((lane, previous)) = lane {
             self.enter_lane(handle, lane, previous);
         }
-        self.make_ready(handle);
+        let waits_first = self.endpoints.slab[endpoint].waits_first;
+        let rest = if waits_first { self.first_delay(at, endpoint) } else { Duration::ZERO };
+        self.wait_for_turn(handle, rest);
         if let Some((lane, _)) = lane {
             self.coalesce(lane, event);
         }

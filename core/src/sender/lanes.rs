@@ -273,10 +273,10 @@ impl Sender {
         self.endpoints.slab[endpoint].laned > 0 && self.lanes.hold(&mut self.deliveries, handle)
     }
 
-    /// Lets a delivery that was read back wait for the rest of its time, and for those before it in its lane.
-    pub(super) fn wait_in_lane(&mut self, handle: u32, rest: Duration) {
+    /// Lets a delivery wait for so long, and for those before it in its lane.
+    pub(super) fn wait_for_turn(&mut self, handle: u32, rest: Duration) {
         let until = self.now.mono.saturating_add(rest);
-        if let Some(delivery) = self.deliveries.get_mut(handle) {
+        if let Some(delivery) = self.deliveries.get_mut(handle).filter(|_| !rest.is_zero()) {
             delivery.due = until;
         }
         if self.is_held_in_lane(handle) {
@@ -315,7 +315,7 @@ impl Sender {
         };
         lane.head = Some(next);
         let (rests, due) = (lane.rests.take(), self.deliveries[next].due);
-        match rests.map(|rests| rests.max(due)).filter(|until| *until > self.now.mono) {
+        match Some(rests.unwrap_or_default().max(due)).filter(|until| *until > self.now.mono) {
             Some(until) => self.deliveries.arm(next, until),
             None => self.make_ready(next),
         }

@@ -9,7 +9,7 @@ use super::tables::Slot;
 use crate::journal::{Due, HealthRecord, Record, Then};
 use crate::registration::{Circuit, Config, State};
 use crate::response::{Fault, TransportError};
-use crate::retry::{Admission, Exhausted, FailedTooLong, Gcra, Pace, Transition};
+use crate::retry::{Admission, Exhausted, FailedTooLong, Gcra, Pace, Plan, Transition};
 use crate::time::Instant;
 #[cfg(postrider_planted)]
 use crate::{registration::Pacing, retry::DisableRule};
@@ -162,6 +162,7 @@ impl Sender {
         }
         let slot = &mut self.endpoints.slab[at];
         slot.host = host;
+        slot.waits_first = slot.wire.config.schedule.delay(0).is_some_and(|delay| !delay.is_zero());
         if self.restoring {
             return;
         }
@@ -201,6 +202,13 @@ impl Sender {
         }
     }
 
+    /// How long after its event was accepted the first attempt of a delivery is due.
+    pub(super) fn first_delay(&self, event: u32, endpoint: u32) -> core::time::Duration {
+        let slot = &self.endpoints.slab[endpoint];
+        let plan = Plan::new(&slot.wire.config.schedule, &self.seed, self.jobs.name(event), &slot.key);
+        plan.delay(0).unwrap_or_default()
+    }
+
     /// How long an event's deliveries have been owed, by the wall clock.
     pub(super) fn age_of(&self, event: u32) -> core::time::Duration {
         self.now.wall.saturating_since(self.jobs.slab[event].at)
@@ -215,9 +223,9 @@ impl Sender {
         }
         let delivery = &self.deliveries[handle];
         let limit = self.endpoints.slab[delivery.endpoint].wire.config.pacing.queue?;
-        let waited = match delivery.attempts {
-            0 => self.age_of(delivery.event),
-            _ => self.now.mono.saturating_since(delivery.due),
+        let waited = match delivery.due {
+            Instant::ORIGIN => self.age_of(delivery.event),
+            due => self.now.mono.saturating_since(due),
         };
         limit.check(waited).err().map(Expiry::Queue)
     }

@@ -56,6 +56,8 @@ pub(crate) struct Slot {
     pub(crate) streak: Streak,
     /// What keeps it to its rate, where it has one.
     pub(crate) rate: Option<Box<Gcra>>,
+    /// Its schedule has a delay before the first attempt.
+    pub(crate) waits_first: bool,
     /// The host and port of its URL, where attempts to these are bounded.
     pub(crate) host: Option<u32>,
     pub(crate) timer: Link,

@@ -137,7 +137,7 @@ pub(crate) struct Input(Map<String, Value>);
 
 impl Input {
     fn op(&self, own: &Value) -> Result<Op, String> {
-        let name = match (self.0.get("op"), own) {
+        let name = match (self.get("op"), own) {
             (Some(Value::String(name)), _) | (None, Value::String(name)) => name,
             (None, Value::Null) => {
                 let of_shape = |fields: &[&str]| fields.iter().all(|name| self.has(name));

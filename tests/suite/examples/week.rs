@@ -10,7 +10,7 @@ fn main() {
         let times = (0..21).map(|_| {
             let begun = Instant::now();
             let mut sandbox = Sandbox::new();
-            let receiver = sandbox.receiver("acme").answers([500]);
+            let receiver = sandbox.receiver("acme").endpoint(|endpoint| endpoint.never_disable()).answers([500]);
             if let Some(secs) = step {
                 let _ = receiver.schedule(vec![Duration::from_secs(secs); SCHEDULE_STEPS]);
             }

@@ -126,7 +126,7 @@ fn forgetful() -> Limits {
 }
 
 fn endpoint(id: &str) -> Endpoint {
-    Endpoint::new(id, "https://hooks.acme.com/hooks").events(["order.**"]).secret(SECRET)
+    Endpoint::new(id, "https://hooks.acme.com/hooks").events(["order.**"]).secret(SECRET).no_breaker()
 }
 
 fn event(id: &str) -> Event {

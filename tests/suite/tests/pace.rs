@@ -254,6 +254,20 @@ fn schedules_of_each_form_are_kept_and_cut() {
     assert_eq!(before[2].max_age(), Some(HOUR));
 }
 
+#[test]
+fn the_first_attempt_waits_for_its_delay() {
+    let mut rig = Rig::new();
+    rig.put("a", 204, |endpoint| endpoint.schedule([MINUTE, HOUR]));
+    rig.publish("a");
+    rig.advance(MINUTE - Duration::from_secs(1));
+    assert_eq!(rig.starts.len(), 0);
+    rig.restart(Duration::ZERO);
+    assert_eq!(rig.starts.len(), 0, "and so it does over a restart");
+    rig.advance(Duration::from_secs(20));
+    assert_eq!(rig.starts.len(), 1);
+    assert!(rig.sender.is_settled());
+}
+
 // Breakers
 
 #[test]

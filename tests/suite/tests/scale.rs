@@ -119,6 +119,7 @@ fn endpoint(n: usize, pattern: &str) -> Endpoint {
     Endpoint::new(format!("e{n}"), "https://hooks.test-postrider.com/in")
         .events([pattern])
         .signing_key(Secret::from_bytes([7; 32]).unwrap())
+        .no_breaker()
 }
 
 fn event(n: usize) -> Event {

@@ -29,6 +29,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, TenantId};
 use postrider_core::limits::Limits;
 use postrider_core::registration::{Endpoint, Policy};
+use postrider_core::retry::BreakerPolicy;
 use postrider_core::secret::Secret;
 
 use crate::driver::{self, Driver, Kind, Settings};
@@ -65,6 +66,12 @@ const RECOVERY: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Retries for people who are watching: 14 attempts within 11 s.
 const SCHEDULE: [u64; 14] = [0, 100, 200, 300, 500, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000];
+
+/// A breaker for people who are watching: it rests for less than the usual 30 s.
+fn breaker() -> BreakerPolicy {
+    let policy = BreakerPolicy::DEFAULT.with_open(Duration::from_millis(300), Duration::from_secs(1));
+    policy.expect("a first rest that is shorter than the longest")
+}
 
 /// How long the slow receiver takes for each of so many orders: 60 ms, or less so that it can end at all.
 fn slowness(orders: u64) -> Duration {
@@ -165,7 +172,8 @@ impl<'d> Demo<'d> {
         let endpoint = Endpoint::new(name, format!("http://{front}/webhook"))
             .tenant(SOURCES[source])
             .events([wants])
-            .schedule(SCHEDULE.map(Duration::from_millis));
+            .schedule(SCHEDULE.map(Duration::from_millis))
+            .breaker(breaker());
         let registered = self.driver.put(endpoint).map_err(Refusal::new)?;
         let secret = registered.created().cloned().ok_or_else(|| failed("the endpoint was not created"))?;
         receiver.trust(&[&secret]);

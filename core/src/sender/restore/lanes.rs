@@ -93,7 +93,7 @@ impl Fold {
             let endpoint = sender.deliveries[handle].endpoint;
             let lane = sender.lanes.open(endpoint, sender.endpoints.slab[endpoint].born, &key, usize::MAX);
             sender.enter_lane(handle, lane, previous);
-            sender.wait_in_lane(handle, rest);
+            sender.wait_for_turn(handle, rest);
         }
     }
 }

@@ -22,6 +22,7 @@ use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
+use super::deliveries::Delivery;
 use super::jobs::Body;
 use super::operational::Cause;
 use super::pending::Pending;
@@ -546,17 +547,17 @@ impl Fold {
         let now = self.sender.now;
         for handle in 0..self.sender.deliveries.end() {
             let Some(delivery) = self.sender.deliveries.get(handle) else { continue };
-            let (event, endpoint, rest) = (delivery.event, delivery.endpoint, self.rest_of(handle));
-            if self.lanes.has(handle) {
-                if rest.is_zero() {
-                    self.sender.endpoints.slab[endpoint].window.ramp();
-                }
-                self.sender.jobs.rest(event);
-                continue;
-            }
+            let (event, endpoint, attempts) = (delivery.event, delivery.endpoint, delivery.attempts);
+            let (rest, slot) = (self.rest_of(handle), &mut self.sender.endpoints.slab[endpoint]);
             if rest.is_zero() {
-                self.sender.endpoints.slab[endpoint].window.ramp();
-                self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
+                slot.window.ramp();
+                if attempts > 0 || slot.waits_first {
+                    self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
+                }
+            }
+            if self.lanes.has(handle) {
+                // In the order of its lane, when all are known.
+            } else if rest.is_zero() {
                 self.sender.make_ready(handle);
             } else {
                 self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));
@@ -572,11 +573,19 @@ impl Fold {
 
     /// How long a delivery still waits for its due time.
     fn rest_of(&self, handle: u32) -> Duration {
-        let Due { written, delay } = self.pending.due(handle);
         #[cfg(postrider_planted)]
         if crate::planted::breaks(31) {
             return Duration::ZERO;
         }
+        let Delivery { event, endpoint, attempts, .. } = self.sender.deliveries[handle];
+        let first = attempts == 0 && self.sender.endpoints.slab[endpoint].waits_first;
+        let Due { written, delay } = match self.pending.due(handle) {
+            // It was written without a time: that of the first attempt follows from when its event was accepted.
+            due if first && due == Due::default() => {
+                Due { written: self.sender.jobs.slab[event].at, delay: self.sender.first_delay(event, endpoint) }
+            }
+            due => due,
+        };
         written.saturating_add(delay).saturating_since(self.sender.now.wall).min(delay)
     }
 

@@ -100,24 +100,34 @@ fn data(bytes: &[u8], media_type: Option<&str>) -> Value {
 
 /// The events of a request. Everything must be as expected, and nothing more be there.
 pub(super) fn parse_http(case: &Case) -> Result<Told, String> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in case.input.headers()? {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("{value:?} is no header value"))?;
-        headers.append(name, value);
-    }
     let body = Bytes::from(case.input.bytes("body_b64")?);
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let got = match CloudEvent::decode(&headers, &body).as_deref() {
-        Ok(events) if Mode::of(content_type) == Mode::Batch => json!({ "count": events.len() }),
-        Ok([event]) => shown(event)?,
-        Ok(_) => return Err("one event became several".to_owned()),
-        Err(why) => error(why),
+    let got = match header_map(&case.input.headers()?) {
+        Err(why) => json!({ "error": why }),
+        Ok(headers) => {
+            let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            match CloudEvent::decode(&headers, &body).as_deref() {
+                Ok(events) if Mode::of(content_type) == Mode::Batch => json!({ "count": events.len() }),
+                Ok([event]) => shown(event)?,
+                Ok(_) => return Err("one event became several".to_owned()),
+                Err(why) => error(why),
+            }
+        }
     };
     Ok(judge(case, got, |expected, got| match expected.get("error") {
         Some(_) => same_error(expected, got),
         None => expected == got,
     }))
+}
+
+/// The header lines as a server would hand them over, which takes none that is not one.
+fn header_map(lines: &[(&str, &str)]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("{value:?} is no header value"))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
 }
 
 fn shown(event: &CloudEvent) -> Result<Value, String> {

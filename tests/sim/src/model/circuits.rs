@@ -1,8 +1,8 @@
 //! Breakers open by their rule alone and let one probe through, and who keeps failing is disabled by its rule: invariant
 //! 23. That nothing is dropped meanwhile is the ledger's.
 //!
-//! When a node tells that a breaker has opened it may have been a while ago; what is told too late is not held against
-//! it.
+//! When a node tells that a breaker has opened or closed it may have been a while ago, and more has ended since; what is
+//! told too late is not held against it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -62,7 +62,7 @@ impl Circuits {
             Seen::Noted { note: Note::Reopened { endpoint, until }, clocks, .. } => {
                 self.open_until(facts, *endpoint, *until, *clocks);
             }
-            Seen::Noted { note: Note::Recovered(endpoint), .. } => *self.of(*endpoint) = Circuit::default(),
+            Seen::Noted { note: Note::Recovered(endpoint), .. } => self.of(*endpoint).open = None,
             Seen::Noted { note: Note::Disabled { endpoint, failures, age }, .. } => {
                 let wrong = disabled(facts, at, *endpoint, *failures, *age);
                 return wrong.map_err(|what| Broken::new(23, format!("endpoint {endpoint} was disabled: {what}")));
@@ -87,7 +87,6 @@ impl Circuits {
         let Some(endpoint) = facts.endpoints.get(number) else { return };
         let (incarnation, generation) = (facts.node(endpoint.node).incarnation, endpoint.generation);
         let circuit = self.of(number);
-        circuit.ended.clear();
         circuit.open = (clocks.mono < until).then_some(Open { incarnation, generation, until, probe: None });
     }
 }

@@ -200,12 +200,14 @@ impl Rig {
     }
 }
 
-/// An endpoint that allows one attempt and wants the events published to its name.
+/// An endpoint that allows one attempt and wants the events published to its name. It is not spared, because peers fail
+/// on purpose.
 pub(super) fn endpoint(name: &str, url: &str) -> Endpoint {
     Endpoint::new(name, url)
         .events([format!("suite.{name}")])
         .secret(SECRET)
         .schedule([Duration::ZERO])
+        .no_breaker()
         .timeout(TIMEOUT)
 }
 
