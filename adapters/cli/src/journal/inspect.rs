@@ -149,7 +149,7 @@ fn look(look: &mut Look<StdDisk>) -> Result<(Log, Counts), HistoryError> {
     };
     let pending = look.found().pending;
     let Answer::Counts(of) = asking::one(look, &Query::Counts)? else { return Err(HistoryError::NotKept) };
-    let [delivered, exhausted, refused, discarded, expired, lost] = of.ended;
+    let [delivered, exhausted, refused, discarded, expired, lost, superseded] = of.ended;
     let counts = Counts {
         accepted: of.events + pending,
         ended: of.events,
@@ -161,6 +161,7 @@ fn look(look: &mut Look<StdDisk>) -> Result<(Log, Counts), HistoryError> {
         discarded,
         expired,
         lost,
+        superseded,
         remembered: 0,
     };
     Ok((log, counts))
