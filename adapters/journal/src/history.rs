@@ -299,7 +299,7 @@ pub struct EndedDelivery {
 #[non_exhaustive]
 pub struct Counts {
     /// By [`End`].
-    pub ended: [u64; 6],
+    pub ended: [u64; 7],
     /// Events that have ended and are kept.
     pub events: u64,
     /// Attempts of all events, pending ones included, and ends of deliveries without one: as many records as the log has
