@@ -202,9 +202,11 @@ fn endpoint(number: u32) -> Record {
         thin: Vec::new(),
         source: None,
         order: 0,
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }))
 }

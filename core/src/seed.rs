@@ -26,13 +26,19 @@ impl Seed {
     ///
     /// Parts are kept apart by their lengths, so that `["ab", "c"]` and `["a", "bc"]` are different questions.
     pub fn fraction(&self, parts: &[&[u8]]) -> u32 {
+        let [a, b, c, d, ..] = self.derive(parts);
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// 32 bytes that are fixed by the seed and by `parts`, in order, kept apart in the same way; nobody who does not know
+    /// the seed can tell them from random ones.
+    pub fn derive(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
-        let digest = mac.finalize().into_bytes();
-        u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -9,13 +9,19 @@ use std::time::Duration;
 
 use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
+use postrider_core::registration::consent::ConsentReason;
+use postrider_core::registration::rotation::RotationStatus;
+use postrider_core::registration::sync::Synced;
 use postrider_core::registration::{Endpoint, EndpointView};
 use postrider_core::secret::{KeyId, Secret};
-use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
+use postrider_core::sender::{
+    self, Called, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally,
+};
 use postrider_core::time::UnixTime;
 use postrider_driver::questions::{self, Question};
 use postrider_driver::{
-    Command, CommandError, Desk, Error, PublishError, PutError, Receipt, Registered, Reply, SettledError, Waiting, mint,
+    Command, CommandError, Desk, Error, PublishError, PutError, Receipt, Registered, Reply, SettledError, SyncError,
+    SyncReport, Waiting, mint,
 };
 use postrider_journal::Log;
 use postrider_journal::history::EventHistory;
@@ -187,6 +193,71 @@ impl Sender {
     /// Lets a key sign nothing more, from now on.
     pub fn revoke_key(&self, endpoint: &EndpointKey, key: KeyId) -> Result<Change, CommandError> {
         self.command(Command::RevokeKey(endpoint.clone(), key))
+    }
+
+    /// Changes over to a key: it signs besides the others, and these stop when `overlap` is over, which is at most 7 days
+    /// ([`ROTATION_OVERLAP`](postrider_core::limits::ROTATION_OVERLAP) is the usual time). See
+    /// [`rotation_status`](Self::rotation_status) and [`finish_rotation`](Self::finish_rotation).
+    pub fn rotate_key(
+        &self,
+        endpoint: &EndpointKey,
+        secret: Secret,
+        overlap: Duration,
+    ) -> Result<Change, CommandError> {
+        self.command(Command::RotateKey(endpoint.clone(), secret, overlap))
+    }
+
+    /// Ends a rotation before its time: the newest key alone signs.
+    pub fn finish_rotation(&self, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.command(Command::FinishRotation(endpoint.clone()))
+    }
+
+    /// How often and since when the answers of an endpoint named each of its keys as the one that verified, and whether
+    /// the older ones are safe to retire. `None` when there is no such endpoint.
+    pub fn rotation_status(&self, endpoint: &EndpointKey) -> Result<Option<RotationStatus>, Error> {
+        let endpoint = endpoint.clone();
+        self.look(move |machine| machine.rotation_status(&endpoint))
+    }
+
+    /// Takes note of a request that came to a callback URL (see [`Builder::callback`](crate::Builder::callback)); returns
+    /// when what came of it is durable. Answer it with 2xx when that is consent, and with 404 otherwise. See
+    /// [`Sender::called_back`](sender::Sender::called_back).
+    pub fn called_back(&self, called: Called) -> Result<ConsentReason, CommandError> {
+        let asked = self.ask(called, |desk, called, reply| desk.called_back(&called, reply));
+        asked.wait().unwrap_or_else(|called| {
+            Err(match (called, self.0.ended.is_fenced()) {
+                (None, _) => CommandError::NotDurable,
+                (Some(_), true) => CommandError::Refused(sender::CommandError::Fenced),
+                (Some(_), false) => CommandError::Refused(sender::CommandError::Closed),
+            })
+        })
+    }
+
+    /// Makes the endpoints of a tenant equal to a list, all at once; returns when that is durable. A list older than the
+    /// one applied last is ignored. Secrets that were minted are in the answer and nowhere else. See
+    /// [`Sender::sync`](sender::Sender::sync).
+    pub fn sync(&self, tenant: &TenantId, revision: u64, endpoints: Vec<Endpoint>) -> Result<SyncReport, SyncError> {
+        let tenant = tenant.clone();
+        let asked = self.ask(endpoints, move |desk, endpoints, reply| desk.sync(&tenant, revision, endpoints, reply));
+        asked.wait().unwrap_or_else(|endpoints| {
+            Err(match (endpoints, self.0.ended.is_fenced()) {
+                (None, _) => SyncError::NotDurable,
+                (Some(_), true) => SyncError::Refused(sender::SyncRefused::Fenced),
+                (Some(_), false) => SyncError::Refused(sender::SyncRefused::Closed),
+            })
+        })
+    }
+
+    /// What [`sync`](Self::sync) would do, without doing it.
+    pub fn sync_dry_run(
+        &self,
+        tenant: &TenantId,
+        revision: u64,
+        endpoints: Vec<Endpoint>,
+    ) -> Result<Synced, SyncError> {
+        let tenant = tenant.clone();
+        let told = self.look(move |machine| machine.sync_dry_run(&tenant, revision, &endpoints));
+        told.map_err(|_| SyncError::Refused(sender::SyncRefused::Closed))?.map_err(SyncError::Refused)
     }
 
     /// Sends nothing more for an event, and discards what waits.

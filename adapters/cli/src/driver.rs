@@ -9,6 +9,7 @@ use std::time::Duration;
 use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::limits::Limits;
+use postrider_core::registration::consent::Origin;
 use postrider_core::registration::{Endpoint, EndpointView, Policy};
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{EventReport, Notice, Page, Stats, Tally};
@@ -80,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) credit: Option<u32>,
     /// Where the flight recorder writes.
     pub(crate) trace: Option<PathBuf>,
+    /// The name under which consent is asked for.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// A builder with all settings; both drivers have the same ones.
@@ -87,6 +90,7 @@ macro_rules! configured {
     ($builder:expr, $settings:expr, $journal:expr) => {{
         let builder = $builder.policy($settings.policy).limits($settings.limits);
         let builder = $settings.credit.into_iter().fold(builder, |builder, credit| builder.concurrency(credit));
+        let builder = $settings.origin.into_iter().fold(builder, |builder, origin| builder.origin(origin));
         let trace = $settings.trace.map(FlightRecorder::new);
         let builder = trace.into_iter().fold(builder, |builder, trace| builder.flight_recorder(trace));
         match $journal {

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use postrider_core::event::Event;
 use postrider_core::id::EndpointId;
 use postrider_core::registration::Policy;
+use postrider_core::registration::consent::Origin;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Sender};
 use postrider_core::time::{Instant, Now};
@@ -19,10 +20,17 @@ const PAGE: usize = 1000;
 
 /// Reads every event and says of each endpoint of its tenant whether it would be told. With `json`, as one object for
 /// each event.
-pub(crate) fn run(entries: &[Entry], policy: Policy, mut lines: Lines<impl Read>, json: bool) -> Result<Exit, Refusal> {
+pub(crate) fn run(
+    entries: &[Entry],
+    policy: Policy,
+    origin: Option<Origin>,
+    mut lines: Lines<impl Read>,
+    json: bool,
+) -> Result<Exit, Refusal> {
     let now = Now { mono: Instant::ORIGIN, wall: now() };
     // Nothing is sent, so that nothing depends on the seed.
-    let mut machine = Sender::new(Config::new().policy(policy), Seed::from_bytes([0; 32]), now);
+    let config = origin.into_iter().fold(Config::new().policy(policy), Config::origin);
+    let mut machine = Sender::new(config, Seed::from_bytes([0; 32]), now);
     for entry in entries {
         machine.put(now, entry.endpoint.clone()).map_err(Refusal::new)?;
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use postrider_core::encoding::Encoding;
 use postrider_core::id::EndpointKey;
+use postrider_core::registration::consent::ConsentBy;
 use postrider_core::registration::{Endpoint, EndpointError, Ordering, Policy};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -18,7 +19,7 @@ use crate::duration;
 use crate::exit::{Fault, Refusal};
 use crate::suggest::{nearest, unknown_key};
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 28] = [
     "id",
     "url",
     "secret",
@@ -40,6 +41,10 @@ const KEYS: [&str; 24] = [
     "source",
     "ordering",
     "coalesce",
+    "bearer",
+    "basic",
+    "consent",
+    "consent_rate",
     "filter",
     "filter-language",
     "sign",
@@ -242,6 +247,30 @@ impl Reader<'_> {
                     endpoint
                 }
             },
+            "bearer" => match self.strings(name, value, |text| blank().bearer(text)) {
+                Some(text) => endpoint.bearer(text),
+                None => endpoint,
+            },
+            "basic" => self.basic(endpoint, value),
+            "consent" => match self.strings(name, value, |_| blank()).map(str::parse::<ConsentBy>) {
+                Some(Ok(by)) => endpoint.consent(by),
+                Some(Err(why)) => {
+                    self.fault(value.span(), Some(name), why.to_string());
+                    endpoint
+                }
+                None => endpoint,
+            },
+            "consent_rate" => {
+                let number = value.get_ref().as_integer();
+                let parsed = number.and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok());
+                match parsed.filter(|rate| *rate > 0) {
+                    Some(rate) => endpoint.consent_rate(rate),
+                    None => {
+                        self.fault(value.span(), Some(name), "this is not a number of requests a minute, 1 at least");
+                        endpoint
+                    }
+                }
+            }
             _ => {
                 self.fault(key.span(), Some(name), unknown_key(name, &KEYS));
                 endpoint
@@ -263,6 +292,20 @@ impl Reader<'_> {
                 None => endpoint,
             }
         })
+    }
+
+    /// A user name and a password, neither of which is ever printed.
+    fn basic(&mut self, endpoint: Endpoint, value: &Value<'_>) -> Endpoint {
+        let table = value.get_ref().as_table();
+        let part = |name: &str| table.and_then(|table| table.get(name)).and_then(|part| part.get_ref().as_str());
+        let (Some(name), Some(password), Some(2)) = (part("name"), part("password"), table.map(|table| table.len()))
+        else {
+            let like = "this is not a name with a password; write { name = \"...\", password = \"...\" }";
+            self.fault(value.span(), Some("basic"), like);
+            return endpoint;
+        };
+        let probe = Endpoint::new("unnamed", ANYWHERE).basic(name, password);
+        if self.probe("basic", value, &probe) { endpoint.basic(name, password) } else { endpoint }
     }
 
     fn concurrency(&mut self, endpoint: Endpoint, value: &Value<'_>) -> Endpoint {
@@ -394,6 +437,7 @@ mod tests {
         let text = with(
             "headers = { x-team = \"a\" }\nschedule = [\"0s\", \"5s\", \"5m\"]\ntimeout = \"3s\"\nconcurrency = 0x10\n\
              tenant = \"t\"\nencoding = \"cloudevents-binary\"\nthin = [\"/id\", \"/order/id\"]\nsource = \"/shop\"\n\
+             bearer = \"abc\"\nconsent = \"cloudevents\"\nconsent_rate = 60\n\
              filter = '{\"exact\": {\"type\": \"a.b\"}}'\nfilter-language = \"cloudevents\"\n\
              sign = [\"standard-webhooks\", \"github\", { hmac = { header = \"x-acme\", algorithm = \"sha512\", encoding = \
              \"base64\", prefix = \"v1=\", id-header = \"x-id\", timestamp-header = \"x-time\", timestamp = \"ms\", \
@@ -492,9 +536,16 @@ mod tests {
             ("headers = { host = \"x\" }", "e.toml:6: headers.host: the header host is set by the engine"),
             ("secrets = [\n\"whsec_AAAA\"]", "e.toml:7: secrets[0]: the secret's key has 3 bytes, at least 24"),
             ("tenant = \"\"", "e.toml:6: tenant: "),
+            ("consent = \"yes\"", "e.toml:6: consent: consent is asked for by `none`, `challenge` or `cloudevents`"),
+            ("consent_rate = 0", "e.toml:6: consent_rate: this is not a number of requests a minute"),
+            ("consent_rate = 5", "e.toml:1: consent_rate: only `cloudevents` asks for a rate"),
+            ("basic = { name = \"a:b\", password = \"CANARY\" }", "e.toml:6: basic: "),
+            ("basic = \"a:CANARY\"", "e.toml:6: basic: this is not a name with a password"),
+            ("bearer = \"CANARY CANARY\"", "e.toml:6: bearer: "),
         ] {
             let found = faults(&with(line));
             assert!(found[0].starts_with(expected), "{line}: {found:?}");
+            assert!(!found.concat().contains("CANARY"), "{found:?}");
         }
     }
 

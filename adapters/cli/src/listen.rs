@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use postrider_core::registration::consent::{CHALLENGE_TYPE, Doorkeeper, Token};
 use postrider_core::secret::Secret;
 use postrider_core::signing::standard::{ID, TIMESTAMP, Verifier};
 use serde::Deserialize;
@@ -16,7 +17,8 @@ use crate::http::server::{Fault, Handler, serve};
 use crate::http::{Headers, Request, Response, header};
 use crate::sign::now;
 
-/// Receive webhooks: print the URL, then a line for each that is accepted; refusals go to stderr
+/// Receive webhooks: print the URL, then a line for each that is accepted; refusals go to stderr. Who asks for consent,
+/// by a challenge or by CloudEvents' handshake, is given it
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to listen; port 0 is any free one
@@ -78,6 +80,9 @@ struct Printer {
 
 impl Handler for Printer {
     fn answer(&self, request: Request, peer: SocketAddr) -> Response {
+        if request.method == "OPTIONS" {
+            return consent(&request, peer);
+        }
         if request.method != "POST" {
             complain!("refused: {peer}: 405, {} is not POST", request.method);
             return Response::new(405).header("allow", "POST").text("webhooks are sent with POST");
@@ -87,6 +92,10 @@ impl Handler for Printer {
         {
             complain!("refused: {peer}: {}, {why}", why.status_hint());
             return Response::new(why.status_hint()).text(why.wire_text());
+        }
+        if let Some(token) = challenge(&request) {
+            complain!("consented: {peer}: its challenge was answered");
+            return Response::new(200).text(&token);
         }
         // Held while printing, so that lines do not mix and exactly as many are printed as were asked for.
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,6 +127,27 @@ impl Handler for Printer {
     fn refused(&self, peer: SocketAddr, why: Fault) {
         complain!("refused: {peer}: {}, {}", why.status().unwrap_or_default(), why.text());
     }
+}
+
+/// Whoever listens wants to be sent to: every sender that asks by the handshake of CloudEvents may, as often as it likes.
+fn consent(request: &Request, peer: SocketAddr) -> Response {
+    let mut door = Doorkeeper::default();
+    door.anyone = true;
+    let reception = door.answer(&request.headers);
+    if reception.granted {
+        complain!("consented: {peer}: it may send");
+    } else {
+        complain!("refused: {peer}: {}, it asks for no consent that can be given", reception.status);
+    }
+    let lines = reception.lines.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()));
+    Response { headers: lines.collect(), ..Response::new(reception.status) }
+}
+
+/// The token of a challenge, which its sender wants back.
+fn challenge(request: &Request) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
+    let token = body["data"]["challenge"].as_str().filter(|_| body["type"] == CHALLENGE_TYPE)?;
+    Token::new(token).is_ok().then(|| token.to_owned())
 }
 
 /// What is read of a body that is an envelope.

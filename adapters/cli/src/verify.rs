@@ -6,13 +6,14 @@ use std::time::Duration;
 use postrider_core::secret::Secret;
 use postrider_core::signing::diagnose::diagnose;
 use postrider_core::signing::standard::{TOLERANCE, Verifier};
+use postrider_core::signing::{self, Received, Scheme};
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
 
 use crate::exit::{Exit, Refusal, complain};
 use crate::sign::{now, time};
 
-/// Verify a body from stdin against its headers (Standard Webhooks v1); exit 0 valid, 1 invalid, 2 usage
+/// Verify a body from stdin against its headers (Standard Webhooks, or another scheme); exit 0 valid, 1 invalid, 2 usage
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The shared secret, as whsec_ and base64 (repeatable: any of them may have signed)
@@ -24,6 +25,12 @@ pub(crate) struct Args {
     /// The receiver's clock, as Unix seconds or RFC 3339 [default: now]
     #[arg(long, value_name = "T", value_parser = time)]
     now: Option<UnixTime>,
+    /// The scheme, such as github or stripe; keys are then written as that scheme writes them
+    #[arg(long, value_name = "NAME", default_value_t = Scheme::Standard)]
+    scheme: Scheme,
+    /// The URL as the sender has it, for schemes that sign it
+    #[arg(long, value_name = "U", default_value = "")]
+    url: String,
     /// How far the timestamp may lie from that clock
     #[arg(long, value_name = "SECS", default_value_t = TOLERANCE.as_secs())]
     tolerance: u64,
@@ -43,6 +50,9 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
+    if args.scheme != Scheme::Standard {
+        return other(args);
+    }
     let (verifier, complaint) = verifier(args)?;
     let mut body = Vec::new();
     io::stdin().lock().read_to_end(&mut body)?;
@@ -73,6 +83,31 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         }
     }
     Ok(Exit::Failed)
+}
+
+/// The same of another scheme. Its tolerance is its own unless another is given.
+fn other(args: &Args) -> Result<Exit, Refusal> {
+    let verifier = signing::Verifier::new(args.scheme, &args.secret);
+    let mut verifier = verifier.map_err(|why| Refusal::new(format!("--secret: {why}")))?;
+    if args.tolerance != TOLERANCE.as_secs() {
+        verifier = verifier.tolerance(Duration::from_secs(args.tolerance));
+    }
+    let mut body = Vec::new();
+    io::stdin().lock().read_to_end(&mut body)?;
+    let received = Received { method: "POST", url: &args.url, headers: &args.headers, body: &body };
+    match verifier.verify(&received, args.now.unwrap_or_else(now)) {
+        Ok(verified) => {
+            let mut out = io::stdout().lock();
+            let id = verified.id().map_or_else(String::new, |id| format!(" {id},"));
+            writeln!(out, "valid:{id} by {} with {}", args.scheme, verified.key())?;
+            out.flush()?;
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            complain!("invalid: {error}");
+            Ok(Exit::Failed)
+        }
+    }
 }
 
 /// The verifier, and what is wrong with the secrets where that is to be explained rather than refused.

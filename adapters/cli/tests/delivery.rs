@@ -149,7 +149,7 @@ fn what_is_not_delivered_is_listed_and_ends_in_1() {
             "not delivered: stdin:1: o1 to failing: exhausted, 500 in ",
             "not delivered: stdin:1: o1 to wrong: exhausted, 401 in ",
             "not delivered: stdin:1: o1 to gone: ",
-            "note: gone answered 410: it gets nothing more",
+            "note: gone: the endpoint answered 410 and is sent nothing more",
         ] {
             assert!(ran.err.contains(expected), "{driver}: {expected}: {ran:?}");
         }

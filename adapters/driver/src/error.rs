@@ -129,6 +129,31 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
+/// Why a list of endpoints was not applied. Nothing of it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// It was refused.
+    Refused(sender::SyncRefused),
+    /// A secret could not be minted or sealed, for want of random bytes.
+    Entropy,
+    /// The log failed, or the sender was stopped, before its effect was safe. It may or may not be there when the store
+    /// is opened again; the same list can be given again.
+    NotDurable,
+}
+
+impl fmt::Display for SyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => write!(f, "{why}"),
+            Self::Entropy => write!(f, "a secret could not be minted or sealed: {EntropyError}"),
+            Self::NotDurable => f.write_str("the sender stopped before the list's effect was safe; give it again"),
+        }
+    }
+}
+
+impl std::error::Error for SyncError {}
+
 /// Why it cannot be said what became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -177,6 +202,8 @@ pub enum Error {
     Put(PutError),
     /// A command was not carried out.
     Command(CommandError),
+    /// A list of endpoints was not applied.
+    Sync(SyncError),
     /// It cannot be said what became of an event.
     Settled(SettledError),
     /// Something is not an event.
@@ -235,6 +262,7 @@ impl Error {
             Self::Publish(error) => error,
             Self::Put(error) => error,
             Self::Command(error) => error,
+            Self::Sync(error) => error,
             Self::Settled(error) => error,
             Self::Event(error) => error,
             Self::Payload(error) => error,
@@ -300,6 +328,7 @@ from! {
     Publish(PublishError),
     Put(PutError),
     Command(CommandError),
+    Sync(SyncError),
     Settled(SettledError),
     Event(EventError),
     Payload(PayloadError),

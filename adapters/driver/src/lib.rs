@@ -27,9 +27,11 @@ pub mod tls;
 mod transport;
 
 pub use clock::Clock;
-pub use desk::{Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, Waiting};
+pub use desk::{
+    Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, SyncReport, Waiting,
+};
 pub use directory::{Directory, DirectoryError};
-pub use error::{CommandError, Error, PublishError, PutError, SettledError};
+pub use error::{CommandError, Error, PublishError, PutError, SettledError, SyncError};
 pub use facts::{Facts, Waker};
 pub use flight::{FLIGHT_BYTES, Flight, FlightRecorder, read_trace};
 pub use framing::{ChunkWatch, Framing};

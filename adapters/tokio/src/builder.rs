@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postrider_core::id::TenantId;
 use postrider_core::limits::Limits;
 use postrider_core::registration::Policy;
+use postrider_core::registration::consent::{CallbackError, Origin};
+use postrider_core::registration::quota::Quotas;
 use postrider_core::sender::{Config, Input};
 use postrider_driver::tls::{Roots, client_config};
 use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Resolver, Restoring};
@@ -55,9 +58,42 @@ impl Builder {
         self
     }
 
+    /// Sets whether tenants are told of their endpoints and deliveries by events of their own; see
+    /// [`Config::operational_events`]. Without it they are not.
+    pub fn operational_events(mut self, publish: bool) -> Self {
+        self.config = self.config.operational_events(publish);
+        self
+    }
+
     /// Sets what the sender may hold.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config = self.config.limits(limits);
+        self
+    }
+
+    /// Sets the name of the whole sending system, such as `events.example.com`, under which owners of endpoints are asked
+    /// for consent by CloudEvents' handshake. Without it no such endpoint can be registered.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.config = self.config.origin(origin);
+        self
+    }
+
+    /// Sets an `https` URL of the application's own at which these owners may give their consent later: `/` and a token
+    /// are appended to it, and what comes there goes to [`Sender::called_back`]. Without it, no callback is offered.
+    pub fn callback(mut self, base: &str) -> Result<Self, CallbackError> {
+        self.config = self.config.callback(base)?;
+        Ok(self)
+    }
+
+    /// Sets what each tenant may take up.
+    pub fn quotas(mut self, quotas: Quotas) -> Self {
+        self.config = self.config.quotas(quotas);
+        self
+    }
+
+    /// Sets what one tenant may take up, in place of what each may.
+    pub fn quotas_of(mut self, tenant: TenantId, quotas: Quotas) -> Self {
+        self.config = self.config.quotas_of(tenant, quotas);
         self
     }
 

@@ -7,14 +7,19 @@ use std::time::Duration;
 
 use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
+use postrider_core::registration::consent::ConsentReason;
+use postrider_core::registration::rotation::RotationStatus;
+use postrider_core::registration::sync::Synced;
 use postrider_core::registration::{Endpoint, EndpointView};
 use postrider_core::secret::{KeyId, Secret};
-use postrider_core::sender::{self, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally};
+use postrider_core::sender::{
+    self, Called, Change, Close, EventReport, Explanation, Life, Page, Refused, Stats, Tally,
+};
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
 use postrider_driver::questions::{self, Question};
 use postrider_driver::{Command as Wish, CommandError, Desk, Error, PublishError, PutError, Receipt};
-use postrider_driver::{Registered, SettledError, Waiting};
+use postrider_driver::{Registered, SettledError, SyncError, SyncReport, Waiting};
 use postrider_journal::Log;
 use postrider_journal::history::EventHistory;
 use tokio::runtime::Handle;
@@ -171,6 +176,76 @@ impl Sender {
     /// Never signs with a key again, retries included.
     pub async fn revoke_key(&self, endpoint: &EndpointKey, key: KeyId) -> Result<Change, CommandError> {
         self.wish(Wish::RevokeKey(endpoint.clone(), key)).await
+    }
+
+    /// Changes over to a key: it signs besides the others, and these stop when `overlap` is over, which is at most 7 days
+    /// ([`ROTATION_OVERLAP`](postrider_core::limits::ROTATION_OVERLAP) is the usual time). See
+    /// [`rotation_status`](Self::rotation_status) and [`finish_rotation`](Self::finish_rotation).
+    pub async fn rotate_key(
+        &self,
+        endpoint: &EndpointKey,
+        secret: Secret,
+        overlap: Duration,
+    ) -> Result<Change, CommandError> {
+        self.wish(Wish::RotateKey(endpoint.clone(), secret, overlap)).await
+    }
+
+    /// Ends a rotation before its time: the newest key alone signs.
+    pub async fn finish_rotation(&self, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.wish(Wish::FinishRotation(endpoint.clone())).await
+    }
+
+    /// How often and since when the answers of an endpoint named each of its keys as the one that verified, and whether
+    /// the older ones are safe to retire. `None` when there is no such endpoint.
+    pub async fn rotation_status(&self, endpoint: &EndpointKey) -> Result<Option<RotationStatus>, Error> {
+        let endpoint = endpoint.clone();
+        self.read(move |machine| machine.rotation_status(&endpoint)).await
+    }
+
+    /// Takes note of a request that came to a callback URL (see [`Builder::callback`]); returns when what came of it is
+    /// durable. Answer it with 2xx when that is consent, and with 404 otherwise. See
+    /// [`Sender::called_back`](sender::Sender::called_back).
+    pub async fn called_back(&self, called: Called) -> Result<ConsentReason, CommandError> {
+        let (reply, answer) = answer();
+        if self.commands.send(Box::new(move |desk| desk.called_back(&called, reply))).await.is_err() {
+            return Err(CommandError::Refused(match self.end().await {
+                End::Fenced => sender::CommandError::Fenced,
+                End::NotYet | End::Closed => sender::CommandError::Closed,
+            }));
+        }
+        answer.await.unwrap_or(Err(CommandError::NotDurable))
+    }
+
+    /// Makes the endpoints of a tenant equal to a list, all at once; returns when that is durable. A list older than the
+    /// one applied last is ignored. Secrets that were minted are in the answer and nowhere else. See
+    /// [`Sender::sync`](sender::Sender::sync).
+    pub async fn sync(
+        &self,
+        tenant: &TenantId,
+        revision: u64,
+        endpoints: Vec<Endpoint>,
+    ) -> Result<SyncReport, SyncError> {
+        let (tenant, (reply, answer)) = (tenant.clone(), answer());
+        let wish: Command<Desk> = Box::new(move |desk| desk.sync(&tenant, revision, endpoints, reply));
+        if self.commands.send(wish).await.is_err() {
+            return Err(SyncError::Refused(match self.end().await {
+                End::Fenced => sender::SyncRefused::Fenced,
+                End::NotYet | End::Closed => sender::SyncRefused::Closed,
+            }));
+        }
+        answer.await.unwrap_or(Err(SyncError::NotDurable))
+    }
+
+    /// What [`sync`](Self::sync) would do, without doing it.
+    pub async fn sync_dry_run(
+        &self,
+        tenant: &TenantId,
+        revision: u64,
+        endpoints: Vec<Endpoint>,
+    ) -> Result<Synced, SyncError> {
+        let tenant = tenant.clone();
+        let told = self.read(move |machine| machine.sync_dry_run(&tenant, revision, &endpoints)).await;
+        told.map_err(|_| SyncError::Refused(sender::SyncRefused::Closed))?.map_err(SyncError::Refused)
     }
 
     /// Sends nothing more for an event.

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::codec::FRAME_HEAD;
-use super::endpoint::{KEYS, read_endpoint, read_endpoint_key, write_endpoint, write_endpoint_key};
+use super::endpoint::{
+    KEYS, read_consent, read_endpoint, read_endpoint_key, read_key_use, write_consent, write_endpoint,
+    write_endpoint_key, write_key_use,
+};
 use super::error::{CodecError, Why};
 use super::kind::Kind;
 use super::pacing::{read_health, write_health};
@@ -79,6 +82,13 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
             write_accepted(&kept.accepted, w);
             w.u32(kept.payload_len);
         }
+        Record::Synced { tenant, revision, at } => {
+            w.text(tenant.as_str());
+            w.u64(*revision);
+            w.time(*at);
+        }
+        Record::Consent(consent) => write_consent(consent, w),
+        Record::KeyUse(uses) => write_key_use(uses, w),
         Record::Health(health) => write_health(health, w),
     }
 }
@@ -124,6 +134,13 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
             at: r.time("at")?,
         },
         Kind::Kept => Record::Kept(Box::new(Kept { accepted: read_accepted(r)?, payload_len: r.u32("payload_len")? })),
+        Kind::Synced => Record::Synced {
+            tenant: name(r, "tenant", TenantId::new)?,
+            revision: r.u64("revision")?,
+            at: r.time("at")?,
+        },
+        Kind::Consent => Record::Consent(Box::new(read_consent(r)?)),
+        Kind::KeyUse => Record::KeyUse(Box::new(read_key_use(r)?)),
         Kind::Health => Record::Health(Box::new(read_health(r)?)),
     };
     r.end()?;

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use super::body::name;
 use super::error::{CodecError, Why};
 use super::pacing::{PacingRecord, read_pacing, write_pacing};
-use super::record::{DialectRecord, EndpointRecord, FilterRecord, HeaderRecord, KeyRecord, RetiredRecord, StateRecord};
+use super::record::{
+    AskRecord, CauseRecord, ConsentRecord, DialectRecord, EndpointRecord, FilterRecord, HeaderRecord, KeyRecord,
+    KeyUseRecord, RetiredRecord, StateRecord, UseRecord,
+};
 use super::sealed::{StoredKey, StoredValue};
 use super::wire::{Reader, Writer};
 use crate::id::{EndpointId, EndpointKey, TenantId};
@@ -23,6 +26,8 @@ pub(super) const KEYS: u16 = 255;
 const RETIRED: u16 = 1024;
 /// Most steps of a schedule that the format holds.
 const STEPS: u16 = u16::MAX;
+/// Most tokens of a consent that the format holds.
+const TOKENS: u16 = 255;
 /// Most pointers of an endpoint that the format holds.
 const POINTERS: u16 = 64;
 
@@ -58,6 +63,8 @@ const SIGN_PART: u8 = 4;
 const AGE_PART: u8 = 5;
 const PACING_PART: u8 = 6;
 const RETIRED_FILTERS_PART: u8 = 9;
+const CONSENT_PART: u8 = 7;
+const CAUSE_PART: u8 = 10;
 
 /// The forms of a header's value.
 const OPEN_VALUE: u8 = 0;
@@ -84,10 +91,12 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         thin,
         source,
         order,
-        filter,
-        sign,
+        cause,
+        consent,
         max_age,
         pacing,
+        filter,
+        sign,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -142,6 +151,10 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.u8(PACING_PART);
         write_pacing(pacing, w);
     }
+    if let Some(ask) = consent {
+        w.u8(CONSENT_PART);
+        write_ask(ask, w);
+    }
     if *order != 0 {
         w.u8(ORDER_PART);
         w.u8(*order);
@@ -154,6 +167,10 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
             w.u16(*at);
             write_filter(filter, w);
         });
+    }
+    if let Some(cause) = cause {
+        w.u8(CAUSE_PART);
+        write_cause(cause, w);
     }
 }
 
@@ -183,10 +200,12 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         thin: Vec::new(),
         source: None,
         order: 0,
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     };
     let mut last = 0;
     while !r.is_over() {
@@ -233,9 +252,113 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
                 endpoint.pacing = Some(Box::new(pacing));
                 pacing != PacingRecord::default()
             }
+            CONSENT_PART => {
+                endpoint.consent = Some(read_ask(r)?);
+                true
+            }
+            CAUSE_PART => {
+                endpoint.cause = Some(read_cause(r)?);
+                true
+            }
             _ => false,
         };
     Ok(if is_known { Ok(number) } else { Err(Why::Part { number }) })
+}
+
+fn write_ask(ask: &AskRecord, w: &mut Writer<'_>) {
+    let AskRecord { by, rate } = ask;
+    w.u8(*by);
+    w.option(*rate, Writer::u32);
+}
+
+fn read_ask(r: &mut Reader<'_>) -> Result<AskRecord, CodecError> {
+    Ok(AskRecord { by: r.u8("consent")?, rate: r.option("consent", |r| r.u32("consent"))? })
+}
+
+pub(super) fn write_consent(consent: &ConsentRecord, w: &mut Writer<'_>) {
+    let ConsentRecord { endpoint, ask, stage, since, detail: (code, number), asks, tokens, at } = consent;
+    write_endpoint_key(endpoint, w);
+    write_ask(ask, w);
+    w.u8(*stage);
+    w.time(*since);
+    w.u8(*code);
+    w.u32(*number);
+    w.u8(*asks);
+    w.few(tokens, TOKENS, |w, (digest, ends)| {
+        w.raw(digest);
+        w.time(*ends);
+    });
+    w.time(*at);
+}
+
+pub(super) fn read_consent(r: &mut Reader<'_>) -> Result<ConsentRecord, CodecError> {
+    Ok(ConsentRecord {
+        endpoint: read_endpoint_key(r)?,
+        ask: read_ask(r)?,
+        stage: r.u8("stage")?,
+        since: r.time("since")?,
+        detail: (r.u8("detail")?, r.u32("detail")?),
+        asks: r.u8("asks")?,
+        tokens: r.few("tokens", TOKENS, 40, |r| Ok((r.array("tokens")?, r.time("tokens")?)))?,
+        at: r.time("at")?,
+    })
+}
+
+pub(super) fn write_key_use(uses: &KeyUseRecord, w: &mut Writer<'_>) {
+    let KeyUseRecord { endpoint, keys, run, unclear, heard, at } = uses;
+    write_endpoint_key(endpoint, w);
+    w.few(keys, KEYS, |w, uses| write_use(uses, w));
+    w.option(run.as_ref(), |w, uses| write_use(uses, w));
+    w.u64(*unclear);
+    w.u64(*heard);
+    w.time(*at);
+}
+
+pub(super) fn read_key_use(r: &mut Reader<'_>) -> Result<KeyUseRecord, CodecError> {
+    Ok(KeyUseRecord {
+        endpoint: read_endpoint_key(r)?,
+        keys: r.few("keys", KEYS, 32, read_use)?,
+        run: r.option("run", read_use)?,
+        unclear: r.u64("unclear")?,
+        heard: r.u64("heard")?,
+        at: r.time("at")?,
+    })
+}
+
+fn write_use(uses: &UseRecord, w: &mut Writer<'_>) {
+    let UseRecord { key, count, since, last } = uses;
+    w.raw(&key.to_bytes());
+    w.u64(*count);
+    w.time(*since);
+    w.time(*last);
+}
+
+fn read_use(r: &mut Reader<'_>) -> Result<UseRecord, CodecError> {
+    Ok(UseRecord {
+        key: r.array("key").map(KeyId::from_bytes)?,
+        count: r.u64("count")?,
+        since: r.time("since")?,
+        last: r.time("last")?,
+    })
+}
+
+fn write_cause(cause: &CauseRecord, w: &mut Writer<'_>) {
+    let CauseRecord { rule, event, inputs, at, next } = cause;
+    w.u8(*rule);
+    w.u8(*event);
+    inputs.iter().for_each(|input| w.u64(*input));
+    w.time(*at);
+    w.option(*next, Writer::duration);
+}
+
+fn read_cause(r: &mut Reader<'_>) -> Result<CauseRecord, CodecError> {
+    Ok(CauseRecord {
+        rule: r.u8("cause")?,
+        event: r.u8("cause")?,
+        inputs: [r.u64("cause")?, r.u64("cause")?],
+        at: r.time("cause")?,
+        next: r.option("cause", |r| r.duration("cause"))?,
+    })
 }
 
 fn write_filter(filter: &FilterRecord, w: &mut Writer<'_>) {

@@ -50,11 +50,17 @@ pub enum Kind {
     Health = 19,
     /// [`Record::Lane`].
     Lane = 25,
+    /// [`Record::Synced`].
+    Synced = 20,
+    /// [`Record::Consent`].
+    Consent = 21,
+    /// [`Record::KeyUse`].
+    KeyUse = 22,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -75,6 +81,9 @@ impl Kind {
         Self::Kept,
         Self::Health,
         Self::Lane,
+        Self::Synced,
+        Self::Consent,
+        Self::KeyUse,
     ];
 
     /// The kind with this number; `None` when there is none.
@@ -106,7 +115,9 @@ impl Kind {
             | Self::Removed
             | Self::Cancelled
             | Self::Purged
-            | Self::Erased => true,
+            | Self::Erased
+            | Self::Synced
+            | Self::Consent => true,
             Self::Queued
             | Self::Outcome
             | Self::Mark
@@ -118,7 +129,8 @@ impl Kind {
             | Self::SnapshotEnd
             | Self::Kept
             | Self::Lane
-            | Self::Health => false,
+            | Self::Health
+            | Self::KeyUse => false,
         }
     }
 
@@ -137,7 +149,10 @@ impl Kind {
             | Self::Purged
             | Self::Erased
             | Self::Lane
-            | Self::Health => Subject::Other,
+            | Self::Health
+            | Self::Synced
+            | Self::Consent
+            | Self::KeyUse => Subject::Other,
         }
     }
 }
@@ -176,6 +191,9 @@ impl Record {
             Self::Purged { .. } => Kind::Purged,
             Self::Erased { .. } => Kind::Erased,
             Self::Kept(_) => Kind::Kept,
+            Self::Synced { .. } => Kind::Synced,
+            Self::Consent(_) => Kind::Consent,
+            Self::KeyUse(_) => Kind::KeyUse,
             Self::Health(_) => Kind::Health,
             Self::Lane { .. } => Kind::Lane,
         }

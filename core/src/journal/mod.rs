@@ -147,8 +147,9 @@ pub use self::error::{CodecError, Why};
 pub use self::kind::Kind;
 pub use self::pacing::{BreakerRecord, DisableRecord, HealthRecord, PacingRecord, RateRecord, Setting};
 pub use self::record::{
-    Accepted, DialectRecord, Due, EndpointRecord, EventRecord, FilterRecord, HeaderRecord, Kept, KeyRecord, Laned,
-    Mark, OutcomeRecord, Record, Remembered, RetiredRecord, SnapshotBegin, StateRecord, Then,
+    Accepted, AskRecord, CauseRecord, ConsentRecord, DialectRecord, Due, EndpointRecord, EventRecord, FilterRecord,
+    HeaderRecord, Kept, KeyRecord, KeyUseRecord, Laned, Mark, OutcomeRecord, Record, Remembered, RetiredRecord,
+    SnapshotBegin, StateRecord, Then, UseRecord,
 };
 pub use self::salvage::{Piece, Salvage};
 pub use self::scan::{End, Scan, Tail, resync};

@@ -98,6 +98,19 @@ pub enum Record {
     /// place of the accepted record, in history and where a store was rid of what was erased before a snapshot stood for
     /// it.
     Kept(Box<Kept>),
+    /// A tenant's endpoints were made equal to a list of this revision; an older one is ignored from now on.
+    Synced {
+        /// Whose.
+        tenant: TenantId,
+        /// The revision.
+        revision: u64,
+        /// When.
+        at: UnixTime,
+    },
+    /// Where the consent of an endpoint's owner stands.
+    Consent(Box<ConsentRecord>),
+    /// What an endpoint's answers have said about its keys; written now and then.
+    KeyUse(Box<KeyUseRecord>),
     /// An endpoint's health changed otherwise than by the outcomes of its attempts; in a snapshot, what it was.
     Health(Box<HealthRecord>),
     /// A snapshot begins; it stands for every record up to and including `since`.
@@ -205,6 +218,10 @@ pub struct EndpointRecord {
     pub source: Option<String>,
     /// How events under one ordering key follow one another: [`Order::to_wire`](crate::registration::Order::to_wire).
     pub order: u8,
+    /// Why it is in its state; `None` while it is as it was registered, and in records from before they said so.
+    pub cause: Option<CauseRecord>,
+    /// How its owner is asked for consent; `None` for not at all.
+    pub consent: Option<AskRecord>,
     /// What the content of an event must pass, where there is a filter.
     pub filter: Option<FilterRecord>,
     /// The dialects in which its requests are signed; none for Standard Webhooks alone.
@@ -256,10 +273,12 @@ impl fmt::Debug for EndpointRecord {
             thin,
             source,
             order,
-            filter,
-            sign,
+            cause,
+            consent,
             max_age,
             pacing,
+            filter,
+            sign,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -280,10 +299,12 @@ impl fmt::Debug for EndpointRecord {
             .field("thin", thin)
             .field("source", source)
             .field("order", order)
-            .field("filter", filter)
-            .field("sign", sign)
+            .field("cause", cause)
+            .field("consent", consent)
             .field("max_age", max_age)
             .field("pacing", pacing)
+            .field("filter", filter)
+            .field("sign", sign)
             .finish()
     }
 }
@@ -328,11 +349,107 @@ pub struct KeyRecord {
     pub expires: Option<UnixTime>,
 }
 
+/// How an endpoint's owner is asked for consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct AskRecord {
+    /// In which way: see [`ConsentBy`](crate::registration::consent::ConsentBy).
+    pub by: u8,
+    /// Requests a minute that are asked for.
+    pub rate: Option<u32>,
+}
+
+/// Where the consent of an endpoint's owner stands, by numbers: see [`Kept`](crate::registration::consent::Kept).
+#[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct ConsentRecord {
+    /// Whose.
+    pub endpoint: EndpointKey,
+    /// How it is asked for.
+    pub ask: AskRecord,
+    /// The stage.
+    pub stage: u8,
+    /// Its date.
+    pub since: UnixTime,
+    /// What it says further.
+    pub detail: (u8, u32),
+    /// Asks of this round.
+    pub asks: u8,
+    /// Digests of the tokens whose callback URLs may be used, each with its end.
+    pub tokens: Vec<([u8; 32], UnixTime)>,
+    /// When this was so.
+    pub at: UnixTime,
+}
+
+impl fmt::Debug for ConsentRecord {
+    /// Shows how many tokens there are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsentRecord")
+            .field("endpoint", &self.endpoint)
+            .field("ask", &self.ask)
+            .field("stage", &self.stage)
+            .field("since", &self.since)
+            .field("detail", &self.detail)
+            .field("asks", &self.asks)
+            .field("tokens", &self.tokens.len())
+            .field("at", &self.at)
+            .finish()
+    }
+}
+
+/// What an endpoint's answers have said about its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct KeyUseRecord {
+    /// Whose.
+    pub endpoint: EndpointKey,
+    /// Keys that were named.
+    pub keys: Vec<UseRecord>,
+    /// The key that was named last, how often in a row and since when.
+    pub run: Option<UseRecord>,
+    /// Answers that named no key, several, or one that had not signed.
+    pub unclear: u64,
+    /// Answers that said anything about keys.
+    pub heard: u64,
+    /// When this was so.
+    pub at: UnixTime,
+}
+
+/// How often a key was named, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct UseRecord {
+    /// The key.
+    pub key: KeyId,
+    /// How often.
+    pub count: u64,
+    /// The first time.
+    pub since: UnixTime,
+    /// The last time.
+    pub last: UnixTime,
+}
+
+/// Why an endpoint is in its state, by numbers: see [`Reason`](crate::registration::lifecycle::Reason).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct CauseRecord {
+    /// The rule.
+    pub rule: u8,
+    /// What happened.
+    pub event: u8,
+    /// Its inputs.
+    pub inputs: [u64; 2],
+    /// When.
+    pub at: UnixTime,
+    /// How long after that something was due by itself.
+    pub next: Option<Duration>,
+}
+
 /// The administrative state of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
 pub struct StateRecord {
-    /// 0 active, 1 paused, 2 disabled by command, 3 gone (the receiver answered 410).
+    /// 0 active, 1 paused, 2 disabled, 3 gone (the receiver answered 410), 4 unverified.
     pub code: u8,
     /// Since when.
     pub since: UnixTime,

@@ -222,10 +222,12 @@ mod tests {
             thin: Vec::new(),
             source: None,
             order: 0,
-            filter: None,
-            sign: Vec::new(),
+            cause: None,
+            consent: None,
             max_age: None,
             pacing: None,
+            filter: None,
+            sign: Vec::new(),
         }))
     }
 

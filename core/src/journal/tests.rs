@@ -143,9 +143,9 @@ fn each_kind_has_a_number_of_its_own() {
 #[test]
 fn what_others_wait_for_is_gating() {
     let gating: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.is_gating()).collect();
-    let [genesis, opened, accepted, endpoint, removed] =
-        [Kind::Genesis, Kind::Opened, Kind::Accepted, Kind::Endpoint, Kind::Removed];
-    assert_eq!(gating, [genesis, opened, accepted, endpoint, removed, Kind::Cancelled, Kind::Purged, Kind::Erased]);
+    let begin = [Kind::Genesis, Kind::Opened, Kind::Accepted, Kind::Endpoint, Kind::Removed];
+    let rest = [Kind::Cancelled, Kind::Purged, Kind::Erased, Kind::Synced, Kind::Consent];
+    assert_eq!(gating, [begin, rest].concat());
 }
 
 /// The sizes that the room's documentation states.
@@ -221,8 +221,8 @@ fn damage_is_told_with_its_place() {
         (told(&queued, 0, 25), "at byte 0: the frame needs 29 bytes and has 28"),
         (told(&queued, 0, 11), "at byte 0: the frame's length is 11, at least 12 is needed"),
         (told(&queued, 0, 23), "at byte 24: field 'subscription' needs 4 bytes, the body has 3 left"),
-        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 19 are"),
-        (told(&queued, 4, 250), "at byte 4: kind 250 is not known, those up to 18 are"),
+        (told(&queued, 4, 0), "at byte 4: kind 0 is not known, those up to 22 are"),
+        (told(&queued, 4, 250), "at byte 4: kind 250 is not known, those up to 22 are"),
         (told(&queued, 4, Kind::SnapshotEnd.byte()), "at byte 24: 4 bytes follow the last field, none may"),
         (told(&queued, 5, 2), "at byte 5: version 2 is not known, 1 is"),
         (told(&queued, 7, 1), "at byte 6: the reserved field is 256, it must be 0"),
@@ -431,11 +431,14 @@ fn memory(record: &Record) -> usize {
         Record::Lane { endpoint, key, .. } => {
             endpoint.tenant.as_str().len() + endpoint.id.as_str().len() + key.len() + 48
         }
+        Record::Consent(consent) => size_of::<ConsentRecord>() + list(&consent.tokens),
+        Record::KeyUse(uses) => size_of::<KeyUseRecord>() + list(&uses.keys),
         Record::Health(health) => {
             let EndpointKey { tenant, id } = &health.endpoint;
             size_of::<HealthRecord>() + 32 + tenant.as_str().len() + id.as_str().len()
         }
         Record::Genesis { .. }
+        | Record::Synced { .. }
         | Record::Opened { .. }
         | Record::Removed { .. }
         | Record::Queued { .. }
@@ -483,7 +486,10 @@ fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) 
         | Record::Removed { .. }
         | Record::SnapshotBegin(_)
         | Record::Health(_)
-        | Record::SnapshotEnd { .. } => (None, None),
+        | Record::SnapshotEnd { .. }
+        | Record::Synced { .. }
+        | Record::Consent(_)
+        | Record::KeyUse(_) => (None, None),
     }
 }
 
@@ -585,9 +591,11 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         thin: Vec::new(),
         source: None,
         order: 0,
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }
 }

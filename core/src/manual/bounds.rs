@@ -27,7 +27,12 @@
 //! | ended deliveries told one by one, of an event | 64 | [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES); the others are counted |
 //! | subscriptions to skip, of an event | 4,096 + C | what one mark and the next have between them, after a restart |
 //! | deliveries that wait, with attempts in flight | D | fan-outs stop at it |
-//! | attempts | C | the credit |
+//! | attempts | C | the credit; those that ask for consent are among them |
+//! | consent of an endpoint's owner | one for each endpoint that asks, some 400 bytes and 7 callbacks by their digests | a new round takes those of the one before along |
+//! | asks that may leave | 7 for each endpoint that asks | [`ASK_DELAYS`](crate::registration::consent::ASK_DELAYS); one that nobody waits for any more goes when it is its turn |
+//! | what answers say of keys | 10 keys for each endpoint whose answers name some | [`RING_KEYS`](crate::limits::RING_KEYS); the key named longest ago goes for another |
+//! | revisions of lists | one for each tenant that a list was applied to, which stays | [`sync`](crate::sender::Sender::sync) |
+//! | charges of events | E, where a tenant's deliveries or payloads are limited | [`Quotas`](crate::registration::quota::Quotas); 24 bytes |
 //! | timers | none of their own | links in attempts, deliveries and endpoints |
 //! | lanes of what can go on, crowds that wait for payloads or hosts | none of their own | links in events, endpoints and tenants, which leave them when they end |
 //! | hosts and ports, where attempts to them are bounded | N + C | counted by the endpoints and attempts that name them |

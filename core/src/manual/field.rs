@@ -37,9 +37,9 @@
 //! | --- | --- | --- |
 //! | by type | exact, one segment, any segments | `core/src/matching/pattern.rs::matches_as_the_grammar_says` |
 //! | a second dimension (channels, labels) | a content filter on any field does the same | `core/src/matching/subscription.rs::a_filter_narrows_what_is_wanted` |
-//! | filters on content | the language of EventBridge and the dialects of CloudEvents subscriptions | no (not built yet) as an endpoint's option; the room: `core/src/matching/filter/tests.rs::every_conformance_case_holds`, `core/src/matching/filter/tests.rs::cloudevents_filters_hold_as_the_specification_says` |
+//! | filters on content | the language of EventBridge and the dialects of CloudEvents subscriptions, as an endpoint's option | `tests/suite/tests/filters.rs::whoever_is_refused_by_a_filter_is_told_so`, `core/src/matching/filter/tests.rs::every_conformance_case_holds`, `core/src/matching/filter/tests.rs::cloudevents_filters_hold_as_the_specification_says` |
 //! | known defects of matchers | a field that is missing does not match, unknown operators are refused, numbers lose nothing | `core/src/matching/filter/tests.rs::numbers_lose_nothing`, `core/src/matching/filter/tests.rs::no_text_panics` |
-//! | an index over many subscriptions | by type in the machine; over fields in the room | `core/src/matching/index/tests.rs::a_hundred_thousand_subscriptions_cost_what_matches`, `core/src/matching/filter/index/tests.rs::it_gives_what_a_scan_gives` |
+//! | an index over many subscriptions | by type, and over the fields of filters | `core/src/matching/index/tests.rs::a_hundred_thousand_subscriptions_cost_what_matches`, `core/src/matching/filter/index/tests.rs::it_gives_what_a_scan_gives`, `tests/suite/tests/filters.rs::very_many_filters_may_match` |
 //!
 //! # 1.4 Encoding
 //!
@@ -59,15 +59,15 @@
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | scheme | `v1` in the machine; `v1a` and 27 dialects in the room | `core/src/signing/tests.rs::what_is_signed_verifies`, `core/src/signing/tests_schemes.rs::what_is_signed_verifies`; as an endpoint's choice: no (not built yet) |
-//! | header names | `webhook-*`; `svix-*` are read | `core/src/signing/tests.rs::svix_names_win_only_when_complete_and_only_when_asked_for`; sent: no (not built yet) |
+//! | scheme | Standard Webhooks `v1` and `v1a`, GitHub, Stripe, Slack, Shopify, a described HMAC, by endpoint and several at once; 28 are verified | `tests/suite/tests/schemes.rs::each_dialect_is_verified_by_its_scheme`, `tests/suite/tests/schemes.rs::all_dialects_may_sign_side_by_side`, `core/src/signing/tests_dialects.rs::every_dialect_case_passes` |
+//! | header names | `webhook-*`, and `svix-*` for receivers that know the older names | `core/src/signing/tests.rs::svix_names_win_only_when_complete_and_only_when_asked_for`, `tests/suite/tests/schemes.rs::each_dialect_is_verified_by_its_scheme` |
 //! | the id is signed | always | `core/src/signing/tests.rs::no_bit_can_be_changed` |
 //! | secrets | 24 to 64 bytes, minted from the operating system, each mistake named | `core/src/secret.rs::sizes_are_those_of_the_specification_unless_told_otherwise`, `core/src/secret.rs::each_mistake_has_its_own_name` |
 //! | rotation with an overlap | up to 10 keys, all that are active sign, expiry is a time and not a number | `core/src/registration/ring/tests.rs::a_rotation_overlaps_and_ends`, `core/src/registration/ring/tests.rs::any_order_of_commands_gives_the_models_active_set` |
 //! | encrypted at rest | sealed with XChaCha20-Poly1305 before they are written | `tests/suite/tests/sealed.rs::a_sealed_endpoint_never_leaves_its_secrets_in_the_journal` |
 //! | signed anew for each attempt | with the time of the attempt, and the keys that are active then | `tests/suite/tests/corners.rs::no_request_leaves_unsigned_while_keys_are_replaced`, `tests/suite/tests/smoke.rs::an_attempt_is_recorded_with_its_keys_and_where_asked_for_with_its_answer` |
 //! | key ids, discovery | a fingerprint names a key; what a receiver says it verified with is counted | no (not built yet) in the machine; the room: `core/src/registration/rotation.rs::an_old_key_is_retired_when_the_new_one_was_used_long_enough`. Sets of keys over HTTP: no, publishing a file is the application's |
-//! | RFC 9421 and `Content-Digest` | hmac-sha256 and ed25519 | `core/src/signing/tests_schemes.rs::message_signatures_must_cover_what_is_demanded`; as an endpoint's choice: no (not built yet) |
+//! | RFC 9421 and `Content-Digest` | hmac-sha256 and ed25519, as an endpoint's choice | `core/src/signing/tests_schemes.rs::message_signatures_must_cover_what_is_demanded`, `tests/suite/tests/schemes.rs::key_pairs_sign_where_they_can` |
 //!
 //! # 1.6 Transport
 //!
@@ -118,7 +118,7 @@
 //! | breaker with a half-open state | 70 % of at least 10 in 5 min; 30 s, doubling to 30 min | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::seventy_per_cent_of_at_least_ten_are_too_many` |
 //! | disabling by itself | 120 h of failures and at least 5 of them, never by time alone | no (not built yet): the room has it, `core/src/retry/streak.rs::it_takes_age_and_failures_together` |
 //! | coming back by itself, probes | with a delivery that is queued; then a ramp | no (not built yet): the room has it, `core/src/retry/breaker/tests.rs::a_probe_that_succeeds_closes_and_starts_anew`. The ramp: `core/src/retry/window.rs::a_ramp_doubles_until_the_limit_and_then_is_over` |
-//! | alerts | notices; operational events to a tenant's own endpoints | notices: `tests/suite/tests/scale.rs::unread_notices_are_folded`; events: no (not built yet) |
+//! | alerts | notices to the operator; operational events to a tenant's own endpoints | `tests/suite/tests/scale.rs::unread_notices_are_folded`, `tests/suite/tests/operational.rs::a_delivery_that_fails_is_told_of_twice`, `tests/suite/tests/operational.rs::an_endpoint_that_goes_and_comes_is_told_of`, `tests/suite/tests/operational.rs::nothing_is_told_of_what_is_told` |
 //!
 //! # 1.10 Rate, concurrency, order
 //!

@@ -1,6 +1,7 @@
 //! The words between a receiver and its driver.
 
 use alloc::boxed::Box;
+use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
@@ -277,6 +278,8 @@ pub struct Response {
     pub(super) exchange: ExchangeId,
     pub(super) reason: Reason,
     pub(super) success: Success,
+    /// The key that verified the request, if one did.
+    pub(super) key: Option<KeyId>,
 }
 
 impl Response {
@@ -326,14 +329,24 @@ impl Response {
         }
     }
 
-    /// The headers to send, at most three. `Content-Length` and `Date` are the adapter's. A wait is written in whole
+    /// The key that verified the request, if one did; the sender is told its name in `postrider-key-used`, so that it knows
+    /// when an older key is safe to retire. The name tells nothing to somebody who has not signed: he gets none.
+    pub fn key_used(&self) -> Option<KeyId> {
+        self.key
+    }
+
+    /// The headers to send, at most four. `Content-Length` and `Date` are the adapter's. A wait is written in whole
     /// seconds, rounded up (RFC 9110 section 10.2.3).
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let allow = (self.reason == Reason::Method).then_some((ALLOW, HeaderValue::from_static("POST")));
         let seconds = |wait: Duration| wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         let retry_after = self.retry_after().map(|wait| (RETRY_AFTER, HeaderValue::from(seconds(wait))));
         let text = (!self.body().is_empty()).then_some((CONTENT_TYPE, HeaderValue::from_static("text/plain")));
-        [allow, retry_after, text].into_iter().flatten()
+        let key_used = self.key.map(|key| {
+            let value = HeaderValue::try_from(key.to_string()).expect("a key's name is letters, digits and _");
+            (HeaderName::from_static("postrider-key-used"), value)
+        });
+        [allow, retry_after, text, key_used].into_iter().flatten()
     }
 
     /// The body to send: empty for a success, else a few words. What was wrong with a signature is in no answer.

@@ -59,7 +59,7 @@ impl Receiver {
         let (_, exchange) = self.reads.pop_first()?;
         match self.exchanges.get_mut(&exchange).expect("an exchange that ends takes its read along") {
             Stage::Reading { asking, .. } => *asking = None,
-            Stage::Waiting(_) | Stage::Answered(_) => {}
+            Stage::Waiting(..) | Stage::Answered(_) => {}
         }
         Some(RecvOutput::ReadBody { exchange, cap: self.limits.body })
     }

@@ -86,6 +86,7 @@ pub use notice::RecvNotice;
 pub use stats::{ReceiverStats, Refusals};
 
 use crate::limits;
+use crate::secret::KeyId;
 use crate::signing::standard::Verifier;
 use crate::time::Now;
 use claims::{Claims, Ended, Fate, Known};
@@ -140,8 +141,8 @@ pub enum Life {
 enum Stage {
     /// Its body is awaited; `asking` names the effect that asks for it, while it has not left.
     Reading { head: RequestHead, asking: Option<u64> },
-    /// It waits for a delivery.
-    Waiting(DeliveryId),
+    /// It waits for a delivery, and was signed with this key.
+    Waiting(DeliveryId, KeyId),
     /// Its answer has not left; this names it.
     Answered(u64),
 }
@@ -284,27 +285,29 @@ impl Receiver {
                 return self.answer(exchange, if malformed { Reason::Malformed } else { Reason::Unverified });
             }
         };
+        let key = verified.key();
         match self.claims.find(verified.id(), self.now.mono, self.limits.window) {
             Known::Over(fate) => {
                 self.stats.duplicates += 1;
-                self.answer(exchange, if fate == Fate::Done { Reason::Repeat } else { Reason::Refused });
+                let reason = if fate == Fate::Done { Reason::Repeat } else { Reason::Refused };
+                self.answer_to(exchange, reason, Some(key));
             }
             Known::InProgress(delivery) => {
                 self.stats.duplicates += 1;
                 if self.claims.join(delivery, exchange, self.limits.waiters) {
-                    self.exchanges.insert(exchange, Stage::Waiting(delivery));
+                    self.exchanges.insert(exchange, Stage::Waiting(delivery, key));
                 } else {
-                    self.answer(exchange, Reason::TooManyWaiters);
+                    self.answer_to(exchange, Reason::TooManyWaiters, Some(key));
                 }
             }
-            Known::Free if !self.has_credit() => self.answer(exchange, Reason::NoCredit),
+            Known::Free if !self.has_credit() => self.answer_to(exchange, Reason::NoCredit, Some(key)),
             Known::Free => {
                 self.stats.accepted += 1;
                 let deadline = self.now.mono.saturating_add(self.limits.processing);
                 let (delivery, webhook_id) = self.claims.claim(verified.id(), deadline, exchange);
                 let whole = Delivery::new(delivery, webhook_id, &verified, body.clone(), head);
                 self.ready.insert(delivery, whole);
-                self.exchanges.insert(exchange, Stage::Waiting(delivery));
+                self.exchanges.insert(exchange, Stage::Waiting(delivery, key));
             }
         }
     }
@@ -344,7 +347,7 @@ impl Receiver {
             Stage::Reading { asking, .. } => {
                 asking.map(|asking| self.reads.remove(&asking));
             }
-            Stage::Waiting(delivery) => self.claims.leave(delivery, exchange),
+            Stage::Waiting(delivery, _) => self.claims.leave(delivery, exchange),
             Stage::Answered(answer) => {
                 self.answers.remove(&answer);
             }
@@ -381,10 +384,19 @@ impl Receiver {
         }
     }
 
+    /// Answers an exchange; one that waits for a delivery is told which key it was signed with.
     fn answer(&mut self, exchange: ExchangeId, reason: Reason) {
+        let key = match self.exchanges.get(&exchange) {
+            Some(Stage::Waiting(_, key)) => Some(*key),
+            Some(Stage::Reading { .. } | Stage::Answered(_)) | None => None,
+        };
+        self.answer_to(exchange, reason, key);
+    }
+
+    fn answer_to(&mut self, exchange: ExchangeId, reason: Reason, key: Option<KeyId>) {
         self.stats.refused.count(reason);
         let answer = self.next_number();
-        self.answers.insert(answer, Response { exchange, reason, success: self.success });
+        self.answers.insert(answer, Response { exchange, reason, success: self.success, key });
         self.exchanges.insert(exchange, Stage::Answered(answer));
     }
 

@@ -6,9 +6,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
-use super::{AuthError, Circuit, CustomHeaders, HeaderError, Order, Ordering, Pacing, Policy, Target, UrlError};
+use super::consent::{Consent, ConsentBy};
+use super::lifecycle::{Health, Reason};
+use super::{AuthError, Circuit, CustomHeaders, HeaderError, Order, Ordering, Pacing, Policy, State, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
@@ -52,6 +55,7 @@ pub struct Endpoint {
     headers: CustomHeaders,
     keep_answers: bool,
     order: Order,
+    consent: Ask,
     dialects: Dialects,
     mistake: Option<EndpointError>,
 }
@@ -77,6 +81,7 @@ impl Endpoint {
             headers: CustomHeaders::default(),
             keep_answers: false,
             order: Order::default(),
+            consent: Ask::default(),
             dialects: Dialects::default(),
             mistake: None,
         }
@@ -218,6 +223,33 @@ impl Endpoint {
         self
     }
 
+    /// Sets how its owner is asked for consent; without it, not at all. Until it is given, events wait. By
+    /// [`CloudEvents`](ConsentBy::CloudEvents) the sender needs a name to ask under; see
+    /// [`Config::origin`](crate::sender::Config::origin).
+    pub fn consent(mut self, by: ConsentBy) -> Self {
+        self.consent.by = by;
+        self
+    }
+
+    /// Asks for so many requests a minute, at least 1, where consent is asked for by
+    /// [`CloudEvents`](ConsentBy::CloudEvents). What the owner grants may be less, and holds.
+    pub fn consent_rate(mut self, per_minute: u32) -> Self {
+        match NonZeroU32::new(per_minute) {
+            Some(rate) => self.consent.rate = Some(rate),
+            None => self.note(EndpointError::ConsentRate),
+        }
+        self
+    }
+
+    /// How consent is asked for, as the journal says it.
+    pub(crate) fn consent_of(mut self, by: u8, rate: Option<u32>) -> Self {
+        match ConsentBy::from_wire(by) {
+            Some(by) => self.consent.by = by,
+            None => self.note(EndpointError::Consent(by)),
+        }
+        rate.into_iter().fold(self, Self::consent_rate)
+    }
+
     /// Whether the record of each attempt keeps the beginning of the answer, up to
     /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes of its body, for whoever looks for the reason of a failure. Not
     /// kept without it: answers may hold what is not ours to store.
@@ -287,6 +319,11 @@ impl Endpoint {
         Ok(EndpointKey { tenant: self.tenant.clone(), id })
     }
 
+    /// How its owner is asked for consent.
+    pub fn consent_by(&self) -> ConsentBy {
+        self.consent.by
+    }
+
     /// Checks everything that can be checked without a machine: the same that `put` checks.
     pub fn check(&self, policy: &Policy) -> Result<(), EndpointError> {
         self.config(policy).map(drop)
@@ -317,13 +354,15 @@ impl Endpoint {
         if !(1..=1024).contains(&self.concurrency) {
             return Err(EndpointError::Concurrency(self.concurrency));
         }
+        if self.consent.rate.is_some() && self.consent.by != ConsentBy::CloudEvents {
+            return Err(EndpointError::ConsentRate);
+        }
         if self.secrets.len() > limits::RING_KEYS {
             return Err(EndpointError::TooManySecrets(self.secrets.len()));
         }
         if self.order.coalesce && !self.order.has_lanes() {
             return Err(EndpointError::CoalesceUnordered);
         }
-        self.check_signature_headers()?;
         let mut schedule = self.schedule.clone();
         if let Some(attempts) = self.max_attempts {
             schedule = schedule.with_attempts(attempts).map_err(EndpointError::Schedule)?;
@@ -331,6 +370,7 @@ impl Endpoint {
         if let Some(age) = self.max_age {
             schedule = schedule.with_max_age(age).map_err(EndpointError::Schedule)?;
         }
+        self.check_signature_headers()?;
         Ok(Config {
             key,
             target,
@@ -343,6 +383,7 @@ impl Endpoint {
             headers: self.headers.clone(),
             keep_answers: self.keep_answers,
             order: self.order,
+            consent: self.consent,
             dialects: self.dialects.clone(),
         })
     }
@@ -375,6 +416,7 @@ impl fmt::Debug for Endpoint {
             .field("headers", &self.headers)
             .field("keep_answers", &self.keep_answers)
             .field("order", &self.order)
+            .field("consent", &self.consent)
             .field("dialects", &self.dialects)
             .field("mistake", &self.mistake)
             .finish()
@@ -403,6 +445,22 @@ pub(crate) struct Config {
     pub(crate) keep_answers: bool,
     pub(crate) order: Order,
     pub(crate) dialects: Dialects,
+    pub(crate) consent: Ask,
+}
+
+/// How an endpoint's owner is to be asked for consent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) by: ConsentBy,
+    /// Requests a minute that are asked for.
+    pub(crate) rate: Option<NonZeroU32>,
+}
+
+impl Ask {
+    /// Whether deliveries may be made without asking.
+    pub(crate) fn is_needless(self) -> bool {
+        self.by == ConsentBy::None
+    }
 }
 
 /// Why something is not an endpoint.
@@ -464,6 +522,10 @@ pub enum EndpointError {
     Thin(ThinError),
     /// The source is none.
     Source(SourceError),
+    /// The way to ask for consent, read back by its number, is not known here: a later version wrote it.
+    Consent(u8),
+    /// The rate that consent is asked for is 0, or consent is not asked for in a way that speaks of rates.
+    ConsentRate,
 }
 
 impl fmt::Display for EndpointError {
@@ -510,67 +572,15 @@ impl fmt::Display for EndpointError {
             }
             Self::Thin(why) => write!(f, "thin: {why}"),
             Self::Source(why) => write!(f, "source: {why}"),
+            Self::Consent(number) => write!(f, "consent: way number {number} is not known to this version, 0 to 2 are"),
+            Self::ConsentRate => {
+                f.write_str("consent_rate: only `cloudevents` asks for a rate, and for at least 1 a minute")
+            }
         }
     }
 }
 
 impl core::error::Error for EndpointError {}
-
-/// The administrative state of an endpoint.
-///
-/// | is \ happens | pause | resume | disable | answers 410 |
-/// | --- | --- | --- | --- | --- |
-/// | active | paused | - | disabled | gone |
-/// | paused | - | active | disabled | gone |
-/// | disabled | refused | active | - | gone |
-/// | gone | refused | active | - | - |
-///
-/// Putting an endpoint again does not change its state.
-///
-/// Paused: deliveries wait, new events join them. Disabled: deliveries are held for 72 h and then discarded, new events
-/// do not match. Gone: deliveries are discarded at once, new events do not match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever shows a state must show each")]
-pub enum State {
-    /// It gets what it wants.
-    Active,
-    /// Somebody paused it.
-    Paused {
-        /// Since when.
-        since: UnixTime,
-    },
-    /// Somebody disabled it.
-    Disabled {
-        /// Since when.
-        since: UnixTime,
-    },
-    /// It answered 410: it wants nothing more.
-    Gone {
-        /// Since when.
-        since: UnixTime,
-    },
-}
-
-impl State {
-    /// Whether new events match it.
-    pub const fn matches(self) -> bool {
-        match self {
-            Self::Active | Self::Paused { .. } => true,
-            Self::Disabled { .. } | Self::Gone { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Active => f.write_str("active"),
-            Self::Paused { since } => write!(f, "paused since {since}"),
-            Self::Disabled { since } => write!(f, "disabled since {since}"),
-            Self::Gone { since } => write!(f, "gone since {since}: it answered 410"),
-        }
-    }
-}
 
 /// An endpoint as it can be shown; it has no secret in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -582,8 +592,14 @@ pub struct EndpointView {
     pub target: Target,
     /// What it wants.
     pub subscription: Subscription,
-    /// Its administrative state.
+    /// What was decided about it.
     pub state: State,
+    /// How it answers.
+    pub health: Health,
+    /// Why it is in its state: the rule, what happened, and what was due next. `None` while it is as it was registered.
+    pub cause: Option<Reason>,
+    /// Where the consent of its owner stands; `None` where it is not asked for.
+    pub consent: Option<Consent>,
     /// The keys that sign, newest first, each with the time at which it expires.
     pub keys: Vec<(KeyId, Option<UnixTime>)>,
     /// Deliveries that wait, now or for a later time.
@@ -592,7 +608,7 @@ pub struct EndpointView {
     pub in_flight: u16,
     /// Attempts that may be in flight at this moment.
     pub window: u16,
-    /// How long it still rests, when it said that it cannot keep up.
+    /// How long it still rests: it said that it cannot keep up, or its breaker is open.
     pub throttled: Option<Duration>,
     /// Whether its breaker lets attempts start.
     pub circuit: Circuit,

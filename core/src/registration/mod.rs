@@ -34,8 +34,9 @@ mod url;
 pub use address::{Block, Class, classify};
 pub use auth::{AuthError, CREDENTIAL_BYTES};
 pub use cidr::{Cidr, CidrError};
-pub use endpoint::{Endpoint, EndpointError, EndpointView, State};
+pub use endpoint::{Endpoint, EndpointError, EndpointView};
 pub use headers::{CustomHeaders, HeaderError};
+pub use lifecycle::Admin as State;
 pub use order::{Order, Ordering};
 pub use pacing::{Circuit, Pacing};
 pub use policy::{AddressError, Policy, PolicyError, Vetted};
@@ -43,6 +44,6 @@ pub use ring::{Draft, KeyRing, LONGEST_OVERLAP, RingError};
 pub use target::{Host, Target};
 pub use url::{HostFault, NameFault, UrlError};
 
-pub(crate) use endpoint::Config;
+pub(crate) use endpoint::{Ask, Config};
 
 use policy::Standing;

@@ -115,7 +115,39 @@ impl Quotas {
     pub const fn publishes(self, rate: PublishRate) -> Self {
         Self { publishes: Some(rate), ..self }
     }
+
+    /// Whether anything about events is limited.
+    pub(crate) const fn limits_events(&self) -> bool {
+        self.charges_events() || self.publishes.is_some()
+    }
+
+    /// Whether events are charged with what they take up until they have ended.
+    pub(crate) const fn charges_events(&self) -> bool {
+        self.pending.is_some() || self.payload_bytes.is_some()
+    }
+
+    /// The limits as numbers: endpoints, pending deliveries, payload bytes, and of the publish rate how many events in how
+    /// many nanoseconds and how many of them at once.
+    pub(crate) fn to_wire(self) -> ([Option<u64>; 3], Option<WireRate>) {
+        let rate = self.publishes.map(|rate| (rate.count.get(), rate.per, rate.burst.get()));
+        ([self.endpoints, self.pending, self.payload_bytes], rate)
+    }
+
+    /// The inverse of [`to_wire`](Self::to_wire); `None` for a rate without events.
+    pub(crate) fn from_wire(numbers: [Option<u64>; 3], rate: Option<WireRate>) -> Option<Self> {
+        let [endpoints, pending, payload_bytes] = numbers;
+        let publishes = match rate {
+            None => None,
+            Some((count, per, burst)) => {
+                Some(PublishRate { count: NonZeroU32::new(count)?, per, burst: NonZeroU32::new(burst)? })
+            }
+        };
+        Some(Self { endpoints, pending, payload_bytes, publishes })
+    }
 }
+
+/// A publish rate as it is written: events, in which time, and how many at once.
+pub(crate) type WireRate = (u32, Duration, u32);
 
 /// A quota that would be exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,7 +45,12 @@ pub struct Known<'a> {
     pub(crate) keys: Cow<'a, Draft>,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// An endpoint that the machine has.
+    pub(crate) fn new(config: &'a Config, keys: &'a Draft) -> Self {
+        Self { config: Cow::Borrowed(config), keys: Cow::Borrowed(keys) }
+    }
+
     /// The endpoint that this description would make.
     pub fn of(endpoint: &Endpoint, policy: &Policy) -> Result<Known<'static>, EndpointError> {
         let config = endpoint.config(policy)?;
@@ -157,6 +162,8 @@ pub enum Field {
     KeepAnswers,
     /// How events under one ordering key follow one another.
     Ordering,
+    /// How consent is asked for.
+    Consent,
     /// The keys that sign.
     Secrets,
     /// Something else.
@@ -175,6 +182,7 @@ impl fmt::Display for Field {
             Self::Headers => "headers",
             Self::KeepAnswers => "keep_answers",
             Self::Ordering => "ordering",
+            Self::Consent => "consent",
             Self::Secrets => "secrets",
             Self::Other => "other",
         })
@@ -314,6 +322,7 @@ fn differences(known: &Known<'_>, config: &Config, entry: &Endpoint) -> Result<V
         (Field::Headers, is.headers != config.headers),
         (Field::KeepAnswers, is.keep_answers != config.keep_answers),
         (Field::Ordering, is.order != config.order),
+        (Field::Consent, is.consent != config.consent),
     ];
     let mut fields: Vec<_> = parts.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect();
     // A part that has no name here yet is not passed over.

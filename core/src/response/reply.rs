@@ -3,12 +3,22 @@
 use super::http_date;
 use super::retry_after::{Hint, is_number, retry_after, trim};
 use crate::time::UnixTime;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 
 /// `Retry-After` lines of one response that are kept; those after them are not looked at.
 pub const RETRY_AFTER_LINES: usize = 4;
+
+/// Header lines that are kept whole, for whoever asked in the request; see [`Reply::kept`].
+const KEPT: [&str; 3] = ["webhook-allowed-origin", "webhook-allowed-rate", "postrider-key-used"];
+
+/// Lines of one such name that are kept: one more than anybody looks at, so that too many are seen to be.
+const KEPT_LINES: usize = 5;
+
+/// Bytes of one such line that are kept: longer ones mean nothing, and are cut to one byte more than means anything.
+const KEPT_BYTES: usize = 254;
 
 /// The status line without its reason: `HTTP/1.1 200 `, and the line's end.
 const STATUS_LINE: usize = 15;
@@ -32,19 +42,21 @@ pub struct Reply {
     head_bytes: usize,
     date: Option<Line>,
     retry_after: Vec<Line>,
+    kept: Vec<(&'static str, Box<[u8]>)>,
     body: Option<Bytes>,
 }
 
 impl Reply {
     /// A response with this status and no header lines yet. Any number is accepted, since peers send any.
     pub const fn new(status: u16) -> Self {
-        Self { status, head_bytes: STATUS_LINE, date: None, retry_after: Vec::new(), body: None }
+        Self { status, head_bytes: STATUS_LINE, date: None, retry_after: Vec::new(), kept: Vec::new(), body: None }
     }
 
     /// The reply with a further header line: counted, and kept if it is read later.
     ///
     /// Names are compared without case. Of several `Date` lines the first that can be a date is kept, of
-    /// `Retry-After` lines the first [`RETRY_AFTER_LINES`] that can mean something.
+    /// `Retry-After` lines the first [`RETRY_AFTER_LINES`] that can mean something, and the first 5 of each that
+    /// [`kept`](Self::kept) gives.
     pub fn header(mut self, name: &str, value: &[u8]) -> Self {
         self.head_bytes = self.head_bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
         if name.eq_ignore_ascii_case("retry-after") {
@@ -53,6 +65,10 @@ impl Reply {
             }
         } else if name.eq_ignore_ascii_case("date") && self.date.is_none() {
             self.date = Line::new(value);
+        } else if let Some(name) = KEPT.into_iter().find(|kept| name.eq_ignore_ascii_case(kept))
+            && self.kept.iter().filter(|(kept, _)| *kept == name).count() < KEPT_LINES
+        {
+            self.kept.push((name, trim(value).iter().copied().take(KEPT_BYTES).collect()));
         }
         self
     }
@@ -97,6 +113,12 @@ impl Reply {
         self.body.as_ref()
     }
 
+    /// What the receiver says beside its status, in order: the lines of `WebHook-Allowed-Origin` and `-Rate`, which answer a
+    /// handshake, and of `postrider-key-used`, in which our receivers name the key that verified. Names are in lower case.
+    pub fn kept(&self) -> &[(&'static str, Box<[u8]>)] {
+        &self.kept
+    }
+
     /// The lines that a verdict reads, for a trace: `Date`, and those of `Retry-After`.
     pub(crate) fn lines(&self) -> (Option<&[u8]>, impl ExactSizeIterator<Item = &[u8]>) {
         (self.date.as_ref().map(Line::as_bytes), self.retry_after.iter().map(Line::as_bytes))
@@ -116,6 +138,7 @@ impl fmt::Debug for Reply {
             .field("head_bytes", &self.head_bytes)
             .field("date", &self.date)
             .field("retry_after", &self.retry_after)
+            .field("kept", &self.kept.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("body_bytes", &self.body.as_ref().map(Bytes::len))
             .finish()
     }

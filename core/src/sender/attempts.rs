@@ -15,7 +15,7 @@ use super::tables::{Attempt, Slot, Stage};
 use crate::id::{AttemptId, JournalSeq};
 use crate::journal::{Due, OutcomeRecord, Record, Then};
 use crate::limits;
-use crate::registration::State;
+use crate::registration::lifecycle::Event;
 use crate::response::{self, Outcome, Phase, Profile, Reply, Ruling, TransportError, Verdict};
 use crate::retry::{Exhausted, List, Plan};
 use crate::time::Instant;
@@ -57,6 +57,13 @@ impl Sender {
             return;
         };
         let attempt = self.attempts.end(at);
+        if attempt.is_ask() {
+            match attempt.stage {
+                Stage::Flying => self.ask_ended(&attempt, outcome),
+                Stage::Overdue | Stage::Aborted => self.stats.stale += u64::from(outcome.is_ok()),
+            }
+            return;
+        }
         self.land(&attempt);
         self.lane_landed(attempt.lane);
         let ended = Ended::of(&attempt, self.mono());
@@ -102,6 +109,14 @@ impl Sender {
         let id = self.attempts.id(at, self.incarnation);
         let Some(attempt) = self.attempts.get(at) else { return };
         match attempt.stage {
+            Stage::Flying if attempt.is_ask() => {
+                // Its consent has a time of its own, and an answer is of no use any more.
+                self.attempts.linger(at, Stage::Overdue, now.saturating_add(limits::OVERDUE_GRACE), None);
+                if self.phase != super::Stage::Closing {
+                    self.queues.aborts.push_back(id);
+                }
+                self.tell(JournalSeq::ZERO, Notice::Overdue { attempt: id });
+            }
             Stage::Flying => {
                 let (ended, event) = (Ended::of(attempt, now), attempt.event);
                 self.landed(event);
@@ -115,6 +130,9 @@ impl Sender {
             }
             Stage::Overdue | Stage::Aborted => {
                 let attempt = self.attempts.forget(at);
+                if attempt.is_ask() {
+                    return;
+                }
                 self.land(&attempt);
                 self.lane_landed(attempt.lane);
                 attempt.lane.into_iter().for_each(|lane| self.advance(lane));
@@ -129,6 +147,10 @@ impl Sender {
         let now = self.mono();
         let id = self.attempts.id(at, self.incarnation);
         let Some(attempt) = self.attempts.get(at).filter(|attempt| attempt.stage == Stage::Flying) else { return };
+        if attempt.is_ask() {
+            self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
+            return self.queues.aborts.push_back(id);
+        }
         let ended = Ended::of(attempt, now);
         self.landed(ended.event);
         self.attempts.give_up(at, Stage::Aborted, now.saturating_add(limits::OVERDUE_GRACE), None);
@@ -184,6 +206,9 @@ impl Sender {
         let record = self.outcome_record(ended, outcome, then, signed);
         let seq = self.record(&Record::Outcome(record.clone()));
         self.tell_subscribers(Cause::of_outcome(ended.endpoint, ended.event, &record));
+        if let Ok(reply) = outcome {
+            self.note_key_used(ended.endpoint, &record.signed, reply);
+        }
         self.tell_outcome(seq, ended, &ruling, then, why);
         self.quiet = self.operational && self.is_operational(ended.event);
         self.adjust_endpoint(ended, &ruling);
@@ -235,33 +260,31 @@ impl Sender {
 
     /// What an outcome means for the endpoint as a whole.
     fn adjust_endpoint(&mut self, ended: Ended, ruling: &Ruling) {
-        let now = self.mono();
-        let slot = &mut self.endpoints.slab[ended.endpoint];
+        let at = ended.endpoint;
+        let slot = &mut self.endpoints.slab[at];
         match ruling.verdict {
             #[cfg(postrider_planted)]
             Verdict::Throttled { .. } if crate::planted::breaks(32) => {}
             #[cfg(postrider_planted)]
             Verdict::Gone if crate::planted::breaks(43) => {}
-            Verdict::Delivered => slot.window.on_success(),
-            Verdict::Retry { .. } | Verdict::Refused(_) => {}
+            Verdict::Delivered => {
+                slot.window.on_success();
+                self.happens(at, Event::Succeeded);
+            }
+            Verdict::Retry { .. } => _ = self.happens(at, Event::Failed),
+            Verdict::Refused(_) => {}
             Verdict::Throttled { not_before } => {
                 slot.window.on_throttle();
                 let schedule = &slot.wire.config.schedule;
                 let plan = Plan::new(schedule, &self.seed, self.jobs.name(ended.event), &slot.key);
                 let rest = plan.rest(ended.number, not_before);
-                let until = now.saturating_add(rest);
+                let until = self.now.mono.saturating_add(rest);
                 let until = slot.throttled.map_or(until, |at| at.max(until));
                 slot.throttled = Some(until);
-                self.rest(ended.endpoint);
+                self.rest(at);
             }
-            Verdict::Gone => {
-                let gone = State::Gone { since: self.now.wall };
-                if !slot.is_over() {
-                    let endpoint = slot.key.clone();
-                    let seq = self.transition(ended.endpoint, gone);
-                    self.tell(seq, Notice::Gone { endpoint });
-                }
-            }
+            Verdict::Gone if slot.is_over() => {}
+            Verdict::Gone => _ = self.happens(at, Event::Gone),
         }
     }
 
@@ -343,6 +366,7 @@ impl Sender {
             Then::Lost => Fate::Lost,
             Then::Superseded => Fate::Superseded,
         };
+        self.delivery_ended(event);
         let lane = delivery.and_then(|handle| self.leave_lane(handle, endpoint));
         let slot = &mut self.endpoints.slab[endpoint];
         let job = &mut self.jobs.slab[event];

@@ -5,23 +5,24 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 
 use super::choices::{dialect_records, filter_record};
-use super::operational::Cause;
-use super::report::Tally;
 use super::restore::written;
-use super::tables::{Gate, Retired, Slot};
+use super::tables::{Gate, Retired, Slot, Standing};
 use super::transmit::{Caps, Wire};
-use super::turns::Turn;
 use super::{Sender, Stage};
 use crate::encoding::Thin;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::{
-    EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey, StoredValue,
+    AskRecord, CauseRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey,
+    StoredValue,
 };
 use crate::limits;
-use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
-use crate::retry::{Breaker, Link, List, Streak, Window};
+use crate::registration::consent::ConsentBy;
+use crate::registration::lifecycle::{self, Life};
+use crate::registration::quota::Exceeded;
+use crate::registration::{Ask, Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
 use crate::secret::{KeyId, Secret};
 use crate::time::{Now, UnixTime};
 
@@ -65,10 +66,15 @@ pub enum PutError {
     Invalid(Box<Endpoint>, EndpointError),
     /// It is new and brings no secret; the adapter mints one.
     NoSecret(Box<Endpoint>),
+    /// Its owner is to be asked for consent under a name, and this sender has none; see
+    /// [`Config::origin`](super::Config::origin).
+    NoOrigin(Box<Endpoint>),
     /// Its keys cannot be these.
     Ring(Box<Endpoint>, RingError),
     /// There are as many endpoints as the limit allows.
     TooMany(Box<Endpoint>),
+    /// Its tenant has as many endpoints as it may have.
+    Quota(Box<Endpoint>, Exceeded),
     /// What it wants was changed too often while deliveries from before wait.
     TooManyChanges(Box<Endpoint>),
     /// The log is far behind. Try again later.
@@ -85,8 +91,10 @@ impl PutError {
         match self {
             Self::Invalid(endpoint, _)
             | Self::NoSecret(endpoint)
+            | Self::NoOrigin(endpoint)
             | Self::Ring(endpoint, _)
             | Self::TooMany(endpoint)
+            | Self::Quota(endpoint, _)
             | Self::TooManyChanges(endpoint)
             | Self::Overloaded(endpoint)
             | Self::Closed(endpoint)
@@ -106,7 +114,15 @@ impl fmt::Display for PutError {
                     endpoint.name()
                 )
             }
+            Self::NoOrigin(endpoint) => {
+                write!(
+                    f,
+                    "endpoint {:?}: its owner is asked for consent under a name; give the sender an origin",
+                    endpoint.name()
+                )
+            }
             Self::Ring(endpoint, why) => write!(f, "endpoint {:?}: {why}", endpoint.name()),
+            Self::Quota(endpoint, why) => write!(f, "endpoint {:?}: {why}", endpoint.name()),
             Self::TooMany(endpoint) => write!(f, "endpoint {:?}: there are too many endpoints", endpoint.name()),
             Self::TooManyChanges(endpoint) => {
                 write!(
@@ -143,6 +159,8 @@ pub enum CommandError {
     NotActive(State),
     /// What the endpoint wants was changed too often while deliveries from before wait.
     TooManyChanges,
+    /// No callback URL with this token works, or none does any more.
+    UnknownCallback,
     /// The log is far behind. Try again later.
     Overloaded,
     /// The sender is closing or closed.
@@ -161,6 +179,7 @@ impl fmt::Display for CommandError {
             Self::TooManyChanges => {
                 write!(f, "the endpoint was changed {} times while deliveries wait", limits::RETIRED)
             }
+            Self::UnknownCallback => f.write_str("no callback with this token works, or none does any more"),
             Self::Overloaded => f.write_str("too much waits for the log; try again later"),
             Self::Closed => f.write_str("the sender is closed"),
             Self::Fenced => f.write_str("the sender has stopped, because its log failed"),
@@ -188,6 +207,18 @@ impl Sender {
             Ok(config) => config,
             Err(why) => return Err(PutError::Invalid(endpoint, why)),
         };
+        self.put_config(endpoint, config)
+    }
+
+    /// The same of an endpoint of a list, when the machine has been asked whether it can.
+    pub(super) fn put_checked(&mut self, endpoint: Box<Endpoint>) -> Result<Put, PutError> {
+        match endpoint.config(&self.policy) {
+            Ok(config) => self.put_config(endpoint, config),
+            Err(why) => Err(PutError::Invalid(endpoint, why)),
+        }
+    }
+
+    fn put_config(&mut self, endpoint: Box<Endpoint>, config: Config) -> Result<Put, PutError> {
         match self.endpoints.by_key.get(&config.key).copied() {
             None => self.create(endpoint, config),
             Some(at) => self.update(at, endpoint, config),
@@ -198,15 +229,28 @@ impl Sender {
         if endpoint.secrets().is_empty() {
             return Err(PutError::NoSecret(endpoint));
         }
+        if self.lacks_origin(&config) {
+            return Err(PutError::NoOrigin(endpoint));
+        }
         if self.endpoints.slab.len() >= self.limits.endpoints || !self.has_numbers() {
             return Err(PutError::TooMany(endpoint));
+        }
+        if let Err(why) = self.admit_endpoints(&config.key.tenant, 1, 0) {
+            return Err(PutError::Quota(endpoint, why));
         }
         let mut draft = Draft::default();
         if let Err(why) = draft.replace(endpoint.secrets()).and_then(|_| draft.suits(&config.dialects)) {
             return Err(PutError::Ring(endpoint, why));
         }
+        let step = Life::NEW.step(self.now, lifecycle::Event::Register { consent: config.consent.is_needless() });
+        let state = step.to.admin;
+        let cause = (state != State::Active).then_some(step.reason);
         let subscription = Some(self.next_subscription);
-        let seq = self.set_endpoint(None, config, draft, State::Active, subscription, Vec::new());
+        let standing = Standing { config, draft, state, cause, subscription, retired: Vec::new() };
+        let (at, seq) = self.set_endpoint(None, standing);
+        if step.effects.contains(&lifecycle::Effect::Ask) {
+            self.begin_consent(at);
+        }
         Ok(Put::Created(Change { seq, changed: true }))
     }
 
@@ -223,6 +267,9 @@ impl Sender {
         };
         if !rekeyed && slot.wire.config == config {
             return Ok(Put::Unchanged(Change { seq: slot.gate, changed: false }));
+        }
+        if self.lacks_origin(&config) {
+            return Err(PutError::NoOrigin(endpoint));
         }
         draft.prune(self.now.wall);
         if let Err(why) = draft.suits(&config.dialects) {
@@ -241,48 +288,58 @@ impl Sender {
             }
             subscription = Some(self.next_subscription + 1);
         }
-        let state = slot.state;
-        let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
+        let is_void = slot.wire.config.consent != config.consent
+            || (!config.consent.is_needless() && slot.wire.config.target != config.target);
+        let standing = Standing { config, draft, subscription, retired, ..slot.standing() };
+        let (_, seq) = self.set_endpoint(Some(at), standing);
+        let seq = if is_void { self.consent_changed(at) } else { seq };
         Ok(Put::Updated(Change { seq, changed: true }))
     }
 
     /// Holds deliveries to an endpoint back; new events join them.
     pub fn pause(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        let since = self.now.wall;
-        match self.endpoints.slab[at].state {
-            State::Active => self.change_state(at, State::Paused { since }),
-            State::Paused { .. } => Ok(self.unchanged(at)),
-            state @ (State::Disabled { .. } | State::Gone { .. }) => Err(CommandError::NotActive(state)),
-        }
+        self.wish(at, lifecycle::Event::Pause)
     }
 
-    /// Lets deliveries to an endpoint go on, slowly at first, and new events match it again.
+    /// Lets deliveries to an endpoint go on, slowly at first, and new events match it again. One that is gone is
+    /// registered again by this.
     pub fn resume(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        match self.endpoints.slab[at].state {
-            State::Active => Ok(self.unchanged(at)),
-            State::Paused { .. } | State::Disabled { .. } | State::Gone { .. } => self.change_state(at, State::Active),
-        }
+        let consent = self.endpoints.slab[at].has_consent();
+        let event = match self.endpoints.slab[at].life.admin {
+            State::Gone { .. } | State::Removed { .. } => lifecycle::Event::Register { consent },
+            State::Unverified { .. } | State::Active | State::Paused { .. } | State::Disabled { .. } => {
+                lifecycle::Event::Resume { consent }
+            }
+        };
+        self.wish(at, event)
     }
 
-    /// Takes an endpoint out of service: new events do not match it, what waits is held for 72 h and then discarded.
+    /// Takes an endpoint out of service: new events do not match it, what waits is held for 72 h and then discarded. One
+    /// that is gone stays so.
     pub fn disable(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        let since = self.now.wall;
-        match self.endpoints.slab[at].state {
-            State::Active | State::Paused { .. } => self.change_state(at, State::Disabled { since }),
-            State::Disabled { .. } | State::Gone { .. } => Ok(self.unchanged(at)),
+        match self.endpoints.slab[at].life.admin {
+            State::Gone { .. } | State::Removed { .. } => Ok(self.unchanged(at)),
+            State::Unverified { .. } | State::Active | State::Paused { .. } | State::Disabled { .. } => {
+                self.wish(at, lifecycle::Event::Disable)
+            }
         }
     }
 
     /// Forgets an endpoint: what waits for it is discarded, what is in flight is aborted.
     pub fn remove(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
-        let seq = self.record(&Record::Removed { endpoint: endpoint.clone(), at: self.now.wall });
+        Ok(Change { seq: self.remove_endpoint(at), changed: true })
+    }
+
+    pub(super) fn remove_endpoint(&mut self, at: u32) -> JournalSeq {
+        let endpoint = self.endpoints.slab[at].key.clone();
+        let seq = self.record(&Record::Removed { endpoint, at: self.now.wall });
         self.apply_removed(at, seq);
         self.hold(seq, Gate::Endpoint(at));
-        Ok(Change { seq, changed: true })
+        seq
     }
 
     /// Adds a key to an endpoint's ring; it signs besides the others from the first attempt after this is durable.
@@ -332,7 +389,7 @@ impl Sender {
         Ok(Change { seq, changed: true })
     }
 
-    fn rekey(
+    pub(super) fn rekey(
         &mut self,
         at: u32,
         change: impl FnOnce(&mut Draft) -> Result<bool, RingError>,
@@ -344,51 +401,20 @@ impl Sender {
             return Ok(self.unchanged(at));
         }
         draft.suits(&slot.wire.config.dialects).map_err(CommandError::Ring)?;
-        let (config, state) = (slot.wire.config.clone(), slot.state);
-        let (subscription, retired) = (slot.subscription, slot.retired.clone());
-        let seq = self.set_endpoint(Some(at), config, draft, state, subscription, retired);
+        let standing = Standing { draft, ..slot.standing() };
+        let (_, seq) = self.set_endpoint(Some(at), standing);
         Ok(Change { seq, changed: true })
     }
 
-    /// Moves an endpoint to another administrative state, if its subscriptions can follow.
-    fn change_state(&mut self, at: u32, to: State) -> Result<Change, CommandError> {
-        self.tidy_retired(at);
-        let slot = &self.endpoints.slab[at];
-        let possible = match (slot.subscription, to.matches()) {
-            (None, true) => self.has_numbers(),
-            (Some(_), false) => slot.retired.len() < limits::RETIRED,
-            (None, false) | (Some(_), true) => true,
-        };
-        if !possible {
-            return Err(CommandError::TooManyChanges);
-        }
-        Ok(Change { seq: self.transition(at, to), changed: true })
-    }
-
-    /// Moves an endpoint to another administrative state, whatever its subscriptions. One that has been changed a
-    /// thousand times keeps its last subscription when it goes: it matches nothing, because gone endpoints are passed
-    /// over.
-    pub(super) fn transition(&mut self, at: u32, to: State) -> JournalSeq {
-        self.tidy_retired(at);
-        let slot = &self.endpoints.slab[at];
-        let (config, draft) = (slot.wire.config.clone(), slot.draft.clone());
-        let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
-        match (subscription, to.matches()) {
-            (None, true) => subscription = Some(self.next_subscription),
-            (Some(number), false) if retired.len() < limits::RETIRED => {
-                retired.push(Retired { number, at: self.next_subscription, wanted: config.subscription.clone() });
-                subscription = None;
-            }
-            (None | Some(_), false) | (Some(_), true) => {}
-        }
-        let was = slot.state;
-        let seq = self.set_endpoint(Some(at), config, draft, to, subscription, retired);
-        self.tell_subscribers(Cause::of_state(at, was, to, seq));
-        seq
-    }
-
-    fn unchanged(&self, at: u32) -> Change {
+    pub(super) fn unchanged(&self, at: u32) -> Change {
         Change { seq: self.endpoints.slab[at].gate, changed: false }
+    }
+
+    /// The endpoints of a tenant, in the order of their names.
+    pub(super) fn of_tenant<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = u32> + Clone + 'a {
+        let first = EndpointKey { tenant: tenant.clone(), id: super::explain::first_id() };
+        let own = self.endpoints.by_key.range(first..).take_while(move |(key, _)| key.tenant == *tenant);
+        own.map(|(_, at)| *at)
     }
 
     pub(super) fn running(&mut self, now: Now) -> Result<(), CommandError> {
@@ -406,47 +432,34 @@ impl Sender {
         }
     }
 
-    fn command(&mut self, now: Now, endpoint: &EndpointKey) -> Result<u32, CommandError> {
+    pub(super) fn command(&mut self, now: Now, endpoint: &EndpointKey) -> Result<u32, CommandError> {
         self.running(now)?;
         let at = self.endpoints.by_key.get(endpoint).copied();
         at.ok_or_else(|| CommandError::UnknownEndpoint(endpoint.clone()))
     }
 
     /// Records what an endpoint is from now on, and makes it so.
-    fn set_endpoint(
-        &mut self,
-        at: Option<u32>,
-        config: Config,
-        draft: Draft,
-        state: State,
-        subscription: Option<u32>,
-        retired: Vec<Retired>,
-    ) -> JournalSeq {
+    pub(super) fn set_endpoint(&mut self, at: Option<u32>, standing: Standing) -> (u32, JournalSeq) {
         if let Some(at) = at {
-            self.forget_health(at, &config, state);
+            self.forget_health(at, &standing.config, standing.state);
         }
-        let record = self.endpoint_record(&config, &draft, state, subscription, retired.clone());
-        let seq = self.record(&Record::Endpoint(Box::new(record)));
-        let at = self.apply_endpoint(at, seq, config, draft, state, subscription, retired);
+        let seq = self.record(&Record::Endpoint(Box::new(self.endpoint_record(&standing))));
+        let at = self.apply_endpoint(at, seq, standing);
         self.hold(seq, Gate::Endpoint(at));
         self.purge_retired();
-        seq
+        (at, seq)
     }
 
     /// An endpoint as the journal says it.
-    pub(super) fn endpoint_record(
-        &self,
-        config: &Config,
-        draft: &Draft,
-        state: State,
-        subscription: Option<u32>,
-        retired: Vec<Retired>,
-    ) -> EndpointRecord {
-        let (code, since) = match state {
+    pub(super) fn endpoint_record(&self, standing: &Standing) -> EndpointRecord {
+        let Standing { config, draft, state, cause, subscription, retired } = standing;
+        let (code, since) = match *state {
             State::Active => (0, self.now.wall),
             State::Paused { since } => (1, since),
-            State::Disabled { since } => (2, since),
+            State::Disabled { since, .. } => (2, since),
             State::Gone { since } => (3, since),
+            State::Unverified { since } => (4, since),
+            State::Removed { .. } => unreachable!("the end of an endpoint is a record of its own"),
         };
         let headers = config.headers.iter().map(|(name, value)| HeaderRecord {
             name: name.as_str().to_string(),
@@ -469,91 +482,53 @@ impl Sender {
                 .collect(),
             revoked: draft.revoked.clone(),
             state: StateRecord { code, since },
-            subscription,
-            retired: retired.into_iter().map(|retired| retired_record(&retired)).collect(),
+            subscription: *subscription,
+            retired: retired.iter().map(retired_record).collect(),
             at: self.now.wall,
             order: config.order.to_wire(),
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
-            filter: filter_record(&config.subscription),
-            sign: dialect_records(&config.dialects),
+            cause: cause.as_ref().map(cause_record),
+            consent: ask_record(config.consent),
             max_age: config.schedule.max_age(),
             pacing: written(&config.pacing).map(Box::new),
+            filter: filter_record(&config.subscription),
+            sign: dialect_records(&config.dialects),
         }
     }
 
     /// Makes an endpoint so; the same when it happens and when it is read back.
-    #[expect(clippy::too_many_arguments, reason = "they are the endpoint")]
-    pub(super) fn apply_endpoint(
-        &mut self,
-        at: Option<u32>,
-        seq: JournalSeq,
-        config: Config,
-        draft: Draft,
-        state: State,
-        subscription: Option<u32>,
-        retired: Vec<Retired>,
-    ) -> u32 {
+    pub(super) fn apply_endpoint(&mut self, at: Option<u32>, seq: JournalSeq, standing: Standing) -> u32 {
+        let Standing { config, draft, state, cause, subscription, retired } = standing;
         let ring = at.map_or_else(KeyRing::default, |at| self.endpoints.slab[at].wire.ring.clone());
         ring.silence_revoked(&draft);
-        let key = config.key.clone();
         let highest = subscription.into_iter().chain(retired.iter().map(|retired| retired.at)).max().unwrap_or(0);
         self.next_subscription = self.next_subscription.max(highest.saturating_add(1));
-        let old = at.and_then(|at| self.endpoints.slab[at].subscription);
         let (had_lanes, has_lanes) = (at.is_some_and(|at| self.has_lanes(at)), config.order.has_lanes());
-        let concurrency = config.concurrency;
-        let wants = config.subscription.clone();
+        let (key, wants) = (config.key.clone(), config.subscription.clone());
         let policy = self.policy.clone();
-        let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits) });
-        let at = match at {
-            Some(at) => {
-                let slot = &mut self.endpoints.slab[at];
-                slot.wire = wire;
-                slot.draft = draft;
-                slot.subscription = subscription;
-                slot.retired = retired;
-                slot.gate = seq;
-                slot.window.set_limit(concurrency);
-                at
-            }
-            None => {
-                let at = self.endpoints.slab.insert(Slot {
-                    key: key.clone(),
-                    tenant: self.tenants.retain(&key.tenant),
-                    wire,
-                    draft,
-                    state: State::Active,
-                    discard_queued: false,
-                    removed: false,
-                    subscription,
-                    retired,
-                    gate: seq,
-                    window: Window::new(concurrency),
-                    in_flight: 0,
-                    fetching: 0,
-                    deliveries: List::new(),
-                    ready: List::new(),
-                    turn: Turn::default(),
-                    until: None,
-                    throttled: None,
-                    breaker: Breaker::new(),
-                    streak: Streak::new(),
-                    rate: None,
-                    waits_first: false,
-                    host: None,
-                    timer: Link::default(),
-                    tally: Tally::default(),
-                    born: seq,
-                    laned: 0,
-                });
-                self.endpoints.by_key.insert(key, at);
-                at
-            }
-        };
+        let named = self.origin.clone().filter(|_| config.consent.by == ConsentBy::CloudEvents);
+        let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits), origin: named });
+        let at = at.unwrap_or_else(|| {
+            let tenant = self.tenants.retain(&key.tenant);
+            self.tenants[tenant].usage.count_endpoint();
+            let at = self.endpoints.slab.insert(Slot::new(tenant, wire.clone(), seq));
+            self.endpoints.by_key.insert(key, at);
+            at
+        });
+        let slot = &mut self.endpoints.slab[at];
+        let old = slot.subscription;
+        slot.window.set_limit(wire.config.concurrency);
+        slot.wire = wire;
+        slot.draft = draft;
+        slot.life.admin = state;
+        slot.cause = cause;
+        slot.subscription = subscription;
+        slot.retired = retired;
+        slot.gate = seq;
         let ordered = &mut self.tenants[self.endpoints.slab[at].tenant].ordered;
         *ordered = *ordered + u32::from(has_lanes) - u32::from(had_lanes);
         self.resubscribe(at, old, subscription, &wants);
-        self.set_state(at, state);
         self.repace(at);
         at
     }
@@ -562,37 +537,18 @@ impl Sender {
         self.endpoints.slab[at].wire.config.order.has_lanes()
     }
 
-    fn set_state(&mut self, at: u32, state: State) {
-        let slot = &mut self.endpoints.slab[at];
-        let was = core::mem::replace(&mut slot.state, state);
-        if self.restoring || was == state {
-            return;
-        }
-        if state == State::Active {
-            slot.window.ramp();
-        }
-        self.rest_of_hold(at, state);
-    }
-
-    /// Sets the time at which a hold or a throttle ends, where the state has one.
-    pub(super) fn rest_of_hold(&mut self, at: u32, state: State) {
-        let until = match state {
-            State::Disabled { since } => {
-                let held = self.now.wall.saturating_since(since);
-                #[cfg(postrider_planted)]
-                let held = if crate::planted::breaks(26) { limits::DISABLED_HOLD * 63 / 64 } else { held };
-                Some(self.now.mono.saturating_add(limits::DISABLED_HOLD.saturating_sub(held)))
-            }
-            State::Active => self.rest_of(at),
-            State::Paused { .. } | State::Gone { .. } => None,
-        };
-        self.endpoints.wake_at(at, until);
+    /// Whether its owner is to be asked under a name that this sender has not.
+    fn lacks_origin(&self, config: &Config) -> bool {
+        self.origin.is_none() && config.consent.by == ConsentBy::CloudEvents
     }
 
     /// Forgets an endpoint's name and what it wanted; the slot stays until nothing refers to it.
     pub(super) fn apply_removed(&mut self, at: u32, seq: JournalSeq) {
+        let now = self.now;
         let slot = &mut self.endpoints.slab[at];
         slot.removed = true;
+        slot.life = slot.life.step(now, lifecycle::Event::Remove).to;
+        slot.key_use = None;
         slot.gate = seq;
         let (tenant, key) = (slot.tenant, slot.key.clone());
         let live = slot.subscription.take();
@@ -600,7 +556,9 @@ impl Sender {
         let retired = core::mem::take(&mut slot.retired);
         self.endpoints.by_key.remove(&key);
         self.tenants[tenant].ordered -= u32::from(self.has_lanes(at));
+        self.tenants[tenant].usage.endpoint_removed();
         self.endpoints.wake_at(at, None);
+        self.forget_consent(at);
         if let Some(number) = live {
             self.subscriptions.remove(&number);
             if !self.restoring {
@@ -627,6 +585,17 @@ impl Sender {
             self.tenants.release(tenant);
         }
     }
+}
+
+fn ask_record(ask: Ask) -> Option<AskRecord> {
+    let Ask { by, rate } = ask;
+    (!ask.is_needless()).then(|| AskRecord { by: by.to_wire(), rate: rate.map(NonZeroU32::get) })
+}
+
+fn cause_record(cause: &lifecycle::Reason) -> CauseRecord {
+    let lifecycle::Reason { rule, event, at, next } = *cause;
+    let (event, inputs) = event.to_wire();
+    CauseRecord { rule: rule.code(), event, inputs, at, next }
 }
 
 fn retired_record(retired: &Retired) -> RetiredRecord {

@@ -7,7 +7,6 @@ use super::tables::{Chore, Gate};
 use super::{Sender, Stage};
 use crate::id::JournalSeq;
 use crate::limits;
-use crate::registration::State;
 use crate::retry::Due;
 use crate::time::Instant;
 
@@ -198,6 +197,7 @@ impl Sender {
                 }
             }
             Gate::Endpoint(at) => self.endpoint_durable(at, seq),
+            Gate::Ask(at) => self.ask_durable(at, seq),
             Gate::Cancel(job, event) => {
                 // Discards what waits when all is aborted.
                 self.chore(Chore::AbortOf(job, event, 0));
@@ -245,19 +245,6 @@ impl Sender {
             Due::Nothing => {}
         }
         self.retry_load() || self.evict_idlest()
-    }
-
-    /// A throttled endpoint may go on, or a disabled one has been held long enough.
-    fn endpoint_due(&mut self, at: u32) {
-        let slot = &self.endpoints.slab[at];
-        match slot.state {
-            State::Disabled { .. } => {
-                let endpoint = slot.key.clone();
-                self.tell(JournalSeq::ZERO, Notice::HoldEnded { endpoint });
-                self.discard_soon(at);
-            }
-            State::Active | State::Paused { .. } | State::Gone { .. } => self.wake_endpoint(at),
-        }
     }
 
     fn next_notice(&mut self) -> Option<Notice> {

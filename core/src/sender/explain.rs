@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::id::{EndpointId, EndpointKey, EventId, TenantId};
 use crate::limits;
 use crate::matching::Explained;
+use crate::registration::lifecycle::{Health, Reason};
 use crate::registration::{EndpointView, State};
 use crate::retry::Plan;
 
@@ -26,6 +27,10 @@ pub struct Explanation {
     pub endpoint: EndpointId,
     /// Its state; new events do not match disabled and gone endpoints, whatever they want.
     pub state: State,
+    /// How it answers.
+    pub health: Health,
+    /// Why it is in its state; `None` while it is as it was registered.
+    pub cause: Option<Reason>,
     /// Which pattern matched, or the first condition that failed, of the type or of the content.
     pub matching: Explained,
 }
@@ -41,9 +46,16 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.endpoint, self.matching)?;
         match self.state {
-            State::Active => Ok(()),
-            State::Paused { .. } => write!(f, "; it waits, because the endpoint is {}", self.state),
-            State::Disabled { .. } | State::Gone { .. } => {
+            State::Active => match self.health {
+                Health::Ok => Ok(()),
+                Health::Throttled { .. } => f.write_str("; it waits, because the endpoint is throttled"),
+                Health::Open { .. } => f.write_str("; it waits, because the endpoint's breaker is open"),
+                Health::HalfOpen { .. } => f.write_str("; it may wait, because the endpoint is being probed"),
+            },
+            State::Unverified { .. } | State::Paused { .. } => {
+                write!(f, "; it waits, because the endpoint is {}", self.state)
+            }
+            State::Disabled { .. } | State::Gone { .. } | State::Removed { .. } => {
                 write!(f, "; not told, because the endpoint is {}", self.state)
             }
         }
@@ -91,7 +103,13 @@ impl Sender {
                 Some(_) => wants.explain_content(event_type.as_str(), content()),
                 None => wants.explain(event_type.as_str()),
             };
-            Explanation { endpoint: slot.key.id.clone(), state: slot.state, matching }
+            Explanation {
+                endpoint: slot.key.id.clone(),
+                state: slot.life.admin,
+                health: self.feels(slot),
+                cause: slot.cause,
+                matching,
+            }
         })
     }
 
@@ -172,14 +190,17 @@ impl Sender {
             key: slot.key.clone(),
             target: config.target.clone(),
             subscription: config.subscription.clone(),
-            state: slot.state,
+            state: slot.life.admin,
+            health: self.feels(slot),
+            cause: slot.cause,
+            consent: slot.consent.as_ref().map(|asking| asking.consent.clone()),
             keys: slot.draft.keys.iter().map(|(secret, expires)| (secret.id(), *expires)).collect(),
             pending: slot.deliveries.len(),
             in_flight: slot.in_flight,
             window: slot.window.size(),
-            throttled: slot.throttled.filter(|at| slot.state == State::Active && *at > self.now.mono).map(rest),
+            throttled: slot.throttled.filter(|at| *at > self.now.mono).map(rest),
             circuit: self.circuit(slot),
-            rests: slot.until.filter(|_| slot.state == State::Active).map(rest),
+            rests: slot.until.filter(|_| slot.life.admin == State::Active).map(rest),
             failing: (slot.streak.failures() > 0).then(|| (slot.streak.failures(), slot.streak.age(self.now.mono))),
             pacing: config.pacing,
             shape: config.shape.clone(),
@@ -218,6 +239,6 @@ impl Sender {
     }
 }
 
-fn first_id() -> EndpointId {
+pub(super) fn first_id() -> EndpointId {
     EndpointId::new("!").expect("'!' is the first visible character")
 }

@@ -9,7 +9,7 @@ use super::drain::Step;
 use super::jobs::Body;
 use super::signed::Signed;
 use super::tables::{Chore, Flight};
-use super::transmit::Transmit;
+use super::transmit::{Purposed, Transmit};
 use crate::id::JournalSeq;
 use crate::journal::{Mark, Record, Then};
 use crate::limits;
@@ -29,7 +29,8 @@ impl Sender {
             && self.opened <= self.outbox.durable()
             && self.has_slot()
             && !self.is_far_behind()
-            && (self.queues.fresh.is_ready()
+            && (!self.queues.asks.is_empty()
+                || self.queues.fresh.is_ready()
                 || self.queues.again.is_ready()
                 || ((self.queues.scan.is_ready() || self.has_asleep()) && self.has_place()))
     }
@@ -57,6 +58,10 @@ impl Sender {
     pub(super) fn next_transmit(&mut self) -> Step {
         if !self.has_more_to_send() {
             return Step::Nothing;
+        }
+        match self.next_ask() {
+            Step::Nothing => {}
+            found => return found,
         }
         let scan = (self.queues.scan.is_ready() || self.has_asleep()) && self.has_place();
         let (fresh, again) = (self.queues.fresh.is_ready(), self.queues.again.is_ready());
@@ -379,7 +384,17 @@ impl Sender {
         let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.attempts += 1;
-        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event, tag, signed }))
+        Step::Effect(Output::Transmit(Transmit {
+            attempt,
+            number,
+            started,
+            deadline,
+            wire,
+            event,
+            tag,
+            signed,
+            purpose: Purposed::Delivery,
+        }))
     }
 
     /// Ends an event when all its deliveries have ended.
@@ -407,6 +422,7 @@ impl Sender {
             Body::Later => self.forget_later(at),
             Body::Here | Body::Away | Body::Coming | Body::Asleep => {}
         }
+        self.event_ended(at);
         let job = self.jobs.remove(at);
         self.tenants.release(job.tenant);
     }

@@ -366,7 +366,7 @@ impl Sender {
             delivery.attempts > 0 && delivery.place != Place::InFlight
         });
         let throttled = slot.throttled.is_some_and(|until| until > self.now.mono);
-        let down = fails || throttled || slot.state != State::Active || !slot.breaker.is_closed();
+        let down = fails || throttled || slot.life.admin != State::Active || !slot.breaker.is_closed();
         let is_older = |handle: u32| self.jobs.slab[self.deliveries[handle].event].seq < newest;
         let head = lane.head.filter(|head| self.deliveries[*head].place != Place::InFlight);
         if !down || !head.or_else(|| lane.waiting.front()).is_some_and(is_older) {

@@ -16,6 +16,7 @@ mod chains;
 mod choices;
 mod chores;
 mod commands;
+mod consent;
 mod contract;
 mod deliveries;
 mod drain;
@@ -25,7 +26,9 @@ mod filters;
 mod forget;
 mod hosts;
 mod jobs;
+mod keys;
 mod lanes;
+mod life;
 mod load;
 mod notice;
 mod operational;
@@ -33,6 +36,7 @@ mod pace;
 mod pending;
 mod persist;
 mod publish;
+mod quotas;
 mod repeats;
 mod report;
 mod restore;
@@ -41,6 +45,7 @@ mod signed;
 mod slab;
 mod snapshot;
 mod subscriptions;
+mod sync;
 mod tables;
 mod tenants;
 mod texts;
@@ -53,6 +58,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 
 pub use commands::{Change, CommandError, Put, PutError};
+pub use consent::Called;
 pub use contract::{
     Input, LoadError, LoadRequest, Output, PersistBatch, PersistFailure, SnapshotPart, Wake, Watermark,
 };
@@ -62,13 +68,16 @@ pub use operational::OPERATIONAL;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
-pub use transmit::{Caps, Cleared, Denied, Reason, Resolver, Transmit, USER_AGENT};
+pub use sync::{SyncDone, SyncRefused};
+pub use transmit::{Caps, Cleared, Denied, Purpose, Reason, Resolver, Transmit, USER_AGENT};
 
-use crate::id::JournalSeq;
+use crate::id::{JournalSeq, TenantId};
 use crate::journal::Record;
 use crate::limits::{self, Limits};
 use crate::matching::Subscription;
 use crate::registration::Policy;
+use crate::registration::consent::{Callback, CallbackError, Origin, TOKEN_BYTES, Token};
+use crate::registration::quota::Quotas;
 use crate::seed::Seed;
 use crate::time::{Instant, Now};
 use chains::HashKey;
@@ -79,6 +88,7 @@ use jobs::Jobs;
 use lanes::Lanes;
 use load::Loads;
 use persist::Outbox;
+use quotas::Accounts;
 use repeats::Repeats;
 use report::Shelf;
 use snapshot::Snapshots;
@@ -93,6 +103,14 @@ pub struct Config {
     pub limits: Limits,
     /// Where requests may go.
     pub policy: Policy,
+    /// The name under which owners of endpoints are asked for consent by CloudEvents' handshake, and that every delivery
+    /// to them carries.
+    pub origin: Option<Origin>,
+    /// Where they may give it later, if they may; see [`callback`](Self::callback).
+    callback: Option<Arc<str>>,
+    /// What each tenant may take up that has no limits of its own.
+    pub quotas: Quotas,
+    quotas_of: BTreeMap<TenantId, Quotas>,
     /// Whether tenants are told of their endpoints and deliveries by events of their own: `endpoint.disabled`,
     /// `endpoint.recovered`, `delivery.failing` and `delivery.exhausted`, to whichever endpoints want these types.
     pub operational_events: bool,
@@ -121,6 +139,35 @@ impl Config {
         self.limits = limits;
         self
     }
+
+    /// With this name of the whole sending system, such as `events.example.com`, for endpoints whose owners are asked for
+    /// consent by CloudEvents' handshake. Without it none of them can be registered.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// With these limits for each tenant.
+    pub fn quotas(mut self, quotas: Quotas) -> Self {
+        self.quotas = quotas;
+        self
+    }
+
+    /// With these limits for one tenant, in place of those for each.
+    pub fn quotas_of(mut self, tenant: TenantId, quotas: Quotas) -> Self {
+        self.quotas_of.insert(tenant, quotas);
+        self
+    }
+
+    /// With a place at which these owners may give their consent later: an `https` URL of the application's own, such as
+    /// `https://hooks.example.com/confirm`, to which `/` and a token are appended. What comes there goes to
+    /// [`Sender::called_back`]. Without it, no callback is offered.
+    pub fn callback(mut self, base: &str) -> Result<Self, CallbackError> {
+        let longest = "x".repeat(*TOKEN_BYTES.end());
+        Callback::new(base, &Token::new(&longest).expect("it is as long as a token may be"))?;
+        self.callback = Some(base.into());
+        Ok(self)
+    }
 }
 
 /// The sending machine.
@@ -128,7 +175,8 @@ impl Config {
 /// # Commands
 /// [`publish`](Self::publish), [`put`](Self::put), [`pause`](Self::pause), [`resume`](Self::resume),
 /// [`disable`](Self::disable), [`remove`](Self::remove), [`add_key`](Self::add_key), [`expire_key`](Self::expire_key),
-/// [`revoke_key`](Self::revoke_key), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
+/// [`revoke_key`](Self::revoke_key), [`rotate_key`](Self::rotate_key), [`finish_rotation`](Self::finish_rotation),
+/// [`called_back`](Self::called_back), [`sync`](Self::sync), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
 /// [`close`](Self::close): wishes, which may be refused.
 /// # Facts
 /// [`handle`](Self::handle): what has happened.
@@ -142,6 +190,8 @@ impl Config {
 pub struct Sender {
     limits: Limits,
     policy: Arc<Policy>,
+    origin: Option<Origin>,
+    callback: Option<Arc<str>>,
     seed: Seed,
     incarnation: u32,
     /// The record that says so.
@@ -157,6 +207,9 @@ pub struct Sender {
     hosts: Hosts,
     /// Subscription numbers to endpoints.
     subscriptions: BTreeMap<u32, u32>,
+    accounts: Accounts,
+    /// Digests of the tokens whose callback URLs work, to endpoints.
+    callbacks: BTreeMap<[u8; 32], u32>,
     next_subscription: u32,
     /// Retired subscriptions that are still in the index of their tenant, by the mark at which they were retired and
     /// their number: the tenant, and what was wanted.
@@ -227,8 +280,10 @@ pub struct Stats {
     pub accepted: u64,
     /// Repeats recognised.
     pub repeats: u64,
-    /// Attempts started.
+    /// Attempts started, those that ask for consent aside.
     pub attempts: u64,
+    /// Times that an owner of an endpoint was asked for consent.
+    pub asks: u64,
     /// How deliveries ended, and the attempts that ended. Of a restored machine, those come first that are told by the
     /// records it was made of: the outcomes behind the newest snapshot, or all when there is none. What ended before the
     /// snapshot is not counted, so it is a counter of this process and of what it replayed, not of the store.
@@ -279,6 +334,8 @@ impl Sender {
         Self {
             limits: config.limits,
             policy: Arc::new(config.policy),
+            origin: config.origin,
+            callback: config.callback,
             seed,
             incarnation: 0,
             opened: JournalSeq::ZERO,
@@ -291,6 +348,8 @@ impl Sender {
             endpoints: Endpoints::default(),
             hosts: Hosts::default(),
             subscriptions: BTreeMap::new(),
+            accounts: Accounts::new(config.quotas, config.quotas_of),
+            callbacks: BTreeMap::new(),
             next_subscription: 1,
             retired: BTreeMap::new(),
             jobs,

@@ -5,6 +5,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
+use crate::registration::consent::ConsentReason;
+use crate::registration::lifecycle::Reason;
 use crate::response::Ruling;
 use crate::retry::{Exhausted, FailedTooLong, Overstayed, Transition};
 use crate::time::UnixTime;
@@ -96,10 +98,12 @@ pub enum Notice {
         /// The event.
         event: EventId,
     },
-    /// An endpoint answered 410 and wants nothing more.
-    Gone {
+    /// Something happened to an endpoint that no command did: the rule says what.
+    Endpoint {
         /// The endpoint.
         endpoint: EndpointKey,
+        /// The rule, what it went by, and what is due next.
+        reason: Reason,
     },
     /// An endpoint's breaker opened, opened again, or closed.
     Breaker {
@@ -115,10 +119,12 @@ pub enum Notice {
         /// The rule and its inputs.
         reason: FailedTooLong,
     },
-    /// A disabled endpoint's deliveries were held for 72 h and are now discarded.
-    HoldEnded {
+    /// Something happened about the consent of an endpoint's owner: the rule says what.
+    Consent {
         /// The endpoint.
         endpoint: EndpointKey,
+        /// The rule, what it went by, and what is due next.
+        reason: ConsentReason,
     },
     /// A receiver asked for a longer pause than we make.
     HintAboveCap {
@@ -228,13 +234,11 @@ impl fmt::Display for Notice {
                 write!(f, "{event} to {endpoint}: expired before it was delivered, because {why}")
             }
             Self::Lost { endpoint, event } => write!(f, "{event} to {endpoint}: lost, its payload cannot be read"),
-            Self::Gone { endpoint } => write!(f, "{endpoint} answered 410: it gets nothing more"),
+            Self::Consent { endpoint, reason } => write!(f, "{endpoint}: {reason}"),
+            Self::Endpoint { endpoint, reason } => write!(f, "{endpoint}: {reason}"),
             Self::Breaker { endpoint, change } => write!(f, "the breaker of {endpoint} {change}"),
             Self::Disabled { endpoint, reason } => {
                 write!(f, "{endpoint} is disabled: {reason}; what waits for it is held for 72 h")
-            }
-            Self::HoldEnded { endpoint } => {
-                write!(f, "{endpoint} has been disabled for 72 h: what was held for it is discarded")
             }
             Self::HintAboveCap { endpoint, asked } => {
                 write!(f, "{endpoint} asked for a pause of {asked:.0?}; 24 h is the most that is given")

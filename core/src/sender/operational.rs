@@ -179,5 +179,7 @@ const fn state_word(state: State) -> &'static str {
         State::Paused { .. } => "paused",
         State::Disabled { .. } => "disabled",
         State::Gone { .. } => "gone",
+        State::Unverified { .. } => "unverified",
+        State::Removed { .. } => "removed",
     }
 }

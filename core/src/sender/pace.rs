@@ -7,9 +7,10 @@ use super::Sender;
 use super::notice::{Expiry, Notice};
 use super::tables::Slot;
 use crate::journal::{Due, HealthRecord, Record, Then};
+use crate::registration::lifecycle::{Answer, Event, Health};
 use crate::registration::{Circuit, Config, State};
 use crate::response::{Fault, TransportError};
-use crate::retry::{Admission, Exhausted, FailedTooLong, Gcra, Pace, Plan, Transition};
+use crate::retry::{Admission, Exhausted, FailedTooLong, Gcra, Pace, Per, Plan, Rate, Transition};
 use crate::time::Instant;
 #[cfg(postrider_planted)]
 use crate::{registration::Pacing, retry::DisableRule};
@@ -25,6 +26,28 @@ pub(super) fn tells(outcome: Result<u16, TransportError>) -> Option<bool> {
             Fault::Ours | Fault::Policy => None,
             Fault::Receiver | Fault::Network => Some(false),
         },
+    }
+}
+
+impl Slot {
+    /// The rate that it is held to: its own, or that to which its owner consented, whichever is less.
+    pub(super) fn allowed_rate(&self) -> Option<Rate> {
+        let own = self.wire.config.pacing.rate;
+        let granted = self.consent.as_ref().and_then(|asking| asking.consent.limit());
+        let granted = granted.map(|rate| rate.get().min(Rate::MOST));
+        let granted = granted.and_then(|rate| Rate::per_minute(rate).ok());
+        let an_hour = |rate: Rate| {
+            u64::from(rate.count())
+                * match rate.per() {
+                    Per::Second => 3600,
+                    Per::Minute => 60,
+                    Per::Hour => 1,
+                }
+        };
+        match (own, granted) {
+            (Some(own), Some(granted)) => Some(if an_hour(own) <= an_hour(granted) { own } else { granted }),
+            (own, granted) => own.or(granted),
+        }
     }
 }
 
@@ -45,9 +68,22 @@ impl Sender {
 
     /// Lets an active endpoint rest for as long as it must.
     pub(super) fn rest(&mut self, at: u32) {
-        if self.endpoints.slab[at].state == State::Active {
-            let until = self.rest_of(at);
-            self.endpoints.wake_at(at, until);
+        if self.endpoints.slab[at].life.admin == State::Active {
+            self.retime(at);
+        }
+    }
+
+    /// How an endpoint answers, in the words of its life.
+    pub(super) fn feels(&self, slot: &Slot) -> Health {
+        let now = self.now.mono;
+        let times = || slot.breaker.saved(self.now).map_or(0, |saved| saved.failed_probes).saturating_add(1);
+        match slot.breaker.admits(now) {
+            Admission::Hold(until) => Health::Open { until, times: times() },
+            Admission::Probe | Admission::Probing => Health::HalfOpen { times: times() },
+            Admission::Allow => match slot.throttled.filter(|until| *until > now) {
+                Some(until) => Health::Throttled { until },
+                None => Health::Ok,
+            },
         }
     }
 
@@ -55,7 +91,7 @@ impl Sender {
     pub(super) fn feel(&mut self, at: u32, is_probe: bool, tells: Option<bool>) {
         let now = self.now.mono;
         let slot = &mut self.endpoints.slab[at];
-        let in_service = !slot.removed && slot.state.matches();
+        let in_service = !slot.removed && slot.life.matches();
         let Some(success) = tells.filter(|_| in_service) else {
             if is_probe {
                 slot.breaker.abandon_probe();
@@ -83,7 +119,7 @@ impl Sender {
         if let Some(change) = change {
             self.turn_circuit(at, change);
         }
-        let active = self.endpoints.slab[at].state == State::Active;
+        let active = self.endpoints.slab[at].life.admin == State::Active;
         if let Some(reason) = too_long.filter(|_| active) {
             self.disable_failing(at, reason);
         }
@@ -104,15 +140,18 @@ impl Sender {
     /// An endpoint has failed for so long that it is taken out of service.
     fn disable_failing(&mut self, at: u32, reason: FailedTooLong) {
         let endpoint = self.endpoints.slab[at].key.clone();
-        let seq = self.transition(at, State::Disabled { since: self.now.wall });
-        self.tell(seq, Notice::Disabled { endpoint, reason });
+        let event = Event::Failing { since: self.now.wall.saturating_sub(reason.age), attempts: reason.failures };
+        if self.happens(at, event).answer == Answer::Done {
+            let seq = self.endpoints.slab[at].gate;
+            self.tell(seq, Notice::Disabled { endpoint, reason });
+        }
     }
 
     /// Forgets how an endpoint has answered, where it is to begin anew: it is put back into service, or has another
     /// address; and a breaker that it is to have no more.
     pub(super) fn forget_health(&mut self, at: u32, config: &Config, state: State) {
         let slot = &mut self.endpoints.slab[at];
-        let again = (!slot.state.matches() && state.matches()) || slot.wire.config.target != config.target;
+        let again = (!slot.life.matches() && state.matches()) || slot.wire.config.target != config.target;
         let had = !slot.breaker.is_closed() || (again && slot.streak.failures() > 0);
         if again {
             slot.streak.reset();
@@ -166,7 +205,7 @@ impl Sender {
         if self.restoring {
             return;
         }
-        match (slot.wire.config.pacing.rate, &mut slot.rate) {
+        match (slot.allowed_rate(), &mut slot.rate) {
             (None, rate) => *rate = None,
             (Some(wanted), Some(rate)) if rate.rate() != wanted => rate.set_rate(self.now.mono, wanted),
             (Some(_), Some(_)) => {}

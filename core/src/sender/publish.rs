@@ -18,6 +18,7 @@ use crate::event::{Event, EventError};
 use crate::id::{EventId, JournalSeq, TenantId};
 use crate::journal::{Accepted, Record};
 use crate::matching::{EventType, NearMiss, Reach};
+use crate::registration::quota::Exceeded;
 use crate::time::UnixTime;
 
 /// What an accepted event promises once its record is durable: it is delivered to every endpoint that wanted it when it
@@ -86,6 +87,8 @@ pub enum Refused {
     Unsettled(Box<Event>),
     /// As many events as the limit allows have not ended yet, or the log is behind. Try again later.
     Overloaded(Box<Event>),
+    /// Its tenant would take up more than it may.
+    Quota(Box<Event>, Exceeded),
     /// The log has no room for it. Try again when there is.
     Full(Box<Event>),
     /// The sender is closing or closed.
@@ -105,6 +108,7 @@ impl Refused {
             | Self::Conflict(event)
             | Self::Unsettled(event)
             | Self::Overloaded(event)
+            | Self::Quota(event, _)
             | Self::Full(event)
             | Self::Closed(event)
             | Self::Fenced(event) => *event,
@@ -113,7 +117,7 @@ impl Refused {
 
     /// Whether trying again later can help.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Overloaded(_) | Self::Full(_) | Self::Unsettled(_))
+        matches!(self, Self::Overloaded(_) | Self::Quota(..) | Self::Full(_) | Self::Unsettled(_))
     }
 }
 
@@ -141,6 +145,7 @@ impl fmt::Display for Refused {
                 )
             }
             Self::Overloaded(event) => write!(f, "{}: too much is waiting; try again later", name(event)),
+            Self::Quota(event, why) => write!(f, "{}: {why}", name(event)),
             Self::Full(event) => write!(f, "{}: the log has no room; try again when there is", name(event)),
             Self::Closed(event) => write!(f, "{}: the sender is closed", name(event)),
             Self::Fenced(event) => write!(f, "{}: the sender has stopped, because its log failed", name(event)),
@@ -184,7 +189,9 @@ impl Sender {
     ///
     /// The receipt promises nothing until [`Receipt::seq`] is durable; until then the producer must not be told that
     /// its event is safe. A repeat (same id or idempotency key, same content) returns the first receipt and changes
-    /// nothing. O(log n), plus the digest of a few short fields; see [`Event::new`] for the payload's.
+    /// nothing. O(log n), plus the digest of a few short fields; see [`Event::new`] for the payload's. Where an endpoint with
+    /// a content filter wants its type, also one pass over the payload, and what a
+    /// [`FilterIndex`](crate::matching::filter::FilterIndex) costs.
     pub fn publish(&mut self, now: crate::time::Now, event: Event) -> Result<Receipt, Refused> {
         if !self.is_over() {
             self.clock(now);
@@ -226,9 +233,15 @@ impl Sender {
         if self.outbox.room().is_some_and(|room| room < self.room_needed(&event, reach.at_most as u64)) {
             return Err(Refused::Full(event));
         }
+        let bytes = event.payload().body().len();
+        let admitted = match self.admit_event(event.tenant_id(), event.event_type(), reach, bytes) {
+            Ok(admitted) => admitted,
+            Err(why) => return Err(Refused::Quota(event, why)),
+        };
         let told =
             if reach.at_most == 0 { self.why_nobody(tenant, event.event_type()) } else { Told::Endpoints(reach) };
-        let seq = self.accept(&event, id.clone(), &names, wanted.matched);
+        let (seq, job) = self.accept(&event, id.clone(), &names, wanted.matched);
+        self.charge(job, admitted);
         Ok(Receipt { event: id, seq, fresh: true, told })
     }
 
@@ -268,7 +281,7 @@ impl Sender {
         event.payload().body().len() as u64 + 1024 + owed * OUTCOME_ROOM + COMMAND_ROOM
     }
 
-    pub(super) fn accept(&mut self, event: &Event, id: EventId, names: &Names, matched: Matched) -> JournalSeq {
+    pub(super) fn accept(&mut self, event: &Event, id: EventId, names: &Names, matched: Matched) -> (JournalSeq, u32) {
         let parts = event.parts();
         let payload = event.payload();
         let content_type = payload.content_type();
@@ -296,7 +309,7 @@ impl Sender {
         self.jobs.bring(job, Arc::new(prepared), self.now.mono);
         self.remember(job, accepted.id, names);
         self.hold(seq, Gate::Event(job));
-        seq
+        (seq, job)
     }
 
     /// Makes the job of an accepted event, and lets it be fanned out.

@@ -68,6 +68,7 @@ impl fmt::Debug for Current {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Endpoints(u32),
+    Tenants(u32),
     Events(u32),
     Deliveries(u32),
     Lanes(u32),
@@ -181,7 +182,15 @@ impl Sender {
                 current.phase = Phase::Endpoints(at + 1);
                 self.snapshot_endpoint(current, at);
             }
-            Phase::Endpoints(_) => current.phase = Phase::Events(0),
+            Phase::Endpoints(_) => current.phase = Phase::Tenants(0),
+            Phase::Tenants(at) if at < self.tenants.end() => {
+                current.phase = Phase::Tenants(at + 1);
+                let synced = self.tenants.get(at).and_then(|tenant| Some((tenant.id.clone(), tenant.synced?)));
+                if let Some((tenant, (revision, _))) = synced {
+                    self.add(current, &Record::Synced { tenant, revision, at: self.now.wall });
+                }
+            }
+            Phase::Tenants(_) => current.phase = Phase::Events(0),
             Phase::Events(at) if at < self.jobs.slab.end() => {
                 current.phase = Phase::Events(at + 1);
                 self.snapshot_event(current, at);
@@ -222,9 +231,9 @@ impl Sender {
 
     fn snapshot_endpoint(&self, current: &mut Current, at: u32) {
         let Some(slot) = self.endpoints.slab.get(at).filter(|slot| !slot.removed) else { return };
-        let config = &slot.wire.config;
-        let record = self.endpoint_record(config, &slot.draft, slot.state, slot.subscription, slot.retired.clone());
-        self.add(current, &Record::Endpoint(Box::new(record)));
+        self.add(current, &Record::Endpoint(Box::new(self.endpoint_record(&slot.standing()))));
+        let further = [self.consent_record(at), slot.key_use.as_ref().map(|uses| uses.record(&slot.key, self.now))];
+        further.iter().flatten().for_each(|record| self.add(current, record));
         if !slot.breaker.is_closed() || slot.streak.failures() > 0 {
             self.add(current, &Record::Health(Box::new(self.health_of(slot))));
         }
@@ -264,7 +273,7 @@ impl Sender {
             passed_all,
             cancelled: self.is_void(at),
             accepted,
-            payload_len: 0,
+            payload_len: self.accounts.bytes(at),
             done: work.map(beyond).unwrap_or_default(),
         }));
         self.add(current, &record);

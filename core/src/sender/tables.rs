@@ -5,7 +5,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::consent::Asking;
 use super::deliveries::{ByEndpoint, Queue};
+use super::keys::KeyUse;
 use super::report::Tally;
 use super::signed::Signed;
 use super::slab::Slab;
@@ -13,7 +15,8 @@ use super::transmit::Wire;
 use super::turns::{Crowd, Lane, TakesTurns, Turn};
 use crate::id::{AttemptId, EndpointKey, JournalSeq};
 use crate::matching::Subscription;
-use crate::registration::{Draft, State};
+use crate::registration::lifecycle::{Life, Pass, Reason};
+use crate::registration::{Config, Draft, State};
 use crate::retry::{Breaker, Budget, Due, Gcra, Link, Links, List, Streak, Timed, Wheel, Window};
 use crate::time::Instant;
 
@@ -27,7 +30,15 @@ pub(crate) struct Slot {
     pub(crate) tenant: u32,
     pub(crate) wire: Arc<Wire>,
     pub(crate) draft: Draft,
-    pub(crate) state: State,
+    pub(crate) life: Life,
+    /// Why it is in its state; `None` while it is as it was registered.
+    pub(crate) cause: Option<Reason>,
+    /// Where the consent of its owner stands; `None` where it is not asked for.
+    pub(crate) consent: Option<Box<Asking>>,
+    /// What its answers have said about its keys, if anything.
+    pub(crate) key_use: Option<Box<KeyUse>>,
+    /// When the hold of a disabled endpoint ends; what waits for one without this is discarded.
+    pub(crate) hold: Option<Instant>,
     /// A chore will discard what waits for it.
     pub(crate) discard_queued: bool,
     /// It was removed; the slot goes when nothing refers to it any more.
@@ -48,7 +59,8 @@ pub(crate) struct Slot {
     pub(crate) ready: List<Queue>,
     /// Where it stands among the endpoints for which something waits.
     pub(crate) turn: Turn,
-    /// When it may start again, by its throttle, its breaker and its rate; or when its hold ends.
+    /// When something is due by itself: the end of a rest by its throttle, its breaker and its rate, of its hold, or
+    /// something about its consent.
     pub(crate) until: Option<Instant>,
     /// When it may start again after being throttled; a pause in between does not shorten it.
     pub(crate) throttled: Option<Instant>,
@@ -68,6 +80,18 @@ pub(crate) struct Slot {
     pub(crate) laned: u32,
 }
 
+/// What the record of an endpoint says of it.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) config: Config,
+    pub(crate) draft: Draft,
+    pub(crate) state: State,
+    pub(crate) cause: Option<Reason>,
+    /// The number of its live subscription.
+    pub(crate) subscription: Option<u32>,
+    pub(crate) retired: Vec<Retired>,
+}
+
 /// A subscription that only fan-outs from its time still see.
 #[derive(Clone, Debug)]
 pub(crate) struct Retired {
@@ -84,6 +108,9 @@ pub(crate) struct Endpoints {
     pub(crate) by_key: BTreeMap<EndpointKey, u32>,
     wheel: Wheel,
 }
+
+/// What an attempt has in place of an event that asks for consent; its `seq` is then the record of the ask.
+pub(crate) const NO_EVENT: u32 = u32::MAX;
 
 /// An attempt that the adapter carries.
 #[derive(Debug)]
@@ -160,6 +187,8 @@ pub(crate) enum Gate {
     Event(u32),
     /// What the record says of the endpoint holds.
     Endpoint(u32),
+    /// The endpoint's owner may be asked for consent.
+    Ask(u32),
     /// The event is cancelled or erased.
     Cancel(u32, JournalSeq),
     /// The tenant is purged.
@@ -188,6 +217,8 @@ pub(crate) struct Queues {
     pub(crate) chored: bool,
     pub(crate) gates: VecDeque<(JournalSeq, Gate)>,
     pub(crate) aborts: VecDeque<AttemptId>,
+    /// Endpoints whose owners are to be asked for consent, with the records that say so.
+    pub(crate) asks: VecDeque<(u32, JournalSeq)>,
     pub(crate) chores: VecDeque<Chore>,
 }
 
@@ -365,23 +396,79 @@ impl Attempts {
     }
 }
 
+impl Attempt {
+    /// Whether it asks for consent, and carries no event.
+    pub(crate) fn is_ask(&self) -> bool {
+        self.event == NO_EVENT
+    }
+}
+
 impl Slot {
+    /// A new endpoint.
+    pub(crate) fn new(tenant: u32, wire: Arc<Wire>, born: JournalSeq) -> Self {
+        Self {
+            key: wire.config.key.clone(),
+            tenant,
+            draft: Draft::default(),
+            life: Life::NEW,
+            cause: None,
+            consent: None,
+            key_use: None,
+            hold: None,
+            discard_queued: false,
+            removed: false,
+            subscription: None,
+            retired: Vec::new(),
+            gate: JournalSeq::ZERO,
+            window: Window::new(wire.config.concurrency),
+            in_flight: 0,
+            fetching: 0,
+            deliveries: List::new(),
+            ready: List::new(),
+            turn: Turn::default(),
+            until: None,
+            throttled: None,
+            breaker: Breaker::new(),
+            streak: Streak::new(),
+            rate: None,
+            waits_first: false,
+            host: None,
+            timer: Link::default(),
+            tally: Tally::default(),
+            born,
+            laned: 0,
+            wire,
+        }
+    }
+
+    /// What its record says of it.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            config: self.wire.config.clone(),
+            draft: self.draft.clone(),
+            state: self.life.admin,
+            cause: self.cause,
+            subscription: self.subscription,
+            retired: self.retired.clone(),
+        }
+    }
+
     /// Whether deliveries may still be made to it, some time.
     pub(crate) fn is_over(&self) -> bool {
-        self.removed || matches!(self.state, State::Gone { .. })
+        self.removed || matches!(self.life.admin, State::Gone { .. })
     }
 
     /// Whether what waits for it is to be discarded: it is over, or was disabled and the hold has ended.
     pub(crate) fn is_discarding(&self) -> bool {
         #[cfg(postrider_planted)]
-        if crate::planted::breaks(39) && matches!(self.state, State::Paused { .. }) {
+        if crate::planted::breaks(39) && matches!(self.life.admin, State::Paused { .. }) {
             return true;
         }
         #[cfg(postrider_planted)]
         if crate::planted::breaks(45) && !self.breaker.is_closed() {
             return true;
         }
-        self.is_over() || (matches!(self.state, State::Disabled { .. }) && self.until.is_none())
+        self.is_over() || (matches!(self.life.admin, State::Disabled { .. }) && self.hold.is_none())
     }
 
     /// Whether an event with this high-water mark sees one of its subscriptions.
@@ -408,15 +495,24 @@ impl Slot {
 
     /// Whether it can take another attempt now, as far as it alone is concerned.
     pub(crate) fn can_start(&self, durable: JournalSeq) -> bool {
-        #[cfg(postrider_planted)]
-        if crate::planted::breaks(34) && self.state == State::Active && self.until.is_none() && !self.removed {
-            return self.gate <= durable && u32::from(self.in_flight) <= u32::from(self.window.size());
+        if self.removed || self.gate > durable {
+            return false;
         }
-        !self.removed
-            && self.state == State::Active
-            && self.until.is_none()
-            && self.gate <= durable
-            && (self.breaker.is_closed() || self.can_probe())
-            && self.window.can_start(u32::from(self.in_flight) + u32::from(self.fetching))
+        let started = u32::from(self.in_flight) + u32::from(self.fetching);
+        match self.life.pass() {
+            #[cfg(postrider_planted)]
+            Pass::Nothing if crate::planted::breaks(84) && matches!(self.life.admin, State::Unverified { .. }) => {
+                self.window.can_start(started)
+            }
+            Pass::Nothing => false,
+            Pass::Probe | Pass::Window if self.until.is_some() => false,
+            #[cfg(postrider_planted)]
+            Pass::Probe | Pass::Window if crate::planted::breaks(34) => {
+                u32::from(self.in_flight) <= u32::from(self.window.size())
+            }
+            Pass::Probe | Pass::Window => {
+                (self.breaker.is_closed() || self.can_probe()) && self.window.can_start(started)
+            }
+        }
     }
 }

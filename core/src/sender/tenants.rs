@@ -9,6 +9,7 @@ use super::slab::Slab;
 use super::turns::{LANES, Share};
 use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
+use crate::registration::quota::Usage;
 use crate::retry::List;
 
 /// A tenant: what its endpoints want.
@@ -23,6 +24,10 @@ pub(crate) struct Tenant {
     pub(crate) purged: JournalSeq,
     /// Its endpoints that have lanes.
     pub(crate) ordered: u32,
+    /// What it takes up.
+    pub(crate) usage: Usage,
+    /// The revision of the list that its endpoints were made equal to last, and the record that says so.
+    pub(crate) synced: Option<(u64, JournalSeq)>,
     /// The names by which repeats of its events are recognised, the oldest first.
     pub(crate) remembered: List<ByTenant>,
     /// Its part of what takes turns.
@@ -49,6 +54,10 @@ impl Tenants {
         self.by_id.get(id).copied()
     }
 
+    pub(crate) fn end(&self) -> u32 {
+        self.slab.end()
+    }
+
     pub(crate) fn get(&self, at: u32) -> Option<&Tenant> {
         self.slab.get(at)
     }
@@ -64,6 +73,8 @@ impl Tenants {
                 filtered: None,
                 purged: JournalSeq::ZERO,
                 ordered: 0,
+                usage: Usage::default(),
+                synced: None,
                 remembered,
                 lanes: Default::default(),
                 in_flight: 0,

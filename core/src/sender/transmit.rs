@@ -11,10 +11,11 @@ use super::bodies::Bodies;
 use super::contract::Input;
 use super::lanes::Tag;
 use super::signed::Signed;
-use crate::encoding::{self, EncodeError, Encoded, Message, Payload};
+use crate::encoding::{self, EncodeError, Encoded, Message, Payload, Shape};
 use crate::id::{AttemptId, EndpointKey, EventId};
 use crate::limits;
 use crate::matching::EventType;
+use crate::registration::consent::{Line, Origin};
 use crate::registration::{AddressError, Config, KeyRing, Policy, Target, Vetted};
 use crate::response::{Denial, TransportError};
 use crate::signing::{Outgoing, standard};
@@ -38,11 +39,11 @@ impl Prepared {
         Self { id, event_type, time, payload, bodies: Bodies::default() }
     }
 
-    fn encoded(&self, endpoint: &Config) -> Result<Encoded, EncodeError> {
-        self.bodies.get(&endpoint.shape, || {
+    fn encoded(&self, shape: &Shape, endpoint: &Config) -> Result<Encoded, EncodeError> {
+        self.bodies.get(shape, || {
             let message = Message::new(self.id.as_str(), self.event_type.as_str(), self.time, &self.payload);
             // An event is sent to endpoints of its own tenant alone.
-            encoding::encode(&endpoint.shape, &message.tenant(endpoint.key.tenant.as_str()))
+            encoding::encode(shape, &message.tenant(endpoint.key.tenant.as_str()))
         })
     }
 }
@@ -54,6 +55,8 @@ pub(crate) struct Wire {
     pub(crate) ring: KeyRing,
     pub(crate) policy: Arc<Policy>,
     pub(crate) caps: Caps,
+    /// The name that every delivery carries, where consent is asked for under it.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// How much of a response an adapter reads.
@@ -107,6 +110,27 @@ pub struct Transmit {
     pub(crate) tag: Option<Tag>,
     /// Which keys signed it, for the record of how it ended.
     pub(crate) signed: Signed,
+    pub(crate) purpose: Purposed,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever looks at attempts must know each")]
+pub enum Purpose {
+    /// It carries an event.
+    Delivery,
+    /// It asks for consent by a challenge: a `POST` of an event that nobody published.
+    Challenge,
+    /// It asks for consent by the handshake of CloudEvents: `OPTIONS`, without a body.
+    Handshake,
+}
+
+/// The same with what it says.
+#[derive(Clone, Debug)]
+pub(crate) enum Purposed {
+    Delivery,
+    Challenge,
+    Handshake(Arc<[Line]>),
 }
 
 impl Transmit {
@@ -125,7 +149,24 @@ impl Transmit {
         &self.wire.config.key
     }
 
-    /// The event that it carries.
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        match self.purpose {
+            Purposed::Delivery => Purpose::Delivery,
+            Purposed::Challenge => Purpose::Challenge,
+            Purposed::Handshake(_) => Purpose::Handshake,
+        }
+    }
+
+    /// The method of its request: `POST`, or `OPTIONS` for the handshake of CloudEvents.
+    pub fn method(&self) -> Method {
+        match self.purpose {
+            Purposed::Delivery | Purposed::Challenge => Method::POST,
+            Purposed::Handshake(_) => Method::OPTIONS,
+        }
+    }
+
+    /// The event that it carries; of one that asks for consent, a name that no event has.
     pub fn event(&self) -> &EventId {
         &self.event.id
     }
@@ -190,7 +231,16 @@ impl Transmit {
 
     /// The body is made here, so that everything behind this is total.
     fn cleared(&self, peer: Peer) -> Result<Cleared, Denied> {
-        let encoded = self.event.encoded(&self.wire.config).map_err(|why| self.denied(Reason::Payload(why)))?;
+        let encoded = match self.purpose {
+            Purposed::Delivery => self.event.encoded(&self.wire.config.shape, &self.wire.config).map(Some),
+            // All of it, whichever parts of events are wanted: the token must be in it.
+            Purposed::Challenge => {
+                let shape = Shape { thin: None, ..self.wire.config.shape.clone() };
+                self.event.encoded(&shape, &self.wire.config).map(Some)
+            }
+            Purposed::Handshake(_) => Ok(None),
+        };
+        let encoded = encoded.map_err(|why| self.denied(Reason::Payload(why)))?;
         Ok(Cleared { transmit: self.clone(), peer, encoded })
     }
 
@@ -301,7 +351,8 @@ enum Peer {
 pub struct Cleared {
     transmit: Transmit,
     peer: Peer,
-    encoded: Encoded,
+    /// None of a handshake, which has no body.
+    encoded: Option<Encoded>,
 }
 
 impl Cleared {
@@ -326,19 +377,21 @@ impl Cleared {
         }
     }
 
-    /// The body.
+    /// The body; empty for a handshake.
     pub fn body(&self) -> &Bytes {
-        &self.encoded.body
+        static NONE: Bytes = Bytes::new();
+        self.encoded.as_ref().map_or(&NONE, |encoded| &encoded.body)
     }
 
-    /// The request for an HTTP client: `POST` with an absolute URI; `host` and `content-length` are left to the client.
+    /// The request for an HTTP client, by the attempt's [`method`](Transmit::method) and with an absolute URI; `host` and `content-length` are left to the client.
     /// The values of secret headers are marked as sensitive, so that no `Debug` shows them and HTTP/2 never indexes them.
     pub fn request(&self) -> Request<Bytes> {
         let mut request = Request::new(self.body().clone());
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = self.transmit.method();
         *request.uri_mut() = self.transmit.target().uri().clone();
         let headers = request.headers_mut();
-        headers.reserve(8 + self.encoded.headers().len() + self.transmit.wire.config.headers.len());
+        let of_body = self.encoded.as_ref().map_or(0, |encoded| encoded.headers().len());
+        headers.reserve(8 + of_body + self.transmit.wire.config.headers.len());
         self.each_header(|name, value, secret| {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("our own names and checked custom names");
             let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value));
@@ -352,13 +405,15 @@ impl Cleared {
     /// Writes the head of an HTTP/1.1 request, up to and including the empty line; [`body`](Self::body) follows it.
     pub fn write_head(&self, out: &mut impl BufMut) {
         let target = self.transmit.target();
-        for part in ["POST ", target.path_and_query(), " HTTP/1.1\r\nhost: ", target.authority(), "\r\n"] {
-            out.put_slice(part.as_bytes());
+        let method = self.transmit.method();
+        let line = [method.as_str(), " ", target.path_and_query(), " HTTP/1.1\r\nhost: ", target.authority(), "\r\n"];
+        line.iter().for_each(|part| out.put_slice(part.as_bytes()));
+        if self.encoded.is_some() {
+            let mut length = Decimal::default();
+            out.put_slice(b"content-length: ");
+            out.put_slice(length.format(self.body().len() as u64));
+            out.put_slice(b"\r\n");
         }
-        let mut length = Decimal::default();
-        out.put_slice(b"content-length: ");
-        out.put_slice(length.format(self.body().len() as u64));
-        out.put_slice(b"\r\n");
         self.each_header(|name, value, _| {
             out.put_slice(name.as_bytes());
             out.put_slice(b": ");
@@ -370,8 +425,10 @@ impl Cleared {
 
     /// The one source of headers, `host` and `content-length` aside: name, value, and whether the value is secret.
     fn each_header(&self, mut each: impl FnMut(&str, &[u8], bool)) {
-        let Transmit { wire, event, number, started, tag, signed, .. } = &self.transmit;
-        let encoded = &self.encoded;
+        let Transmit { wire, event, number, started, tag, signed, purpose, .. } = &self.transmit;
+        let (Some(encoded), Purposed::Delivery | Purposed::Challenge) = (&self.encoded, purpose) else {
+            return self.each_header_of_handshake(each);
+        };
         let at = started.wall;
         #[cfg(postrider_planted)]
         let at = if crate::planted::breaks(18) && *number > 1 { event.time } else { at };
@@ -401,7 +458,25 @@ impl Cleared {
         if let Some(tag) = tag {
             tag.each_header(&mut put);
         }
+        if let (Some(origin), Purposed::Delivery) = (&wire.origin, purpose) {
+            let (name, value) = origin.line();
+            put(name.as_str(), value.as_bytes());
+        }
         for (name, value) in wire.config.headers.iter() {
+            each(name.as_str(), value.as_bytes(), value.is_sensitive());
+        }
+    }
+
+    /// Those of a handshake: nothing in it is signed, because there is nothing to sign.
+    fn each_header_of_handshake(&self, mut each: impl FnMut(&str, &[u8], bool)) {
+        each("user-agent", USER_AGENT.as_bytes(), false);
+        each("accept-encoding", b"identity", false);
+        let lines = match &self.transmit.purpose {
+            Purposed::Handshake(lines) => lines.iter(),
+            Purposed::Delivery | Purposed::Challenge => [].iter(),
+        };
+        let custom = self.transmit.wire.config.headers.iter();
+        for (name, value) in lines.map(|(name, value)| (name, value)).chain(custom) {
             each(name.as_str(), value.as_bytes(), value.is_sensitive());
         }
     }

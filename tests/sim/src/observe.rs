@@ -193,6 +193,10 @@ pub enum Wish<'a> {
     ExpireKey(u32, Key, u64),
     /// Let a key sign never again.
     RevokeKey(u32, Key),
+    /// Change over to a key; the others sign for so many milliseconds more.
+    RotateKey(u32, Key, u64),
+    /// Let the newest key alone sign.
+    FinishRotation(u32),
     /// Send nothing more of an event.
     Cancel {
         /// Whose.

@@ -19,8 +19,11 @@ use proptest::prelude::*;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// What something means for an event.
+type Means<T> = fn(&T) -> bool;
+
 /// Filters, each with what it means.
-const FILTERS: [(Language, &str, fn(&Content) -> bool); 8] = {
+const FILTERS: [(Language, &str, Means<Content>); 8] = {
     use Language::{CloudEvents, EventBridge};
     [
         (EventBridge, r#"{"data": {"n": [{"numeric": [">=", 5]}]}}"#, |c| c.n().is_some_and(|n| n >= 5)),
@@ -38,7 +41,7 @@ const FILTERS: [(Language, &str, fn(&Content) -> bool); 8] = {
     ]
 };
 
-const PATTERNS: [(&str, fn(&str) -> bool); 3] =
+const PATTERNS: [(&str, Means<str>); 3] =
     [("**", |_| true), ("a.*", |t| t.starts_with("a.")), ("*.x", |t| t.ends_with(".x"))];
 
 const TYPES: [&str; 3] = ["a.x", "a.y", "b.x"];
@@ -309,10 +312,10 @@ fn whoever_is_refused_by_a_filter_is_told_so() {
                 .to_owned()
         )
     );
-    let many = Content { n: Some(5), ..few.clone() };
+    let many = Content { n: Some(5), ..few };
     assert_eq!(told(&mut rig, many.event(3)), "1 endpoint");
     assert!(why(&rig, &many.event(4)).0);
-    let other = Content { event_type: "b.x", ..many.clone() };
+    let other = Content { event_type: "b.x", ..many };
     assert_eq!(told(&mut rig, other.event(5)), "no endpoint wants it");
     let raw = Content { json: false, ..many };
     assert!(!why(&rig, &raw.event(6)).0, "what is no JSON has no fields");

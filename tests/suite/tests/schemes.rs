@@ -205,7 +205,7 @@ fn key_pairs_sign_where_they_can() {
     let public = pair().public();
     let whsk = pair().reveal();
     let both = [Dialect::Standard, Dialect::MessageSignatures];
-    let mut rig = Rig::new(endpoint().secret(&whsk).sign(both.clone()));
+    let mut rig = Rig::new(endpoint().secret(&whsk).sign(both));
     let standard = |keys: &[&str]| Verifier::new(Scheme::Standard, keys).unwrap();
     for round in 0..3 {
         if round == 1 {
@@ -272,7 +272,7 @@ fn a_journal_says_how_requests_are_signed() {
     };
     assert_eq!(record(&rig).sign.len(), all().len());
     assert!(record(&Rig::new(endpoint().secret(OLD))).sign.is_empty());
-    let mut later = rig.log.clone();
+    let mut later = rig.log;
     for (_, record) in &mut later {
         if let Record::Endpoint(endpoint) = record {
             endpoint.sign[0].number = 200;

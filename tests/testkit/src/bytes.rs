@@ -80,10 +80,15 @@ fn op(input: &mut Input<'_>) -> Op {
         7 => Op::Resume(input.byte() % 4),
         8 => Op::Disable(input.byte() % 4),
         9 => Op::Remove(input.byte() % 4),
-        10 => match input.byte() % 3 {
+        10 => match input.byte() % 8 {
             0 => Op::AddKey(input.byte() % 4, input.byte() % 4),
             1 => Op::ExpireKey(input.byte() % 4, input.byte() % 4, input.short() % 100),
-            _ => Op::RevokeKey(input.byte() % 4, input.byte() % 4),
+            2 => Op::RevokeKey(input.byte() % 4, input.byte() % 4),
+            3 => Op::RotateKey(input.byte() % 4, input.byte() % 4, input.short() % 100),
+            4 => Op::FinishRotation(input.byte() % 4),
+            5 => Op::Ask(input.byte() % 4, input.byte() % 3),
+            6 => Op::Grant(input.byte()),
+            _ => Op::Sync { revision: input.byte() % 6, listed: input.byte() % 8, wants: input.byte() % 5 },
         },
         11 => match input.byte() {
             id @ 0..=127 => Op::Cancel(id % 12),

@@ -18,6 +18,8 @@ pub struct Ledger {
     pub alive: BTreeMap<EndpointKey, u32>,
     /// Events by the place of their records.
     pub events: BTreeMap<JournalSeq, Accepted>,
+    /// The revisions of the lists that were applied last.
+    pub synced: BTreeMap<TenantId, u64>,
     owners: BTreeMap<u32, Incarnate>,
     registered: BTreeMap<EndpointKey, u32>,
     /// A delivery that ended twice, or for somebody unknown.
@@ -27,8 +29,12 @@ pub struct Ledger {
 /// What is known of an endpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
-    /// 0 active, 1 paused, 2 disabled, 3 gone.
+    /// 0 active, 1 paused, 2 disabled, 3 gone, 4 unverified.
     pub code: u8,
+    /// How its owner is asked for consent, 0 for not at all.
+    pub asks: u8,
+    /// Its owner has consented.
+    pub consented: bool,
     /// What it wants.
     pub patterns: Vec<String>,
     /// Keys that must never sign again.
@@ -95,6 +101,7 @@ impl Ledger {
                 self.owners.extend(numbers.map(|number| (number, name.clone())));
                 let entry = self.endpoints.entry(name).or_default();
                 entry.code = endpoint.state.code;
+                entry.asks = endpoint.consent.map_or(0, |ask| ask.by);
                 entry.patterns.clone_from(&endpoint.patterns);
                 entry.revoked.clone_from(&endpoint.revoked);
                 entry.was_gone |= entry.code == 3;
@@ -139,7 +146,14 @@ impl Ledger {
             | Record::SnapshotEnd { .. }
             | Record::Lane { .. }
             | Record::Health(_)
-            | Record::Kept(_) => {}
+            | Record::Kept(_)
+            | Record::KeyUse(_) => {}
+            Record::Synced { tenant, revision, .. } => _ = self.synced.insert(tenant.clone(), *revision),
+            Record::Consent(consent) => {
+                let number = self.alive.get(&consent.endpoint).copied();
+                let entry = number.and_then(|number| self.endpoints.get_mut(&(consent.endpoint.clone(), number)));
+                entry.into_iter().for_each(|entry| entry.consented = consent.stage == 3);
+            }
         }
     }
 

@@ -54,6 +54,23 @@ pub enum Op {
     ExpireKey(u8, u8, u16),
     /// Revoke a key of an endpoint.
     RevokeKey(u8, u8),
+    /// Change an endpoint over to one of 4 keys, with an overlap of so many seconds.
+    RotateKey(u8, u8, u16),
+    /// End the rotation of an endpoint.
+    FinishRotation(u8),
+    /// Ask the owner of an endpoint for consent from now on: 0 not at all, 1 by a challenge, 2 by CloudEvents' handshake.
+    Ask(u8, u8),
+    /// The owner of an endpoint that is being asked consents.
+    Grant(u8),
+    /// Make the endpoints of the first tenant equal to a list.
+    Sync {
+        /// The list's revision.
+        revision: u8,
+        /// Which of the first 3 endpoints are listed, by bits.
+        listed: u8,
+        /// Which of 5 subscriptions they have.
+        wants: u8,
+    },
     /// Cancel an event.
     Cancel(u8),
     /// Forget an event.
@@ -193,6 +210,12 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => (0..4_u8, 0..4_u8).prop_map(|(endpoint, key)| Op::AddKey(endpoint, key)),
         1 => (0..4_u8, 0..4_u8, 0..100_u16).prop_map(|(endpoint, key, secs)| Op::ExpireKey(endpoint, key, secs)),
         1 => (0..4_u8, 0..4_u8).prop_map(|(endpoint, key)| Op::RevokeKey(endpoint, key)),
+        1 => (0..4_u8, 0..4_u8, 0..100_u16).prop_map(|(endpoint, key, secs)| Op::RotateKey(endpoint, key, secs)),
+        1 => (0..4_u8).prop_map(Op::FinishRotation),
+        1 => (0..4_u8, 0..3_u8).prop_map(|(endpoint, by)| Op::Ask(endpoint, by)),
+        3 => any::<u8>().prop_map(Op::Grant),
+        1 => (0..6_u8, 0..8_u8, 0..5_u8)
+            .prop_map(|(revision, listed, wants)| Op::Sync { revision, listed, wants }),
         2 => (0..12_u8).prop_map(Op::Cancel),
         1 => (0..12_u8).prop_map(Op::Erase),
         1 => any::<bool>().prop_map(Op::Purge),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postrider_core::limits::Limits;
+use postrider_core::registration::consent::Origin;
 
 use crate::driver::{self, Driver, Kind};
 use crate::dry_run;
@@ -27,10 +28,11 @@ use run::{BATCH, Run, WINDOW};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The endpoints: a list of TOML tables named endpoint, with id, url, secret or secrets, events; optionally
-    /// headers, schedule, max-attempts, max-age, rate, breaker, disable, queue-limit, timeout, concurrency, tenant,
-    /// encoding, thin, source, ordering (strict or skip-on-exhaust), coalesce, filter (an EventBridge pattern over
-    /// type and data; with filter-language = "cloudevents" a filter of CloudEvents subscriptions), sign (a list of
-    /// standard-webhooks, svix, github, stripe, slack, shopify, http-message-signatures, { hmac = { header = "x-..." } })
+    /// headers, bearer, basic, schedule, max-attempts, max-age, rate, breaker, disable, queue-limit, timeout, concurrency,
+    /// tenant, encoding, thin, source, ordering (strict or skip-on-exhaust), coalesce, consent, consent_rate, filter (an
+    /// EventBridge pattern over type and data; with filter-language = "cloudevents" a filter of CloudEvents
+    /// subscriptions), sign (a list of standard-webhooks, svix, github, stripe, slack, shopify, http-message-signatures,
+    /// { hmac = { header = "x-..." } })
     #[arg(long, value_name = "FILE.toml")]
     endpoints: PathBuf,
     /// The events: type, and optionally id, timestamp, data, tenant, key; or CloudEvents; - is stdin
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     events: PathBuf,
     #[command(flatten)]
     allowed: Allowed,
+    /// The name under which owners are asked for consent = "cloudevents", such as events.example.com
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
     /// What carries the attempts
     #[arg(long, value_enum, default_value_t)]
     driver: Kind,
@@ -64,13 +69,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     let policy = args.allowed.policy()?;
     let entries = endpoints::read(&args.endpoints, &policy)?;
+    let origin = args.origin.as_deref().map(Origin::new).transpose();
+    let origin = origin.map_err(|why| Refusal::new(format!("--origin: {why}")))?;
     let lines = open(&args.events)?;
     if args.dry_run {
-        return dry_run::run(&entries, policy, lines, args.json);
+        return dry_run::run(&entries, policy, origin, lines, args.json);
     }
     let lines = if args.store.is_durable() { lines.with_ids() } else { lines };
     let (limits, credit, trace) = (limits(&args.store), args.concurrency, args.trace.clone());
-    let settings = driver::Settings { policy, limits, credit, trace };
+    let settings = driver::Settings { policy, limits, credit, trace, origin };
     let driver = driver::open(args.driver, settings, &args.store)?;
     let mut run = Run::new(&*driver, &lines, &entries, args.receipts.then_some(args.json))?;
     if let Some(pending) = args.store.pending()? {

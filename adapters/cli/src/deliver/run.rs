@@ -211,11 +211,9 @@ impl Notes {
                 let place = self.place(known);
                 self.list(&format!("not delivered: {place}: {event}: the sender has stopped"));
             }
-            tracker::Told::Notice(Notice::Gone { endpoint }) => {
-                self.say(&format!("note: {endpoint} answered 410: it gets nothing more"));
-            }
             tracker::Told::Notice(
-                notice @ (Notice::JournalBroken { .. }
+                notice @ (Notice::Endpoint { .. }
+                | Notice::JournalBroken { .. }
                 | Notice::JournalFull
                 | Notice::Fenced
                 | Notice::LoadFailed { .. }

@@ -83,7 +83,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     let mut out = io::stdout().lock();
     show::opening(&mut out, args.driver, args.events)?;
     let driver = {
-        let settings = Settings { policy: Policy::development(), limits: Limits::default(), credit: None, trace: None };
+        let settings = Settings {
+            policy: Policy::development(),
+            limits: Limits::default(),
+            credit: None,
+            trace: None,
+            origin: None,
+        };
         driver::open(args.driver, settings, &Store::default())?
     };
     let mut demo = Demo::set_up(&*driver, args.events)?;

@@ -129,6 +129,11 @@ fn about(record: &Record, payloads: bool) -> Value {
         Record::Erased { tenant, event, at: when } => {
             json!({ "tenant": tenant.as_str(), "id": event.as_str(), "at": at(when) })
         }
+        Record::Synced { tenant, revision, at: when } => {
+            json!({ "tenant": tenant.as_str(), "revision": revision, "at": at(when) })
+        }
+        Record::Consent(consent) => words::consent(consent),
+        Record::KeyUse(uses) => words::key_use(uses),
         Record::Health(health) => json!({
             "endpoint": health.endpoint.to_string(),
             "through": health.through.get(),
@@ -220,6 +225,9 @@ fn name(kind: Kind) -> &'static str {
         Kind::Erased => "erased",
         Kind::Kept => "kept",
         Kind::Lane => "lane",
+        Kind::Synced => "synced",
+        Kind::Consent => "consent",
+        Kind::KeyUse => "key-use",
         Kind::Health => "health",
     }
 }

@@ -189,6 +189,7 @@ impl View<'_> {
                 let what = format!("held, the endpoint is {held}; discarded at {until}");
                 return next(None, what, "resuming the endpoint before lets it go".into());
             }
+            4 => return next(None, format!("held, the endpoint is {held}"), "its owner's consent lets it go".into()),
             3 => {
                 let what = format!("discarded as soon as a sender runs, the endpoint is {held}");
                 return next(None, what, "resuming the endpoint before lets it go".into());

@@ -163,8 +163,11 @@ impl State {
             | Record::Kept(_)
             | Record::Health(_)
             | Record::Remembered(_)
+            | Record::SnapshotEnd { .. }
             | Record::Lane { .. }
-            | Record::SnapshotEnd { .. } => {}
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => {}
         }
     }
 

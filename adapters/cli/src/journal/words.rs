@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use postrider_core::journal::{DialectRecord, EndpointRecord, OutcomeRecord, StoredValue, Then};
+use postrider_core::journal::{
+    ConsentRecord, DialectRecord, EndpointRecord, KeyUseRecord, OutcomeRecord, StoredValue, Then, UseRecord,
+};
 use postrider_core::registration::Order;
+use postrider_core::registration::consent::{ConsentBy, KeptStage};
+use postrider_core::registration::lifecycle::{Reason, Rule};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::signing::Dialect;
 use postrider_core::time::UnixTime;
@@ -103,8 +107,12 @@ pub(crate) fn state(endpoint: &EndpointRecord) -> String {
     match endpoint.state.code {
         0 => "active".into(),
         1 => format!("paused since {since}"),
-        2 => format!("disabled since {since}"),
+        2 => match cause(endpoint).filter(|cause| cause.rule != Rule::Disabled) {
+            Some(cause) => format!("disabled since {since}: {cause}"),
+            None => format!("disabled since {since}"),
+        },
         3 => format!("gone since {since}: it answered 410"),
+        4 => format!("unverified since {since}: its owner has yet to agree"),
         code => format!("in state {code} since {since}, which is not known here"),
     }
 }
@@ -116,8 +124,51 @@ pub(crate) fn state_word(endpoint: &EndpointRecord) -> &'static str {
         1 => "paused",
         2 => "disabled",
         3 => "gone",
+        4 => "unverified",
         _ => "unknown",
     }
+}
+
+/// Where an owner's consent stands, without anything that a token could be found by.
+pub(crate) fn consent(consent: &ConsentRecord) -> Value {
+    let stage = match KeptStage::from_wire(consent.stage, consent.since, consent.detail) {
+        Some(KeptStage::NotNeeded) => "not asked for".to_owned(),
+        Some(KeptStage::Due { at }) => format!("to be asked for at {at}"),
+        Some(KeptStage::Waiting { until }) => format!("left to the callback until {until}"),
+        Some(KeptStage::Granted { at, rate }) => format!("given at {at}: {rate}"),
+        Some(KeptStage::Declined { at, why }) => format!("not given at {at}: {why}"),
+        None => format!("in stage {}, which is not known here", consent.stage),
+    };
+    json!({
+        "endpoint": consent.endpoint.to_string(),
+        "by": ConsentBy::from_wire(consent.ask.by).map(ConsentBy::name),
+        "rate": consent.ask.rate,
+        "stage": stage,
+        "asks": consent.asks,
+        "callbacks": consent.tokens.len(),
+        "at": consent.at.to_rfc3339(),
+    })
+}
+
+/// What answers have said about keys.
+pub(crate) fn key_use(uses: &KeyUseRecord) -> Value {
+    let entry = |uses: &UseRecord| {
+        let (since, last) = (uses.since.to_rfc3339(), uses.last.to_rfc3339());
+        json!({ "key": uses.key.to_string(), "count": uses.count, "since": since, "last": last })
+    };
+    json!({
+        "endpoint": uses.endpoint.to_string(),
+        "keys": uses.keys.iter().map(entry).collect::<Vec<_>>(),
+        "last_in_a_row": uses.run.as_ref().map(entry),
+        "unclear": uses.unclear,
+        "at": uses.at.to_rfc3339(),
+    })
+}
+
+/// Why it is in its state, where the record says so.
+fn cause(endpoint: &EndpointRecord) -> Option<Reason> {
+    let of = endpoint.cause.as_ref()?;
+    Reason::from_wire(of.rule, (of.event, of.inputs), of.at, of.next)
 }
 
 /// A URL as it may be shown: tokens stand in queries.
@@ -148,11 +199,16 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "events": endpoint.patterns,
         "state": state_word(endpoint),
         "since": endpoint.state.since.to_rfc3339(),
+        "cause": cause(endpoint).map(|cause| {
+            let next = cause.next.map(|next| next.as_secs_f64());
+            json!({ "rule": cause.rule.name(), "at": cause.at.to_rfc3339(), "next_s": next, "says": cause.to_string() })
+        }),
         "keys": keys.collect::<Vec<_>>(),
         "revoked": endpoint.revoked.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "headers": headers.collect::<Vec<_>>(),
         "attempts": endpoint.schedule.len(),
         "concurrency": endpoint.concurrency,
+        "consent": endpoint.consent.and_then(|ask| ConsentBy::from_wire(ask.by)).map(ConsentBy::name),
         "keeps_answers": endpoint.keep_answers,
         "ordering": Order::from_wire(endpoint.order).map(|order| order.ordering.name()),
         "coalesces": Order::from_wire(endpoint.order).is_some_and(|order| order.coalesce),

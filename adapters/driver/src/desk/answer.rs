@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use postrider_core::id::{EventId, JournalSeq};
+use postrider_core::id::{EndpointId, EventId, JournalSeq};
 use postrider_core::secret::Secret;
-use postrider_core::sender::{Change, Put, Receipt as Accepted, Told};
+use postrider_core::sender::{Change, Put, Receipt as Accepted, SyncDone, Told};
 use postrider_journal::Durability;
 
 /// A promise that holds: the event is in the log, and is delivered to every endpoint that wanted it, or the reason why
@@ -88,4 +88,15 @@ impl Registered {
     pub fn change(&self) -> Change {
         self.put.change()
     }
+}
+
+/// What making a tenant's endpoints equal to a list came to, durably.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SyncReport {
+    /// What was added, changed and removed, and what stayed; or that a newer list was applied before.
+    pub done: SyncDone,
+    /// The secrets that were minted, for endpoints that are new and brought none. This is the only time that they are
+    /// shown: give each [`Secret::reveal`] to whoever runs the receiver.
+    pub minted: Vec<(EndpointId, Secret)>,
 }

@@ -17,25 +17,28 @@ mod waiters;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::registration::Endpoint;
+use postrider_core::registration::consent::ConsentReason;
+use postrider_core::registration::sync::Synced;
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::Life;
 use postrider_core::sender::trace::Recorder;
 use postrider_core::sender::{
-    Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut, Sender, Transmit,
-    Wake,
+    Called, Change, Close, Config, Input, LoadError, Notice, Output, PersistFailure, Put, PutError as NotPut, Sender,
+    Transmit, Wake,
 };
 use postrider_core::time::UnixTime;
 use postrider_journal::seal::Vault;
 use postrider_journal::{Durability, Log, Records};
 
-use crate::error::{CommandError, Error, PublishError, PutError};
+use crate::error::{CommandError, Error, PublishError, PutError, SyncError};
 use crate::flight::{Flight, FlightRecorder};
 use crate::{Clock, Facts, mint};
-pub use answer::{Receipt, Registered};
+pub use answer::{Receipt, Registered, SyncReport};
 use asked::Asked;
 use making::Making;
 use notices::Audience;
@@ -83,6 +86,10 @@ pub enum Command {
     ExpireKey(EndpointKey, KeyId, UnixTime),
     /// Never sign with a key again.
     RevokeKey(EndpointKey, KeyId),
+    /// Change over to a key, with so much time in which the others sign too.
+    RotateKey(EndpointKey, Secret, Duration),
+    /// Sign with the newest key alone.
+    FinishRotation(EndpointKey),
     /// Send nothing more for an event.
     Cancel(TenantId, EventId),
     /// Forget what a tenant's events have brought.
@@ -245,6 +252,13 @@ impl Desk {
             },
             Command::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Command::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
+            Command::RotateKey(endpoint, secret, overlap) => {
+                match sealing::seal_key(self.vault.as_ref(), &endpoint, secret) {
+                    Ok(secret) => machine.rotate_key(now, &endpoint, &secret, overlap),
+                    Err(_) => return reply(Err(CommandError::Entropy)),
+                }
+            }
+            Command::FinishRotation(endpoint) => machine.finish_rotation(now, &endpoint),
             Command::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
             Command::Purge(tenant) => machine.purge(now, &tenant),
             Command::Erase(tenant, event) => machine.erase(now, &tenant, &event),
@@ -252,6 +266,33 @@ impl Desk {
         match change {
             Ok(change) => self.waiters.command(change, reply),
             Err(refused) => return reply(Err(CommandError::Refused(refused))),
+        }
+        self.answer_durable();
+    }
+
+    /// Takes note of a request that came to a callback URL, by which the owner of an endpoint may give consent. Replies
+    /// when what came of it is durable; see [`Sender::called_back`].
+    pub fn called_back(&mut self, called: &Called, reply: Reply<Result<ConsentReason, CommandError>>) {
+        match self.machine.called_back(self.clock.now(), called) {
+            Ok(reason) => self.waiters.called(self.machine.last_record(), reason, reply),
+            Err(refused) => return reply(Err(CommandError::Refused(refused))),
+        }
+        self.answer_durable();
+    }
+
+    /// Makes the endpoints of a tenant equal to a list, with minted secrets for those that are new and bring none. Replies
+    /// when that is durable, or with why not; then nothing of it was done. The minted secrets are in the answer and
+    /// nowhere else. See [`Sender::sync`]; [`Sender::sync_dry_run`] tells what a list would do.
+    pub fn sync(
+        &mut self,
+        tenant: &TenantId,
+        revision: u64,
+        endpoints: Vec<Endpoint>,
+        reply: Reply<Result<SyncReport, SyncError>>,
+    ) {
+        match self.sync_or_mint(tenant, revision, endpoints) {
+            Ok(report) => self.waiters.sync(report, reply),
+            Err(error) => return reply(Err(error)),
         }
         self.answer_durable();
     }
@@ -381,6 +422,8 @@ impl Desk {
                 Due::Publish(receipt, reply) => reply(Ok(Receipt::new(receipt, self.durability))),
                 Due::Put(put, minted, reply) => reply(Ok(Registered::new(put, minted))),
                 Due::Command(change, reply) => reply(Ok(change)),
+                Due::Called(reason, reply) => reply(Ok(reason)),
+                Due::Sync(report, reply) => reply(Ok(report)),
             }
         }
     }
@@ -396,8 +439,33 @@ impl Desk {
             Ok(put) => Ok((put, Some(secret))),
             // What comes back is what was given: with the minted secret in it, nobody would ever be shown that.
             Err(NotPut::TooMany(_)) => Err(PutError::Refused(NotPut::TooMany(bare))),
+            Err(NotPut::NoOrigin(_)) => Err(PutError::Refused(NotPut::NoOrigin(bare))),
+            Err(NotPut::Quota(_, why)) => Err(PutError::Refused(NotPut::Quota(bare, why))),
             Err(refused) => Err(PutError::Refused(refused)),
         }
+    }
+
+    fn sync_or_mint(
+        &mut self,
+        tenant: &TenantId,
+        revision: u64,
+        mut endpoints: Vec<Endpoint>,
+    ) -> Result<SyncReport, SyncError> {
+        let mut minted = Vec::new();
+        if let Synced::Plan(plan) =
+            self.machine.sync_dry_run(tenant, revision, &endpoints).map_err(SyncError::Refused)?
+        {
+            for bare in plan.added.into_iter().filter(|added| added.needs_secret) {
+                let secret = mint::secret().map_err(|_| SyncError::Entropy)?;
+                let entry = endpoints[bare.place].clone();
+                endpoints[bare.place] = entry.signing_key(secret.clone());
+                minted.push((bare.id, secret));
+            }
+        }
+        let sealed = endpoints.into_iter().map(|endpoint| sealing::seal_endpoint(self.vault.as_ref(), endpoint));
+        let sealed: Vec<_> = sealed.collect::<Result<_, _>>().map_err(|_| SyncError::Entropy)?;
+        let done = self.machine.sync(self.clock.now(), tenant, revision, &sealed).map_err(SyncError::Refused)?;
+        Ok(SyncReport { done, minted })
     }
 
     /// Puts an endpoint whose secrets are sealed first.

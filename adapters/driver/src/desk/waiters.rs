@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use postrider_core::id::{EventId, JournalSeq, TenantId};
+use postrider_core::registration::consent::ConsentReason;
 use postrider_core::secret::Secret;
 use postrider_core::sender::{Change, EventReport, Put, Receipt};
 
-use super::{Receipt as Promise, Registered, Reply};
-use crate::error::{CommandError, PublishError, PutError, SettledError};
+use super::{Receipt as Promise, Registered, Reply, SyncReport};
+use crate::error::{CommandError, PublishError, PutError, SettledError, SyncError};
 
 /// Somebody who waits for an event to settle; see [`Desk::give_up`](super::Desk::give_up).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum Due {
     Publish(Receipt, Reply<Result<Promise, PublishError>>),
     Put(Put, Option<Secret>, Reply<Result<Registered, PutError>>),
     Command(Change, Reply<Result<Change, CommandError>>),
+    Called(ConsentReason, Reply<Result<ConsentReason, CommandError>>),
+    Sync(SyncReport, Reply<Result<SyncReport, SyncError>>),
 }
 
 type Settled = Reply<Result<EventReport, SettledError>>;
@@ -71,6 +74,19 @@ impl Waiters {
 
     pub(super) fn command(&mut self, change: Change, reply: Reply<Result<Change, CommandError>>) {
         self.add(change.seq, Due::Command(change, reply));
+    }
+
+    pub(super) fn called(
+        &mut self,
+        seq: JournalSeq,
+        reason: ConsentReason,
+        reply: Reply<Result<ConsentReason, CommandError>>,
+    ) {
+        self.add(seq, Due::Called(reason, reply));
+    }
+
+    pub(super) fn sync(&mut self, report: SyncReport, reply: Reply<Result<SyncReport, SyncError>>) {
+        self.add(report.done.change.seq, Due::Sync(report, reply));
     }
 
     /// Somebody waits for an event to settle; `known` says whether the machine knows of it.
@@ -148,6 +164,8 @@ impl Waiters {
                 Due::Publish(receipt, reply) => reply(Err(PublishError::NotDurable(receipt.event))),
                 Due::Put(_, _, reply) => reply(Err(PutError::NotDurable)),
                 Due::Command(_, reply) => reply(Err(CommandError::NotDurable)),
+                Due::Called(_, reply) => reply(Err(CommandError::NotDurable)),
+                Due::Sync(_, reply) => reply(Err(SyncError::NotDurable)),
             }
         }
         for ((_, event), ending) in std::mem::take(&mut self.settled) {

@@ -341,7 +341,10 @@ impl<D: Disk> Compaction<D> {
             | Kind::Remembered
             | Kind::SnapshotEnd
             | Kind::Health
-            | Kind::Lane => Ok(None),
+            | Kind::Lane
+            | Kind::Synced
+            | Kind::Consent
+            | Kind::KeyUse => Ok(None),
         }
     }
 

@@ -36,7 +36,10 @@ impl Erasure {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::Lane { .. }
-            | Record::SnapshotEnd { .. } => None,
+            | Record::SnapshotEnd { .. }
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => None,
         }
     }
 

@@ -134,7 +134,10 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Remembered
             | Kind::SnapshotEnd
             | Kind::Health
-            | Kind::Lane => false,
+            | Kind::Lane
+            | Kind::Synced
+            | Kind::Consent
+            | Kind::KeyUse => false,
         };
         if !concerns {
             return;

@@ -175,7 +175,10 @@ impl Tables {
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
             | Record::Lane { .. }
-            | Record::Health(_) => {}
+            | Record::Health(_)
+            | Record::Synced { .. }
+            | Record::Consent(_)
+            | Record::KeyUse(_) => {}
         }
     }
 

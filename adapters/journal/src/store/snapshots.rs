@@ -236,7 +236,10 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
                 | Kind::Erased
                 | Kind::Kept
                 | Kind::Lane
-                | Kind::Health => {}
+                | Kind::Health
+                | Kind::Synced
+                | Kind::Consent
+                | Kind::KeyUse => {}
             }
         }
     }

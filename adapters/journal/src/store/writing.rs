@@ -229,7 +229,10 @@ impl<D: Disk> Writing<D> {
                 | Kind::Erased
                 | Kind::Kept
                 | Kind::Lane
-                | Kind::Health => {}
+                | Kind::Health
+                | Kind::Synced
+                | Kind::Consent
+                | Kind::KeyUse => {}
             }
             keeper.note(&frame, Location { segment, offset, len });
             offset += (RECORD_CRC + frame.len()) as u64;

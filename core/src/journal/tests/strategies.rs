@@ -60,6 +60,9 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (tenant(), event_id(), time()).prop_map(|(tenant, event, at)| Record::Erased { tenant, event, at }),
         (accepted(), any::<u32>())
             .prop_map(|(accepted, payload_len)| Record::Kept(Box::new(Kept { accepted, payload_len }))),
+        (tenant(), any::<u64>(), time()).prop_map(|(tenant, revision, at)| Record::Synced { tenant, revision, at }),
+        consent().prop_map(|consent| Record::Consent(Box::new(consent))),
+        key_use().prop_map(|uses| Record::KeyUse(Box::new(uses))),
         health().prop_map(|health| Record::Health(Box::new(health))),
     ]
 }
@@ -147,13 +150,24 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let retired = (any::<u32>(), any::<u32>(), text(), filter());
     let retired = retired.prop_map(|(number, at, patterns, filter)| RetiredRecord { number, at, patterns, filter });
     let dialect = (any::<u8>(), list(text())).prop_map(|(number, parts)| DialectRecord { number, parts });
-    let shape = (list(text()), option(text()), filter(), list(dialect), option(nanos()), pacing(), any::<u8>());
+    let cause = (any::<u8>(), any::<u8>(), any::<[u64; 2]>(), time(), option(nanos()));
+    let cause = cause.prop_map(|(rule, event, inputs, at, next)| CauseRecord { rule, event, inputs, at, next });
+    let paced = (option(nanos()), pacing(), any::<u8>());
+    let chosen = (filter(), list(dialect));
+    let shape = (list(text()), option(text()), option(cause), option(ask()), paced, chosen);
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
     (wants, rings, rest).prop_map(
         |(
             (key, url, patterns, encoding, schedule, timeout, concurrency),
             (headers, keys, revoked),
-            (state, subscription, retired, at, keep_answers, (thin, source, filter, sign, max_age, pacing, order)),
+            (
+                state,
+                subscription,
+                retired,
+                at,
+                keep_answers,
+                (thin, source, cause, consent, (max_age, pacing, order), (filter, sign)),
+            ),
         )| EndpointRecord {
             key,
             url,
@@ -173,12 +187,43 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             thin,
             source,
             order,
-            filter,
-            sign,
+            cause,
+            consent,
             max_age,
             pacing,
+            filter,
+            sign,
         },
     )
+}
+
+fn ask() -> impl Strategy<Value = AskRecord> {
+    (any::<u8>(), option(any::<u32>())).prop_map(|(by, rate)| AskRecord { by, rate })
+}
+
+fn consent() -> impl Strategy<Value = ConsentRecord> {
+    let stage = (any::<u8>(), time(), any::<(u8, u32)>(), any::<u8>());
+    (endpoint_key(), ask(), stage, list((any::<[u8; 32]>(), time())), time()).prop_map(
+        |(endpoint, ask, (stage, since, detail, asks), tokens, at)| ConsentRecord {
+            endpoint,
+            ask,
+            stage,
+            since,
+            detail,
+            asks,
+            tokens,
+            at,
+        },
+    )
+}
+
+fn key_use() -> impl Strategy<Value = KeyUseRecord> {
+    let uses = || {
+        let uses = (any::<[u8; 8]>(), any::<u64>(), time(), time());
+        uses.prop_map(|(key, count, since, last)| UseRecord { key: KeyId::from_bytes(key), count, since, last })
+    };
+    (endpoint_key(), list(uses()), option(uses()), any::<u64>(), any::<u64>(), time())
+        .prop_map(|(endpoint, keys, run, unclear, heard, at)| KeyUseRecord { endpoint, keys, run, unclear, heard, at })
 }
 
 pub(super) fn outcome() -> impl Strategy<Value = OutcomeRecord> {

@@ -99,6 +99,20 @@ impl ConsentBy {
     /// Each of them.
     pub const ALL: [Self; 3] = [Self::None, Self::Challenge, Self::CloudEvents];
 
+    /// Its number in the journal, which does not change between versions.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Challenge => 1,
+            Self::CloudEvents => 2,
+        }
+    }
+
+    /// The inverse of [`to_wire`](Self::to_wire); `None` for a number that it never gives.
+    pub fn from_wire(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.to_wire() == number)
+    }
+
     /// Its name: `none`, `challenge` or `cloudevents`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -388,6 +402,11 @@ impl Consent {
     pub fn delivery_line(&self, origin: &Origin) -> Option<Line> {
         let shook = self.by == ConsentBy::CloudEvents && matches!(self.stage, Stage::Granted { .. });
         shook.then(|| origin.line())
+    }
+
+    /// The digests of the tokens whose callback URLs may still be used.
+    pub fn callbacks(&self) -> impl ExactSizeIterator<Item = TokenDigest> {
+        self.tokens.iter().map(|(digest, _)| *digest)
     }
 
     fn is_asking(&self, by: ConsentBy) -> bool {

@@ -74,6 +74,11 @@ impl TokenDigest {
         TOKEN_BYTES.contains(&text.len()) && Self::of(text) == self
     }
 
+    /// The digest that a text has if it is a token, to look it up by.
+    pub fn of_text(text: &[u8]) -> Self {
+        Self::of(text)
+    }
+
     fn of(text: &[u8]) -> Self {
         Self(Sha256::new().chain_update(DOMAIN).chain_update(text).finalize().into())
     }

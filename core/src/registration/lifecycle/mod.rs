@@ -46,11 +46,14 @@
 //! | disabled | no | is held for 72 h, then discarded | nothing |
 //! | gone, removed | no | is discarded | nothing |
 //!
-//! # What the sender's states are here
+//! # What the sender does with it
 //!
-//! [`State`](super::State), which endpoints have today, is the part of [`Admin`] between unverified and removed:
-//! [`Admin::from`] and [`Admin::state`] say which is which. Its throttle is [`Health::Throttled`]. The sender's `resume`
-//! of a gone endpoint is [`Event::Register`] here, because that is what it means: to register it again.
+//! [`State`](super::State) is [`Admin`] under the name that it has where endpoints are shown. Every change of what was
+//! decided is a step of the first table, and a record of the journal with its [`Reason`]. The sender's `resume` of a gone endpoint is [`Event::Register`], because that is what it means: to register
+//! it again. How an endpoint answers is measured by its breaker ([`retry::Breaker`](crate::retry::Breaker)), whose policy
+//! the endpoint chooses, and shown in the words of [`Health`]; the second table is what that comes to with the default
+//! policy. Deliveries that were held for too long are discarded one by one, and each of these is a record; the step that
+//! says so is told and not recorded.
 
 mod reason;
 mod table;
@@ -245,10 +248,7 @@ impl Life {
 
     /// Whether new events match it.
     pub const fn matches(self) -> bool {
-        match self.admin {
-            Admin::Unverified { .. } | Admin::Active | Admin::Paused { .. } => true,
-            Admin::Disabled { .. } | Admin::Gone { .. } | Admin::Removed { .. } => false,
-        }
+        self.admin.matches()
     }
 
     /// How much may be started.
@@ -290,25 +290,11 @@ pub fn rest_after_restart(now: Now, at: UnixTime, rest: Duration) -> Instant {
 }
 
 impl Admin {
-    /// The sender's state that this is; `None` for unverified and removed, which it has not.
-    pub const fn state(self) -> Option<super::State> {
+    /// Whether new events match it.
+    pub const fn matches(self) -> bool {
         match self {
-            Self::Unverified { .. } | Self::Removed { .. } => None,
-            Self::Active => Some(super::State::Active),
-            Self::Paused { since } => Some(super::State::Paused { since }),
-            Self::Disabled { since, .. } => Some(super::State::Disabled { since }),
-            Self::Gone { since } => Some(super::State::Gone { since }),
-        }
-    }
-}
-
-impl From<super::State> for Admin {
-    fn from(state: super::State) -> Self {
-        match state {
-            super::State::Active => Self::Active,
-            super::State::Paused { since } => Self::Paused { since },
-            super::State::Disabled { since } => Self::Disabled { since, cause: Cause::Command },
-            super::State::Gone { since } => Self::Gone { since },
+            Self::Unverified { .. } | Self::Active | Self::Paused { .. } => true,
+            Self::Disabled { .. } | Self::Gone { .. } | Self::Removed { .. } => false,
         }
     }
 }

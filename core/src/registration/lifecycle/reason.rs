@@ -98,6 +98,64 @@ impl Rule {
     }
 }
 
+impl Reason {
+    /// The reason that a record says by its numbers; `None` when a later version wrote it.
+    pub fn from_wire(rule: u8, event: (u8, [u64; 2]), at: UnixTime, next: Option<Duration>) -> Option<Self> {
+        Some(Self { rule: Rule::of_code(rule)?, event: Event::from_wire(event.0, event.1)?, at, next })
+    }
+}
+
+impl Event {
+    /// Its number in the journal, which never changes, and its inputs: times in milliseconds, lengths of time in
+    /// nanoseconds.
+    pub fn to_wire(self) -> (u8, [u64; 2]) {
+        let nanos = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        match self {
+            Self::Register { consent } => (1, [consent.into(), 0]),
+            Self::Agreed => (2, [0; 2]),
+            Self::Declined => (3, [0; 2]),
+            Self::Withdrawn => (4, [0; 2]),
+            Self::Pause => (5, [0; 2]),
+            Self::Resume { consent } => (6, [consent.into(), 0]),
+            Self::Disable => (7, [0; 2]),
+            Self::Failing { since, attempts } => (8, [since.as_millis(), attempts.into()]),
+            Self::Gone => (9, [0; 2]),
+            Self::HoldOver => (10, [0; 2]),
+            Self::Remove => (11, [0; 2]),
+            Self::Succeeded => (12, [0; 2]),
+            Self::Failed => (13, [0; 2]),
+            Self::Throttled { rest } => (14, [nanos(rest), 0]),
+            Self::Tripped { attempts, failed } => (15, [attempts.into(), failed.into()]),
+            Self::RestOver => (16, [0; 2]),
+        }
+    }
+
+    /// The inverse of [`to_wire`](Self::to_wire); `None` for a number that it never gives. Inputs that are too large are
+    /// as large as can be.
+    pub fn from_wire(code: u8, [first, second]: [u64; 2]) -> Option<Self> {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Some(match code {
+            1 => Self::Register { consent: first != 0 },
+            2 => Self::Agreed,
+            3 => Self::Declined,
+            4 => Self::Withdrawn,
+            5 => Self::Pause,
+            6 => Self::Resume { consent: first != 0 },
+            7 => Self::Disable,
+            8 => Self::Failing { since: UnixTime::from_millis(first), attempts: count(second) },
+            9 => Self::Gone,
+            10 => Self::HoldOver,
+            11 => Self::Remove,
+            12 => Self::Succeeded,
+            13 => Self::Failed,
+            14 => Self::Throttled { rest: Duration::from_nanos(first) },
+            15 => Self::Tripped { attempts: count(first), failed: count(second) },
+            16 => Self::RestOver,
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the endpoint {}", self.rule.text())?;

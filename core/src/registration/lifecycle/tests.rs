@@ -6,7 +6,6 @@ use proptest::prelude::*;
 
 use super::table::open_rest;
 use super::*;
-use crate::registration::State;
 
 fn now() -> Now {
     Now { mono: Instant::from_millis(1_000_000), wall: UnixTime::from_secs(1_700_000_000) }
@@ -258,15 +257,21 @@ fn effects_say_what_changed() {
 }
 
 #[test]
-fn the_senders_state_is_the_middle_of_ours() {
-    let since = UnixTime::from_secs(1);
-    for state in [State::Active, State::Paused { since }, State::Disabled { since }, State::Gone { since }] {
-        let admin = Admin::from(state);
-        assert_eq!(admin.state(), Some(state));
-        assert_eq!(Life { admin, health: Health::Ok }.matches(), state.matches());
-        assert_eq!(admin.to_string().split(':').next(), state.to_string().split(':').next());
+fn a_reason_survives_being_written() {
+    let endless = Event::Throttled { rest: Duration::MAX };
+    for event in events().into_iter().filter(|event| *event != endless) {
+        let (code, inputs) = event.to_wire();
+        assert_eq!(Event::from_wire(code, inputs), Some(event), "{event:?}");
+        for rule in Rule::ALL {
+            let reason = Reason { rule: *rule, event, at: now().wall, next: Some(Duration::from_secs(9)) };
+            let read = Reason::from_wire(rule.code(), (code, inputs), reason.at, reason.next);
+            assert_eq!(read, Some(reason));
+        }
     }
-    assert_eq!((Admin::Unverified { since }.state(), Admin::Removed { since }.state()), (None, None));
+    assert!(matches!(Event::from_wire(14, endless.to_wire().1), Some(Event::Throttled { .. })));
+    assert_eq!(Event::from_wire(0, [0; 2]), None);
+    assert_eq!(Event::from_wire(17, [0; 2]), None);
+    assert_eq!(Reason::from_wire(0, (5, [0; 2]), now().wall, None), None, "no rule has this number");
 }
 
 #[test]

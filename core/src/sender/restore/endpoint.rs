@@ -4,9 +4,10 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::pacing::pacing_of;
-use crate::journal::{EndpointRecord, FilterRecord, HeaderRecord, RetiredRecord, StoredValue};
+use crate::journal::{AskRecord, EndpointRecord, FilterRecord, HeaderRecord, RetiredRecord, StoredValue};
 use crate::matching::Subscription;
 use crate::matching::filter::{Filter, Language};
+use crate::registration::lifecycle::{Cause, Reason, Rule};
 use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
 use crate::sender::choices::with_choices;
 
@@ -38,6 +39,9 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
             StoredValue::Sealed(_) => endpoint,
         };
     }
+    if let Some(AskRecord { by, rate }) = record.consent {
+        endpoint = endpoint.consent_of(by, rate);
+    }
     endpoint.config(&anywhere())
 }
 
@@ -57,13 +61,27 @@ fn anywhere() -> Policy {
     policy.allow(all("::/0")).expect("two networks fit")
 }
 
-pub(super) fn state_of(record: &EndpointRecord) -> State {
+/// The state, and why it is that.
+pub(super) fn state_of(record: &EndpointRecord) -> (State, Option<Reason>) {
     let since = record.state.since;
-    match record.state.code {
+    let cause = record.cause.as_ref();
+    let cause = cause.and_then(|of| Reason::from_wire(of.rule, (of.event, of.inputs), of.at, of.next));
+    let state = match record.state.code {
         0 => State::Active,
         1 => State::Paused { since },
         3 => State::Gone { since },
+        4 => State::Unverified { since },
         // An unknown state of a later format is safest as one in which nothing is sent and nothing is lost at once.
-        _ => State::Disabled { since },
+        _ => State::Disabled { since, cause: cause_of(cause.map(|reason| reason.rule)) },
+    };
+    (state, cause)
+}
+
+/// Why an endpoint is disabled; before records said so, only a command could do it.
+fn cause_of(rule: Option<Rule>) -> Cause {
+    match rule {
+        Some(Rule::Failing) => Cause::Failing,
+        Some(Rule::Declined) => Cause::NoConsent,
+        Some(_) | None => Cause::Command,
     }
 }

@@ -22,16 +22,18 @@ use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
+use super::consent::Asking;
 use super::deliveries::Delivery;
 use super::jobs::Body;
+use super::keys::KeyUse;
 use super::operational::Cause;
 use super::pending::Pending;
 use super::repeats::{Known, Name};
-use super::tables::{Chore, Retired};
+use super::tables::{Chore, Retired, Standing};
 use super::{Config, Sender};
-use crate::id::{JournalSeq, TenantId};
+use crate::id::{EndpointKey, JournalSeq, TenantId};
 use crate::journal::{
-    Accepted, Due, EndpointRecord, EventRecord, Laned, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
+    Accepted, ConsentRecord, Due, EndpointRecord, EventRecord, Laned, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
 };
 use crate::matching::EventType;
 use crate::registration::Draft;
@@ -76,6 +78,10 @@ struct Fold {
     lanes: Lanes,
     healths: Healths,
     window: Window,
+    /// Where the consents of endpoints' owners stand, until there is a time to compare their dates with.
+    consents: BTreeMap<EndpointKey, Box<ConsentRecord>>,
+    /// Bytes of the payloads of events, where they are charged.
+    payloads: BTreeMap<u32, u32>,
     /// What the last record tells of, if an operational event may have been torn off behind it.
     owed: Option<Cause>,
     /// The last record is the outcome of an operational event.
@@ -102,6 +108,8 @@ impl Restore {
             lanes: Lanes::default(),
             healths: Healths::default(),
             window: Window::default(),
+            consents: BTreeMap::new(),
+            payloads: BTreeMap::new(),
             owed: None,
             quiet: false,
             error: None,
@@ -161,6 +169,7 @@ impl Fold {
         self.index_subscriptions();
         let owed = self.owed.and_then(|cause| self.sender.operational_event(cause));
         self.resume_events();
+        self.sender.charge_again(&self.payloads);
         core::mem::take(&mut self.healths).resume(&mut self.sender);
         self.resume_deliveries();
         self.resume_endpoints();
@@ -193,6 +202,7 @@ impl Fold {
                 self.owed = self.owed.filter(|_| !quiet);
             }
             Record::Removed { endpoint, .. } => {
+                self.consents.remove(&endpoint);
                 if let Some(at) = self.sender.endpoints.by_key.get(&endpoint).copied() {
                     self.sender.apply_removed(at, seq);
                 }
@@ -243,6 +253,13 @@ impl Fold {
             }
             // Its payload was erased before a snapshot stood for it: it has ended, and a repeat of it still is one.
             Record::Kept(kept) => self.accepted(seq, &kept.accepted)?,
+            Record::Synced { tenant, revision, .. } => self.sender.apply_synced(&tenant, revision, seq),
+            Record::Consent(consent) => _ = self.consents.insert(consent.endpoint.clone(), consent),
+            Record::KeyUse(uses) => {
+                if let Some(at) = self.sender.endpoints.by_key.get(&uses.endpoint).copied() {
+                    self.sender.endpoints.slab[at].key_use = Some(Box::new(KeyUse::of(&uses)));
+                }
+            }
             Record::Health(health) => {
                 if let Some(at) = self.sender.endpoints.by_key.get(&health.endpoint) {
                     self.healths.say(*at, &health);
@@ -292,8 +309,9 @@ impl Fold {
             let tenant = self.sender.tenants.retain(&accepted.tenant);
             self.window.hold(accepted.at, tenant, &known(name));
         }
-        if self.job(seq).is_some() {
+        if let Some(job) = self.job(seq) {
             // A snapshot shows it that had not been finished when it was accepted.
+            self.note_payload(job, accepted.payload.len());
             return Ok(());
         }
         let Ok(event_type) = EventType::new(&accepted.event_type) else { return Err(RestoreError::Event { at: seq }) };
@@ -303,6 +321,7 @@ impl Fold {
         self.fans.begin(job, &event_type, accepted.high_water);
         self.lanes.keyed(job, accepted.key.as_ref());
         self.pending.add_event(&self.sender.jobs, job);
+        self.note_payload(job, accepted.payload.len());
         Ok(())
     }
 
@@ -311,7 +330,7 @@ impl Fold {
         if record.is_sealed() {
             return Err(RestoreError::Sealed { at: seq, endpoint: record.key.clone() });
         }
-        let (config, state) = (config_of(record).map_err(wrong)?, state_of(record));
+        let (config, (state, cause)) = (config_of(record).map_err(wrong)?, state_of(record));
         let draft = Draft {
             keys: record.keys.iter().filter_map(|key| Some((key.secret.secret()?.clone(), key.expires))).collect(),
             revoked: record.revoked.clone(),
@@ -323,8 +342,9 @@ impl Fold {
         let retired: Vec<_> = retired.collect::<Result<_, _>>()?;
         let numbers: Vec<_> = record.subscription.into_iter().chain(retired.iter().map(|old| old.number)).collect();
         let known = self.sender.endpoints.by_key.get(&record.key).copied();
-        let was = known.map(|at| self.sender.endpoints.slab[at].state);
-        let at = self.sender.apply_endpoint(known, seq, config, draft, state, record.subscription, retired);
+        let was = known.map(|at| self.sender.endpoints.slab[at].life.admin);
+        let standing = Standing { config, draft, state, cause, subscription: record.subscription, retired };
+        let at = self.sender.apply_endpoint(known, seq, standing);
         self.owed = was.and_then(|was| Cause::of_state(at, was, state, seq));
         for number in numbers {
             let before = self.owners.insert(number, at);
@@ -433,8 +453,9 @@ impl Fold {
     }
 
     fn event(&mut self, record: &EventRecord) -> Result<(), RestoreError> {
-        let EventRecord { mark, passed_all, cancelled, accepted, payload_len: _, done } = record;
+        let EventRecord { mark, passed_all, cancelled, accepted, payload_len, done } = record;
         let job = self.sender.apply_event(mark.event, accepted);
+        self.note_payload(job, usize::try_from(*payload_len).unwrap_or(usize::MAX));
         if !*passed_all {
             let event_type = EventType::new(&accepted.event_type);
             let event_type = event_type.map_err(|_| RestoreError::Event { at: mark.event })?;
@@ -448,6 +469,13 @@ impl Fold {
         }
         done.iter().for_each(|subscription| self.fans.skip(job, *subscription));
         Ok(())
+    }
+
+    /// Keeps the size of a payload that is charged.
+    fn note_payload(&mut self, job: u32, bytes: usize) {
+        if bytes > 0 && self.sender.accounts.charges_any() {
+            self.payloads.insert(job, u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
     }
 
     /// Nothing more is sent for an event.
@@ -471,6 +499,7 @@ impl Fold {
         }
         self.lanes.take_key(job);
         self.pending.remove_event(&self.sender.jobs, job);
+        self.payloads.remove(&job);
         self.fans.finish(job);
         self.sender.apply_ended(job);
     }
@@ -593,13 +622,21 @@ impl Fold {
         let sender = &mut self.sender;
         let all: Vec<_> = sender.endpoints.slab.iter().map(|(at, _)| at).collect();
         for at in all {
-            let slot = &sender.endpoints.slab[at];
+            let now = sender.now;
+            let slot = &mut sender.endpoints.slab[at];
             slot.wire.ring.publish(&slot.draft, &slot.wire.config.dialects);
-            let (state, over) = (slot.state, slot.is_over());
-            if over {
+            let ask = slot.wire.config.consent;
+            if !ask.is_needless() && !slot.removed {
+                let asking = self.consents.get(&slot.key).and_then(|record| Asking::of(record, ask, now));
+                slot.consent = Some(Box::new(asking.unwrap_or_else(|| Asking::new(ask))));
+            }
+            let slot = &sender.endpoints.slab[at];
+            if slot.is_over() {
                 sender.discard_soon(at);
             } else {
-                sender.rest_of_hold(at, state);
+                sender.begin_hold(at);
+                sender.resume_consent(at);
+                sender.retime(at);
             }
         }
     }

@@ -164,7 +164,7 @@ impl Healths {
                 slot.rate = slot.wire.config.pacing.rate.map(|rate| alloc::boxed::Box::new(Gcra::full(rate)));
                 continue;
             }
-            slot.rate = slot.wire.config.pacing.rate.map(|rate| alloc::boxed::Box::new(Gcra::empty(rate, now.mono)));
+            slot.rate = slot.allowed_rate().map(|rate| alloc::boxed::Box::new(Gcra::empty(rate, now.mono)));
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The calls that a trace has, and the kinds of its entries.
 
+use alloc::vec::Vec;
+use core::time::Duration;
+
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointKey, EventId, TenantId};
 use crate::registration::Endpoint;
 use crate::response::Outcome;
 use crate::secret::{KeyId, Secret};
-use crate::sender::{Close, Input};
+use crate::sender::{Called, Close, Input};
 use crate::time::UnixTime;
 
 /// Kinds of entries. Below 16: the beginning; below 64: calls; from 128 on: what came of them.
@@ -15,6 +18,8 @@ pub(super) mod kind {
     pub(crate) const RECORD: u8 = 3;
     pub(crate) const RESTORED: u8 = 4;
     pub(crate) const MISSING: u8 = 5;
+    pub(crate) const IDENTITY: u8 = 8;
+    pub(crate) const QUOTAS: u8 = 9;
     /// Operational events are on.
     pub(crate) const OPERATIONAL: u8 = 6;
     /// Bounds on attempts in flight, behind the configuration that has some.
@@ -33,6 +38,10 @@ pub(super) mod kind {
     pub(crate) const PURGE: u8 = 27;
     pub(crate) const ERASE: u8 = 28;
     pub(crate) const REWRITE: u8 = 29;
+    pub(crate) const ROTATE_KEY: u8 = 48;
+    pub(crate) const FINISH_ROTATION: u8 = 49;
+    pub(crate) const CALLED_BACK: u8 = 50;
+    pub(crate) const SYNC: u8 = 51;
     pub(crate) const TICK: u8 = 32;
     pub(crate) const COMPLETED: u8 = 33;
     pub(crate) const PERSISTED: u8 = 34;
@@ -60,6 +69,10 @@ pub(super) enum Call {
     AddKey(EndpointKey, Secret),
     ExpireKey(EndpointKey, KeyId, UnixTime),
     RevokeKey(EndpointKey, KeyId),
+    RotateKey(EndpointKey, Secret, Duration),
+    FinishRotation(EndpointKey),
+    CalledBack(Called),
+    Sync(TenantId, u64, Vec<Endpoint>),
     Cancel(TenantId, EventId),
     Rewrite(EndpointKey),
     Purge(TenantId),

@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 
 use crate::journal::{FRAME_HEAD, Kind, keyed};
-use crate::sender::{Notice, Output, Wake};
+use crate::sender::{Notice, Output, Purpose, Wake};
 use crate::time::Instant;
 
 /// The digest of an output. Equal outputs of two machines that differ only in what a trace replaces have equal ones.
@@ -26,7 +26,13 @@ pub(super) fn output(output: &Output) -> u32 {
             let id = transmit.attempt();
             let start = Sum::new(5).u64(id.slot().into()).u64(id.turn().into()).u64(transmit.number().into());
             let start = start.instant(transmit.deadline()).u64(transmit.started().wall.as_millis());
-            start.bytes(transmit.event().as_str().as_bytes()).bytes(transmit.endpoint().id.as_str().as_bytes()).end()
+            let sum = start.bytes(transmit.event().as_str().as_bytes());
+            let sum = sum.bytes(transmit.endpoint().id.as_str().as_bytes());
+            match transmit.purpose() {
+                Purpose::Delivery => sum.end(),
+                Purpose::Challenge => sum.u64(1).end(),
+                Purpose::Handshake => sum.u64(2).end(),
+            }
         }
         Output::Abort(id) => Sum::new(6).u64(id.slot().into()).u64(id.turn().into()).end(),
         Output::Notice(told) => notice(told),
@@ -54,7 +60,7 @@ fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
     let mut sum = start;
     for (key, frame) in keyed(bytes) {
         let told = match key.kind {
-            Kind::Accepted | Kind::Endpoint | Kind::Kept => &frame[4..FRAME_HEAD],
+            Kind::Accepted | Kind::Endpoint | Kind::Kept | Kind::KeyUse => &frame[4..FRAME_HEAD],
             Kind::Event => &frame[4..FRAME_HEAD + 12],
             Kind::Remembered => &frame[4..FRAME_HEAD + 24],
             Kind::Outcome => &frame[4..outcome_end(&frame)],
@@ -71,7 +77,9 @@ fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
             | Kind::Purged
             | Kind::Erased
             | Kind::Lane
-            | Kind::Health => &frame[..],
+            | Kind::Health
+            | Kind::Synced
+            | Kind::Consent => &frame[..],
         };
         sum = sum.bytes(told);
     }

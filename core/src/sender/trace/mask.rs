@@ -149,6 +149,10 @@ impl Mask {
                 known.digest = self.digest(known.digest);
                 Record::Remembered(known)
             }
+            Record::KeyUse(mut uses) => {
+                uses.keys.iter_mut().chain(&mut uses.run).for_each(|uses| uses.key = self.key_id(uses.key));
+                Record::KeyUse(uses)
+            }
             Record::Outcome(mut outcome) => {
                 if self.hides() {
                     (outcome.answer, outcome.signed) = (None, Vec::new());
@@ -157,6 +161,15 @@ impl Mask {
             }
             other => other,
         }
+    }
+
+    /// The kept header lines of an answer as they are written. With stand-ins, a line says no key.
+    pub(super) fn kept(&self, reply: &Reply) -> Vec<(&'static str, Bytes)> {
+        let line = |(name, value): &(&'static str, Box<[u8]>)| match *name {
+            "postrider-key-used" if self.hides() => (*name, Bytes::from_static(b"?")),
+            name => (name, Bytes::copy_from_slice(value)),
+        };
+        reply.kept().iter().map(line).collect()
     }
 
     /// The kept part of an answer as it is written.

@@ -13,7 +13,8 @@
 //! [`Detail::Everything`], payloads, kept answers, signing keys, secret header values and the queries of URLs are
 //! replaced by stand-ins of the same length. Two equal values have equal stand-ins, so that a repeat stays a repeat, a
 //! conflict a conflict, and a key that was revoked stays that key. Names (ids of events, endpoints, tenants and types)
-//! are kept.
+//! and what endpoints want, content filters included, are kept. What filters answered is in the trace, because they look
+//! into payloads.
 //!
 //! # Format
 //!

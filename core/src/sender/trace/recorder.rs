@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt::Write as _;
 use core::ops::Deref;
+use core::time::Duration;
 
 use super::call::kind;
 use super::digest::{self, Sum};
@@ -14,11 +16,14 @@ use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::Record;
 use crate::journal::wire::Writer;
 use crate::registration::Endpoint;
+use crate::registration::consent::ConsentReason;
+use crate::registration::sync::Synced;
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
 use crate::sender::filters::Answers;
 use crate::sender::{
-    Change, Close, CommandError, Config, Input, Output, Put, PutError, Receipt, Refused, Restore, RestoreError, Sender,
+    Called, Change, Close, CommandError, Config, Input, Output, Put, PutError, Receipt, Refused, Restore, RestoreError,
+    Sender, SyncDone, SyncRefused,
 };
 use crate::time::{Now, UnixTime};
 
@@ -189,6 +194,67 @@ impl Recorder {
         )
     }
 
+    /// See [`Sender::rotate_key`].
+    pub fn rotate_key(
+        &mut self,
+        now: Now,
+        endpoint: &EndpointKey,
+        secret: &Secret,
+        overlap: Duration,
+    ) -> Result<Change, CommandError> {
+        self.command(
+            |running| {
+                let stand_in = running.mask.key(secret);
+                let mut w = running.tape.endpoint(kind::ROTATE_KEY, now, endpoint);
+                w.short(stand_in.expose());
+                w.duration(overlap);
+            },
+            |machine| machine.rotate_key(now, endpoint, secret, overlap),
+        )
+    }
+
+    /// See [`Sender::finish_rotation`].
+    pub fn finish_rotation(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
+        self.command(
+            |running| running.tape.named(kind::FINISH_ROTATION, now, endpoint),
+            |machine| machine.finish_rotation(now, endpoint),
+        )
+    }
+
+    /// See [`Sender::called_back`]. The token is in the trace: it was good for one use, and the seed that it is made of is in
+    /// every trace.
+    pub fn called_back(&mut self, now: Now, called: &Called) -> Result<ConsentReason, CommandError> {
+        let Some(running) = &mut self.tape else { return self.machine.called_back(now, called) };
+        let (token, method, lines) = called.parts();
+        let mut w = running.tape.call(kind::CALLED_BACK, now);
+        w.text(token);
+        w.text(method);
+        w.many(lines, |w, (name, value)| {
+            w.text(name);
+            w.short(value);
+        });
+        let result = self.machine.called_back(now, called);
+        running.tape.digest(kind::RESULT, called_back(&result));
+        result
+    }
+
+    /// See [`Sender::sync`].
+    pub fn sync(
+        &mut self,
+        now: Now,
+        tenant: &TenantId,
+        revision: u64,
+        endpoints: &[Endpoint],
+    ) -> Result<SyncDone, SyncRefused> {
+        let Some(running) = &mut self.tape else { return self.machine.sync(now, tenant, revision, endpoints) };
+        let written = running.tape.sync(now, (tenant, revision), endpoints, &self.machine.policy, &mut running.mask);
+        let result = self.machine.sync(now, tenant, revision, endpoints);
+        if written {
+            running.tape.digest(kind::RESULT, synced(&result));
+        }
+        result
+    }
+
     /// See [`Sender::rewrite`].
     pub fn rewrite(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         self.command(
@@ -274,6 +340,8 @@ impl Running {
         tape.raw(MAGIC);
         tape.raw(&[VERSION]);
         tape.config(config);
+        tape.identity(config);
+        tape.quotas(config);
         Self { tape, mask: Mask::new(detail, salt) }
     }
 }
@@ -299,6 +367,7 @@ pub(super) fn published(result: &Result<Receipt, Refused>) -> u32 {
                 Refused::Full(_) => 8,
                 Refused::Closed(_) => 9,
                 Refused::Fenced(_) => 10,
+                Refused::Quota(..) => 11,
             })
             .end(),
     }
@@ -324,9 +393,37 @@ pub(super) fn was_put(result: &Result<Put, PutError>) -> u32 {
                 PutError::Overloaded(_) => 6,
                 PutError::Closed(_) => 7,
                 PutError::Fenced(_) => 8,
+                PutError::NoOrigin(_) => 9,
+                PutError::Quota(..) => 10,
             })
             .end(),
     }
+}
+
+pub(super) fn synced(result: &Result<SyncDone, SyncRefused>) -> u32 {
+    match result {
+        Ok(done) => {
+            let sum = Sum::new(23).u64(done.change.changed.into()).u64(done.change.seq.get());
+            match &done.synced {
+                Synced::Stale { applied } => sum.u64(*applied).end(),
+                Synced::Plan(plan) => {
+                    let parts = [plan.added.len(), plan.changed.len(), plan.removed.len(), plan.unchanged.len()];
+                    parts.into_iter().fold(sum, |sum, count| sum.u64(count as u64)).end()
+                }
+            }
+        }
+        Err(_) => Sum::new(24).end(),
+    }
+}
+
+pub(super) fn called_back(result: &Result<ConsentReason, CommandError>) -> u32 {
+    let mut sum = Sum::new(22);
+    match result {
+        Ok(reason) => write!(sum, "{reason}"),
+        Err(why) => write!(sum, "{why}"),
+    }
+    .expect("a sum takes everything");
+    sum.end()
 }
 
 pub(super) fn changed(result: &Result<Change, CommandError>) -> u32 {

@@ -11,15 +11,17 @@ use crate::encoding::Payload;
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, LoadId, TenantId};
 use crate::journal::wire::Reader;
-use crate::journal::{self, Accepted, EndpointRecord, HeaderRecord, Record, StoredValue};
+use crate::journal::{self, Accepted, AskRecord, EndpointRecord, HeaderRecord, Record, StoredValue};
 use crate::limits::Limits;
+use crate::registration::consent::Origin;
+use crate::registration::quota::Quotas;
 use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
-use crate::secret::KeyId;
+use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
 use crate::sender::choices::with_choices;
 use crate::sender::restore::pacing_of;
-use crate::sender::{Close, Config, Input, LoadError, PersistFailure};
+use crate::sender::{Called, Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
 /// Bytes of a payload that a replay makes a stand-in for, at most.
@@ -133,6 +135,37 @@ impl Reel {
         Ok(Config::new().limits(limits).policy(policy))
     }
 
+    /// What [`Tape::identity`](super::tape::Tape::identity) wrote.
+    pub(super) fn identity(&mut self, mut config: Config) -> Read<Config> {
+        let at = self.at;
+        let (origin, callback) = self.fields(|r| {
+            Ok((r.option("origin", |r| r.string("origin"))?, r.option("callback", |r| r.string("callback"))?))
+        })?;
+        if let Some(origin) = origin {
+            config = config.origin(Origin::new(&origin).map_err(|_| TraceError::Damaged { at })?);
+        }
+        match callback {
+            Some(callback) => config.callback(&callback).map_err(|_| TraceError::Damaged { at }),
+            None => Ok(config),
+        }
+    }
+
+    /// What [`Tape::quotas`](super::tape::Tape::quotas) wrote.
+    pub(super) fn quotas(&mut self, mut config: Config) -> Read<Config> {
+        let at = self.at;
+        let (all, of) = self.fields(|r| {
+            let all = read_quotas(r)?;
+            Ok((all, r.many("quotas", 5, |r| Ok((r.string("tenant")?, read_quotas(r)?)))?))
+        })?;
+        let damaged = || TraceError::Damaged { at };
+        config = config.quotas(all.ok_or_else(damaged)?);
+        for (tenant, quotas) in of {
+            let tenant = TenantId::new(tenant).map_err(|_| damaged())?;
+            config = config.quotas_of(tenant, quotas.ok_or_else(damaged)?);
+        }
+        Ok(config)
+    }
+
     pub(super) fn seed(&mut self) -> Read<Seed> {
         self.fields(|r| r.array("seed").map(Seed::from_bytes))
     }
@@ -192,6 +225,30 @@ impl Reel {
             kind::PURGE => {
                 let tenant = self.fields(|r| r.string("tenant"))?;
                 Call::Purge(TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?)
+            }
+            kind::SYNC => {
+                let (tenant, revision, count) =
+                    self.fields(|r| Ok((r.string("tenant")?, r.u64("revision")?, r.u32("endpoints")?)))?;
+                let tenant = TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?;
+                let entry = |_| match self.record()?.1 {
+                    Record::Endpoint(record) => Ok(endpoint_of(&record)),
+                    _ => Err(TraceError::Damaged { at }),
+                };
+                Call::Sync(tenant, revision, (0..count).map(entry).collect::<Read<Vec<_>>>()?)
+            }
+            kind::ROTATE_KEY => {
+                let endpoint = self.key()?;
+                let (secret, overlap) = self.fields(|r| Ok((r.short("secret")?.to_vec(), r.duration("overlap")?)))?;
+                let secret = Secret::from_bytes_any_size(secret).map_err(|_| TraceError::Damaged { at })?;
+                Call::RotateKey(endpoint, secret, overlap)
+            }
+            kind::FINISH_ROTATION => Call::FinishRotation(self.key()?),
+            kind::CALLED_BACK => {
+                let (path, method, lines) = self.fields(|r| {
+                    let line = |r: &mut Reader<'_>| Ok((r.string("lines")?, Bytes::copy_from_slice(r.short("lines")?)));
+                    Ok((r.string("token")?, r.string("method")?, r.many("lines", 4, line)?))
+                })?;
+                Call::CalledBack(Called::new(&method, &path).headers(lines))
             }
             kind::ERASE => {
                 let (tenant, id) = self.names()?;
@@ -312,10 +369,25 @@ impl Reel {
             for _ in 0..hints {
                 reply = reply.header("retry-after", r.short("hints")?);
             }
-            Ok(if flags & 4 != 0 { reply.with_body(Bytes::copy_from_slice(r.long("body")?)) } else { reply })
+            if flags & 4 != 0 {
+                reply = reply.with_body(Bytes::copy_from_slice(r.long("body")?));
+            }
+            let kept = if flags & 8 != 0 {
+                r.many("kept", 4, |r| Ok((r.string("kept")?, Bytes::copy_from_slice(r.short("kept")?))))?
+            } else {
+                Vec::new()
+            };
+            Ok(reply.headers(kept))
         })?;
         Ok(Call::Completed(attempt, Ok(reply), signed))
     }
+}
+
+fn read_quotas(r: &mut Reader<'_>) -> Result<Option<Quotas>, journal::CodecError> {
+    let mut number = || r.option("quotas", |r| r.u64("quotas"));
+    let numbers = [number()?, number()?, number()?];
+    let rate = r.option("quotas", |r| Ok((r.u32("quotas")?, r.duration("quotas")?, r.u32("quotas")?)))?;
+    Ok(Quotas::from_wire(numbers, rate))
 }
 
 fn limits_of(numbers: [u64; 13], idempotency_window: Duration) -> Limits {
@@ -360,6 +432,9 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .paced(pacing_of(record.pacing.as_deref()));
     if let Some(age) = record.max_age {
         endpoint = endpoint.max_age(age);
+    }
+    if let Some(AskRecord { by, rate }) = record.consent {
+        endpoint = endpoint.consent_of(by, rate);
     }
     endpoint = with_choices(endpoint, record);
     for HeaderRecord { name, value } in &record.headers {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::fmt;
 
 use super::call::{Call, kind};
-use super::recorder::{changed, published, was_put};
+use super::recorder::{called_back, changed, published, synced, was_put};
 use super::reel::Reel;
 use super::{MAGIC, VERSION, digest};
 use crate::id::JournalSeq;
@@ -296,6 +296,18 @@ impl Replay {
             Call::AddKey(endpoint, secret) => machine.add_key(now, &endpoint, &secret),
             Call::ExpireKey(endpoint, key, at) => machine.expire_key(now, &endpoint, key, at),
             Call::RevokeKey(endpoint, key) => machine.revoke_key(now, &endpoint, key),
+            Call::RotateKey(endpoint, secret, overlap) => machine.rotate_key(now, &endpoint, &secret, overlap),
+            Call::FinishRotation(endpoint) => machine.finish_rotation(now, &endpoint),
+            Call::Sync(tenant, revision, endpoints) => {
+                let result = machine.sync(now, &tenant, revision, &endpoints);
+                let said = result.as_ref().map_or_else(ToString::to_string, |done| format!("{done:?}"));
+                return Some((synced(&result), said));
+            }
+            Call::CalledBack(called) => {
+                let result = machine.called_back(now, &called);
+                let said = result.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+                return Some((called_back(&result), said));
+            }
             Call::Rewrite(endpoint) => machine.rewrite(now, &endpoint),
             Call::Cancel(tenant, event) => machine.cancel(now, &tenant, &event),
             Call::Purge(tenant) => machine.purge(now, &tenant),
@@ -316,6 +328,14 @@ fn beginning(reel: &mut Reel) -> Result<(Sender, u64), TraceError> {
     if reel.peek() == Some(kind::OPERATIONAL) {
         reel.kind()?;
         config = config.operational_events(true);
+    }
+    if reel.peek() == Some(kind::IDENTITY) {
+        reel.kind()?;
+        config = reel.identity(config)?;
+    }
+    if reel.peek() == Some(kind::QUOTAS) {
+        reel.kind()?;
+        config = reel.quotas(config)?;
     }
     if reel.peek() == Some(kind::SEED) {
         reel.kind()?;

@@ -8,11 +8,14 @@ use super::call::kind;
 use super::mask::Mask;
 use crate::encoding::Thin;
 use crate::event::Event;
-use crate::id::{EndpointKey, JournalSeq};
+use crate::id::{EndpointKey, JournalSeq, TenantId};
 use crate::journal::wire::Writer;
-use crate::journal::{self, EndpointRecord, HeaderRecord, KeyRecord, Record, StateRecord, StoredKey, StoredValue};
+use crate::journal::{
+    self, AskRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, StateRecord, StoredKey, StoredValue,
+};
 use crate::limits::Limits;
-use crate::registration::{Endpoint, Policy};
+use crate::registration::quota::Quotas;
+use crate::registration::{self, Endpoint, Policy};
 use crate::response::Reply;
 use crate::sender::choices::{dialect_records, filter_record};
 use crate::sender::restore::written;
@@ -95,6 +98,17 @@ impl Tape {
         }
     }
 
+    /// The name under which consent is asked for, and where it may be given later, for a machine that has them.
+    pub(super) fn identity(&mut self, config: &Config) {
+        if config.origin.is_none() && config.callback.is_none() {
+            return;
+        }
+        self.out.put_u8(kind::IDENTITY);
+        let mut w = self.w();
+        w.option(config.origin.as_ref(), |w, origin| w.text(origin.as_str()));
+        w.option(config.callback.as_deref(), Writer::text);
+    }
+
     /// A call without anything further.
     pub(super) fn plain(&mut self, kind: u8, now: Now) {
         self.call(kind, now);
@@ -167,42 +181,50 @@ impl Tape {
             self.plain(kind::TICK, now);
             return false;
         };
-        let headers = config
-            .headers
-            .iter()
-            .map(|(name, value)| HeaderRecord { name: name.as_str().to_string(), value: StoredValue::of(value, None) });
-        let keys = endpoint
-            .secrets()
-            .iter()
-            .map(|secret| KeyRecord { secret: StoredKey::Plain(secret.clone()), expires: None });
-        let record = EndpointRecord {
-            key: config.key.clone(),
-            url: config.target.as_str().to_string(),
-            patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
-            encoding: config.shape.encoding.to_wire(),
-            schedule: config.schedule.delays().to_vec(),
-            timeout: config.timeout,
-            concurrency: config.concurrency,
-            headers: headers.collect(),
-            keep_answers: config.keep_answers,
-            keys: keys.collect(),
-            revoked: Vec::new(),
-            state: StateRecord { code: 0, since: UnixTime::EPOCH },
-            subscription: None,
-            retired: Vec::new(),
-            at: UnixTime::EPOCH,
-            thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
-            order: config.order.to_wire(),
-            source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
-            filter: filter_record(&config.subscription),
-            sign: dialect_records(&config.dialects),
-            max_age: config.schedule.max_age(),
-            pacing: written(&config.pacing).map(alloc::boxed::Box::new),
-        };
-        let record = mask.endpoint(record);
+        let record = mask.endpoint(described(endpoint, &config));
         self.call(kind::PUT, now);
         self.record(JournalSeq::ZERO, &Record::Endpoint(alloc::boxed::Box::new(record)));
         true
+    }
+
+    /// Says whether the list could be written; one with an entry that is described wrongly changes nothing.
+    pub(super) fn sync(
+        &mut self,
+        now: Now,
+        (tenant, revision): (&TenantId, u64),
+        endpoints: &[Endpoint],
+        policy: &Policy,
+        mask: &mut Mask,
+    ) -> bool {
+        let configs: Result<Vec<_>, _> = endpoints.iter().map(|endpoint| endpoint.config(policy)).collect();
+        let Ok(configs) = configs else {
+            self.plain(kind::TICK, now);
+            return false;
+        };
+        let mut w = self.call(kind::SYNC, now);
+        w.text(tenant.as_str());
+        w.u64(revision);
+        w.u32(u32::try_from(endpoints.len()).unwrap_or(u32::MAX));
+        for (endpoint, config) in endpoints.iter().zip(&configs) {
+            let record = mask.endpoint(described(endpoint, config));
+            self.record(JournalSeq::ZERO, &Record::Endpoint(alloc::boxed::Box::new(record)));
+        }
+        true
+    }
+
+    /// What tenants may take up, for a machine that limits it.
+    pub(super) fn quotas(&mut self, config: &Config) {
+        if config.quotas == Quotas::default() && config.quotas_of.is_empty() {
+            return;
+        }
+        self.out.put_u8(kind::QUOTAS);
+        let mut w = self.w();
+        write_quotas(&config.quotas, &mut w);
+        w.u32(u32::try_from(config.quotas_of.len()).unwrap_or(u32::MAX));
+        for (tenant, quotas) in &config.quotas_of {
+            w.text(tenant.as_str());
+            write_quotas(quotas, &mut w);
+        }
     }
 
     /// `signed` says how many keys signed the attempt that ends.
@@ -257,9 +279,60 @@ impl Tape {
     }
 }
 
+fn write_quotas(quotas: &Quotas, w: &mut Writer<'_>) {
+    let (numbers, rate) = quotas.to_wire();
+    numbers.into_iter().for_each(|number| w.option(number, Writer::u64));
+    w.option(rate, |w, (count, per, burst)| {
+        w.u32(count);
+        w.duration(per);
+        w.u32(burst);
+    });
+}
+
+/// An endpoint as it is put, in a record.
+fn described(endpoint: &Endpoint, config: &registration::Config) -> EndpointRecord {
+    let headers = config
+        .headers
+        .iter()
+        .map(|(name, value)| HeaderRecord { name: name.as_str().to_string(), value: StoredValue::of(value, None) });
+    let keys =
+        endpoint.secrets().iter().map(|secret| KeyRecord { secret: StoredKey::Plain(secret.clone()), expires: None });
+    EndpointRecord {
+        key: config.key.clone(),
+        url: config.target.as_str().to_string(),
+        patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
+        encoding: config.shape.encoding.to_wire(),
+        schedule: config.schedule.delays().to_vec(),
+        timeout: config.timeout,
+        concurrency: config.concurrency,
+        headers: headers.collect(),
+        keep_answers: config.keep_answers,
+        keys: keys.collect(),
+        revoked: Vec::new(),
+        state: StateRecord { code: 0, since: UnixTime::EPOCH },
+        subscription: None,
+        retired: Vec::new(),
+        at: UnixTime::EPOCH,
+        thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
+        order: config.order.to_wire(),
+        source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
+        cause: None,
+        filter: filter_record(&config.subscription),
+        sign: dialect_records(&config.dialects),
+        max_age: config.schedule.max_age(),
+        pacing: written(&config.pacing).map(alloc::boxed::Box::new),
+        consent: (!config.consent.is_needless()).then(|| AskRecord {
+            by: config.consent.by.to_wire(),
+            rate: config.consent.rate.map(core::num::NonZeroU32::get),
+        }),
+    }
+}
+
 fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
     let (date, hints) = reply.lines();
-    let flags = u8::from(date.is_some()) | u8::from(hints.len() > 0) << 1 | u8::from(reply.body().is_some()) << 2;
+    let kept = mask.kept(reply);
+    let flags = [date.is_some(), hints.len() > 0, reply.body().is_some(), !kept.is_empty()];
+    let flags = flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag));
     w.u8(flags);
     if let Some(date) = date {
         w.short(date);
@@ -270,6 +343,12 @@ fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
     }
     if let Some(body) = mask.answer(reply) {
         w.long(&body);
+    }
+    if !kept.is_empty() {
+        w.many(&kept, |w, (name, value)| {
+            w.text(name);
+            w.short(value);
+        });
     }
 }
 

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::Frames;
 use crate::limits::Limits;
+use crate::matching::filter::Language;
 use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
 use crate::secret::Secret;
@@ -80,7 +81,7 @@ fn event_id(number: u8) -> EventId {
 fn config() -> Config {
     let mut limits = Limits::default();
     (limits.snapshot_every, limits.resident) = (4096, 200);
-    Config::new().limits(limits).policy(Policy::development())
+    Config::new().limits(limits).policy(Policy::development()).operational_events(true)
 }
 
 /// What goes on around a machine.
@@ -127,6 +128,9 @@ impl World {
                     .events(if how % 2 == 0 { ["order.**"] } else { ["**"] })
                     .signing_key(secret(how))
                     .secret_header("x-token", "hidden-header");
+                // Content that a trace with stand-ins does not have decides what is sent.
+                let put =
+                    if how == 1 { put.filter(Language::EventBridge, r#"{"data": [{"suffix": "1"}]}"#) } else { put };
                 let _ = self.machine.put(now, put);
             }
             Op::Pause(endpoint) => drop(self.machine.pause(now, &key(endpoint))),

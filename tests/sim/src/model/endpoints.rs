@@ -148,6 +148,11 @@ impl Endpoint {
         self.disabled.into_iter().chain(self.tripped.map(|(from, _)| from)).min()
     }
 
+    /// Whether it is in service for sure, so that what it answers counts.
+    pub(super) fn is_in_service(&self) -> bool {
+        !self.gone && self.states.all().all(|state| matches!(state, State::Active | State::Paused))
+    }
+
     /// Whether it was described anew after this tick.
     pub(super) fn changed_since(&self, tick: u64) -> bool {
         self.described > tick
@@ -214,6 +219,7 @@ impl Endpoints {
             }
             Wish::Pause(number) | Wish::Disable(number) | Wish::AddKey(number, _) => (*number, Kind::Other),
             Wish::ExpireKey(number, ..) | Wish::RevokeKey(number, _) => (*number, Kind::Other),
+            Wish::RotateKey(number, ..) | Wish::FinishRotation(number) => (*number, Kind::Other),
             Wish::Resume(number) => (*number, Kind::Resume),
             Wish::Remove(number) => (*number, Kind::Remove),
             Wish::Publish(_) | Wish::Cancel { .. } | Wish::Purge(_) | Wish::Erase { .. } | Wish::Close(_) => return,
@@ -240,6 +246,8 @@ impl Endpoints {
             | Wish::AddKey(..)
             | Wish::ExpireKey(..)
             | Wish::RevokeKey(..)
+            | Wish::RotateKey(..)
+            | Wish::FinishRotation(_)
             | Wish::Publish(_)
             | Wish::Cancel { .. }
             | Wish::Purge(_)

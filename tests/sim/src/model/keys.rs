@@ -2,7 +2,7 @@
 //!
 //! The signature is computed here once more, by the specification: HMAC-SHA256 over id, timestamp and body.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -17,6 +17,9 @@ use crate::observe::{Broken, Departure, Key, Scheme, Seen, Spec, Told, Wish};
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     rings: BTreeMap<u32, BTreeMap<u32, Entry>>,
+    /// Endpoints whose last rotation was finished, so that one key signs, until somebody wants something else of their
+    /// keys.
+    finished: BTreeSet<u32>,
     calls: BTreeMap<u64, Call>,
     scratch: String,
 }
@@ -51,13 +54,17 @@ enum What {
     Add,
     Expire(u32, u64),
     Revoke(u32),
+    /// This one, and the others until then.
+    Rotate(u32, u64),
+    /// The newest alone, whichever that is.
+    Finish,
     Remove,
 }
 
 impl Keys {
     pub(super) fn see(&mut self, facts: &Facts, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Asked { call, wish, .. } => self.asked(*call, wish),
+            Seen::Asked { call, wish, clocks, .. } => self.asked(*call, clocks.wall, wish),
             Seen::Answered { call, told } => {
                 if let Some(known) = self.calls.remove(call) {
                     self.answered(*call, &known, *told);
@@ -69,7 +76,7 @@ impl Keys {
         Ok(())
     }
 
-    fn asked(&mut self, call: u64, wish: &Wish<'_>) {
+    fn asked(&mut self, call: u64, wall: u64, wish: &Wish<'_>) {
         let (endpoint, what, keys) = match wish {
             Wish::Put(spec) if spec.keys.is_empty() => return,
             Wish::Put(spec) => {
@@ -79,6 +86,10 @@ impl Keys {
             Wish::AddKey(endpoint, key) => (*endpoint, What::Add, std::slice::from_ref(key)),
             Wish::ExpireKey(endpoint, key, at) => (*endpoint, What::Expire(key.number, *at), &[][..]),
             Wish::RevokeKey(endpoint, key) => (*endpoint, What::Revoke(key.number), &[][..]),
+            Wish::RotateKey(endpoint, key, overlap) => {
+                (*endpoint, What::Rotate(key.number, wall.saturating_add(*overlap)), std::slice::from_ref(key))
+            }
+            Wish::FinishRotation(endpoint) => (*endpoint, What::Finish, &[][..]),
             Wish::Remove(endpoint) => (*endpoint, What::Remove, &[][..]),
             Wish::Publish(_)
             | Wish::Pause(_)
@@ -89,6 +100,7 @@ impl Keys {
             | Wish::Erase { .. }
             | Wish::Close(_) => return,
         };
+        self.finished.remove(&endpoint);
         let ring = self.rings.entry(endpoint).or_default();
         for key in keys {
             ring.entry(key.number).or_insert_with(|| Entry::new(key)).may = true;
@@ -99,7 +111,8 @@ impl Keys {
                 What::Exactly(all) => (true, all.contains(number)),
                 What::Add => (keys.iter().any(|key| key.number == *number), true),
                 What::Expire(key, _) | What::Revoke(key) => (key == number, false),
-                What::Remove => (true, false),
+                What::Rotate(key, _) => (true, key == number),
+                What::Finish | What::Remove => (true, false),
             };
             if meant {
                 before.push((*number, entry.must, entry.expires));
@@ -114,17 +127,33 @@ impl Keys {
 
     fn answered(&mut self, call: u64, known: &Call, told: Told) {
         let Some(ring) = self.rings.get_mut(&known.endpoint) else { return };
+        if matches!((told, &known.what), (Told::Ok { .. }, What::Finish))
+            && self.calls.values().all(|other| other.endpoint != known.endpoint)
+        {
+            self.finished.insert(known.endpoint);
+        }
         let ours = ring.iter_mut().filter(|(_, entry)| entry.touched == call);
         match told {
             Told::Ok { .. } => {
                 for (number, entry) in ours {
+                    let before = known.before.iter().find(|(other, ..)| other == number);
                     (entry.must, entry.may) = match &known.what {
                         What::Exactly(all) if all.contains(number) => (true, true),
                         What::Exactly(_) | What::Revoke(_) | What::Remove => (false, false),
                         What::Add | What::Expire(..) => (true, true),
+                        What::Rotate(key, _) if key == number => (true, true),
+                        // Those that signed go on until then, and earlier ones do not begin again.
+                        What::Rotate(..) => (before.is_some_and(|(_, must, _)| *must), true),
+                        // One of them is the newest.
+                        What::Finish => (false, entry.may),
                     };
                     entry.expires = match known.what {
                         What::Expire(_, at) => Some(at),
+                        What::Rotate(key, _) if key == *number => None,
+                        What::Rotate(_, at) => {
+                            Some(before.and_then(|(_, _, expires)| *expires).map_or(at, |earlier| earlier.min(at)))
+                        }
+                        What::Finish => None,
                         What::Exactly(_) | What::Add | What::Revoke(_) | What::Remove => None,
                     };
                 }
@@ -189,6 +218,10 @@ impl Keys {
                 }
                 None => {}
             }
+        }
+        let count = signatures.split(' ').filter(|one| !one.is_empty()).count();
+        if count > 1 && self.finished.contains(&open.endpoint) {
+            return fail(format!("the rotation was finished, and {count} keys sign"));
         }
         if !left.is_empty() {
             return fail(format!("{} signatures are by no active key", left.len()));

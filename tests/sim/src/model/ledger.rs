@@ -62,6 +62,8 @@ impl Ledger {
                 | Wish::AddKey(..)
                 | Wish::ExpireKey(..)
                 | Wish::RevokeKey(..)
+                | Wish::RotateKey(..)
+                | Wish::FinishRotation(_)
                 | Wish::Purge(_)
                 | Wish::Erase { .. }
                 | Wish::Close(_) => {}

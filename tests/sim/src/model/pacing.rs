@@ -228,7 +228,8 @@ impl Pacing {
         };
         let index = usize::from(open.number);
         let delays = || endpoint.specs.all().map(|spec| spec.schedule.get(index).copied());
-        if throttled && !late {
+        // Who is out of service rests no more when it is back.
+        if throttled && !late && endpoint.is_in_service() {
             let own = delays().map(|delay| delay.unwrap_or(REST).min(REST)).min().unwrap_or(0);
             let until = clocks.mono.saturating_add(own.max(floor));
             let same = |(incarnation, generation, _): &(u32, u32, u64)| {
@@ -265,6 +266,9 @@ impl Pacing {
         let Some(endpoint) = facts.endpoints.get(number) else { return };
         // What was before is all but the last, which is what was asked for just now.
         let before: Vec<_> = endpoint.states.all().collect();
+        if !endpoint.is_in_service() {
+            self.lanes.entry(number).or_default().rest = None;
+        }
         if let [State::Paused | State::Disabled, State::Active] = before[..] {
             self.resumes.insert(call, number);
             self.lanes.entry(number).or_default().ramp = 1;

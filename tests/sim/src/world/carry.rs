@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use postrider_core::id::AttemptId;
+use postrider_core::registration::lifecycle::Rule;
 use postrider_core::response::{Phase, Reply, TransportError};
 use postrider_core::retry::Transition;
 use postrider_core::sender::{Input, Notice, Transmit};
@@ -434,8 +435,8 @@ impl World {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Superseded { endpoint, event }
             }
-            Notice::Gone { endpoint } => Note::Gone(only(endpoint)),
-            Notice::HoldEnded { endpoint } => Note::HoldEnded(only(endpoint)),
+            Notice::Endpoint { endpoint, reason } if reason.rule == Rule::Gone => Note::Gone(only(endpoint)),
+            Notice::Endpoint { endpoint, reason } if reason.rule == Rule::HoldOver => Note::HoldEnded(only(endpoint)),
             Notice::Breaker { endpoint, change } => circuit(only(endpoint), change),
             Notice::Disabled { endpoint, reason } => {
                 Note::Disabled { endpoint: only(endpoint), failures: reason.failures, age: nanos(&reason.age) }

@@ -116,6 +116,10 @@ impl World {
             Wish::AddKey(_, new) => sender.add_key(now, &key, &secret(new)),
             Wish::ExpireKey(_, old, at) => sender.expire_key(now, &key, secret(old).id(), UnixTime::from_millis(*at)),
             Wish::RevokeKey(_, old) => sender.revoke_key(now, &key, secret(old).id()),
+            Wish::RotateKey(_, new, overlap) => {
+                sender.rotate_key(now, &key, &secret(new), Duration::from_millis(*overlap))
+            }
+            Wish::FinishRotation(_) => sender.finish_rotation(now, &key),
             Wish::Cancel { event, .. } => {
                 sender.cancel(now, &key.tenant, &EventId::new(format!("e{event}")).expect("a name"))
             }
@@ -232,13 +236,18 @@ impl World {
     fn rekey(&mut self, endpoint: u32) {
         let keys = &self.places[endpoint as usize].all_keys;
         let old = keys[keys.len() - 1 - self.streams.operator.index(keys.len().min(3))];
-        match self.streams.operator.below(4) {
-            0 => {
+        match self.streams.operator.below(8) {
+            0 | 1 => {
                 let wall = self.clocks(self.places[endpoint as usize].node).wall;
                 let at = wall + self.streams.operator.about(3_600_000);
                 self.command(endpoint, &Wish::ExpireKey(endpoint, old, at), self.operator(endpoint));
             }
-            1 => self.command(endpoint, &Wish::RevokeKey(endpoint, old), self.operator(endpoint)),
+            2 | 3 => self.command(endpoint, &Wish::RevokeKey(endpoint, old), self.operator(endpoint)),
+            4 => {
+                let (key, overlap) = (self.give_key(endpoint), self.streams.operator.about(3_600_000));
+                self.command(endpoint, &Wish::RotateKey(endpoint, key, overlap), self.operator(endpoint));
+            }
+            5 => self.command(endpoint, &Wish::FinishRotation(endpoint), self.operator(endpoint)),
             _ => {
                 let key = self.give_key(endpoint);
                 self.command(endpoint, &Wish::AddKey(endpoint, key), self.operator(endpoint));
@@ -318,8 +327,8 @@ fn endpoint_of(spec: &Spec) -> Endpoint {
         .coalesce(spec.coalesce)
         .secret_header("x-token", "canary~secret~~ of a header")
         .sign(std::iter::once(Dialect::Standard).chain(spec.schemes.iter().map(|scheme| dialect(*scheme))));
-    let endpoint = spec.filter.into_iter().fold(endpoint, filtered);
     let endpoint = paced(endpoint, &spec.pace);
+    let endpoint = spec.filter.into_iter().fold(endpoint, filtered);
     spec.keys.iter().fold(endpoint, |endpoint, key| endpoint.signing_key(secret(key)))
 }
 

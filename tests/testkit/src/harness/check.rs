@@ -8,8 +8,9 @@ use bytes::BytesMut;
 use postrider_core::id::{EventId, JournalSeq};
 use postrider_core::journal::Then;
 use postrider_core::limits;
+use postrider_core::registration::lifecycle::Rule;
 use postrider_core::registration::{Circuit, State};
-use postrider_core::sender::{Fate, Life, Notice, Output, Resolver, Stats, Transmit, Wake};
+use postrider_core::sender::{Fate, Life, Notice, Output, Purpose, Resolver, Stats, Transmit, Wake};
 use postrider_core::signing::standard::Verifier;
 
 use super::{Before, Event, Harness, Law, Open, fixture};
@@ -102,6 +103,13 @@ impl Harness {
         if flying > credit {
             self.violate(Law::Credit, format!("{name}: {flying} attempts in flight, the credit is {credit}"));
         }
+        if transmit.purpose() != Purpose::Delivery {
+            let asked = self.endpoints.get(&fixture::place(&key)).filter(|known| known.asks != 0);
+            if asked.is_none_or(|known| known.number != to.1) {
+                self.violate(Law::Drain, format!("{name}: its owner is asked, and need not be"));
+            }
+            return self.open.push_back(Open { transmit, to, aborted: false });
+        }
         match self.latest_of.get(&id).copied() {
             Some(seq) => self.transmitted_of(seq, &to, &transmit, &name),
             None => self.violate(Law::Drain, format!("{name}: nobody published it")),
@@ -109,6 +117,9 @@ impl Harness {
         let durable = self.log.durable();
         match self.endpoints.get(&fixture::place(&key)) {
             None => self.violate(Law::Drain, format!("{name}: the endpoint was removed")),
+            Some(known) if known.asks != 0 && !known.consented => {
+                self.violate(Law::Drain, format!("{name}: its owner has not consented"));
+            }
             Some(known) if known.state != 0 => self.violate(Law::Drain, format!("{name}: the endpoint is held")),
             Some(known) if known.last > durable => {
                 self.violate(Law::Durability, format!("{name}: the endpoint's last change is not durable"));
@@ -222,7 +233,7 @@ impl Harness {
             Notice::Disabled { endpoint, .. } => {
                 self.ledger.endpoints.iter().any(|((key, _), entry)| key == endpoint && entry.was_disabled)
             }
-            Notice::Gone { endpoint } => {
+            Notice::Endpoint { endpoint, reason } if reason.rule == Rule::Gone => {
                 self.ledger.endpoints.iter().any(|((key, _), entry)| key == endpoint && entry.was_gone)
             }
             _ => true,

@@ -6,11 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
-use postrider_core::registration::{Endpoint, Ordering};
+use postrider_core::matching::filter::Language;
+use postrider_core::registration::consent::ConsentBy;
+use postrider_core::registration::{Endpoint, Ordering, State};
 use postrider_core::retry::{BreakerPolicy, DisableRule, Rate};
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Wake};
+use postrider_core::signing::Dialect;
 use postrider_core::time::{Now, UnixTime};
 
 use crate::MemoryLog;
@@ -70,7 +73,29 @@ pub(super) fn endpoint(at: u8, wants: u8, (concurrency, schedule, order): (u8, u
         .coalesce(order == 3)
         .schedule(SCHEDULES[usize::from(schedule % 4)].iter().map(|secs| Duration::from_secs(*secs)));
     let endpoint = paced(endpoint, schedule / 4);
+    // Every event passes the filter, so that who wants what stays the same and is found in another way.
+    let endpoint =
+        if concurrency.is_multiple_of(2) { endpoint.filter(Language::EventBridge, ANY_ID) } else { endpoint };
+    let endpoint =
+        if schedule.is_multiple_of(2) { endpoint.sign([Dialect::Standard, Dialect::Github]) } else { endpoint };
     if fresh { endpoint.signing_key(secret(at, 0)) } else { endpoint }
+}
+
+/// The way to ask for consent that has this number.
+pub(super) fn way(asks: u8) -> ConsentBy {
+    ConsentBy::ALL[usize::from(asks) % ConsentBy::ALL.len()]
+}
+
+/// The number of a state, as the log has it; 5 for one that is not in the log.
+pub(super) fn code(state: State) -> u8 {
+    match state {
+        State::Active => 0,
+        State::Paused { .. } => 1,
+        State::Disabled { .. } => 2,
+        State::Gone { .. } => 3,
+        State::Unverified { .. } => 4,
+        State::Removed { .. } => 5,
+    }
 }
 
 /// As usual; with a rate; with a breaker and a rule that act soon; with limits on waiting and age.
@@ -92,6 +117,9 @@ fn paced(endpoint: Endpoint, how: u8) -> Endpoint {
 pub(super) fn expires(schedule: u8) -> bool {
     schedule / 4 == 3
 }
+
+/// What every event says.
+const ANY_ID: &str = r#"{"data": {"id": [{"numeric": [">=", 0]}]}}"#;
 
 pub(super) fn event_id(id: u8) -> EventId {
     EventId::new(format!("ev{id}")).expect("an event")

@@ -8,13 +8,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq};
 use postrider_core::limits;
+use postrider_core::registration::consent::{Consent, Origin};
+use postrider_core::registration::sync::Synced;
+use postrider_core::response::{Outcome, Reply};
 use postrider_core::secret::KeyId;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{
-    Change, CommandError, Config, Input, Life, LoadError, LoadRequest, Output, PersistFailure, Put, Sender, Stats,
-    Transmit, Wake,
+    Change, CommandError, Config, Input, Life, LoadError, LoadRequest, Output, PersistFailure, Purpose, Put, Resolver,
+    Sender, Stats, Transmit, Wake,
 };
 use postrider_core::time::{Instant, Now, UnixTime};
 
@@ -112,8 +116,12 @@ struct Event {
 struct Endpoint {
     number: u32,
     wants: u8,
-    /// 0 active, 1 paused, 2 disabled.
+    /// 0 active, 1 paused, 2 disabled, 3 gone, 4 unverified.
     state: u8,
+    /// How its owner is asked for consent, 0 for not at all.
+    asks: u8,
+    /// Its owner has consented, as far as anybody was asked.
+    consented: bool,
     /// The last record about it that a command made.
     last: JournalSeq,
     revoked: BTreeSet<u8>,
@@ -135,6 +143,8 @@ pub struct Harness {
     open: VecDeque<Open>,
     reported: Vec<AttemptId>,
     loads: VecDeque<LoadRequest>,
+    /// The revision of the list that was applied last.
+    synced: Option<u64>,
     events: BTreeMap<JournalSeq, Event>,
     latest_of: BTreeMap<EventId, JournalSeq>,
     endpoints: BTreeMap<u8, Endpoint>,
@@ -169,7 +179,9 @@ impl Harness {
     /// A sender with two endpoints, of which one wants everything and one wants orders.
     pub fn new(setup: &Setup) -> Self {
         let now = Now { mono: Instant::from_millis(1_000_000_000), wall: UnixTime::from_secs(1_800_000_000) };
-        let config = Config::new().limits(setup.limits.clone());
+        let origin = Origin::new("events.example.com").expect("a name");
+        let config = Config::new().limits(setup.limits.clone()).origin(origin);
+        let config = config.callback("https://hooks.example.com/confirm").expect("a place");
         let mut harness = Self {
             sender: Sender::new(config.clone(), Seed::from_bytes([9; 32]), now),
             config,
@@ -181,6 +193,7 @@ impl Harness {
             open: VecDeque::new(),
             reported: Vec::new(),
             loads: VecDeque::new(),
+            synced: None,
             events: BTreeMap::new(),
             latest_of: BTreeMap::new(),
             endpoints: BTreeMap::new(),
@@ -257,7 +270,8 @@ impl Harness {
             }
             Op::Resume(at) => {
                 let change = self.sender.resume(self.now, &fixture::key(at));
-                self.state(at, change, 0);
+                let open = self.endpoints.get(&at).is_some_and(|known| known.asks != 0 && !known.consented);
+                self.state(at, change, if open { 4 } else { 0 });
             }
             Op::Disable(at) => {
                 let was = self.endpoints.get(&at).map_or(2, |known| known.state);
@@ -288,6 +302,19 @@ impl Harness {
                     known.revoked.insert(key);
                 }
             }
+            Op::RotateKey(at, key, secs) => {
+                let overlap = Duration::from_secs(secs.into());
+                let key = fixture::secret(at, key);
+                let change = self.sender.rotate_key(self.now, &fixture::key(at), &key, overlap);
+                self.rekeyed(at, change);
+            }
+            Op::FinishRotation(at) => {
+                let change = self.sender.finish_rotation(self.now, &fixture::key(at));
+                self.rekeyed(at, change);
+            }
+            Op::Ask(at, by) => self.ask(at, by),
+            Op::Grant(nth) => self.grant(nth),
+            Op::Sync { revision, listed, wants } => self.sync(revision, listed, wants),
             Op::Cancel(id) => {
                 let id = fixture::event_id(id);
                 if self.sender.cancel(self.now, &fixture::tenant_of(&id), &id).is_ok() {
@@ -473,6 +500,9 @@ impl Harness {
         }
         let at = usize::from(nth) % self.open.len();
         let open = self.open.remove(at).expect("it is within the length");
+        if open.transmit.purpose() != Purpose::Delivery {
+            return self.answered(&open, end.outcome(), false);
+        }
         self.expect_due(&open, end);
         let attempt = open.transmit.attempt();
         if end.is_success() {
@@ -507,7 +537,9 @@ impl Harness {
 
     fn put(&mut self, at: u8, wants: u8, (concurrency, schedule, order): (u8, u8, u8)) {
         let known = self.endpoints.contains_key(&at);
+        let asks = self.endpoints.get(&at).map_or(0, |known| known.asks);
         let endpoint = fixture::endpoint(at, wants, (concurrency, schedule, order), !known);
+        let endpoint = endpoint.consent(fixture::way(asks));
         let Ok(put) = self.sender.put(self.now, endpoint) else { return };
         if fixture::expires(schedule) {
             self.impatient.insert(at);
@@ -518,10 +550,123 @@ impl Harness {
         let registered = self.registered.entry(at).or_default();
         *registered += u32::from(!known);
         let last = put.change().seq;
-        let fresh = Endpoint { number: *registered, wants, state: 0, last, revoked: BTreeSet::new(), ordered: None };
+        let fresh = Endpoint {
+            number: *registered,
+            wants,
+            state: 0,
+            asks: 0,
+            consented: false,
+            last,
+            revoked: BTreeSet::new(),
+            ordered: None,
+        };
         let endpoint = self.endpoints.entry(at).or_insert(fresh);
         (endpoint.wants, endpoint.last) = (wants, last);
         endpoint.ordered = (order > 0).then(|| endpoint.ordered.unwrap_or(last));
+    }
+
+    /// Puts an endpoint with another way to ask for consent.
+    fn ask(&mut self, at: u8, by: u8) {
+        let Some(known) = self.endpoints.get(&at) else { return };
+        let endpoint = fixture::endpoint(at, known.wants, (2, 1, 0), false).consent(fixture::way(by));
+        let (was, state) = (known.asks, known.state);
+        let Ok(put) = self.sender.put(self.now, endpoint) else { return };
+        let last = put.change().seq;
+        let known = self.endpoints.get_mut(&at).expect("it was just there");
+        (known.last, known.ordered) = (known.last.max(last), None);
+        if was != by {
+            (known.asks, known.consented) = (by, false);
+            known.state = match (state, by) {
+                (4, 0) => 0,
+                (0, 1..) => 4,
+                (state, _) => state,
+            };
+        }
+    }
+
+    /// The owner of an endpoint that is being asked consents.
+    fn grant(&mut self, nth: u8) {
+        let asks: Vec<_> =
+            (0..self.open.len()).filter(|at| self.open[*at].transmit.purpose() != Purpose::Delivery).collect();
+        if asks.is_empty() {
+            return;
+        }
+        let open = self.open.remove(asks[usize::from(nth) % asks.len()]).expect("it was just there");
+        let reply = match open.transmit.purpose() {
+            Purpose::Delivery | Purpose::Handshake => Reply::new(200).header("webhook-allowed-origin", b"*"),
+            Purpose::Challenge => {
+                let asked = open.transmit.clear_by(Resolver::Simulation).expect("it is JSON");
+                let token = asked
+                    .body()
+                    .windows(43)
+                    .find(|text| text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')));
+                Reply::new(200).with_body(Bytes::copy_from_slice(token.expect("a token has 43 characters")))
+            }
+        };
+        self.answered(&open, Ok(reply), true);
+    }
+
+    /// An ask for consent ends, and its endpoint may be in another state.
+    fn answered(&mut self, open: &Open, outcome: Outcome, granted: bool) {
+        let attempt = open.transmit.attempt();
+        self.reported.push(attempt);
+        self.fact(Input::Completed { attempt, outcome });
+        let at = fixture::place(&open.to.0);
+        let view = self.sender.endpoint(&open.to.0);
+        let Some(known) = self.endpoints.get_mut(&at).filter(|known| known.number == open.to.1) else { return };
+        let Some(view) = view else { return };
+        // Only an answer that was waited for counts, and only one that says so is consent.
+        let given = view.consent.as_ref().is_some_and(Consent::is_given);
+        if given && !known.consented && !granted {
+            self.violate(Law::Drain, format!("{} was not given consent, and has it", open.to.0));
+        } else if given && !known.consented {
+            known.consented = true;
+            known.last = self.sender.last_record();
+        }
+        let Some(known) = self.endpoints.get_mut(&at) else { return };
+        known.state = fixture::code(view.state);
+    }
+
+    fn sync(&mut self, revision: u8, listed: u8, wants: u8) {
+        let tenant = fixture::tenant(false);
+        let is_listed = |at: &u8| listed & (1 << at) != 0;
+        let entry = |at: u8| {
+            let asks = self.endpoints.get(&at).map_or(0, |known| known.asks);
+            let fresh = !self.endpoints.contains_key(&at);
+            fixture::endpoint(at, wants, (2, 1, 0), fresh).consent(fixture::way(asks))
+        };
+        let list: Vec<_> = (0..3).filter(is_listed).map(entry).collect();
+        let before = self.sender.last_record();
+        let Ok(done) = self.sender.sync(self.now, &tenant, revision.into(), &list) else {
+            if self.sender.last_record() != before {
+                self.violate(Law::Drain, "a list that was refused changed something");
+            }
+            return;
+        };
+        let is_older = self.synced.is_some_and(|applied| applied > revision.into());
+        if is_older != matches!(done.synced, Synced::Stale { .. }) || (is_older && done.change.changed) {
+            self.violate(Law::Drain, format!("list {revision} was {:?} after {:?}", done.synced, self.synced));
+        }
+        if is_older {
+            return;
+        }
+        self.synced = Some(revision.into());
+        for at in 0..3 {
+            if !is_listed(&at) {
+                self.endpoints.remove(&at);
+                self.rest.remove(&fixture::key(at));
+            } else {
+                let last = done.change.seq;
+                let registered = self.registered.entry(at).or_default();
+                *registered += u32::from(!self.endpoints.contains_key(&at));
+                let number = *registered;
+                let revoked = BTreeSet::new();
+                let fresh =
+                    Endpoint { number, wants, state: 0, asks: 0, consented: false, last, revoked, ordered: None };
+                let known = self.endpoints.entry(at).or_insert(fresh);
+                (known.wants, known.last, known.ordered) = (wants, known.last.max(last), None);
+            }
+        }
     }
 
     fn incarnate(&self, key: &EndpointKey) -> Incarnate {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::Then;
-use postrider_core::registration::State;
 use postrider_core::sender::{Life, Wake};
 use postrider_core::time::{Instant, Now, UnixTime};
 
@@ -66,15 +65,11 @@ impl Harness {
 
     fn recall_endpoints(&mut self) {
         self.endpoints.clear();
+        self.synced = self.ledger.synced.get(&fixture::tenant(false)).copied();
         self.registered = self.ledger.registered().map(|(key, number)| (fixture::place(key), number)).collect();
         for at in 0..4 {
             let key = fixture::key(at);
-            let state = self.sender.endpoint(&key).map(|view| match view.state {
-                State::Active => 0,
-                State::Paused { .. } => 1,
-                State::Disabled { .. } => 2,
-                State::Gone { .. } => 3,
-            });
+            let state = self.sender.endpoint(&key).map(|view| fixture::code(view.state));
             let number = self.ledger.alive.get(&key).copied();
             let entry =
                 number.and_then(|number| Some((number, self.ledger.endpoints.get(&(key.clone(), number))?.clone())));
@@ -85,7 +80,16 @@ impl Harness {
             let Some((number, entry)) = entry else { continue };
             let wants = (0..5).find(|wants| fixture::patterns(*wants) == entry.patterns).expect("one of ours");
             let revoked = (0..4).filter(|key| entry.revoked.contains(&fixture::secret(at, *key).id())).collect();
-            let known = Endpoint { number, wants, state: entry.code, last: JournalSeq::ZERO, revoked, ordered: None };
+            let known = Endpoint {
+                number,
+                wants,
+                state: entry.code,
+                asks: entry.asks,
+                consented: entry.consented,
+                last: JournalSeq::ZERO,
+                revoked,
+                ordered: None,
+            };
             self.endpoints.insert(at, known);
         }
     }
@@ -100,6 +104,9 @@ impl Harness {
         self.apply(&Op::Room(u32::MAX));
         self.apply(&Op::Credit(64));
         for at in 0..4 {
+            if self.endpoints.get(&at).is_some_and(|known| known.asks != 0) {
+                self.apply(&Op::Ask(at, 0));
+            }
             if self.endpoints.get(&at).is_some_and(|known| matches!(known.state, 1 | 2)) {
                 self.apply(&Op::Resume(at));
             }

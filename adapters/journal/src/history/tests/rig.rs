@@ -243,9 +243,11 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         thin: Vec::new(),
         source: None,
         order: 0,
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }
 }

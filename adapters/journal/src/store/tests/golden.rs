@@ -79,10 +79,12 @@ fn endpoint() -> Record {
         thin: vec!["/data/id".to_owned()],
         source: Some("/shop".to_owned()),
         order: 0,
-        filter: None,
-        sign: Vec::new(),
+        cause: None,
+        consent: None,
         max_age: None,
         pacing: None,
+        filter: None,
+        sign: Vec::new(),
     }))
 }
 
