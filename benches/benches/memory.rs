@@ -55,7 +55,7 @@ fn from_snapshot(events: u64, fan_out: u32, window: bool) {
     let all = (1..=events).map(event);
     let pending = (1..=events).flat_map(move |seq| {
         let event = JournalSeq::new(seq);
-        (1..=fan_out).map(move |subscription| Record::Pending { event, subscription, attempts: 2, due })
+        (1..=fan_out).map(move |subscription| Record::Pending { event, subscription, attempts: 2, due, lane: None })
     });
     let remembered = (1..=if window { events } else { 0 }).map(known);
     let end = Record::SnapshotEnd { through: JournalSeq::new(u64::MAX / 2) };
@@ -78,7 +78,11 @@ fn from_log(events: u64, fan_out: u32, window: bool) {
             at: if window { WALL } else { UnixTime::EPOCH },
             ..accepted(n)
         }));
-        core::iter::once(accepted).chain((1..=fan_out).map(move |subscription| Record::Queued { event, subscription }))
+        core::iter::once(accepted).chain((1..=fan_out).map(move |subscription| Record::Queued {
+            event,
+            subscription,
+            lane: None,
+        }))
     });
     let records = core::iter::once(genesis).chain(endpoints).chain(log);
     measure("log", events, fan_out, (1..).map(JournalSeq::new).zip(records));
@@ -197,6 +201,7 @@ fn endpoint(number: u32) -> Record {
         at: WALL,
         thin: Vec::new(),
         source: None,
+        order: 0,
         cause: None,
         consent: None,
         max_age: None,

@@ -82,6 +82,13 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 3600);
 /// A throttled endpoint rests for the delivery's own delay, but not longer than this unless it asked for more.
 pub const THROTTLE_CAP: Duration = Duration::from_secs(60);
 
+/// The first of a strict lane that has no attempt left in its schedule is tried again after the last delay of it, and not
+/// sooner than this.
+pub const LANE_RETRY: Duration = Duration::from_secs(5 * 60);
+
+/// Lanes in which nothing stands that are remembered, over all endpoints; the one that was so longest is forgotten first,
+/// and its next event names none before it.
+pub const LANES: usize = 1_000_000;
 /// A breaker opens when of at least [`BREAKER_ATTEMPTS`] attempts within this time at least [`BREAKER_PERCENT`] per cent
 /// failed.
 pub const BREAKER_WINDOW: Duration = Duration::from_secs(5 * 60);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use postrider_core::encoding::Encoding;
 use postrider_core::id::EndpointKey;
 use postrider_core::registration::consent::ConsentBy;
-use postrider_core::registration::{Endpoint, EndpointError, Policy};
+use postrider_core::registration::{Endpoint, EndpointError, Ordering, Policy};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -19,7 +19,7 @@ use crate::duration;
 use crate::exit::{Fault, Refusal};
 use crate::suggest::{nearest, unknown_key};
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 28] = [
     "id",
     "url",
     "secret",
@@ -39,6 +39,8 @@ const KEYS: [&str; 26] = [
     "encoding",
     "thin",
     "source",
+    "ordering",
+    "coalesce",
     "bearer",
     "basic",
     "consent",
@@ -222,6 +224,28 @@ impl Reader<'_> {
             "source" => match self.strings(name, value, |text| blank().source(text)) {
                 Some(text) => endpoint.source(text),
                 None => endpoint,
+            },
+            "ordering" => match self.strings(name, value, |_| blank()) {
+                Some(text) => match Ordering::parse(text) {
+                    Some(ordering) => endpoint.ordering(ordering),
+                    None => {
+                        let names = Ordering::ALL.map(Ordering::name).join(", ");
+                        self.fault(
+                            value.span(),
+                            Some(name),
+                            format!("there is no ordering {text:?}; write one of {names}"),
+                        );
+                        endpoint
+                    }
+                },
+                None => endpoint,
+            },
+            "coalesce" => match value.get_ref().as_bool() {
+                Some(coalesce) => endpoint.coalesce(coalesce),
+                None => {
+                    self.fault(value.span(), Some(name), "this is neither true nor false");
+                    endpoint
+                }
             },
             "bearer" => match self.strings(name, value, |text| blank().bearer(text)) {
                 Some(text) => endpoint.bearer(text),

@@ -58,6 +58,7 @@ impl Summary {
         sum.discarded += ended.discarded;
         sum.expired += ended.expired;
         sum.lost += ended.lost;
+        sum.superseded += ended.superseded;
         sum.attempts += ended.attempts;
         self.elapsed = self.started.elapsed();
         for delivery in &report.deliveries {
@@ -166,6 +167,7 @@ fn since(now: &Tally, before: &Tally) -> Tally {
     tally.discarded -= before.discarded.min(now.discarded);
     tally.expired -= before.expired.min(now.expired);
     tally.lost -= before.lost.min(now.lost);
+    tally.superseded -= before.superseded.min(now.superseded);
     tally.attempts -= before.attempts.min(now.attempts);
     tally
 }
@@ -196,6 +198,7 @@ fn words(tally: &Tally) -> String {
         (tally.discarded, "discarded"),
         (tally.expired, "expired"),
         (tally.lost, "lost"),
+        (tally.superseded, "superseded"),
     ];
     for (count, word) in others.into_iter().filter(|(count, _)| *count > 0) {
         text.push_str(&format!(", {count} {word}"));

@@ -90,7 +90,7 @@ impl Recent {
                         *self.second(outcome.at).failed.entry(owner.clone()).or_default() += 1;
                     }
                 }
-                Then::Discarded | Then::Expired | Then::Lost => {}
+                Then::Discarded | Then::Expired | Then::Lost | Then::Superseded => {}
             },
             _ => {}
         }

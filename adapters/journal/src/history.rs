@@ -126,12 +126,14 @@ pub enum End {
     Expired = 4,
     /// The payload could not be read back.
     Lost = 5,
+    /// A newer event under the same ordering key took its place while the endpoint was down.
+    Superseded = 6,
 }
 
 impl End {
     /// Every end, by number.
-    pub const ALL: [Self; 6] =
-        [Self::Delivered, Self::Exhausted, Self::Refused, Self::Discarded, Self::Expired, Self::Lost];
+    pub const ALL: [Self; 7] =
+        [Self::Delivered, Self::Exhausted, Self::Refused, Self::Discarded, Self::Expired, Self::Lost, Self::Superseded];
 
     /// The end that an outcome is; `None` for one with a retry.
     pub const fn of(then: Then) -> Option<Self> {
@@ -143,6 +145,7 @@ impl End {
             Then::Discarded => Some(Self::Discarded),
             Then::Expired => Some(Self::Expired),
             Then::Lost => Some(Self::Lost),
+            Then::Superseded => Some(Self::Superseded),
         }
     }
 }
@@ -156,6 +159,7 @@ impl fmt::Display for End {
             Self::Discarded => "discarded",
             Self::Expired => "expired",
             Self::Lost => "lost",
+            Self::Superseded => "superseded",
         })
     }
 }
@@ -295,7 +299,7 @@ pub struct EndedDelivery {
 #[non_exhaustive]
 pub struct Counts {
     /// By [`End`].
-    pub ended: [u64; 6],
+    pub ended: [u64; 7],
     /// Events that have ended and are kept.
     pub events: u64,
     /// Attempts of all events, pending ones included, and ends of deliveries without one: as many records as the log has

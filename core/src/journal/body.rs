@@ -12,7 +12,9 @@ use super::endpoint::{
 use super::error::{CodecError, Why};
 use super::kind::Kind;
 use super::pacing::{read_health, write_health};
-use super::record::{Accepted, Due, EventRecord, Kept, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin, Then};
+use super::record::{
+    Accepted, Due, EventRecord, Kept, Laned, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin, Then,
+};
 use super::wire::{Reader, Writer, nanos};
 use crate::id::{EventId, IdError, TenantId};
 use crate::secret::KeyId;
@@ -35,9 +37,12 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
             write_endpoint_key(endpoint, w);
             w.time(*at);
         }
-        Record::Queued { event, subscription } => {
+        Record::Queued { event, subscription, lane } => {
             w.seq(*event);
             w.u32(*subscription);
+            if let Some(previous) = lane {
+                w.seq(*previous);
+            }
         }
         Record::Outcome(outcome) => write_outcome(outcome, w),
         Record::Mark(mark) => write_mark(mark, w),
@@ -47,11 +52,20 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
         }
         Record::SnapshotBegin(begin) => write_snapshot_begin(begin, w),
         Record::Event(event) => write_event(event, w),
-        Record::Pending { event, subscription, attempts, due } => {
+        Record::Pending { event, subscription, attempts, due, lane } => {
             w.seq(*event);
             w.u32(*subscription);
             w.u16(*attempts);
             write_due(due, w);
+            if let Some(Laned { key, previous }) = lane {
+                w.text(key);
+                w.seq(*previous);
+            }
+        }
+        Record::Lane { endpoint, key, last } => {
+            write_endpoint_key(endpoint, w);
+            w.text(key);
+            w.seq(*last);
         }
         Record::Remembered(remembered) => write_remembered(remembered, w),
         Record::SnapshotEnd { through } => w.seq(*through),
@@ -92,7 +106,11 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
         }
         Kind::Endpoint => Record::Endpoint(Box::new(read_endpoint(r)?)),
         Kind::Removed => Record::Removed { endpoint: read_endpoint_key(r)?, at: r.time("at")? },
-        Kind::Queued => Record::Queued { event: r.seq("event")?, subscription: r.u32("subscription")? },
+        Kind::Queued => Record::Queued {
+            event: r.seq("event")?,
+            subscription: r.u32("subscription")?,
+            lane: if r.is_over() { None } else { Some(r.seq("previous")?) },
+        },
         Kind::Outcome => Record::Outcome(read_outcome(r)?),
         Kind::Mark => Record::Mark(read_mark(r)?),
         Kind::Ended => Record::Ended { event: r.seq("event")?, at: r.time("at")? },
@@ -104,7 +122,9 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
             subscription: r.u32("subscription")?,
             attempts: r.u16("attempts")?,
             due: read_due(r)?,
+            lane: if r.is_over() { None } else { Some(Laned { key: r.shared("key")?, previous: r.seq("previous")? }) },
         },
+        Kind::Lane => Record::Lane { endpoint: read_endpoint_key(r)?, key: r.shared("key")?, last: r.seq("last")? },
         Kind::Remembered => Record::Remembered(Box::new(read_remembered(r)?)),
         Kind::SnapshotEnd => Record::SnapshotEnd { through: r.seq("through")? },
         Kind::Purged => Record::Purged { tenant: name(r, "tenant", TenantId::new)?, at: r.time("at")? },
@@ -188,6 +208,7 @@ fn write_outcome(outcome: &OutcomeRecord, w: &mut Writer<'_>) {
         Then::Discarded => (4, None),
         Then::Expired => (5, None),
         Then::Lost => (6, None),
+        Then::Superseded => (7, None),
     };
     w.seq(*event);
     w.u32(*subscription);
@@ -234,6 +255,7 @@ fn read_elapsed_then(r: &mut Reader<'_>) -> Result<Result<(Duration, Then), Why>
         4 => Then::Discarded,
         5 => Then::Expired,
         6 => Then::Lost,
+        7 => Then::Superseded,
         code => return Ok(Err(Why::Then { code })),
     };
     Ok(Ok((Duration::from_nanos(elapsed), then)))

@@ -57,6 +57,7 @@ const PLAIN_PAIR: u8 = 2;
 /// endpoint without them is written as it always was.
 const THIN_PART: u8 = 1;
 const SOURCE_PART: u8 = 2;
+const ORDER_PART: u8 = 8;
 const FILTER_PART: u8 = 3;
 const SIGN_PART: u8 = 4;
 const AGE_PART: u8 = 5;
@@ -89,6 +90,7 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         at,
         thin,
         source,
+        order,
         cause,
         consent,
         max_age,
@@ -153,6 +155,10 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.u8(CONSENT_PART);
         write_ask(ask, w);
     }
+    if *order != 0 {
+        w.u8(ORDER_PART);
+        w.u8(*order);
+    }
     let filters = (0..).zip(retired).filter_map(|(at, old)| Some((at, old.filter.as_ref()?)));
     let filters: Vec<(u16, &FilterRecord)> = filters.collect();
     if !filters.is_empty() {
@@ -193,6 +199,7 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         at: r.time("at")?,
         thin: Vec::new(),
         source: None,
+        order: 0,
         cause: None,
         consent: None,
         max_age: None,
@@ -219,6 +226,10 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
             SOURCE_PART => {
                 endpoint.source = Some(r.string("source")?);
                 true
+            }
+            ORDER_PART => {
+                endpoint.order = r.u8("order")?;
+                endpoint.order != 0
             }
             FILTER_PART => {
                 endpoint.filter = Some(read_filter(r)?);

@@ -48,6 +48,8 @@ pub enum Kind {
     Kept = 18,
     /// [`Record::Health`].
     Health = 19,
+    /// [`Record::Lane`].
+    Lane = 25,
     /// [`Record::Synced`].
     Synced = 20,
     /// [`Record::Consent`].
@@ -58,7 +60,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Genesis,
         Self::Opened,
         Self::Accepted,
@@ -78,6 +80,7 @@ impl Kind {
         Self::Erased,
         Self::Kept,
         Self::Health,
+        Self::Lane,
         Self::Synced,
         Self::Consent,
         Self::KeyUse,
@@ -125,6 +128,7 @@ impl Kind {
             | Self::Remembered
             | Self::SnapshotEnd
             | Self::Kept
+            | Self::Lane
             | Self::Health
             | Self::KeyUse => false,
         }
@@ -144,6 +148,7 @@ impl Kind {
             | Self::SnapshotEnd
             | Self::Purged
             | Self::Erased
+            | Self::Lane
             | Self::Health
             | Self::Synced
             | Self::Consent
@@ -190,6 +195,7 @@ impl Record {
             Self::Consent(_) => Kind::Consent,
             Self::KeyUse(_) => Kind::KeyUse,
             Self::Health(_) => Kind::Health,
+            Self::Lane { .. } => Kind::Lane,
         }
     }
 

@@ -55,6 +55,8 @@ pub enum Record {
         event: JournalSeq,
         /// The subscription.
         subscription: u32,
+        /// Where it stands in a lane: the event before it there, or [`JournalSeq::ZERO`] when none is known.
+        lane: Option<JournalSeq>,
     },
     /// An attempt ended, or the delivery ended without one.
     Outcome(OutcomeRecord),
@@ -125,6 +127,17 @@ pub enum Record {
         attempts: u16,
         /// When it is due.
         due: Due,
+        /// The lane that it stands in, where it stands in one.
+        lane: Option<Laned>,
+    },
+    /// In a snapshot: how far a lane has come, the deliveries in it included.
+    Lane {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The ordering key.
+        key: Arc<str>,
+        /// The last event that came into it.
+        last: JournalSeq,
     },
     /// In a snapshot: an event that a repeat is recognised by.
     Remembered(Box<Remembered>),
@@ -203,6 +216,8 @@ pub struct EndpointRecord {
     pub thin: Vec<String>,
     /// The source that its CloudEvents name, where it is not the default.
     pub source: Option<String>,
+    /// How events under one ordering key follow one another: [`Order::to_wire`](crate::registration::Order::to_wire).
+    pub order: u8,
     /// Why it is in its state; `None` while it is as it was registered, and in records from before they said so.
     pub cause: Option<CauseRecord>,
     /// How its owner is asked for consent; `None` for not at all.
@@ -257,6 +272,7 @@ impl fmt::Debug for EndpointRecord {
             at,
             thin,
             source,
+            order,
             cause,
             consent,
             max_age,
@@ -282,6 +298,7 @@ impl fmt::Debug for EndpointRecord {
             .field("at", at)
             .field("thin", thin)
             .field("source", source)
+            .field("order", order)
             .field("cause", cause)
             .field("consent", consent)
             .field("max_age", max_age)
@@ -495,6 +512,18 @@ pub enum Then {
     Expired,
     /// Its payload could not be read back.
     Lost,
+    /// A newer event under the same ordering key took its place while its endpoint was down.
+    Superseded,
+}
+
+/// Where a delivery stands in a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct Laned {
+    /// The ordering key of its event.
+    pub key: Arc<str>,
+    /// The event before it in the lane, or [`JournalSeq::ZERO`] when none is known.
+    pub previous: JournalSeq,
 }
 
 /// A due time that survives a restart: it was so much later than the time at which it was written.

@@ -221,6 +221,7 @@ mod tests {
             at: UnixTime::EPOCH,
             thin: Vec::new(),
             source: None,
+            order: 0,
             cause: None,
             consent: None,
             max_age: None,

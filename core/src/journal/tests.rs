@@ -168,12 +168,13 @@ fn frequent_frames_are_small() {
             answer: None,
         }))
     };
-    assert_eq!(size(Record::Queued { event, subscription }), 28);
+    assert_eq!(size(Record::Queued { event, subscription, lane: None }), 28);
+    assert_eq!(size(Record::Queued { event, subscription, lane: Some(event) }), 36);
     assert_eq!(size(Record::Ended { event, at }), 32);
     assert_eq!(size(Record::Cancelled { event, at }), 32);
     assert_eq!(size(Record::Mark(Mark { event, through: subscription, open: vec![] })), 32);
     assert_eq!(size(Record::Mark(Mark { event, through: subscription, open: vec![1, 2] })), 40);
-    assert_eq!(size(Record::Pending { event, subscription, attempts: u16::MAX, due }), 46);
+    assert_eq!(size(Record::Pending { event, subscription, attempts: u16::MAX, due, lane: None }), 46);
 
     assert_eq!(outcome(Duration::ZERO, Then::Delivered), 46);
     assert_eq!(outcome(Duration::from_millis(80), Then::Delivered), 50);
@@ -203,7 +204,7 @@ fn a_snapshot_leaves_the_payload_out() {
 /// Every field of the header and every rule of the body, with the place of the byte that breaks it.
 #[test]
 fn damage_is_told_with_its_place() {
-    let queued = framed(place(0), &Record::Queued { event: place(0), subscription: 5 });
+    let queued = framed(place(0), &Record::Queued { event: place(0), subscription: 5, lane: None });
     let event = framed(place(0), &Record::Event(Box::new(event_record())));
     let outcome = framed(place(0), &Record::Outcome(outcome_record()));
     let endpoint = framed(place(0), &Record::Endpoint(Box::new(endpoint_record(b"k", b"v"))));
@@ -426,6 +427,10 @@ fn memory(record: &Record) -> usize {
         Record::Remembered(r) => {
             size_of::<Remembered>() + 64 + r.id.as_str().len() + r.tenant.as_ref().map_or(0, |id| id.as_str().len())
         }
+        Record::Pending { lane, .. } => lane.as_ref().map_or(0, |lane| lane.key.len() + 16),
+        Record::Lane { endpoint, key, .. } => {
+            endpoint.tenant.as_str().len() + endpoint.id.as_str().len() + key.len() + 48
+        }
         Record::Consent(consent) => size_of::<ConsentRecord>() + list(&consent.tokens),
         Record::KeyUse(uses) => size_of::<KeyUseRecord>() + list(&uses.keys),
         Record::Health(health) => {
@@ -442,7 +447,6 @@ fn memory(record: &Record) -> usize {
         | Record::Ended { .. }
         | Record::Cancelled { .. }
         | Record::SnapshotBegin(_)
-        | Record::Pending { .. }
         | Record::SnapshotEnd { .. } => 0,
     }
 }
@@ -465,7 +469,7 @@ fn key_len(key: &StoredKey) -> usize {
 fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) {
     match record {
         Record::Accepted(_) | Record::Kept(_) => (Some(seq), None),
-        Record::Queued { event, subscription } | Record::Pending { event, subscription, .. } => {
+        Record::Queued { event, subscription, .. } | Record::Pending { event, subscription, .. } => {
             (Some(*event), Some(*subscription))
         }
         Record::Outcome(outcome) => (Some(outcome.event), Some(outcome.subscription)),
@@ -475,6 +479,7 @@ fn about(seq: JournalSeq, record: &Record) -> (Option<JournalSeq>, Option<u32>) 
         Record::Remembered(remembered) => (Some(remembered.event), None),
         Record::Purged { .. }
         | Record::Erased { .. }
+        | Record::Lane { .. }
         | Record::Genesis { .. }
         | Record::Opened { .. }
         | Record::Endpoint(_)
@@ -585,6 +590,7 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         at: UnixTime::EPOCH,
         thin: Vec::new(),
         source: None,
+        order: 0,
         cause: None,
         consent: None,
         max_age: None,

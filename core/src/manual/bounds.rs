@@ -20,6 +20,9 @@
 //! | tenants | N + E + R + I | counted by their endpoints, events, reports and names that are remembered; the last takes the tenant along; a refusal makes none |
 //! | events, by id, by place, unfinished | E | [`publish`](crate::sender::Sender::publish) refuses beyond it |
 //! | events that sleep, after a restart | E | one for each whose fan-out has not begun; 24 bytes, given back when the last has woken or was cancelled |
+//! | ordering keys of events whose fan-outs go on, by event and by key | E each | one for each event with a key, where an endpoint of its tenant has lanes |
+//! | deliveries in lanes | D | 24 bytes each, and 8 by which it is found, besides the delivery; none for an endpoint without an ordering |
+//! | lanes | D + C + 1,000,000 | those in which something stands, and [`LANES`](crate::limits::LANES) that are remembered, with their keys; the oldest of these are forgotten first |
 //! | subscriptions with a filter that a fan-out knows ahead, of an event | 1,024 | [`MATCHED`](crate::limits::MATCHED): behind them the filters are asked again |
 //! | ended deliveries told one by one, of an event | 64 | [`REPORT_ENTRIES`](crate::limits::REPORT_ENTRIES); the others are counted |
 //! | subscriptions to skip, of an event | 4,096 + C | what one mark and the next have between them, after a restart |
@@ -41,7 +44,7 @@
 //! | effects that wait for a record | one for each gating record among those | [`Record::is_gating`](crate::journal::Record::is_gating) |
 //! | batches handed to the log | 8 gating, 1,024 lazy | [`UNACKED_BATCHES`](crate::limits::UNACKED_BATCHES), [`LAZY_BATCHES`](crate::limits::LAZY_BATCHES) |
 //! | aborts to hand out | C | one for each attempt in flight |
-//! | chores | 2 N + 2 E, and two for each purge that is not through | one for each endpoint that ends, for what waits for it, for each cancelled event, and for each payload that came or is lost |
+//! | chores | 2 N + 2 E, one for each lane in which something stands, and two for each purge that is not through | one for each endpoint that ends, for what waits for it, for each cancelled event, and for each payload that came or is lost |
 //! | notices | 1,024 | [`NOTICES`](crate::limits::NOTICES); the others are counted |
 //! | repeats | I, and one publish more; of a tenant `idempotency_entries` | a tenant's oldest are forgotten first, then the oldest of all, four names with each publish, in which two come at most; [`Notice::WindowShrunk`](crate::sender::Notice::WindowShrunk) says whose |
 //! | reports | R | the oldest go first |

@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use super::consent::{Consent, ConsentBy};
 use super::lifecycle::{Health, Reason};
-use super::{AuthError, Circuit, CustomHeaders, HeaderError, Pacing, Policy, State, Target, UrlError};
+use super::{AuthError, Circuit, CustomHeaders, HeaderError, Order, Ordering, Pacing, Policy, State, Target, UrlError};
 use crate::encoding::{Encoding, Shape, Source, SourceError, Thin, ThinError};
 use crate::id::{EndpointId, EndpointKey, IdError, TenantId};
 use crate::limits;
@@ -54,6 +54,7 @@ pub struct Endpoint {
     concurrency: u16,
     headers: CustomHeaders,
     keep_answers: bool,
+    order: Order,
     consent: Ask,
     dialects: Dialects,
     mistake: Option<EndpointError>,
@@ -79,6 +80,7 @@ impl Endpoint {
             concurrency: limits::IN_FLIGHT,
             headers: CustomHeaders::default(),
             keep_answers: false,
+            order: Order::default(),
             consent: Ask::default(),
             dialects: Dialects::default(),
             mistake: None,
@@ -256,6 +258,32 @@ impl Endpoint {
         self
     }
 
+    /// Sets how events under one ordering key follow one another; without it, keys do not matter.
+    pub fn ordering(mut self, ordering: Ordering) -> Self {
+        self.order.ordering = ordering;
+        self
+    }
+
+    /// Whether only the newest event of each ordering key is kept while the endpoint is down, for receivers that want
+    /// the last state and not the way to it. It needs an [`ordering`](Self::ordering).
+    ///
+    /// When an event comes under a key while the endpoint is paused, throttled or behind an open breaker, or while the first of that key's lane has
+    /// failed and waits for its next attempt, those of the lane that are not in flight end as superseded, and the new one
+    /// takes their place; where one of them waited for its next attempt, not before that is due.
+    pub fn coalesce(mut self, coalesce: bool) -> Self {
+        self.order.coalesce = coalesce;
+        self
+    }
+
+    /// Both as the journal says them; a byte of a later version is a mistake.
+    pub(crate) fn order_of(mut self, byte: u8) -> Self {
+        match Order::from_wire(byte) {
+            Some(order) => self.order = order,
+            None => self.note(EndpointError::Order(byte)),
+        }
+        self
+    }
+
     /// The same with the sealed form of the value, as it was read back.
     pub(crate) fn sealed_header(mut self, name: &str, value: &str, sealed: Bytes) -> Self {
         if let Err(why) = self.headers.insert_sealed(name, value, sealed) {
@@ -332,6 +360,9 @@ impl Endpoint {
         if self.secrets.len() > limits::RING_KEYS {
             return Err(EndpointError::TooManySecrets(self.secrets.len()));
         }
+        if self.order.coalesce && !self.order.has_lanes() {
+            return Err(EndpointError::CoalesceUnordered);
+        }
         let mut schedule = self.schedule.clone();
         if let Some(attempts) = self.max_attempts {
             schedule = schedule.with_attempts(attempts).map_err(EndpointError::Schedule)?;
@@ -351,6 +382,7 @@ impl Endpoint {
             concurrency: self.concurrency,
             headers: self.headers.clone(),
             keep_answers: self.keep_answers,
+            order: self.order,
             consent: self.consent,
             dialects: self.dialects.clone(),
         })
@@ -383,6 +415,7 @@ impl fmt::Debug for Endpoint {
             .field("concurrency", &self.concurrency)
             .field("headers", &self.headers)
             .field("keep_answers", &self.keep_answers)
+            .field("order", &self.order)
             .field("consent", &self.consent)
             .field("dialects", &self.dialects)
             .field("mistake", &self.mistake)
@@ -410,6 +443,7 @@ pub(crate) struct Config {
     pub(crate) concurrency: u16,
     pub(crate) headers: CustomHeaders,
     pub(crate) keep_answers: bool,
+    pub(crate) order: Order,
     pub(crate) dialects: Dialects,
     pub(crate) consent: Ask,
 }
@@ -480,6 +514,10 @@ pub enum EndpointError {
     Auth(AuthError),
     /// The encoding, read back by its number, is not known here: a later version wrote it.
     Encoding(u8),
+    /// The order, read back by its byte, is not known here: a later version wrote it.
+    Order(u8),
+    /// Only the newest of each key is to be kept, but keys do not matter.
+    CoalesceUnordered,
     /// The pointers choose no parts.
     Thin(ThinError),
     /// The source is none.
@@ -527,6 +565,10 @@ impl fmt::Display for EndpointError {
                     "encoding: number {number} is not known to this version, 0 to {} are",
                     Encoding::ALL.len() - 1
                 )
+            }
+            Self::Order(byte) => write!(f, "ordering: number {byte} is not known to this version"),
+            Self::CoalesceUnordered => {
+                f.write_str("coalesce: it needs an ordering; set ordering to strict or skip-on-exhaust")
             }
             Self::Thin(why) => write!(f, "thin: {why}"),
             Self::Source(why) => write!(f, "source: {why}"),
@@ -584,6 +626,8 @@ pub struct EndpointView {
     pub keep_answers: bool,
     /// Delays before the attempts.
     pub schedule: Schedule,
+    /// How events under one ordering key follow one another.
+    pub order: Order,
     /// How its requests are signed.
     pub sign: Dialects,
 }

@@ -7,6 +7,7 @@
 //! | the keys that sign, and changing over to others | [`Draft`], [`KeyRing`], [`rotation`] |
 //! | how much it is given, and when it is left alone | [`Pacing`] |
 //! | headers and credentials of its own | [`CustomHeaders`] |
+//! | how events under one ordering key follow one another | [`Order`] |
 //! | what was decided about it, and how it answers | [`lifecycle`] |
 //! | whether its owner agreed to be sent to | [`consent`] |
 //! | making a tenant's endpoints equal to a list | [`sync`] |
@@ -19,6 +20,7 @@ pub mod consent;
 mod endpoint;
 mod headers;
 pub mod lifecycle;
+mod order;
 mod pacing;
 mod policy;
 pub mod quota;
@@ -35,6 +37,7 @@ pub use cidr::{Cidr, CidrError};
 pub use endpoint::{Endpoint, EndpointError, EndpointView};
 pub use headers::{CustomHeaders, HeaderError};
 pub use lifecycle::Admin as State;
+pub use order::{Order, Ordering};
 pub use pacing::{Circuit, Pacing};
 pub use policy::{AddressError, Policy, PolicyError, Vetted};
 pub use ring::{Draft, KeyRing, LONGEST_OVERLAP, RingError};

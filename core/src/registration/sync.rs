@@ -160,6 +160,8 @@ pub enum Field {
     Headers,
     /// Whether answers are kept.
     KeepAnswers,
+    /// How events under one ordering key follow one another.
+    Ordering,
     /// How consent is asked for.
     Consent,
     /// The keys that sign.
@@ -179,6 +181,7 @@ impl fmt::Display for Field {
             Self::Concurrency => "concurrency",
             Self::Headers => "headers",
             Self::KeepAnswers => "keep_answers",
+            Self::Ordering => "ordering",
             Self::Consent => "consent",
             Self::Secrets => "secrets",
             Self::Other => "other",
@@ -318,6 +321,7 @@ fn differences(known: &Known<'_>, config: &Config, entry: &Endpoint) -> Result<V
         (Field::Concurrency, is.concurrency != config.concurrency),
         (Field::Headers, is.headers != config.headers),
         (Field::KeepAnswers, is.keep_answers != config.keep_answers),
+        (Field::Ordering, is.order != config.order),
         (Field::Consent, is.consent != config.consent),
     ];
     let mut fields: Vec<_> = parts.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect();

@@ -1,6 +1,6 @@
 //! Fan-outs that had not begun when the machine was restored: 24 bytes each, until their turn comes.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::Sender;
@@ -19,6 +19,8 @@ const FORGET_AT_ONCE: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Asleep {
     sleepers: VecDeque<Sleeper>,
+    /// Those whose turn has come and that wait for an earlier one under the same ordering key.
+    parked: BTreeMap<JournalSeq, Sleeper>,
     types: Vec<EventType>,
     turns: u8,
 }
@@ -35,7 +37,7 @@ pub(crate) struct Sleeper {
 impl Asleep {
     /// Lets events sleep, in order; their types are named by their places.
     pub(crate) fn new(sleepers: VecDeque<Sleeper>, types: Vec<EventType>) -> Self {
-        Self { sleepers, types, turns: 0 }
+        Self { sleepers, parked: BTreeMap::new(), types, turns: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -44,9 +46,18 @@ impl Asleep {
 
     /// What an event is that is asleep, and its high-water mark.
     pub(crate) fn find(&self, seq: JournalSeq) -> Option<(&EventType, u32)> {
-        let at = self.sleepers.binary_search_by_key(&seq, |sleeper| sleeper.seq).ok()?;
-        let sleeper = self.sleepers[at];
+        let at = self.sleepers.binary_search_by_key(&seq, |sleeper| sleeper.seq);
+        let sleeper = at.map_or_else(|_| self.parked.get(&seq), |at| self.sleepers.get(at))?;
         Some((&self.types[sleeper.event_type as usize], sleeper.high_water))
+    }
+
+    /// Lets one sleep on until an earlier one under the same key has been fanned out.
+    pub(crate) fn park(&mut self, sleeper: Sleeper) {
+        self.parked.insert(sleeper.seq, sleeper);
+    }
+
+    pub(crate) fn unpark(&mut self, seq: JournalSeq) -> Option<Sleeper> {
+        self.parked.remove(&seq)
     }
 }
 
@@ -64,7 +75,8 @@ impl Jobs {
     pub(crate) fn oldest_high_water(&self) -> Option<u32> {
         let awake = self.unfinished.first_key_value().map(|(seq, high_water)| (*seq, *high_water));
         let asleep = self.first_asleep().map(|sleeper| (sleeper.seq, sleeper.high_water));
-        awake.into_iter().chain(asleep).min().map(|(_, high_water)| high_water)
+        let parked = self.asleep.parked.first_key_value().map(|(seq, sleeper)| (*seq, sleeper.high_water));
+        awake.into_iter().chain(asleep).chain(parked).min().map(|(_, high_water)| high_water)
     }
 
     /// Forgets those in front that were cancelled in their sleep; a few at a time.
@@ -75,7 +87,7 @@ impl Jobs {
                 _ => break,
             }
         }
-        if self.asleep.sleepers.is_empty() {
+        if self.asleep.sleepers.is_empty() && self.asleep.parked.is_empty() {
             self.asleep = Asleep::default();
         }
     }
@@ -103,13 +115,18 @@ impl Sender {
         self.jobs.tidy_asleep();
         let Some(sleeper) = self.jobs.first_asleep().filter(|first| self.jobs.is_asleep(first)) else { return };
         self.jobs.asleep.sleepers.pop_front();
+        self.wake_or_park(sleeper);
+        self.jobs.tidy_asleep();
+    }
+
+    /// Lets the fan-out of an event that slept begin.
+    pub(super) fn rouse(&mut self, sleeper: Sleeper) {
         let Sleeper { job: at, high_water, event_type, .. } = sleeper;
         let event_type = self.jobs.asleep.types[event_type as usize].clone();
         let job = &mut self.jobs.slab[at];
         job.body = Body::Away;
         let cursor = self.tenants[job.tenant].index.cursor(event_type.as_str(), high_water);
         self.jobs.go_on(at, event_type, cursor, Begun { high_water, ..Begun::default() });
-        self.jobs.tidy_asleep();
         self.start_scan(at);
     }
 }

@@ -65,6 +65,7 @@ impl Sender {
             return;
         }
         self.land(&attempt);
+        self.lane_landed(attempt.lane);
         let ended = Ended::of(&attempt, self.mono());
         match attempt.stage {
             Stage::Flying => {
@@ -74,6 +75,7 @@ impl Sender {
             Stage::Overdue => self.completed_late(&attempt, ended, outcome),
             Stage::Aborted => self.stats.stale += u64::from(outcome.is_ok()),
         }
+        attempt.lane.into_iter().for_each(|lane| self.advance(lane));
         self.after_landing(attempt.endpoint);
     }
 
@@ -132,6 +134,8 @@ impl Sender {
                     return;
                 }
                 self.land(&attempt);
+                self.lane_landed(attempt.lane);
+                attempt.lane.into_iter().for_each(|lane| self.advance(lane));
                 self.after_landing(attempt.endpoint);
             }
         }
@@ -239,7 +243,16 @@ impl Sender {
             true => Ended { number: ended.number - 1, ..ended },
             false => ended,
         };
-        match plan.after(ended.number, self.age_of(ended.event), floor) {
+        let age = self.age_of(ended.event);
+        let next = plan.after(ended.number, age, floor).or_else(|why| match why {
+            Exhausted::Attempts { .. } if self.goes_on_in_lane(ended.delivery, slot) => {
+                let last = plan.delay(schedule.attempts().saturating_sub(1)).unwrap_or_default();
+                let delay = last.max(limits::LANE_RETRY).max(floor.unwrap_or_default());
+                schedule.check_age(age.saturating_add(delay)).map(|()| delay)
+            }
+            why @ (Exhausted::Attempts { .. } | Exhausted::Age { .. }) => Err(why),
+        });
+        match next {
             Ok(delay) => (Then::Retry(Due { written: self.now.wall, delay }), None),
             Err(why) => (Then::Exhausted, Some(why)),
         }
@@ -351,8 +364,10 @@ impl Sender {
             Then::Discarded => Fate::Discarded,
             Then::Expired => Fate::Expired,
             Then::Lost => Fate::Lost,
+            Then::Superseded => Fate::Superseded,
         };
         self.delivery_ended(event);
+        let lane = delivery.and_then(|handle| self.leave_lane(handle, endpoint));
         let slot = &mut self.endpoints.slab[endpoint];
         let job = &mut self.jobs.slab[event];
         if let Some(handle) = delivery {
@@ -378,6 +393,7 @@ impl Sender {
                 elapsed: record.elapsed,
             });
         }
+        lane.into_iter().for_each(|lane| self.advance(lane));
         None
     }
 
@@ -437,6 +453,11 @@ impl Sender {
         // Names are only copied when there is something to tell.
         let name = |sender: &Self| (sender.endpoints.slab[ended.endpoint].key.clone(), sender.jobs.id(ended.event));
         let notice = match then {
+            Then::Retry(Due { delay, .. }) if self.is_beyond_schedule(ended) => {
+                let (endpoint, event) = name(self);
+                let Some((key, waiting)) = self.blocked_behind(ended.delivery) else { return };
+                Notice::LaneBlocked { endpoint, event, key, attempts: attempt, waiting, ruling, delay }
+            }
             Then::Retry(Due { delay, .. }) => {
                 let (endpoint, event) = name(self);
                 Notice::Retrying { endpoint, event, attempt, ruling, delay }
@@ -450,14 +471,23 @@ impl Sender {
                 let (endpoint, event) = name(self);
                 Notice::Refused { endpoint, event, ruling }
             }
-            Then::Delivered | Then::Discarded | Then::Expired | Then::Lost => return,
+            Then::Delivered | Then::Discarded | Then::Expired | Then::Lost | Then::Superseded => return,
         };
         self.tell(seq, notice);
+    }
+
+    /// Whether a schedule has no attempt behind the one that ended.
+    fn is_beyond_schedule(&self, ended: Ended) -> bool {
+        ended.number >= self.endpoints.slab[ended.endpoint].wire.config.schedule.attempts()
     }
 
     /// Takes a delivery out of whatever it waits in.
     pub(super) fn unqueue(&mut self, handle: u32) {
         let delivery = &self.deliveries[handle];
+        if delivery.place == Place::Laned {
+            self.lanes.unhold(&mut self.deliveries, handle);
+            return;
+        }
         let (endpoint, was_stalled) = (delivery.endpoint, delivery.place == Place::Stalled);
         let slot = &mut self.endpoints.slab[endpoint];
         slot.fetching -= u16::from(was_stalled);

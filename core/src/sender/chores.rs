@@ -34,6 +34,7 @@ impl Sender {
             }
             Chore::Cancel(job, seq) => self.discard_of_event(job, seq),
             Chore::Purge(tenant, seq, from) => self.purge_some(tenant, seq, from),
+            Chore::Supersede(endpoint, lane) => self.supersede_some(endpoint, lane),
             Chore::Unstall(job, seq) => self.unstall(job, seq),
             Chore::Lose(job, seq) => self.lose(job, seq),
         }

@@ -485,6 +485,7 @@ impl Sender {
             subscription: *subscription,
             retired: retired.iter().map(retired_record).collect(),
             at: self.now.wall,
+            order: config.order.to_wire(),
             thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
             source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
             cause: cause.as_ref().map(cause_record),
@@ -503,6 +504,7 @@ impl Sender {
         ring.silence_revoked(&draft);
         let highest = subscription.into_iter().chain(retired.iter().map(|retired| retired.at)).max().unwrap_or(0);
         self.next_subscription = self.next_subscription.max(highest.saturating_add(1));
+        let (had_lanes, has_lanes) = (at.is_some_and(|at| self.has_lanes(at)), config.order.has_lanes());
         let (key, wants) = (config.key.clone(), config.subscription.clone());
         let policy = self.policy.clone();
         let named = self.origin.clone().filter(|_| config.consent.by == ConsentBy::CloudEvents);
@@ -510,7 +512,7 @@ impl Sender {
         let at = at.unwrap_or_else(|| {
             let tenant = self.tenants.retain(&key.tenant);
             self.tenants[tenant].usage.count_endpoint();
-            let at = self.endpoints.slab.insert(Slot::new(tenant, wire.clone()));
+            let at = self.endpoints.slab.insert(Slot::new(tenant, wire.clone(), seq));
             self.endpoints.by_key.insert(key, at);
             at
         });
@@ -524,9 +526,15 @@ impl Sender {
         slot.subscription = subscription;
         slot.retired = retired;
         slot.gate = seq;
+        let ordered = &mut self.tenants[self.endpoints.slab[at].tenant].ordered;
+        *ordered = *ordered + u32::from(has_lanes) - u32::from(had_lanes);
         self.resubscribe(at, old, subscription, &wants);
         self.repace(at);
         at
+    }
+
+    fn has_lanes(&self, at: u32) -> bool {
+        self.endpoints.slab[at].wire.config.order.has_lanes()
     }
 
     /// Whether its owner is to be asked under a name that this sender has not.
@@ -547,6 +555,7 @@ impl Sender {
         let wanted = slot.wire.config.subscription.clone();
         let retired = core::mem::take(&mut slot.retired);
         self.endpoints.by_key.remove(&key);
+        self.tenants[tenant].ordered -= u32::from(self.has_lanes(at));
         self.tenants[tenant].usage.endpoint_removed();
         self.endpoints.wake_at(at, None);
         self.forget_consent(at);

@@ -246,11 +246,22 @@ impl Sender {
             number,
             is_probe: false,
             host: None,
+            lane: None,
             signed: signed.clone(),
         };
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.asks += 1;
-        Step::Effect(Output::Transmit(Transmit { attempt, number, started, deadline, wire, event, signed, purpose }))
+        Step::Effect(Output::Transmit(Transmit {
+            attempt,
+            number,
+            started,
+            deadline,
+            wire,
+            event,
+            tag: None,
+            signed,
+            purpose,
+        }))
     }
 
     /// The consent that an ask is about, while it is still of interest.

@@ -37,6 +37,8 @@ pub(crate) enum Place {
     Ready,
     /// Its payload.
     Stalled,
+    /// Those before it in its lane.
+    Laned,
     /// The end of an attempt.
     InFlight,
 }
@@ -151,11 +153,18 @@ impl Deliveries {
     /// Takes it out of whatever it waits in. `ready` and `stalled` are the queues of its endpoint and its event.
     pub(crate) fn unqueue(&mut self, handle: u32, ready: &mut List<Queue>, stalled: &mut List<Queue>) {
         match self.slab[handle].place {
-            Place::Nowhere | Place::InFlight => {}
+            // Of a lane it is taken out before.
+            Place::Nowhere | Place::InFlight | Place::Laned => {}
             Place::Timer => self.wheel.remove(&mut self.slab, handle),
             Place::Ready => ready.remove(&mut self.slab, handle),
             Place::Stalled => stalled.remove(&mut self.slab, handle),
         }
+        self.slab[handle].place = Place::Nowhere;
+    }
+
+    /// Takes it out of those that wait in a lane.
+    pub(crate) fn unlane(&mut self, lane: &mut List<Queue>, handle: u32) {
+        lane.remove(&mut self.slab, handle);
         self.slab[handle].place = Place::Nowhere;
     }
 

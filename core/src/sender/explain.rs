@@ -162,7 +162,7 @@ impl Sender {
         handles.map(|handle| {
             let delivery = &self.deliveries[handle];
             let rest = match delivery.place {
-                Place::Timer => delivery.due.saturating_since(self.now.mono),
+                Place::Timer | Place::Laned => delivery.due.saturating_since(self.now.mono),
                 Place::Nowhere | Place::Ready | Place::Stalled | Place::InFlight => Duration::ZERO,
             };
             let fate = if delivery.place == Place::InFlight { Fate::InFlight } else { Fate::Waiting { rest } };
@@ -207,6 +207,7 @@ impl Sender {
             timeout: config.timeout,
             keep_answers: config.keep_answers,
             schedule: config.schedule.clone(),
+            order: config.order,
             sign: config.dialects.clone(),
         }
     }

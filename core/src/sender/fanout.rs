@@ -1,5 +1,7 @@
 //! From an event to its attempts: one cursor for each event, and a ring of endpoints with something that waits.
 
+use core::time::Duration;
+
 use super::Sender;
 use super::contract::Output;
 use super::deliveries::Place;
@@ -8,6 +10,7 @@ use super::jobs::Body;
 use super::signed::Signed;
 use super::tables::{Chore, Flight};
 use super::transmit::{Purposed, Transmit};
+use crate::id::JournalSeq;
 use crate::journal::{Mark, Record, Then};
 use crate::limits;
 use crate::retry::Next;
@@ -97,7 +100,7 @@ impl Sender {
 
     /// Puts an event into the ring of fan-outs, when it has subscriptions to pass.
     pub(super) fn start_scan(&mut self, job: u32) {
-        if !self.jobs.slab[job].has_passed_all() {
+        if !self.jobs.slab[job].has_passed_all() && self.jobs.may_pass(job) {
             self.queues.scan.join(&mut self.tenants, &mut self.jobs.slab, job);
         }
         self.maybe_settle(job);
@@ -105,7 +108,7 @@ impl Sender {
 
     /// The same, before the others: its payload was read for this and must not wait in memory.
     pub(super) fn scan_next(&mut self, job: u32) {
-        if !self.jobs.slab[job].has_passed_all() {
+        if !self.jobs.slab[job].has_passed_all() && self.jobs.may_pass(job) {
             self.leave_scan(job);
             self.queues.scan.join_first(&mut self.tenants, &mut self.jobs.slab, job);
         }
@@ -158,14 +161,10 @@ impl Sender {
                 self.mark_now_and_then(at);
                 continue;
             }
+            let lane = self.lane_for(at, endpoint);
             let slot = &self.endpoints.slab[endpoint];
-            if slot.waits_first {
-                self.pass(at, cursor, number);
-                self.queue_for_later(at, endpoint, number);
-                self.mark_now_and_then(at);
-                continue;
-            }
-            if slot.ready.is_empty() && slot.can_start(self.outbox.durable()) && self.has_host(slot) {
+            let free = !slot.waits_first && slot.ready.is_empty();
+            if lane.is_none() && free && slot.can_start(self.outbox.durable()) && self.has_host(slot) {
                 if !here {
                     return self.fetch_for_scan(at);
                 }
@@ -180,7 +179,7 @@ impl Sender {
             if crate::planted::breaks(1) {
                 continue;
             }
-            self.queue(at, endpoint, number);
+            self.queue(at, endpoint, number, lane);
             self.mark_now_and_then(at);
         }
         self.start_scan(at);
@@ -219,7 +218,8 @@ impl Sender {
 
     /// An event has passed all its subscriptions.
     fn fanned_out(&mut self, at: u32) -> Step {
-        self.jobs.finish(at);
+        let next = self.jobs.finish(at);
+        self.thread_on(next);
         self.purge_retired();
         self.maybe_settle(at);
         self.maybe_evict(at);
@@ -227,22 +227,22 @@ impl Sender {
         Step::Worked
     }
 
-    /// Lets a delivery wait for its endpoint, which cannot take it now.
-    fn queue(&mut self, at: u32, endpoint: u32, subscription: u32) {
+    /// Lets a delivery wait: for its endpoint, which cannot take it now; in its lane, `lane`, behind the event named with
+    /// it; and for the delay before its first attempt, counted from now: while a machine runs that is when its event was
+    /// accepted, or as soon after as there was a place for the delivery.
+    fn queue(&mut self, at: u32, endpoint: u32, subscription: u32, lane: Option<(u32, JournalSeq)>) {
         let event = self.jobs.slab[at].seq;
-        self.record(&Record::Queued { event, subscription });
+        self.record(&Record::Queued { event, subscription, lane: lane.map(|(_, previous)| previous) });
         let handle = self.apply_waiting(at, endpoint, subscription, 0);
-        self.make_ready(handle);
-    }
-
-    /// Lets a delivery wait for the delay before its first attempt, counted from now: while a machine runs that is when
-    /// its event was accepted, or as soon after as there was a place for the delivery.
-    fn queue_for_later(&mut self, at: u32, endpoint: u32, subscription: u32) {
-        let event = self.jobs.slab[at].seq;
-        self.record(&Record::Queued { event, subscription });
-        let due = self.now.mono.saturating_add(self.first_delay(at, endpoint));
-        let handle = self.apply_waiting(at, endpoint, subscription, 0);
-        self.deliveries.arm(handle, due);
+        if let Some((lane, previous)) = lane {
+            self.enter_lane(handle, lane, previous);
+        }
+        let waits_first = self.endpoints.slab[endpoint].waits_first;
+        let rest = if waits_first { self.first_delay(at, endpoint) } else { Duration::ZERO };
+        self.wait_for_turn(handle, rest);
+        if let Some((lane, _)) = lane {
+            self.coalesce(lane, event);
+        }
     }
 
     /// Makes the entry of a delivery that waits; the same when it happens and when it is read back.
@@ -252,8 +252,11 @@ impl Sender {
         self.deliveries.insert((at, job), (endpoint, slot), subscription, attempts)
     }
 
-    /// A delivery waits for nothing any more but its endpoint.
+    /// A delivery waits for nothing any more but its endpoint, and those before it in its lane.
     pub(super) fn make_ready(&mut self, handle: u32) {
+        if self.is_held_in_lane(handle) {
+            return;
+        }
         let endpoint = self.deliveries[handle].endpoint;
         self.deliveries.push_back(&mut self.endpoints.slab[endpoint].ready, handle, Place::Ready);
         self.wake_endpoint(endpoint);
@@ -364,8 +367,20 @@ impl Sender {
         let started = self.now;
         let deadline = started.mono.saturating_add(wire.config.timeout);
         let signed = Signed::default();
-        let flight =
-            Flight { event: at, seq, endpoint, subscription, delivery, number, is_probe, host, signed: signed.clone() };
+        let (lane, tag) = self.fly_in_lane(at, endpoint, delivery).unzip();
+        let signed_too = signed.clone();
+        let flight = Flight {
+            event: at,
+            seq,
+            endpoint,
+            subscription,
+            delivery,
+            number,
+            lane,
+            is_probe,
+            host,
+            signed: signed_too,
+        };
         let ends = deadline.saturating_add(limits::OVERDUE_GRACE);
         let attempt = self.attempts.begin(self.incarnation, flight, started.mono, ends);
         self.stats.attempts += 1;
@@ -376,6 +391,7 @@ impl Sender {
             deadline,
             wire,
             event,
+            tag,
             signed,
             purpose: Purposed::Delivery,
         }))

@@ -15,6 +15,7 @@ use super::filters::Matched;
 use super::report::{DeliveryReport, Tally};
 use super::slab::Slab;
 use super::texts::Texts;
+use super::threads::Threads;
 use super::transmit::Prepared;
 use super::turns::{TakesTurns, Turn};
 use crate::id::{EventId, JournalSeq};
@@ -114,6 +115,8 @@ pub(crate) struct Jobs {
     pub(crate) unfinished: BTreeMap<JournalSeq, u32>,
     /// Events that nothing has been done for since the restart.
     pub(crate) asleep: Asleep,
+    /// Their ordering keys, where these matter.
+    pub(crate) threads: Threads,
     /// Those whose payloads are here, the one first that was used longest ago.
     residents: List<Resident>,
     /// Bytes of payloads in memory.
@@ -294,11 +297,18 @@ impl Jobs {
         self.unfinished.insert(seq, begun.high_water);
     }
 
-    /// Says that an event has passed all its subscriptions.
-    pub(crate) fn finish(&mut self, at: u32) {
+    /// Whether the fan-out of an event need not wait for that of an earlier one under the same key.
+    pub(crate) fn may_pass(&self, at: u32) -> bool {
+        self.threads.is_first(at, self.slab[at].tenant)
+    }
+
+    /// Says that an event has passed all its subscriptions; gives the one under the same key whose turn it is now.
+    #[must_use = "its fan-out waits for it"]
+    pub(crate) fn finish(&mut self, at: u32) -> Option<u32> {
         let job = &mut self.slab[at];
         if job.body == Body::Asleep {
             job.body = Body::Away;
+            self.asleep.unpark(job.seq);
         }
         if let Some(work) = &mut job.work {
             work.cursor = None;
@@ -307,6 +317,13 @@ impl Jobs {
             work.skip = Vec::new();
         }
         self.unfinished.remove(&job.seq);
+        self.threads.finish(at, job.tenant, job.seq)
+    }
+
+    /// The same of an event whose fan-out was not begun anew.
+    pub(crate) fn threads_over(&mut self, at: u32) -> Option<u32> {
+        let (tenant, seq) = (self.slab[at].tenant, self.slab[at].seq);
+        self.threads.finish(at, tenant, seq)
     }
 
     /// Lets go of what an event at rest does not need.

@@ -27,6 +27,7 @@ mod forget;
 mod hosts;
 mod jobs;
 mod keys;
+mod lanes;
 mod life;
 mod load;
 mod notice;
@@ -48,6 +49,7 @@ mod sync;
 mod tables;
 mod tenants;
 mod texts;
+mod threads;
 pub mod trace;
 mod transmit;
 mod turns;
@@ -83,6 +85,7 @@ use deliveries::Deliveries;
 use filters::Answers;
 use hosts::Hosts;
 use jobs::Jobs;
+use lanes::Lanes;
 use load::Loads;
 use persist::Outbox;
 use quotas::Accounts;
@@ -213,6 +216,7 @@ pub struct Sender {
     retired: BTreeMap<(u32, u32), (u32, Subscription)>,
     jobs: Jobs,
     deliveries: Deliveries,
+    lanes: Lanes,
     attempts: Attempts,
     repeats: Repeats,
     shelf: Shelf,
@@ -324,6 +328,8 @@ impl Sender {
         let mut repeats = Repeats::default();
         let key = HashKey::new(seed);
         jobs.set_key(key);
+        let mut lanes = Lanes::default();
+        lanes.set_key(key);
         repeats.set_key(key);
         Self {
             limits: config.limits,
@@ -348,6 +354,7 @@ impl Sender {
             retired: BTreeMap::new(),
             jobs,
             deliveries: Deliveries::default(),
+            lanes,
             attempts: Attempts::default(),
             repeats,
             shelf: Shelf::default(),

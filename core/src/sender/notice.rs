@@ -1,5 +1,6 @@
 //! What is worth telling a person or a metric.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
@@ -46,6 +47,31 @@ pub enum Notice {
         ruling: Ruling,
         /// Why there is no further one.
         why: Exhausted,
+    },
+    /// The first of a strict lane has no attempt left in its schedule and is tried on; what is behind it waits. Cancelling
+    /// the event, or another ordering, lets that go.
+    LaneBlocked {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event.
+        event: EventId,
+        /// The ordering key.
+        key: Arc<str>,
+        /// Attempts made.
+        attempts: u16,
+        /// Deliveries that wait behind it.
+        waiting: usize,
+        /// Why the last attempt failed.
+        ruling: Ruling,
+        /// When the next one is due, from now.
+        delay: Duration,
+    },
+    /// A newer event under the same ordering key took a delivery's place while its endpoint was down.
+    Superseded {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event.
+        event: EventId,
     },
     /// A delivery must not be tried again.
     Refused {
@@ -192,6 +218,16 @@ impl fmt::Display for Notice {
                     Exhausted::Attempts { .. } => Ok(()),
                     Exhausted::Age { .. } => write!(f, "; {why}"),
                 }
+            }
+            Self::LaneBlocked { endpoint, event, key, attempts, waiting, ruling, delay } => {
+                write!(
+                    f,
+                    "{event} to {endpoint}: attempt {attempts} failed ({ruling}), and {waiting} events under the key {key:?} \
+                     wait for it; next in {delay:.1?}"
+                )
+            }
+            Self::Superseded { endpoint, event } => {
+                write!(f, "{event} to {endpoint}: superseded by a newer event under its key")
             }
             Self::Refused { endpoint, event, ruling } => write!(f, "{event} to {endpoint}: refused for good, {ruling}"),
             Self::Expired { endpoint, event, why } => {

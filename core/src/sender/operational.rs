@@ -55,7 +55,7 @@ impl Cause {
         let told = match outcome.then {
             Then::Exhausted => true,
             Then::Retry(_) => outcome.attempts == FAILING,
-            Then::Delivered | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => false,
+            Then::Delivered | Then::Refused | Then::Discarded | Then::Expired | Then::Lost | Then::Superseded => false,
         };
         told.then_some(Self::Delivery { endpoint, event, attempts: outcome.attempts, then: outcome.then })
     }
@@ -145,7 +145,8 @@ impl Sender {
                     | Then::Refused
                     | Then::Discarded
                     | Then::Expired
-                    | Then::Lost => {
+                    | Then::Lost
+                    | Then::Superseded => {
                         data["at"] = at.to_rfc3339().into();
                         (endpoint, "delivery.exhausted", data)
                     }

@@ -324,6 +324,7 @@ impl Sender {
         let high_water = accepted.high_water;
         let cursor = self.tenants[self.jobs.slab[job].tenant].index.cursor(event_type.as_str(), high_water);
         self.jobs.go_on(job, event_type.clone(), cursor, Begun { high_water, matched, ..Begun::default() });
+        self.thread(job, accepted.key.as_ref());
         job
     }
 
@@ -332,6 +333,14 @@ impl Sender {
         let tenant = self.tenants.retain(&accepted.tenant);
         let Accepted { id, digest, at, expires, .. } = accepted;
         self.jobs.insert(&Begin { seq, tenant, id, digest: *digest, at: *at, expires: *expires })
+    }
+
+    /// Lets the fan-out of an event wait for those of earlier ones under its key, where an endpoint may have a lane for it.
+    pub(super) fn thread(&mut self, job: u32, key: Option<&Arc<str>>) {
+        let (tenant, seq) = (self.jobs.slab[job].tenant, self.jobs.slab[job].seq);
+        if let Some(key) = key.filter(|_| self.tenants[tenant].ordered > 0) {
+            self.jobs.threads.add(job, tenant, seq, key);
+        }
     }
 
     /// Lets repeats of an event be recognised from now on.
@@ -374,7 +383,8 @@ impl Sender {
     /// that has not ended.
     pub(super) fn apply_cancelled(&mut self, job: u32) {
         self.jobs.slab[job].cancel();
-        self.jobs.finish(job);
+        let next = self.jobs.finish(job);
+        self.thread_on(next);
         self.jobs.rest(job);
     }
 

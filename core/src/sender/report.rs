@@ -25,6 +25,8 @@ pub struct Tally {
     pub expired: u64,
     /// Lost, because the payload could not be read back.
     pub lost: u64,
+    /// Superseded by a newer event under the same ordering key.
+    pub superseded: u64,
     /// Attempts made, over all deliveries.
     pub attempts: u64,
 }
@@ -37,7 +39,7 @@ impl Tally {
 
     /// Deliveries that have ended without being delivered.
     pub fn failed(&self) -> u64 {
-        self.exhausted + self.refused + self.discarded + self.expired + self.lost
+        self.exhausted + self.refused + self.discarded + self.expired + self.lost + self.superseded
     }
 
     /// Counts a delivery that has ended so; one that has not ended changes nothing. Attempts are counted apart.
@@ -49,6 +51,7 @@ impl Tally {
             Fate::Discarded => self.discarded += 1,
             Fate::Expired => self.expired += 1,
             Fate::Lost => self.lost += 1,
+            Fate::Superseded => self.superseded += 1,
             Fate::InFlight | Fate::Waiting { .. } => {}
         }
     }
@@ -70,6 +73,8 @@ pub enum Fate {
     Expired,
     /// The payload could not be read back.
     Lost,
+    /// A newer event under the same ordering key took its place while the endpoint was down.
+    Superseded,
     /// An attempt is under way.
     InFlight,
     /// It waits for an attempt.
@@ -88,6 +93,7 @@ impl fmt::Display for Fate {
             Self::Discarded => f.write_str("discarded"),
             Self::Expired => f.write_str("expired"),
             Self::Lost => f.write_str("lost"),
+            Self::Superseded => f.write_str("superseded"),
             Self::InFlight => f.write_str("in flight"),
             Self::Waiting { rest } if rest.is_zero() => f.write_str("waiting for its endpoint"),
             Self::Waiting { rest } => write!(f, "waiting {rest:.1?}"),

@@ -318,7 +318,7 @@ impl Shadow {
                 self.ended.push((attempts, outcome.then == Then::Delivered));
             }
             // Something else than the endpoint has ended it, so no schedule would have mattered.
-            Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
+            Then::Refused | Then::Discarded | Then::Expired | Then::Lost | Then::Superseded => {
                 self.others.extend(self.deliveries.remove(&name).into_iter().flatten());
             }
         }

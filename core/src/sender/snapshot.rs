@@ -71,6 +71,7 @@ enum Phase {
     Tenants(u32),
     Events(u32),
     Deliveries(u32),
+    Lanes(u32),
     Remembered(u32),
     End,
 }
@@ -199,7 +200,12 @@ impl Sender {
                 current.phase = Phase::Deliveries(at + 1);
                 self.snapshot_delivery(current, at);
             }
-            Phase::Deliveries(_) => current.phase = Phase::Remembered(0),
+            Phase::Deliveries(_) => current.phase = Phase::Lanes(0),
+            Phase::Lanes(at) if at < self.lanes.slab.end() => {
+                current.phase = Phase::Lanes(at + 1);
+                self.snapshot_lane(current, at);
+            }
+            Phase::Lanes(_) => current.phase = Phase::Remembered(0),
             Phase::Remembered(at) if at < self.repeats.end() => {
                 current.phase = Phase::Remembered(at + 1);
                 self.snapshot_remembered(current, at);
@@ -254,7 +260,7 @@ impl Sender {
             time: UnixTime::EPOCH,
             content_type: None,
             payload: Bytes::new(),
-            key: None,
+            key: self.jobs.threads.key(at).cloned(),
             idempotency: None,
             expires: self.jobs.expires(at),
             digest: job.digest,
@@ -276,7 +282,7 @@ impl Sender {
     fn snapshot_delivery(&self, current: &mut Current, at: u32) {
         let Some(delivery) = self.deliveries.get(at) else { return };
         let delay = match delivery.place {
-            Place::Timer => delivery.due.saturating_since(self.now.mono),
+            Place::Timer | Place::Laned => delivery.due.saturating_since(self.now.mono),
             Place::Nowhere | Place::Ready | Place::Stalled | Place::InFlight => Duration::ZERO,
         };
         #[cfg(postrider_planted)]
@@ -288,7 +294,14 @@ impl Sender {
             subscription: delivery.subscription,
             attempts: delivery.attempts,
             due: Due { written: self.now.wall, delay },
+            lane: self.lanes.laned(at).filter(|_| self.endpoints.slab[delivery.endpoint].laned > 0),
         };
         self.add(current, &record);
+    }
+
+    /// Behind the events: what is said of an event that had ended by then is known to its lane.
+    fn snapshot_lane(&self, current: &mut Current, at: u32) {
+        let Some((endpoint, key, last)) = self.lane_record(at) else { return };
+        self.add(current, &Record::Lane { endpoint, key, last });
     }
 }

@@ -74,6 +74,10 @@ pub(crate) struct Slot {
     pub(crate) host: Option<u32>,
     pub(crate) timer: Link,
     pub(crate) tally: Tally,
+    /// Its first record, which tells it from another in the same place.
+    pub(crate) born: JournalSeq,
+    /// Its deliveries that stand in lanes.
+    pub(crate) laned: u32,
 }
 
 /// What the record of an endpoint says of it.
@@ -120,6 +124,8 @@ pub(crate) struct Attempt {
     /// Its entry among the deliveries that wait, where it has one.
     pub(crate) delivery: Option<u32>,
     pub(crate) number: u16,
+    /// The lane that it keeps busy.
+    pub(crate) lane: Option<u32>,
     /// Its endpoint's breaker waits for how it ends.
     pub(crate) is_probe: bool,
     /// The host and port that it burdens, where these are bounded.
@@ -166,6 +172,8 @@ pub(crate) enum Chore {
     Purge(u32, JournalSeq, u32),
     /// Abort what is in flight for a cancelled event, then discard what waits for it.
     AbortOf(u32, JournalSeq, u32),
+    /// End what was superseded in a lane of an endpoint.
+    Supersede(u32, u32),
     /// Let the deliveries of an event go on, whose payload has come.
     Unstall(u32, JournalSeq),
     /// End the deliveries of an event that wait for a payload that is lost.
@@ -295,6 +303,7 @@ pub(crate) struct Flight {
     pub(crate) subscription: u32,
     pub(crate) delivery: Option<u32>,
     pub(crate) number: u16,
+    pub(crate) lane: Option<u32>,
     pub(crate) is_probe: bool,
     pub(crate) host: Option<u32>,
     pub(crate) signed: Signed,
@@ -312,6 +321,7 @@ impl Attempts {
             subscription: flight.subscription,
             delivery: flight.delivery,
             number: flight.number,
+            lane: flight.lane,
             is_probe: flight.is_probe,
             host: flight.host,
             signed: flight.signed,
@@ -395,7 +405,7 @@ impl Attempt {
 
 impl Slot {
     /// A new endpoint.
-    pub(crate) fn new(tenant: u32, wire: Arc<Wire>) -> Self {
+    pub(crate) fn new(tenant: u32, wire: Arc<Wire>, born: JournalSeq) -> Self {
         Self {
             key: wire.config.key.clone(),
             tenant,
@@ -425,6 +435,8 @@ impl Slot {
             host: None,
             timer: Link::default(),
             tally: Tally::default(),
+            born,
+            laned: 0,
             wire,
         }
     }

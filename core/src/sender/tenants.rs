@@ -22,6 +22,8 @@ pub(crate) struct Tenant {
     pub(crate) filtered: Option<Box<Filtered>>,
     /// Nothing is sent any more of its events before this record.
     pub(crate) purged: JournalSeq,
+    /// Its endpoints that have lanes.
+    pub(crate) ordered: u32,
     /// What it takes up.
     pub(crate) usage: Usage,
     /// The revision of the list that its endpoints were made equal to last, and the record that says so.
@@ -70,6 +72,7 @@ impl Tenants {
                 index,
                 filtered: None,
                 purged: JournalSeq::ZERO,
+                ordered: 0,
                 usage: Usage::default(),
                 synced: None,
                 remembered,

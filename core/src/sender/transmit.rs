@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 
 use super::bodies::Bodies;
 use super::contract::Input;
+use super::lanes::Tag;
 use super::signed::Signed;
 use crate::encoding::{self, EncodeError, Encoded, Message, Payload, Shape};
 use crate::id::{AttemptId, EndpointKey, EventId};
@@ -105,6 +106,8 @@ pub struct Transmit {
     pub(crate) deadline: Instant,
     pub(crate) wire: Arc<Wire>,
     pub(crate) event: Arc<Prepared>,
+    /// Its place in a lane, where it has one.
+    pub(crate) tag: Option<Tag>,
     /// Which keys signed it, for the record of how it ended.
     pub(crate) signed: Signed,
     pub(crate) purpose: Purposed,
@@ -422,7 +425,7 @@ impl Cleared {
 
     /// The one source of headers, `host` and `content-length` aside: name, value, and whether the value is secret.
     fn each_header(&self, mut each: impl FnMut(&str, &[u8], bool)) {
-        let Transmit { wire, event, number, started, signed, purpose, .. } = &self.transmit;
+        let Transmit { wire, event, number, started, tag, signed, purpose, .. } = &self.transmit;
         let (Some(encoded), Purposed::Delivery | Purposed::Challenge) = (&self.encoded, purpose) else {
             return self.each_header_of_handshake(each);
         };
@@ -452,6 +455,9 @@ impl Cleared {
         };
         signed.note(wire.ring.sign(started.wall, &outgoing, &mut put));
         put("postrider-attempt", decimal.format(u64::from(*number)));
+        if let Some(tag) = tag {
+            tag.each_header(&mut put);
+        }
         if let (Some(origin), Purposed::Delivery) = (&wire.origin, purpose) {
             let (name, value) = origin.line();
             put(name.as_str(), value.as_bytes());
@@ -484,13 +490,13 @@ impl fmt::Debug for Cleared {
 
 /// Room for a decimal number, so that writing one allocates nothing.
 #[derive(Default)]
-struct Decimal {
+pub(super) struct Decimal {
     digits: [u8; 20],
     len: usize,
 }
 
 impl Decimal {
-    fn format(&mut self, value: u64) -> &[u8] {
+    pub(super) fn format(&mut self, value: u64) -> &[u8] {
         self.len = 0;
         write!(self, "{value}").expect("a u64 has at most 20 digits");
         &self.digits[..self.len]

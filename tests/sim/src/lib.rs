@@ -32,6 +32,7 @@ pub mod profile;
 pub mod receiver;
 pub mod rng;
 pub mod run;
+mod sim_time;
 pub mod store;
 pub mod trace;
 pub mod world;

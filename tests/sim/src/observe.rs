@@ -9,44 +9,8 @@ mod past;
 use std::fmt;
 use std::net::IpAddr;
 
+pub use crate::sim_time::{Clocks, SECOND, SimTime};
 pub use past::{Came, Ended, List, Of, Past, Question, Recalled, Spot, Try};
-
-/// Nanoseconds of the world's own time, which no node can see: it runs on while nodes are down or suspended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SimTime(pub u64);
-
-/// One second of [`SimTime`].
-pub const SECOND: u64 = 1_000_000_000;
-
-impl SimTime {
-    /// This time, `nanos` later.
-    pub fn after(self, nanos: u64) -> Self {
-        Self(self.0.saturating_add(nanos))
-    }
-
-    /// Nanoseconds since `earlier`; 0 when it is not earlier.
-    pub fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-impl fmt::Display for SimTime {
-    /// Days, hours, minutes and seconds, such as `2d 03:04:05.000006`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0 / SECOND;
-        let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-        write!(f, "{days}d {hours:02}:{minutes:02}:{:02}.{:06}", seconds % 60, self.0 % SECOND / 1000)
-    }
-}
-
-/// A node's clocks, as the node sees them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clocks {
-    /// Nanoseconds; begins anew at each restart, stands still while the node is suspended.
-    pub mono: u64,
-    /// Milliseconds since 1970; has an offset, drifts, and may jump.
-    pub wall: u64,
-}
 
 /// A signing key: its number, and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +28,17 @@ pub enum Form {
     Envelope,
     /// The data alone, byte for byte.
     Data,
+}
+
+/// How an endpoint wants events under one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// As they come.
+    Anywhere,
+    /// In order; one that is out of attempts lets the next go.
+    Skip,
+    /// In order; one that is out of attempts is tried on.
+    Strict,
 }
 
 /// Which events an endpoint wants by what they say.
@@ -172,6 +147,10 @@ pub struct Spec {
     pub concurrency: u16,
     /// History keeps the beginning of each answer.
     pub keeps_answers: bool,
+    /// How it wants events under one key.
+    pub place: Place,
+    /// While it is down, only the newest of each key is kept for it.
+    pub coalesce: bool,
     /// How it is to be spared.
     pub pace: Pace,
     /// The ring is to be exactly this; empty to leave the keys of an endpoint that exists as they are.
@@ -194,6 +173,8 @@ pub struct Submission<'a> {
     pub expires: Option<u64>,
     /// The number of an idempotency key, where it has one.
     pub idempotency: Option<u64>,
+    /// The number of an ordering key, where it has one.
+    pub key: Option<u32>,
 }
 
 /// What somebody asks of a node.
@@ -358,6 +339,8 @@ pub enum Fate {
     Expired,
     /// The payload could not be read back.
     Lost,
+    /// A newer event under the same key took its place while its endpoint was down.
+    Superseded,
     /// An attempt is under way.
     InFlight,
     /// It waits for an attempt, at least this many nanoseconds of the node's monotonic clock more.
@@ -368,7 +351,13 @@ impl Fate {
     /// Whether nothing more happens.
     pub fn is_final(self) -> bool {
         match self {
-            Self::Delivered | Self::Exhausted | Self::Refused | Self::Discarded | Self::Expired | Self::Lost => true,
+            Self::Delivered
+            | Self::Exhausted
+            | Self::Refused
+            | Self::Discarded
+            | Self::Expired
+            | Self::Lost
+            | Self::Superseded => true,
             Self::InFlight | Self::Waiting(_) => false,
         }
     }
@@ -394,8 +383,8 @@ pub struct Report<'a> {
     pub tenant: u32,
     /// All its deliveries have ended, durably.
     pub settled: bool,
-    /// Deliveries that have been delivered, exhausted, refused, discarded, expired, lost.
-    pub tally: [u64; 6],
+    /// Deliveries that have been delivered, exhausted, refused, discarded, expired, lost, superseded.
+    pub tally: [u64; 7],
     /// The deliveries that the node names: those that have not ended and are reached by the fan-out, and all or, of an
     /// event with more than 64, some of those that have ended.
     pub rows: &'a [Row],
@@ -440,6 +429,13 @@ pub enum Note<'a> {
     },
     /// A delivery's payload could not be read back.
     Lost {
+        /// To which endpoint.
+        endpoint: u32,
+        /// Which event.
+        event: u64,
+    },
+    /// A newer event under its key took a delivery's place.
+    Superseded {
         /// To which endpoint.
         endpoint: u32,
         /// Which event.

@@ -54,21 +54,28 @@ fn setup(input: &mut Input<'_>) -> Setup {
     Setup { limits, credit: input.byte() % 65 }
 }
 
+/// Bits that had no meaning before there were ordering keys say what they are.
+fn publish(input: &mut Input<'_>) -> Op {
+    let (id, kind, bits) = (input.byte() % 12, input.byte() % 3, input.byte());
+    Op::Publish {
+        id,
+        kind,
+        variant: bits % 8 == 1,
+        expires: (input.byte() % 8 == 1).then(|| input.short()),
+        key: (input.byte() % 4 == 1).then(|| input.byte() % 4),
+        lane: (bits & 16 != 0).then_some(bits >> 5 & 1),
+    }
+}
+
+fn put(input: &mut Input<'_>) -> Op {
+    let (endpoint, wants, concurrency, bits) = (input.byte() % 4, input.byte() % 5, 1 + input.byte() % 3, input.byte());
+    Op::Put { endpoint, wants, concurrency, schedule: bits % 4, order: bits >> 2 & 3 }
+}
+
 fn op(input: &mut Input<'_>) -> Op {
     match input.byte() % 26 {
-        0..=3 => Op::Publish {
-            id: input.byte() % 12,
-            kind: input.byte() % 3,
-            variant: input.byte() % 8 == 1,
-            expires: (input.byte() % 8 == 1).then(|| input.short()),
-            key: (input.byte() % 4 == 1).then(|| input.byte() % 4),
-        },
-        4 | 5 => Op::Put {
-            endpoint: input.byte() % 4,
-            wants: input.byte() % 5,
-            concurrency: 1 + input.byte() % 3,
-            schedule: input.byte() % 4,
-        },
+        0..=3 => publish(input),
+        4 | 5 => put(input),
         6 => Op::Pause(input.byte() % 4),
         7 => Op::Resume(input.byte() % 4),
         8 => Op::Disable(input.byte() % 4),

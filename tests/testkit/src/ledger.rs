@@ -144,6 +144,7 @@ impl Ledger {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
+            | Record::Lane { .. }
             | Record::Health(_)
             | Record::Kept(_)
             | Record::KeyUse(_) => {}
@@ -171,7 +172,13 @@ impl Ledger {
             Then::Retry(_) => {
                 known.attempts.insert(owner, attempts);
             }
-            Then::Delivered | Then::Exhausted | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
+            Then::Delivered
+            | Then::Exhausted
+            | Then::Refused
+            | Then::Discarded
+            | Then::Expired
+            | Then::Lost
+            | Then::Superseded => {
                 known.ends.insert(owner, then);
             }
         }

@@ -24,6 +24,8 @@ pub enum Op {
         expires: Option<u16>,
         /// An idempotency key besides the id.
         key: Option<u8>,
+        /// One of 2 ordering keys.
+        lane: Option<u8>,
     },
     /// Register or change an endpoint.
     Put {
@@ -35,6 +37,8 @@ pub enum Op {
         concurrency: u8,
         /// Which of 4 schedules, and four times which of 4 ways to be paced.
         schedule: u8,
+        /// No lanes, lanes that skip what is exhausted, strict ones, and the second that keep the newest only.
+        order: u8,
     },
     /// Pause an endpoint.
     Pause(u8),
@@ -198,8 +202,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     let jump = || prop_oneof![Just(0), -400_000_000..400_000_000_i32, -10_000..10_000_i32];
     prop_oneof![
         12 => publish(),
-        4 => (0..4_u8, 0..5_u8, 1..4_u8, prop_oneof![0..4_u8, 0..16_u8])
-            .prop_map(|(endpoint, wants, concurrency, schedule)| Op::Put { endpoint, wants, concurrency, schedule }),
+        4 => put(),
         1 => (0..4_u8).prop_map(Op::Pause),
         2 => (0..4_u8).prop_map(Op::Resume),
         1 => (0..4_u8).prop_map(Op::Disable),
@@ -233,11 +236,18 @@ pub fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn put() -> impl Strategy<Value = Op> {
+    (0..4_u8, 0..5_u8, 1..4_u8, prop_oneof![0..4_u8, 0..16_u8], 0..4_u8).prop_map(
+        |(endpoint, wants, concurrency, schedule, order)| Op::Put { endpoint, wants, concurrency, schedule, order },
+    )
+}
+
 fn publish() -> impl Strategy<Value = Op> {
     let expires = proptest::option::weighted(0.1, 0..120_u16);
     let key = proptest::option::weighted(0.2, 0..3_u8);
-    (0..12_u8, 0..3_u8, proptest::bool::weighted(0.05), expires, key)
-        .prop_map(|(id, kind, variant, expires, key)| Op::Publish { id, kind, variant, expires, key })
+    let lane = proptest::option::weighted(0.5, 0..2_u8);
+    (0..12_u8, 0..3_u8, proptest::bool::weighted(0.05), expires, key, lane)
+        .prop_map(|(id, kind, variant, expires, key, lane)| Op::Publish { id, kind, variant, expires, key, lane })
 }
 
 /// Up to `most` ops.

@@ -29,9 +29,10 @@ use run::{BATCH, Run, WINDOW};
 pub(crate) struct Args {
     /// The endpoints: a list of TOML tables named endpoint, with id, url, secret or secrets, events; optionally
     /// headers, bearer, basic, schedule, max-attempts, max-age, rate, breaker, disable, queue-limit, timeout, concurrency,
-    /// tenant, encoding, thin, source, consent, consent_rate, filter (an EventBridge pattern over type and data; with
-    /// filter-language = "cloudevents" a filter of CloudEvents subscriptions), sign (a list of standard-webhooks, svix,
-    /// github, stripe, slack, shopify, http-message-signatures, { hmac = { header = "x-..." } })
+    /// tenant, encoding, thin, source, ordering (strict or skip-on-exhaust), coalesce, consent, consent_rate, filter (an
+    /// EventBridge pattern over type and data; with filter-language = "cloudevents" a filter of CloudEvents
+    /// subscriptions), sign (a list of standard-webhooks, svix, github, stripe, slack, shopify, http-message-signatures,
+    /// { hmac = { header = "x-..." } })
     #[arg(long, value_name = "FILE.toml")]
     endpoints: PathBuf,
     /// The events: type, and optionally id, timestamp, data, tenant, key; or CloudEvents; - is stdin

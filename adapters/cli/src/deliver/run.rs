@@ -217,6 +217,7 @@ impl Notes {
                 | Notice::JournalFull
                 | Notice::Fenced
                 | Notice::LoadFailed { .. }
+                | Notice::LaneBlocked { .. }
                 | Notice::WindowShrunk { .. }),
             ) => self.say(&format!("note: {notice}")),
             tracker::Told::Notice(_) => {}
@@ -227,7 +228,8 @@ impl Notes {
         self.summary.add(tenant, report);
         for delivery in &report.deliveries {
             match delivery.fate {
-                Fate::Delivered | Fate::InFlight | Fate::Waiting { .. } => {}
+                // What was superseded is as the endpoint wants it.
+                Fate::Delivered | Fate::Superseded | Fate::InFlight | Fate::Waiting { .. } => {}
                 Fate::Exhausted | Fate::Refused | Fate::Discarded | Fate::Expired | Fate::Lost => {
                     let place = self.place(from);
                     self.list(&format!("not delivered: {place}: {} to {delivery}", report.event));

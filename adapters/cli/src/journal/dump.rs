@@ -115,7 +115,11 @@ fn about(record: &Record, payloads: bool) -> Value {
         Record::Kept(kept) => event(&kept.accepted, kept.payload_len as usize, false),
         Record::Endpoint(endpoint) => words::endpoint(endpoint),
         Record::Removed { endpoint, at: when } => json!({ "endpoint": endpoint.to_string(), "at": at(when) }),
-        Record::Queued { event, subscription } => json!({ "event": event.get(), "subscription": subscription }),
+        Record::Queued { event, subscription, lane } => json!({
+            "event": event.get(),
+            "subscription": subscription,
+            "previous": lane.map(JournalSeq::get),
+        }),
         Record::Outcome(outcome) => self::outcome(outcome, payloads),
         Record::Mark(mark) => json!({ "event": mark.event.get(), "through": mark.through, "open": mark.open }),
         Record::Ended { event, at: when } | Record::Cancelled { event, at: when } => {
@@ -142,6 +146,7 @@ fn about(record: &Record, payloads: bool) -> Value {
         Record::SnapshotBegin(_)
         | Record::Event(_)
         | Record::Pending { .. }
+        | Record::Lane { .. }
         | Record::Remembered(_)
         | Record::SnapshotEnd { .. } => json!({}),
     }
@@ -219,6 +224,7 @@ fn name(kind: Kind) -> &'static str {
         Kind::Purged => "purged",
         Kind::Erased => "erased",
         Kind::Kept => "kept",
+        Kind::Lane => "lane",
         Kind::Synced => "synced",
         Kind::Consent => "consent",
         Kind::KeyUse => "key-use",

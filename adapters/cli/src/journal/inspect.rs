@@ -55,6 +55,7 @@ struct Counts {
     discarded: u64,
     expired: u64,
     lost: u64,
+    superseded: u64,
     remembered: u64,
 }
 
@@ -74,13 +75,14 @@ impl Counts {
                     Then::Discarded => &mut self.discarded,
                     Then::Expired => &mut self.expired,
                     Then::Lost => &mut self.lost,
+                    Then::Superseded => &mut self.superseded,
                 } += 1;
             }
             _ => {}
         }
     }
 
-    fn ends(&self) -> [(&'static str, u64); 6] {
+    fn ends(&self) -> [(&'static str, u64); 7] {
         [
             ("delivered", self.delivered),
             ("exhausted", self.exhausted),
@@ -88,6 +90,7 @@ impl Counts {
             ("discarded", self.discarded),
             ("expired", self.expired),
             ("lost", self.lost),
+            ("superseded", self.superseded),
         ]
     }
 }
@@ -146,7 +149,7 @@ fn look(look: &mut Look<StdDisk>) -> Result<(Log, Counts), HistoryError> {
     };
     let pending = look.found().pending;
     let Answer::Counts(of) = asking::one(look, &Query::Counts)? else { return Err(HistoryError::NotKept) };
-    let [delivered, exhausted, refused, discarded, expired, lost] = of.ended;
+    let [delivered, exhausted, refused, discarded, expired, lost, superseded] = of.ended;
     let counts = Counts {
         accepted: of.events + pending,
         ended: of.events,
@@ -158,6 +161,7 @@ fn look(look: &mut Look<StdDisk>) -> Result<(Log, Counts), HistoryError> {
         discarded,
         expired,
         lost,
+        superseded,
         remembered: 0,
     };
     Ok((log, counts))

@@ -136,7 +136,7 @@ impl State {
             Record::Removed { endpoint, .. } => {
                 self.endpoints.remove(endpoint);
             }
-            Record::Queued { event, subscription } => self.wait(*event, *subscription, 0, Due::default()),
+            Record::Queued { event, subscription, .. } => self.wait(*event, *subscription, 0, Due::default()),
             Record::Outcome(outcome) => self.outcome(outcome),
             Record::Mark(mark) => {
                 if let Some(event) = self.events.get_mut(&mark.event) {
@@ -155,7 +155,7 @@ impl State {
                 (self.since, self.seed, self.incarnation) = (*since, Some(*seed), *incarnation);
             }
             Record::Event(event) => self.event(event),
-            Record::Pending { event, subscription, attempts, due } => {
+            Record::Pending { event, subscription, attempts, due, .. } => {
                 self.wait(*event, *subscription, *attempts, *due);
             }
             Record::Purged { .. }
@@ -164,6 +164,7 @@ impl State {
             | Record::Health(_)
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
+            | Record::Lane { .. }
             | Record::Synced { .. }
             | Record::Consent(_)
             | Record::KeyUse(_) => {}
@@ -210,7 +211,13 @@ impl State {
             Then::Retry(due) => {
                 event.waiting.insert(outcome.subscription, Waiting { attempts: outcome.attempts, due });
             }
-            Then::Delivered | Then::Exhausted | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
+            Then::Delivered
+            | Then::Exhausted
+            | Then::Refused
+            | Then::Discarded
+            | Then::Expired
+            | Then::Lost
+            | Then::Superseded => {
                 event.waiting.remove(&outcome.subscription);
             }
         }

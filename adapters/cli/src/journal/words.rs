@@ -5,6 +5,7 @@ use std::time::Duration;
 use postrider_core::journal::{
     ConsentRecord, DialectRecord, EndpointRecord, KeyUseRecord, OutcomeRecord, StoredValue, Then, UseRecord,
 };
+use postrider_core::registration::Order;
 use postrider_core::registration::consent::{ConsentBy, KeptStage};
 use postrider_core::registration::lifecycle::{Reason, Rule};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
@@ -96,6 +97,7 @@ pub(crate) fn then(then: Then) -> &'static str {
         Then::Discarded => "discarded",
         Then::Expired => "expired",
         Then::Lost => "lost",
+        Then::Superseded => "superseded",
     }
 }
 
@@ -208,6 +210,8 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "concurrency": endpoint.concurrency,
         "consent": endpoint.consent.and_then(|ask| ConsentBy::from_wire(ask.by)).map(ConsentBy::name),
         "keeps_answers": endpoint.keep_answers,
+        "ordering": Order::from_wire(endpoint.order).map(|order| order.ordering.name()),
+        "coalesces": Order::from_wire(endpoint.order).is_some_and(|order| order.coalesce),
         "filter": endpoint.filter.as_ref().map(|filter| filter.text.as_str()),
         "sign": sign(endpoint),
     })

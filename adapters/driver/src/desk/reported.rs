@@ -53,5 +53,6 @@ fn fate_of(then: Then) -> Fate {
         Then::Discarded => Fate::Discarded,
         Then::Expired => Fate::Expired,
         Then::Lost => Fate::Lost,
+        Then::Superseded => Fate::Superseded,
     }
 }

@@ -345,6 +345,7 @@ impl<D: Disk> Compaction<D> {
             | Kind::Remembered
             | Kind::SnapshotEnd
             | Kind::Health
+            | Kind::Lane
             | Kind::Synced
             | Kind::Consent
             | Kind::KeyUse => Ok(None),

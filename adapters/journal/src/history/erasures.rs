@@ -35,6 +35,7 @@ impl Erasure {
             | Record::Event(_)
             | Record::Pending { .. }
             | Record::Remembered(_)
+            | Record::Lane { .. }
             | Record::SnapshotEnd { .. }
             | Record::Synced { .. }
             | Record::Consent(_)

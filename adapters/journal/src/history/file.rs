@@ -23,7 +23,8 @@ pub(super) const PAGE: usize = 4096;
 /// Bytes of a page that are not its checksum.
 const DATA: usize = PAGE - 4;
 const MAGIC: &[u8; 8] = b"PSTRIDX\0";
-const FORMAT: u16 = 1;
+/// The second counts deliveries that were superseded; an index of another is made anew.
+const FORMAT: u16 = 2;
 
 /// The name of an index.
 pub(super) fn name(number: u64) -> String {

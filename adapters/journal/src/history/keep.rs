@@ -136,6 +136,7 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Remembered
             | Kind::SnapshotEnd
             | Kind::Health
+            | Kind::Lane
             | Kind::Synced
             | Kind::Consent
             | Kind::KeyUse => false,

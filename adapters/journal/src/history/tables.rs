@@ -174,6 +174,7 @@ impl Tables {
             | Record::Pending { .. }
             | Record::Remembered(_)
             | Record::SnapshotEnd { .. }
+            | Record::Lane { .. }
             | Record::Health(_)
             | Record::Synced { .. }
             | Record::Consent(_)

@@ -235,6 +235,7 @@ pub(super) fn summary<D: Disk>(disk: &D, store: StoreId, number: u64) -> Result<
                 | Kind::Purged
                 | Kind::Erased
                 | Kind::Kept
+                | Kind::Lane
                 | Kind::Health
                 | Kind::Synced
                 | Kind::Consent

@@ -228,6 +228,7 @@ impl<D: Disk> Writing<D> {
                 | Kind::Purged
                 | Kind::Erased
                 | Kind::Kept
+                | Kind::Lane
                 | Kind::Health
                 | Kind::Synced
                 | Kind::Consent

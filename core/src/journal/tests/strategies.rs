@@ -25,7 +25,11 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         }),
         endpoint().prop_map(|endpoint| Record::Endpoint(Box::new(endpoint))),
         (endpoint_key(), time()).prop_map(|(endpoint, at)| Record::Removed { endpoint, at }),
-        (seq(), any::<u32>()).prop_map(|(event, subscription)| Record::Queued { event, subscription }),
+        (seq(), any::<u32>(), option(seq())).prop_map(|(event, subscription, lane)| Record::Queued {
+            event,
+            subscription,
+            lane
+        }),
         outcome().prop_map(Record::Outcome),
         mark().prop_map(Record::Mark),
         (seq(), time()).prop_map(|(event, at)| Record::Ended { event, at }),
@@ -38,9 +42,14 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
                 Record::Event(Box::new(EventRecord { mark, passed_all, cancelled, accepted, payload_len, done }))
             }
         ),
-        (seq(), any::<u32>(), any::<u16>(), due()).prop_map(|(event, subscription, attempts, due)| {
-            Record::Pending { event, subscription, attempts, due }
-        }),
+        (seq(), any::<u32>(), any::<u16>(), due(), option((text(), seq()))).prop_map(
+            |(event, subscription, attempts, due, lane)| {
+                let lane = lane.map(|(key, previous)| Laned { key: key.into(), previous });
+                Record::Pending { event, subscription, attempts, due, lane }
+            }
+        ),
+        (endpoint_key(), text(), seq())
+            .prop_map(|(endpoint, key, last)| { Record::Lane { endpoint, key: key.into(), last } }),
         (seq(), any::<[u8; 16]>(), event_id(), any::<[u8; 16]>(), time(), proptest::option::of(tenant())).prop_map(
             |(event, name, id, digest, at, tenant)| {
                 Record::Remembered(Box::new(Remembered { event, name, id, digest, at, tenant }))
@@ -143,7 +152,7 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let dialect = (any::<u8>(), list(text())).prop_map(|(number, parts)| DialectRecord { number, parts });
     let cause = (any::<u8>(), any::<u8>(), any::<[u64; 2]>(), time(), option(nanos()));
     let cause = cause.prop_map(|(rule, event, inputs, at, next)| CauseRecord { rule, event, inputs, at, next });
-    let paced = (option(nanos()), pacing());
+    let paced = (option(nanos()), pacing(), any::<u8>());
     let chosen = (filter(), list(dialect));
     let shape = (list(text()), option(text()), option(cause), option(ask()), paced, chosen);
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
@@ -157,7 +166,7 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
                 retired,
                 at,
                 keep_answers,
-                (thin, source, cause, consent, (max_age, pacing), (filter, sign)),
+                (thin, source, cause, consent, (max_age, pacing, order), (filter, sign)),
             ),
         )| EndpointRecord {
             key,
@@ -177,6 +186,7 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             at,
             thin,
             source,
+            order,
             cause,
             consent,
             max_age,
@@ -225,6 +235,7 @@ pub(super) fn outcome() -> impl Strategy<Value = OutcomeRecord> {
         Just(Then::Discarded),
         Just(Then::Expired),
         Just(Then::Lost),
+        Just(Then::Superseded),
     ];
     let kept = (list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)), option(bytes(40).prop_map(Bytes::from)));
     (seq(), any::<u32>(), any::<u16>(), time(), nanos(), any::<u16>(), any::<(u8, u8)>(), (then, kept)).prop_map(

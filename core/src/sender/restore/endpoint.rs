@@ -20,6 +20,7 @@ pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config,
         .timeout(record.timeout)
         .concurrency(record.concurrency)
         .keep_answers(record.keep_answers)
+        .order_of(record.order)
         .shape_of(record.encoding, &record.thin, record.source.as_deref())
         .paced(pacing_of(record.pacing.as_deref()));
     if let Some(age) = record.max_age {

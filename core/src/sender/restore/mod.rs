@@ -3,23 +3,27 @@
 mod endpoint;
 mod error;
 mod fans;
+mod lanes;
 mod pacing;
 mod window;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 pub use self::error::RestoreError;
 pub(super) use self::pacing::{pacing_of, written};
 
 use self::endpoint::{config_of, state_of, wanted_of};
 use self::fans::Fans;
+use self::lanes::Lanes;
 use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
 use super::chains::HashKey;
 use super::consent::Asking;
+use super::deliveries::Delivery;
 use super::jobs::Body;
 use super::keys::KeyUse;
 use super::operational::Cause;
@@ -29,7 +33,7 @@ use super::tables::{Chore, Retired, Standing};
 use super::{Config, Sender};
 use crate::id::{EndpointKey, JournalSeq, TenantId};
 use crate::journal::{
-    Accepted, ConsentRecord, Due, EndpointRecord, EventRecord, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
+    Accepted, ConsentRecord, Due, EndpointRecord, EventRecord, Laned, Mark, OutcomeRecord, Record, SnapshotBegin, Then,
 };
 use crate::matching::EventType;
 use crate::registration::Draft;
@@ -71,6 +75,7 @@ struct Fold {
     /// Events, and deliveries that wait.
     pending: Pending,
     fans: Fans,
+    lanes: Lanes,
     healths: Healths,
     window: Window,
     /// Where the consents of endpoints' owners stand, until there is a time to compare their dates with.
@@ -100,6 +105,7 @@ impl Restore {
             owners: BTreeMap::new(),
             pending: Pending::default(),
             fans: Fans::default(),
+            lanes: Lanes::default(),
             healths: Healths::default(),
             window: Window::default(),
             consents: BTreeMap::new(),
@@ -201,7 +207,10 @@ impl Fold {
                     self.sender.apply_removed(at, seq);
                 }
             }
-            Record::Queued { event, subscription } => self.wait(event, subscription, 0, Due::default()),
+            Record::Queued { event, subscription, lane } => {
+                let laned = lane.zip(self.job(event)).and_then(|(previous, job)| self.lanes.behind(job, previous));
+                self.wait(event, subscription, 0, Due::default(), laned);
+            }
             Record::Outcome(outcome) => self.outcome(seq, &outcome),
             Record::Mark(mark) => self.mark(&mark),
             Record::Ended { event, .. } => self.ended(event),
@@ -220,7 +229,10 @@ impl Fold {
                 self.began = true;
             }
             Record::Event(event) => self.event(&event)?,
-            Record::Pending { event, subscription, attempts, due } => self.wait(event, subscription, attempts, due),
+            Record::Pending { event, subscription, attempts, due, lane } => {
+                self.wait(event, subscription, attempts, due, lane);
+            }
+            Record::Lane { endpoint, key, last } => self.lane(&endpoint, &key, last),
             Record::Remembered(known) => {
                 let entry = Known {
                     name: Name::from_bytes(known.name),
@@ -307,6 +319,7 @@ impl Fold {
         self.sender.next_subscription = self.sender.next_subscription.max(accepted.high_water);
         let job = self.sender.apply_event(seq, accepted);
         self.fans.begin(job, &event_type, accepted.high_water);
+        self.lanes.keyed(job, accepted.key.as_ref());
         self.pending.add_event(&self.sender.jobs, job);
         self.note_payload(job, accepted.payload.len());
         Ok(())
@@ -350,24 +363,26 @@ impl Fold {
             let known = self.sender.deliveries.get(handle);
             let Some(delivery) = known.filter(|delivery| delivery.subscription == subscription) else { continue };
             let (job, attempts, due) = (delivery.event, delivery.attempts, self.pending.due(handle));
-            self.forget_waiting(handle);
+            let lane = self.forget_waiting(handle);
             let handle = self.sender.apply_waiting(job, to, subscription, attempts);
             self.pending.add_delivery(&self.sender.jobs, &self.sender.deliveries, handle);
             self.pending.set_due(handle, due);
+            lane.into_iter().for_each(|lane| self.lanes.stands(handle, lane));
         }
     }
 
-    /// Takes a delivery that waits out of its lists.
-    fn forget_waiting(&mut self, handle: u32) {
+    /// Takes a delivery that waits out of its lists; gives where it stood in a lane.
+    fn forget_waiting(&mut self, handle: u32) -> Option<Laned> {
         let sender = &mut self.sender;
         self.pending.remove_delivery(&sender.deliveries, handle);
         let (job, endpoint) = (sender.deliveries[handle].event, sender.deliveries[handle].endpoint);
         let lists = (&mut sender.jobs.slab[job].deliveries, &mut sender.endpoints.slab[endpoint].deliveries);
         sender.deliveries.remove(handle, lists.0, lists.1);
+        self.lanes.forget(handle)
     }
 
     /// A delivery waits.
-    fn wait(&mut self, event: JournalSeq, subscription: u32, attempts: u16, due: Due) {
+    fn wait(&mut self, event: JournalSeq, subscription: u32, attempts: u16, due: Due, lane: Option<Laned>) {
         let Some(job) = self.job(event) else { return };
         let Some(endpoint) = self.owners.get(&subscription).copied() else { return };
         let sender = &mut self.sender;
@@ -380,6 +395,10 @@ impl Fold {
             delivery.attempts = attempts;
         }
         self.pending.set_due(handle, due);
+        if let Some(lane) = lane {
+            self.lanes.came(endpoint, &lane.key, event);
+            self.lanes.stands(handle, lane);
+        }
         self.fans.skip(job, subscription);
     }
 
@@ -406,8 +425,15 @@ impl Fold {
             }
             // It had ended before the mark was made, and is counted there.
             _ if waiting.is_none() && passed => {}
-            Then::Delivered | Then::Exhausted | Then::Refused | Then::Discarded | Then::Expired | Then::Lost => {
+            Then::Delivered
+            | Then::Exhausted
+            | Then::Refused
+            | Then::Discarded
+            | Then::Expired
+            | Then::Lost
+            | Then::Superseded => {
                 if let Some(handle) = waiting {
+                    self.lanes.forget(handle);
                     self.pending.remove_delivery(&self.sender.deliveries, handle);
                 }
                 self.sender.apply_conclusion(job, endpoint, waiting, outcome);
@@ -421,7 +447,7 @@ impl Fold {
         self.fans.pass(at, mark.through);
         for subscription in &mark.open {
             if self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, at, *subscription).is_none() {
-                self.wait(mark.event, *subscription, 0, Due::default());
+                self.wait(mark.event, *subscription, 0, Due::default(), None);
             }
         }
     }
@@ -434,6 +460,7 @@ impl Fold {
             let event_type = EventType::new(&accepted.event_type);
             let event_type = event_type.map_err(|_| RestoreError::Event { at: mark.event })?;
             self.fans.begin(job, &event_type, accepted.high_water);
+            self.lanes.keyed(job, accepted.key.as_ref());
         }
         self.pending.add_event(&self.sender.jobs, job);
         self.mark(mark);
@@ -470,6 +497,7 @@ impl Fold {
         while let Some(handle) = self.sender.jobs.slab[job].deliveries.front() {
             self.forget_waiting(handle);
         }
+        self.lanes.take_key(job);
         self.pending.remove_event(&self.sender.jobs, job);
         self.payloads.remove(&job);
         self.fans.finish(job);
@@ -510,6 +538,8 @@ impl Fold {
         let mut sleepers = VecDeque::new();
         for (seq, at) in jobs {
             let (event_type, begun) = self.fans.take(at).expect("it was just named");
+            let key = self.lanes.take_key(at);
+            self.sender.thread(at, key.as_ref());
             let job = &mut self.sender.jobs.slab[at];
             if begun.through == 0 && begun.skip.is_empty() {
                 job.body = Body::Asleep;
@@ -527,6 +557,10 @@ impl Fold {
                 || tenant.may_match(event_type, begun.high_water, begun.through, &begun.skip)
             {
                 self.sender.jobs.go_on(at, event_type.clone(), cursor, begun);
+            } else {
+                // It has passed all.
+                let next = self.sender.jobs.threads_over(at);
+                debug_assert!(next.is_none(), "nobody waits yet");
             }
         }
         let types = core::mem::take(&mut self.fans).into_types();
@@ -543,34 +577,45 @@ impl Fold {
         for handle in 0..self.sender.deliveries.end() {
             let Some(delivery) = self.sender.deliveries.get(handle) else { continue };
             let (event, endpoint, attempts) = (delivery.event, delivery.endpoint, delivery.attempts);
-            let slot = &self.sender.endpoints.slab[endpoint];
-            let first = attempts == 0 && slot.waits_first;
-            let Due { written, delay } = match self.pending.due(handle) {
-                // It was written without a time: that of the first attempt follows from when its event was accepted.
-                due if first && due == Due::default() => {
-                    let delay = self.sender.first_delay(event, endpoint);
-                    Due { written: self.sender.jobs.slab[event].at, delay }
-                }
-                due => due,
-            };
-            let rest = written.saturating_add(delay).saturating_since(now.wall).min(delay);
-            #[cfg(postrider_planted)]
-            let rest = if crate::planted::breaks(31) { core::time::Duration::ZERO } else { rest };
+            let (rest, slot) = (self.rest_of(handle), &mut self.sender.endpoints.slab[endpoint]);
             if rest.is_zero() {
-                self.sender.endpoints.slab[endpoint].window.ramp();
-                if attempts > 0 || first {
+                slot.window.ramp();
+                if attempts > 0 || slot.waits_first {
                     self.sender.deliveries.get_mut(handle).expect("it was just looked at").due = now.mono;
                 }
+            }
+            if self.lanes.has(handle) {
+                // In the order of its lane, when all are known.
+            } else if rest.is_zero() {
                 self.sender.make_ready(handle);
             } else {
                 self.sender.deliveries.arm(handle, now.mono.saturating_add(rest));
             }
             self.sender.jobs.rest(event);
         }
+        self.resume_lanes(Self::rest_of);
         let done = self.sender.jobs.slab.iter().filter(|(_, job)| job.is_done()).map(|(at, _)| at);
         let unfinished = self.sender.jobs.unfinished.keys().filter_map(|seq| self.job(*seq));
         let jobs: Vec<_> = unfinished.chain(done).collect();
         jobs.into_iter().for_each(|job| self.sender.start_scan(job));
+    }
+
+    /// How long a delivery still waits for its due time.
+    fn rest_of(&self, handle: u32) -> Duration {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(31) {
+            return Duration::ZERO;
+        }
+        let Delivery { event, endpoint, attempts, .. } = self.sender.deliveries[handle];
+        let first = attempts == 0 && self.sender.endpoints.slab[endpoint].waits_first;
+        let Due { written, delay } = match self.pending.due(handle) {
+            // It was written without a time: that of the first attempt follows from when its event was accepted.
+            due if first && due == Due::default() => {
+                Due { written: self.sender.jobs.slab[event].at, delay: self.sender.first_delay(event, endpoint) }
+            }
+            due => due,
+        };
+        written.saturating_add(delay).saturating_since(self.sender.now.wall).min(delay)
     }
 
     fn resume_endpoints(&mut self) {

@@ -118,8 +118,10 @@ impl Healths {
             // A status of 0 is what a receiver sent, where the delivery did not end without an attempt.
             _ => match outcome.then {
                 Then::Delivered | Then::Retry(_) | Then::Exhausted | Then::Refused => tells(Ok(outcome.status)),
-                Then::Discarded | Then::Expired | Then::Lost if outcome.status != 0 => tells(Ok(outcome.status)),
-                Then::Discarded | Then::Expired | Then::Lost => None,
+                Then::Discarded | Then::Expired | Then::Lost | Then::Superseded if outcome.status != 0 => {
+                    tells(Ok(outcome.status))
+                }
+                Then::Discarded | Then::Expired | Then::Lost | Then::Superseded => None,
             },
         };
         match told {

@@ -76,6 +76,7 @@ fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
             | Kind::SnapshotEnd
             | Kind::Purged
             | Kind::Erased
+            | Kind::Lane
             | Kind::Health
             | Kind::Synced
             | Kind::Consent => &frame[..],

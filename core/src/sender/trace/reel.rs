@@ -425,6 +425,7 @@ fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .events(&record.patterns)
         .shape_of(record.encoding, &record.thin, record.source.as_deref())
         .keep_answers(record.keep_answers)
+        .order_of(record.order)
         .schedule(record.schedule.iter().copied())
         .timeout(record.timeout)
         .concurrency(record.concurrency)

@@ -314,6 +314,7 @@ fn described(endpoint: &Endpoint, config: &registration::Config) -> EndpointReco
         retired: Vec::new(),
         at: UnixTime::EPOCH,
         thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
+        order: config.order.to_wire(),
         source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
         cause: None,
         filter: filter_record(&config.subscription),

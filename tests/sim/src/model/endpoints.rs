@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::filters;
-use crate::observe::{Note, SECOND, SimTime, Spec, Told, Wish};
+use crate::observe::{Note, Place, SECOND, SimTime, Spec, Told, Wish};
 
 /// What waits for a disabled endpoint is held this long: 72 h.
 pub(super) const HOLD: u64 = 72 * 3600 * SECOND;
@@ -156,6 +156,31 @@ impl Endpoint {
     /// Whether it was described anew after this tick.
     pub(super) fn changed_since(&self, tick: u64) -> bool {
         self.described > tick
+    }
+
+    /// How it surely wants events under one key: the weaker, where both are possible.
+    pub(super) fn place(&self) -> Place {
+        let weaker = |one: Place, other: Place| match (one, other) {
+            (Place::Anywhere, _) | (_, Place::Anywhere) => Place::Anywhere,
+            (Place::Skip, _) | (_, Place::Skip) => Place::Skip,
+            (Place::Strict, Place::Strict) => Place::Strict,
+        };
+        self.specs.all().map(|spec| spec.place).reduce(weaker).unwrap_or(Place::Anywhere)
+    }
+
+    /// Whether it surely tries an event on for which its schedule has no attempt, however old that is.
+    pub(super) fn tries_on(&self) -> bool {
+        self.place() == Place::Strict && self.specs.all().all(|spec| spec.pace.max_age.is_none())
+    }
+
+    /// Whether it may try an event on for which its schedule has no attempt.
+    pub(super) fn may_try_on(&self) -> bool {
+        self.specs.all().any(|spec| spec.place == Place::Strict)
+    }
+
+    /// Whether only the newest event of a key may be kept for it.
+    pub(super) fn coalesces(&self) -> bool {
+        self.specs.all().any(|spec| spec.coalesce)
     }
 
     /// Whether attempts may start.

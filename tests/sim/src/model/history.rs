@@ -135,6 +135,8 @@ impl History {
             | Wish::AddKey(..)
             | Wish::ExpireKey(..)
             | Wish::RevokeKey(..)
+            | Wish::RotateKey(..)
+            | Wish::FinishRotation(_)
             | Wish::Close(_) => {}
         }
     }
@@ -247,6 +249,7 @@ impl History {
                 return if known { Ok(()) } else { Err(made_up()) };
             }
             Note::Expired { .. }
+            | Note::Superseded { .. }
             | Note::Lost { .. }
             | Note::Gone(_)
             | Note::Opened { .. }

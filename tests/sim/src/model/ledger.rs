@@ -131,6 +131,7 @@ impl Ledger {
                 event_type: submission.event_type.to_string(),
                 payload: submission.payload.to_vec(),
                 expires: submission.expires,
+                keyed: submission.key.is_some(),
                 alone: submission.idempotency.is_none(),
                 again: self.has_ended(submission.event),
                 sure: false,
@@ -294,6 +295,7 @@ impl Ledger {
             Note::Refused { endpoint, event } => (*endpoint, *event, Fate::Refused),
             Note::Expired { endpoint, event } => (*endpoint, *event, Fate::Expired),
             Note::Lost { endpoint, event } => (*endpoint, *event, Fate::Lost),
+            Note::Superseded { endpoint, event } => (*endpoint, *event, Fate::Superseded),
             Note::Retrying { .. }
             | Note::Gone(_)
             | Note::Opened { .. }

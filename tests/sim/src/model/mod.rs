@@ -13,6 +13,7 @@ mod facts;
 mod filters;
 mod history;
 mod keys;
+mod lanes;
 mod ledger;
 mod operational;
 mod order;
@@ -38,6 +39,7 @@ use circuits::Circuits;
 use facts::Facts;
 use history::History;
 use keys::Keys;
+use lanes::Lanes;
 use ledger::Ledger;
 use operational::Operational;
 use order::Order;
@@ -56,6 +58,7 @@ pub struct Model {
     rates: Rates,
     circuits: Circuits,
     order: Order,
+    lanes: Lanes,
     keys: Keys,
     operational: Operational,
     secrecy: Secrecy,
@@ -73,6 +76,7 @@ impl Model {
             self.pacing.forget(event);
             self.rates.forget(event);
             self.order.forget(event);
+            self.lanes.forget(event);
         }
     }
 }
@@ -86,6 +90,7 @@ impl Judge for Model {
         self.rates.see(&self.facts, seen)?;
         self.circuits.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
+        self.lanes.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
         self.operational.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;

@@ -2,7 +2,7 @@
 //!
 //! Invariant 13. An attempt's number is one more than the attempts whose outcomes the node remembers. A node that was
 //! down may have forgotten the last outcomes, but none before something that somebody was told is safe.
-//! Ordered lanes (invariant 7) come with their feature.
+//! Ordered lanes (invariant 7) are judged in `lanes`.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,9 @@ impl Order {
         if !allowed.contains(&open.number) {
             return Err(Broken::new(13, format!("{}: its number must be in {allowed:?}", name())));
         }
-        if open.number > most {
+        // The first of a strict lane is tried on.
+        let tried_on = facts.endpoints.get(open.endpoint).is_some_and(|endpoint| endpoint.may_try_on());
+        if open.number > most && !tried_on {
             return Err(Broken::new(13, format!("{}: the schedule has only {most}", name())));
         }
         Ok(())

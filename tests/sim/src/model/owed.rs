@@ -1,5 +1,6 @@
 //! What is owed: one event to its endpoints, and how each of these deliveries may have ended.
 
+use super::endpoints::Endpoint;
 use super::facts::Facts;
 use crate::observe::{Broken, Fate, Report, SimTime};
 
@@ -12,6 +13,8 @@ pub(super) struct Event {
     pub(super) event_type: String,
     pub(super) payload: Vec<u8>,
     pub(super) expires: Option<u64>,
+    /// It has an ordering key.
+    pub(super) keyed: bool,
     /// It has a name of its own: no other event can be meant by a repeat.
     pub(super) alone: bool,
     /// It had ended before it was submitted again.
@@ -66,6 +69,7 @@ impl Event {
             || self.expires.is_some_and(|expires| node.may_have_seen(expires, at))
             || endpoint.is_none_or(|endpoint| {
                 owed.failures(facts, at) >= endpoint.attempts.0
+                    || (self.keyed && endpoint.coalesces())
                     || endpoint.may_discard(self.since, at, facts.rules().jumps)
                     || endpoint.may_expire(self.first, at, facts.rules().jumps)
             })
@@ -108,7 +112,10 @@ impl Event {
         let jumps = facts.rules().jumps;
         let may = match fate {
             Fate::Delivered => owed.taken.is_some(),
-            Fate::Exhausted => owed.failures(facts, at) >= fewest,
+            Fate::Exhausted => {
+                let tried_on = self.keyed && endpoint.is_some_and(Endpoint::tries_on);
+                owed.failures(facts, at) >= fewest && !tried_on
+            }
             Fate::Refused => owed.denied,
             Fate::Discarded => {
                 self.cancelled.0 || endpoint.is_some_and(|endpoint| endpoint.may_discard(self.since, at, jumps))
@@ -118,6 +125,8 @@ impl Event {
                     || endpoint.is_some_and(|endpoint| endpoint.may_expire(self.first, at, jumps))
             }
             Fate::Lost => false,
+            // What it was superseded by, the judge of lanes knows.
+            Fate::Superseded => self.keyed && endpoint.is_some_and(Endpoint::coalesces),
             Fate::InFlight | Fate::Waiting(_) => true,
         };
         if may || node.weak {

@@ -28,13 +28,14 @@ pub(super) struct Audit {
     at: SimTime,
     node: u32,
     /// By endpoint, in each way.
-    ended: [u64; 6],
+    ended: [u64; 7],
     /// By tenant, and of all at once.
     given_up: [u64; 2],
 }
 
 /// All ways in which a delivery ends, in the order of counts.
-const ENDS: [Fate; 6] = [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost];
+const ENDS: [Fate; 7] =
+    [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost, Fate::Superseded];
 
 fn wrong<T>(what: impl Into<String>) -> Result<T, Broken> {
     Err(Broken::new(31, what))
@@ -305,7 +306,7 @@ impl History {
     }
 
     /// Counts are the sums of the lists, where every endpoint has kept its name.
-    fn counted(&self, read: &Read<'_>, ended: &[u64; 6]) -> Result<(), Broken> {
+    fn counted(&self, read: &Read<'_>, ended: &[u64; 7]) -> Result<(), Broken> {
         let audit = &self.audit;
         if (audit.at, audit.node) != (read.at, read.node) {
             return Ok(());
@@ -355,7 +356,7 @@ fn is_verdict(came: Came, fate: Fate) -> bool {
         Came::Status(410) => fate == Fate::Discarded,
         Came::Status(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded),
         Came::Failed(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded | Fate::Refused),
-        Came::None => matches!(fate, Fate::Discarded | Fate::Expired | Fate::Lost | Fate::Exhausted),
+        Came::None => matches!(fate, Fate::Discarded | Fate::Expired | Fate::Lost | Fate::Exhausted | Fate::Superseded),
     }
 }
 

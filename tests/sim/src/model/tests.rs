@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::observe::{
-    Clocks, Death, Departure, Form, Kept, Key, Note, Outcome, Pace, Report, Rules, SECOND, Spec, Submission, Told, Wish,
+    Clocks, Death, Departure, Form, Kept, Key, Note, Outcome, Pace, Place, Report, Rules, SECOND, Spec, Submission,
+    Told, Wish,
 };
 
 mod past;
@@ -77,7 +78,8 @@ impl Stage {
     }
 
     fn publish(&mut self, event: u64, payload: &[u8], told: Told) -> Result<(), u8> {
-        let submission = Submission { event, tenant: 0, event_type: "a.b", payload, expires: None, idempotency: None };
+        let submission =
+            Submission { event, tenant: 0, event_type: "a.b", payload, expires: None, idempotency: None, key: None };
         self.ask(Wish::Publish(submission), told)
     }
 
@@ -143,6 +145,8 @@ fn spec(endpoint: u32) -> Spec {
         timeout: 20 * SECOND,
         concurrency: 2,
         keeps_answers: false,
+        place: Place::Anywhere,
+        coalesce: false,
         pace: Pace::default(),
         keys: KEYS.to_vec(),
     }
@@ -157,7 +161,7 @@ impl Look for Known {
     }
 
     fn report(&self, _: u32, tenant: u32, event: u64, read: &mut dyn FnMut(Report<'_>)) -> bool {
-        let told = self.0.map(|settled| Report { event, tenant, settled, tally: [0; 6], rows: &[] });
+        let told = self.0.map(|settled| Report { event, tenant, settled, tally: [0; 7], rows: &[] });
         told.map(read).is_some()
     }
 
@@ -234,10 +238,17 @@ fn an_event_that_nobody_remembers_begins_anew() {
     let report = |settled| Seen::Settled {
         node: 0,
         event: "e1",
-        report: Some(Report { event: 1, tenant: 0, settled, tally: [0; 6], rows: &[] }),
+        report: Some(Report { event: 1, tenant: 0, settled, tally: [0; 7], rows: &[] }),
     };
-    let submission =
-        Submission { event: 1, tenant: 0, event_type: "a.b", payload: b"{}", expires: None, idempotency: None };
+    let submission = Submission {
+        event: 1,
+        tenant: 0,
+        event_type: "a.b",
+        payload: b"{}",
+        expires: None,
+        idempotency: None,
+        key: None,
+    };
     let mut stage = Stage::new();
     assert_eq!(stage.publish(1, b"{}", Told::Lost), Ok(()));
     assert_eq!(stage.start("e1", 1), Ok(()));

@@ -31,6 +31,8 @@ impl Ledger {
             | Wish::AddKey(..)
             | Wish::ExpireKey(..)
             | Wish::RevokeKey(..)
+            | Wish::RotateKey(..)
+            | Wish::FinishRotation(_)
             | Wish::Close(_) => {}
         }
         self.voids.insert(call, meant);

@@ -76,8 +76,8 @@ pub enum Recalled<'a> {
         /// Where the next page begins; `None` at the end.
         next: Option<Spot>,
     },
-    /// How many deliveries are kept that have been delivered, exhausted, refused, discarded, expired, lost.
-    Counts([u64; 6]),
+    /// How many deliveries are kept that have been delivered, exhausted, refused, discarded, expired, lost, superseded.
+    Counts([u64; 7]),
     /// It cannot answer, and says why.
     Failed(&'a str),
 }

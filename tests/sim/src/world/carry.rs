@@ -443,6 +443,10 @@ impl World {
                 let (endpoint, event) = numbers(endpoint, event);
                 Note::Lost { endpoint, event }
             }
+            Notice::Superseded { endpoint, event } => {
+                let (endpoint, event) = numbers(endpoint, event);
+                Note::Superseded { endpoint, event }
+            }
             Notice::Endpoint { endpoint, reason } if reason.rule == Rule::Gone => Note::Gone(only(endpoint)),
             Notice::Endpoint { endpoint, reason } if reason.rule == Rule::HoldOver => Note::HoldEnded(only(endpoint)),
             Notice::Breaker { endpoint, change } => circuit(only(endpoint), change),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::observe::{Breaker, Filter, Form, Key, Pace, Rate, SECOND, Scheme, SimTime, Spec};
+use crate::observe::{Breaker, Filter, Form, Key, Pace, Place as Place_, Rate, SECOND, Scheme, SimTime, Spec};
 use crate::profile::{Class, Profile};
 use crate::rng::Rng;
 
@@ -28,6 +28,7 @@ pub(super) struct Content {
     pub(super) payload: Vec<u8>,
     pub(super) expires: Option<u64>,
     pub(super) idempotency: Option<u64>,
+    pub(super) key: Option<u32>,
 }
 
 const TYPES: [&str; 5] = ["order.paid", "order.shipped", "user.created", "invoice.line.added", "ping"];
@@ -40,6 +41,7 @@ impl World {
     pub(super) fn make_places(&mut self) {
         let mut rng = Rng::part(self.profile.seed, "endpoints");
         let mut keeping = Rng::part(self.profile.seed, "answers");
+        let mut order = Rng::part(self.profile.seed, "order");
         let mut pacing = Rng::part(self.profile.seed, "paces");
         for endpoint in 0..self.profile.endpoints {
             let tenant = endpoint % self.profile.tenants;
@@ -60,10 +62,14 @@ impl World {
                 timeout: *rng.pick(&[1, 5, 20, 60]) * SECOND,
                 concurrency: u16::try_from(*rng.pick(&[1, 2, 8, 8, 64])).expect("it is small"),
                 keeps_answers: keeping.once_in(2) && !self.profile.wants_all,
+                place: Place_::Anywhere,
+                coalesce: false,
                 pace: if self.profile.paces { draw_pace(&mut pacing, &self.profile) } else { Pace::default() },
                 keys: vec![key],
             };
-            let spec = if self.profile.wants_all { calm(spec) } else { spec };
+            let place = *order.pick(&[Place_::Anywhere, Place_::Anywhere, Place_::Skip, Place_::Strict]);
+            let coalesce = place != Place_::Anywhere && order.once_in(3);
+            let spec = if self.profile.wants_all { calm(spec) } else { Spec { place, coalesce, ..spec } };
             self.peers[endpoint as usize].keys(self.now, &[key]);
             let node = tenant % self.profile.nodes;
             self.places.push(Place { node, spec, all_keys: vec![key] });
@@ -112,7 +118,10 @@ pub(super) fn content(profile: &Profile, offer: &Offer) -> Content {
     let born = crate::clock::NodeClock::truth(offer.born);
     let expires = (has(Class::Expiry) && rng.once_in(8)).then(|| born + rng.about(1_800_000));
     let idempotency = rng.once_in(8).then_some(offer.event);
-    Content { tenant, event_type, payload, expires, idempotency }
+    // Of its own, so that older seeds stay as they were in all else.
+    let mut rng = Rng::part(profile.seed ^ offer.event, "key");
+    let key = (!profile.wants_all && !rng.once_in(3)).then(|| u32::try_from(rng.below(3)).expect("it is small"));
+    Content { tenant, event_type, payload, expires, idempotency, key }
 }
 
 /// JSON that names the event and has so many bytes, or a few more if that is too few.
@@ -204,7 +213,8 @@ fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {
 
 /// The longest that a delivery may wait when its receiver is well.
 pub(super) fn longest_wait(places: &[Place], hints: bool) -> SimTime {
-    let delay = places.iter().flat_map(|place| &place.spec.schedule).copied().max().unwrap_or(0);
+    // The first of a strict lane is tried on after 5 minutes at least.
+    let delay = places.iter().flat_map(|place| &place.spec.schedule).copied().max().unwrap_or(0).max(300 * SECOND);
     let hinted = if hints { 24 * 3600 * SECOND } else { 0 };
     SimTime((delay + delay / 5).max(hinted))
 }

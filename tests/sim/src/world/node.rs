@@ -382,6 +382,7 @@ fn plain<'a>(tenant: &TenantId, report: &EventReport, rows: &'a mut Vec<Row>) ->
             Told_::Discarded => Fate::Discarded,
             Told_::Expired => Fate::Expired,
             Told_::Lost => Fate::Lost,
+            Told_::Superseded => Fate::Superseded,
             Told_::InFlight => Fate::InFlight,
             Told_::Waiting { rest } => Fate::Waiting(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)),
         },
@@ -392,7 +393,15 @@ fn plain<'a>(tenant: &TenantId, report: &EventReport, rows: &'a mut Vec<Row>) ->
         event: number(report.event.as_str()).unwrap_or(u64::MAX),
         tenant: number(tenant.as_str()).and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX),
         settled: report.settled,
-        tally: [tally.delivered, tally.exhausted, tally.refused, tally.discarded, tally.expired, tally.lost],
+        tally: [
+            tally.delivered,
+            tally.exhausted,
+            tally.refused,
+            tally.discarded,
+            tally.expired,
+            tally.lost,
+            tally.superseded,
+        ],
         rows,
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use postrider_core::encoding::Encoding;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::matching::filter::Language;
-use postrider_core::registration::Endpoint;
+use postrider_core::registration::{Endpoint, Ordering};
 use postrider_core::retry::{self, BreakerPolicy, DisableRule, Per};
 use postrider_core::secret::Secret;
 use postrider_core::sender::{Change, Close, CommandError, PutError};
 use postrider_core::signing::{Custom, Dialect};
 use postrider_core::time::UnixTime;
 
-use crate::observe::{Filter, Form, Key, Pace, Refusal, SECOND, Scheme, Seen, Spec, Told, Wish};
+use crate::observe::{Filter, Form, Key, Pace, Place, Refusal, SECOND, Scheme, Seen, Spec, Told, Wish};
 use crate::profile::Class;
 
 use super::content::{draw_filter, draw_pace, draw_patterns, draw_schemes};
@@ -333,6 +333,12 @@ fn endpoint_of(spec: &Spec) -> Endpoint {
         .timeout(Duration::from_nanos(spec.timeout))
         .concurrency(spec.concurrency)
         .keep_answers(spec.keeps_answers)
+        .ordering(match spec.place {
+            Place::Anywhere => Ordering::None,
+            Place::Skip => Ordering::SkipOnExhaust,
+            Place::Strict => Ordering::Strict,
+        })
+        .coalesce(spec.coalesce)
         .secret_header("x-token", "canary~secret~~ of a header")
         .sign(std::iter::once(Dialect::Standard).chain(spec.schemes.iter().map(|scheme| dialect(*scheme))));
     let endpoint = paced(endpoint, &spec.pace);

@@ -67,6 +67,7 @@ impl World {
             payload: &payload,
             expires: content.expires,
             idempotency: content.idempotency,
+            key: content.key,
         };
         self.see(&Seen::Asked { call, node, clocks, wish: Wish::Publish(submission) });
         let event = Event::json_bytes(event_type, payload).expect("made as JSON");
@@ -76,6 +77,9 @@ impl World {
         }
         if let Some(key) = content.idempotency {
             event = event.idempotency_key(format!("k{key}"));
+        }
+        if let Some(key) = content.key {
+            event = event.key(format!("o{key}"));
         }
         let process = self.nodes[node as usize].up.as_mut().expect("it was just there");
         let caller = Caller::Producer(offer);

@@ -254,7 +254,8 @@ impl World {
     }
 }
 
-const FATES: [Fate; 6] = [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost];
+const FATES: [Fate; 7] =
+    [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost, Fate::Superseded];
 
 fn tenant_id(tenant: u32) -> TenantId {
     TenantId::new(format!("t{tenant}")).expect("a name")
@@ -311,6 +312,7 @@ fn plain_try(attempt: &AttemptHistory) -> Try {
             Then::Discarded => Fate::Discarded,
             Then::Expired => Fate::Expired,
             Then::Lost => Fate::Lost,
+            Then::Superseded => Fate::Superseded,
         },
         answer: attempt.answer.clone(),
     }

@@ -1,6 +1,7 @@
 //! What is watched while a run goes on.
 
 use std::fmt::Write as _;
+use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -20,8 +21,17 @@ use crate::ops::{End, Op};
 const REMEMBERED: Duration = Duration::from_secs(20 * 3600);
 
 impl Harness {
-    pub(super) fn publish(&mut self, id: u8, kind: u8, variant: bool, expires: Option<u16>, key: Option<u8>) {
+    pub(super) fn publish(
+        &mut self,
+        id: u8,
+        kind: u8,
+        variant: bool,
+        (expires, key, lane): (Option<u16>, Option<u8>, Option<u8>),
+    ) {
         let mut event = fixture::event(id, kind, variant);
+        if let Some(lane) = lane {
+            event = event.key(format!("o{lane}"));
+        }
         if let Some(secs) = expires {
             event = event.expires(self.now.wall.saturating_add(Duration::from_secs(secs.into())));
         }
@@ -50,8 +60,10 @@ impl Harness {
         });
         let matched = endpoints.map(|(at, known)| (fixture::key(*at), known.number)).collect();
         let accepted = self.sender.now();
-        self.events
-            .insert(receipt.seq, Event { id: event_id.clone(), matched, accepted, lowest: accepted.wall, expires });
+        self.events.insert(
+            receipt.seq,
+            Event { id: event_id.clone(), matched, accepted, lowest: accepted.wall, expires, lane },
+        );
         self.latest_of.insert(event_id, receipt.seq);
     }
 
@@ -118,6 +130,7 @@ impl Harness {
         if let Some(until) = self.rest.get(&key).copied().filter(|until| started < *until) {
             self.violate(Law::Time, format!("{name}: the endpoint rests until {until:?}, and it is {started:?}"));
         }
+        self.check_lane(&transmit, &to, &name);
         self.check_keys(&transmit, &name);
         self.open.push_back(Open { transmit, to, aborted: false });
     }
@@ -153,6 +166,37 @@ impl Harness {
         }
     }
 
+    /// Of a lane, one at a time, and whoever was accepted first has ended.
+    fn check_lane(&mut self, transmit: &Transmit, to: &Incarnate, name: &str) {
+        let since = self.endpoints.get(&fixture::place(&to.0)).and_then(|known| known.ordered);
+        let seq = self.latest_of.get(transmit.event()).copied();
+        let (Some(since), Some(seq)) = (since, seq.filter(|seq| since.is_some_and(|since| *seq > since))) else {
+            return;
+        };
+        let Some(lane) = self.events.get(&seq).and_then(|event| event.lane) else { return };
+        let same = |event: &Event| event.lane == Some(lane) && event.matched.contains(to);
+        let of_tenant = |event: &Event| fixture::tenant_of(&event.id) == to.0.tenant;
+        let mut wrong = Vec::new();
+        for open in self.open.iter().filter(|open| !open.aborted && open.to == *to) {
+            let other = self.latest_of.get(open.transmit.event()).filter(|other| **other > since);
+            if other.and_then(|other| self.events.get(other)).is_some_and(same) {
+                wrong.push(format!("{name}: {} of its lane is in flight", open.transmit.event()));
+            }
+        }
+        let first = (Bound::Excluded(since), Bound::Excluded(seq));
+        for (other, event) in self.events.range(first).filter(|(_, event)| same(event) && of_tenant(event)) {
+            let Some(report) = self.sender.report(&to.0.tenant, &event.id) else { continue };
+            let row = report.deliveries.iter().find(|delivery| delivery.endpoint == to.0.id);
+            let open = row.is_none_or(|row| matches!(row.fate, Fate::InFlight | Fate::Waiting { .. }));
+            let settled = report.settled || self.ledger.events.get(other).is_some_and(|event| event.ended);
+            // What was cancelled ends by a chore.
+            if open && !settled && self.latest_of.get(&event.id) == Some(other) && !self.cancelled.contains(other) {
+                wrong.push(format!("{name}: {} is before it in its lane: {row:?}", event.id));
+            }
+        }
+        wrong.into_iter().for_each(|what| self.violate(Law::Drain, what));
+    }
+
     fn check_keys(&mut self, transmit: &Transmit, name: &str) {
         let at = fixture::place(transmit.endpoint());
         let request = transmit.clear_by(Resolver::Simulation).expect("envelopes hold any payload").request();
@@ -184,6 +228,8 @@ impl Harness {
             Notice::Refused { endpoint, event, .. } => end(event, endpoint, Then::Refused),
             Notice::Expired { endpoint, event, .. } => end(event, endpoint, Then::Expired),
             Notice::Lost { endpoint, event } => end(event, endpoint, Then::Lost),
+            Notice::Superseded { endpoint, event } => end(event, endpoint, Then::Superseded),
+            Notice::LaneBlocked { endpoint, event, attempts, .. } => outcome(event, endpoint, *attempts),
             Notice::Disabled { endpoint, .. } => {
                 self.ledger.endpoints.iter().any(|((key, _), entry)| key == endpoint && entry.was_disabled)
             }
@@ -248,6 +294,22 @@ impl Harness {
         text.replace(&format!("waits: {waits}"), "").replace(&format!("steps: {steps}"), "")
     }
 
+    /// Whether an event may have to wait for others under its key: until an earlier one has ended for the endpoint, and
+    /// until its own turn to be fanned out has come.
+    fn may_wait_in_lane(&self, seq: JournalSeq, event: &Event, to: &Incarnate) -> bool {
+        let same = |other: &Event| other.lane.is_some() && other.lane == event.lane;
+        let flies = self.open.iter().any(|open| {
+            let other = self.latest_of.get(open.transmit.event()).and_then(|other| self.events.get(other));
+            open.to == *to && other.is_some_and(same)
+        });
+        let open = |(_, other): (&JournalSeq, &Event)| {
+            let tenant = fixture::tenant_of(&other.id);
+            let report = self.sender.report(&tenant, &other.id).filter(|report| !report.settled);
+            same(other) && tenant == to.0.tenant && report.is_some()
+        };
+        event.lane.is_some() && (flies || self.events.range(..seq).any(open))
+    }
+
     /// After a drain, nothing waits that could go on.
     fn check_fixpoint(&mut self) {
         let sender = &self.sender;
@@ -270,7 +332,9 @@ impl Harness {
                 continue;
             }
             // What ended before a restart is not in the report any more.
-            let open = |to: &&Incarnate| self.ledger.end(*seq, to).is_none() && self.can_start(to);
+            let open = |to: &&Incarnate| {
+                self.ledger.end(*seq, to).is_none() && self.can_start(to) && !self.may_wait_in_lane(*seq, event, to)
+            };
             for to in event.matched.iter().filter(open) {
                 let fate = report.deliveries.iter().find(|delivery| delivery.endpoint == to.0.id);
                 match fate.map(|delivery| delivery.fate) {

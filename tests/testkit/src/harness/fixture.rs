@@ -8,7 +8,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::matching::filter::Language;
 use postrider_core::registration::consent::ConsentBy;
-use postrider_core::registration::{Endpoint, State};
+use postrider_core::registration::{Endpoint, Ordering, State};
 use postrider_core::retry::{BreakerPolicy, DisableRule, Rate};
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
@@ -63,11 +63,14 @@ pub(super) fn secret(at: u8, key: u8) -> Secret {
     Secret::from_bytes([1 + key + at * 16; 32]).expect("32 bytes are a key")
 }
 
-pub(super) fn endpoint(at: u8, wants: u8, concurrency: u8, schedule: u8, fresh: bool) -> Endpoint {
+pub(super) fn endpoint(at: u8, wants: u8, (concurrency, schedule, order): (u8, u8, u8), fresh: bool) -> Endpoint {
+    let ordering = [Ordering::None, Ordering::SkipOnExhaust, Ordering::Strict, Ordering::SkipOnExhaust];
     let endpoint = Endpoint::new(key(at).id.as_str(), format!("https://{HOST}/in"))
         .tenant(key(at).tenant.as_str())
         .events(patterns(wants))
         .concurrency(concurrency.into())
+        .ordering(ordering[usize::from(order)])
+        .coalesce(order == 3)
         .schedule(SCHEDULES[usize::from(schedule % 4)].iter().map(|secs| Duration::from_secs(*secs)));
     let endpoint = paced(endpoint, schedule / 4);
     // Every event passes the filter, so that who wants what stays the same and is found in another way.
@@ -144,7 +147,7 @@ pub(super) fn foreign_attempt() -> AttemptId {
         let now = Now { mono: Default::default(), wall: UnixTime::from_secs(1) };
         let mut log = MemoryLog::new();
         let mut sender = Sender::new(Config::new(), Seed::from_bytes([0; 32]), now);
-        sender.put(now, endpoint(0, 0, 1, 0, true)).expect("an endpoint");
+        sender.put(now, endpoint(0, 0, (1, 0, 0), true)).expect("an endpoint");
         sender.publish(now, event(0, 0, false)).expect("an event");
         // So often restarted that no sender under test is as old.
         for _ in 0..200 {

@@ -107,6 +107,8 @@ struct Event {
     lowest: UnixTime,
     /// Seconds after which it expires.
     expires: Option<u16>,
+    /// Its ordering key.
+    lane: Option<u8>,
 }
 
 /// What the model knows of an endpoint.
@@ -123,6 +125,8 @@ struct Endpoint {
     /// The last record about it that a command made.
     last: JournalSeq,
     revoked: BTreeSet<u8>,
+    /// The record since which it surely has lanes.
+    ordered: Option<JournalSeq>,
 }
 
 /// A sender, the log that it writes to, and a model of what it owes.
@@ -214,8 +218,8 @@ impl Harness {
             thorough: false,
         };
         harness.apply(&Op::Credit(setup.credit));
-        harness.apply(&Op::Put { endpoint: 0, wants: 0, concurrency: 3, schedule: 0 });
-        harness.apply(&Op::Put { endpoint: 1, wants: 1, concurrency: 2, schedule: 1 });
+        harness.apply(&Op::Put { endpoint: 0, wants: 0, concurrency: 3, schedule: 0, order: 0 });
+        harness.apply(&Op::Put { endpoint: 1, wants: 1, concurrency: 2, schedule: 1, order: 1 });
         harness.apply(&Op::Settle);
         harness
     }
@@ -254,8 +258,12 @@ impl Harness {
             self.waits = None;
         }
         match *op {
-            Op::Publish { id, kind, variant, expires, key } => self.publish(id, kind, variant, expires, key),
-            Op::Put { endpoint, wants, concurrency, schedule } => self.put(endpoint, wants, concurrency, schedule),
+            Op::Publish { id, kind, variant, expires, key, lane } => {
+                self.publish(id, kind, variant, (expires, key, lane));
+            }
+            Op::Put { endpoint, wants, concurrency, schedule, order } => {
+                self.put(endpoint, wants, (concurrency, schedule, order));
+            }
             Op::Pause(at) => {
                 let change = self.sender.pause(self.now, &fixture::key(at));
                 self.state(at, change, 1);
@@ -527,10 +535,11 @@ impl Harness {
         fixture::secret(at, key).id()
     }
 
-    fn put(&mut self, at: u8, wants: u8, concurrency: u8, schedule: u8) {
+    fn put(&mut self, at: u8, wants: u8, (concurrency, schedule, order): (u8, u8, u8)) {
         let known = self.endpoints.contains_key(&at);
         let asks = self.endpoints.get(&at).map_or(0, |known| known.asks);
-        let endpoint = fixture::endpoint(at, wants, concurrency, schedule, !known).consent(fixture::way(asks));
+        let endpoint = fixture::endpoint(at, wants, (concurrency, schedule, order), !known);
+        let endpoint = endpoint.consent(fixture::way(asks));
         let Ok(put) = self.sender.put(self.now, endpoint) else { return };
         if fixture::expires(schedule) {
             self.impatient.insert(at);
@@ -549,20 +558,22 @@ impl Harness {
             consented: false,
             last,
             revoked: BTreeSet::new(),
+            ordered: None,
         };
         let endpoint = self.endpoints.entry(at).or_insert(fresh);
         (endpoint.wants, endpoint.last) = (wants, last);
+        endpoint.ordered = (order > 0).then(|| endpoint.ordered.unwrap_or(last));
     }
 
     /// Puts an endpoint with another way to ask for consent.
     fn ask(&mut self, at: u8, by: u8) {
         let Some(known) = self.endpoints.get(&at) else { return };
-        let endpoint = fixture::endpoint(at, known.wants, 2, 1, false).consent(fixture::way(by));
+        let endpoint = fixture::endpoint(at, known.wants, (2, 1, 0), false).consent(fixture::way(by));
         let (was, state) = (known.asks, known.state);
         let Ok(put) = self.sender.put(self.now, endpoint) else { return };
         let last = put.change().seq;
         let known = self.endpoints.get_mut(&at).expect("it was just there");
-        known.last = known.last.max(last);
+        (known.last, known.ordered) = (known.last.max(last), None);
         if was != by {
             (known.asks, known.consented) = (by, false);
             known.state = match (state, by) {
@@ -622,7 +633,7 @@ impl Harness {
         let entry = |at: u8| {
             let asks = self.endpoints.get(&at).map_or(0, |known| known.asks);
             let fresh = !self.endpoints.contains_key(&at);
-            fixture::endpoint(at, wants, 2, 1, fresh).consent(fixture::way(asks))
+            fixture::endpoint(at, wants, (2, 1, 0), fresh).consent(fixture::way(asks))
         };
         let list: Vec<_> = (0..3).filter(is_listed).map(entry).collect();
         let before = self.sender.last_record();
@@ -653,11 +664,12 @@ impl Harness {
                 *registered += u32::from(!self.endpoints.contains_key(&at));
                 let number = *registered;
                 let revoked = BTreeSet::new();
-                let fresh = Endpoint { number, wants, state: 0, asks: 0, consented: false, last, revoked };
+                let fresh =
+                    Endpoint { number, wants, state: 0, asks: 0, consented: false, last, revoked, ordered: None };
                 let known = self.endpoints.entry(at).or_insert(fresh);
                 known.wants = wants;
                 if touched.contains(&fixture::key(at).id) {
-                    known.last = known.last.max(last);
+                    (known.last, known.ordered) = (known.last.max(last), None);
                 }
             }
         }

@@ -88,6 +88,7 @@ impl Harness {
                 consented: entry.consented,
                 last: JournalSeq::ZERO,
                 revoked,
+                ordered: None,
             };
             self.endpoints.insert(at, known);
         }
@@ -180,7 +181,7 @@ impl Harness {
             Some(Then::Discarded) => excused || entry.was_disabled,
             Some(Then::Expired) => event.expires || self.impatient.contains(&fixture::place(&to.0)),
             Some(Then::Lost) => self.loads_corrupt,
-            Some(Then::Exhausted | Then::Refused) => true,
+            Some(Then::Exhausted | Then::Refused | Then::Superseded) => true,
             Some(Then::Retry(_)) => false,
         };
         (!is_true).then(|| format!("to {} it ended as {:?}", to.0, event.ends.get(to)))

@@ -145,7 +145,7 @@ fn check(rig: &mut Rig, model: &Model) {
         check_lists(rig, model, number);
     }
     let shown = |(_, outcome): &&(JournalSeq, OutcomeRecord)| outcome.at.as_millis() + ATTEMPTS > rig.now;
-    let mut ended = [0; 6];
+    let mut ended = [0; End::ALL.len()];
     for (_, outcome) in model.events.iter().flat_map(|event| &event.outcomes).filter(shown) {
         ended[End::of(outcome.then).map_or(0, |end| end as usize)] +=
             u64::from(outcome.then != retry(0) && End::of(outcome.then).is_some());

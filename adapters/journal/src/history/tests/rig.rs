@@ -242,6 +242,7 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         at: at(0),
         thin: Vec::new(),
         source: None,
+        order: 0,
         cause: None,
         consent: None,
         max_age: None,

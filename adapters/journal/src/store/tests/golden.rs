@@ -78,6 +78,7 @@ fn endpoint() -> Record {
         at: at(1),
         thin: vec!["/data/id".to_owned()],
         source: Some("/shop".to_owned()),
+        order: 0,
         cause: None,
         consent: None,
         max_age: None,
@@ -130,7 +131,7 @@ fn batches() -> Vec<Vec<Record>> {
         vec![
             outcome(4, Then::Delivered),
             Record::Ended { event: seq(4), at: at(6) },
-            Record::Queued { event: seq(5), subscription: 3 },
+            Record::Queued { event: seq(5), subscription: 3, lane: None },
             outcome(5, Then::Retry(due)),
             Record::Mark(Mark { event: seq(5), through: 2, open: vec![3, 4] }),
         ],
@@ -167,7 +168,7 @@ fn snapshot(store: &Store<StdDisk>) -> Vec<Record> {
         let event = EventRecord { mark, passed_all: true, cancelled: false, accepted, payload_len: 600, done: vec![1] };
         all.push(Record::Event(Box::new(event)));
         let due = Due { written: at(20), delay: Duration::from_secs(300) };
-        all.push(Record::Pending { event: pending, subscription: 3, attempts: 1, due });
+        all.push(Record::Pending { event: pending, subscription: 3, attempts: 1, due, lane: None });
     }
     let (event, id) = (seq(4), EventId::new("event-4").unwrap());
     all.push(Record::Remembered(Box::new(Remembered {

@@ -12,7 +12,7 @@ fn delivered(stage: &mut Stage, event: u64) -> u64 {
     assert_eq!(stage.start(&name, 1), Ok(()));
     stage.wait(1);
     stage.end(stage.attempts, 204);
-    let report = Report { event, tenant: 0, settled: true, tally: [1, 0, 0, 0, 0, 0], rows: &[] };
+    let report = Report { event, tenant: 0, settled: true, tally: [1, 0, 0, 0, 0, 0, 0], rows: &[] };
     stage.ok(&Seen::Settled { node: 0, report: Some(report), event: &name });
     stage.clocks().wall
 }
