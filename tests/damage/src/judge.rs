@@ -150,7 +150,7 @@ impl Case<'_> {
         match self.open(Recovery::Strict) {
             Ok(mut store) => {
                 let handed = self.read(&mut store, dice)?;
-                let missing = self.missing(&store, &handed, &self.salvaged_before(&store));
+                let missing = self.missing(&store, &handed, &self.salvaged_before(&store, &handed));
                 let blind = self.excuse(&missing, &handed, told)?;
                 if blind.is_none() && self.kind != Kind::CrashSalvage {
                     self.count(&store, &handed)?;
@@ -187,7 +187,7 @@ impl Case<'_> {
         let ids = store.found().lost.iter().flat_map(|place| &place.ids);
         let known = |at: u64, id: &EventId| self.truth.events.get(&at).is_some_and(|known| known.id == *id);
         lost.extend(ids.filter(|id| known(id.seq.get(), &id.event)).map(|id| id.seq.get()..=id.seq.get()));
-        lost.extend(self.salvaged_before(&store));
+        lost.extend(self.salvaged_before(&store, &handed));
         lost.extend(self.open_end(&store, &handed));
         let missing = self.missing(&store, &handed, &lost);
         let blind = self.excuse(&missing, &handed, told)?;
@@ -203,22 +203,31 @@ impl Case<'_> {
     /// What is told when the end of the log is damaged and nothing is left that says how far it went: the place from
     /// which on it is gone, without numbers.
     fn open_end(&self, store: &Store<Disk>, handed: &Handed) -> Option<RangeInclusive<u64>> {
-        let names = self.damaged.disk.names();
-        let newest = names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).max().unwrap_or(0);
+        let newest = self.newest();
         let at_end = |place: &&Corrupt| place.records.is_none() && place.segment >= newest;
         store.found().lost.iter().find(at_end).map(|_| handed.last() + 1..=u64::MAX)
     }
 
-    /// What a salvage before this one, which a crash ended, wrote down as lost.
-    fn salvaged_before(&self, store: &Store<Disk>) -> Vec<RangeInclusive<u64>> {
+    /// The number of the newest segment.
+    fn newest(&self) -> u64 {
+        let names = self.damaged.disk.names();
+        names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).max().unwrap_or(0)
+    }
+
+    /// What a salvage before this one, which a crash ended, wrote down as lost: an end without numbers too.
+    fn salvaged_before(&self, store: &Store<Disk>, handed: &Handed) -> Vec<RangeInclusive<u64>> {
         if self.kind != Kind::CrashSalvage {
             return Vec::new();
         }
         let text = self.damaged.disk.content("lost.txt").map(|content| content.bytes()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
+        let newest = self.newest();
         let ranges = text.lines().filter_map(|line| {
             let mut words = line.strip_prefix("lost ")?.split(' ');
-            Some(words.next()?.parse().ok()?..=words.next()?.parse().ok()?)
+            match (words.next()?, words.next()?) {
+                ("-", "-") => (words.next()?.parse::<u64>().ok()? >= newest).then(|| handed.last() + 1..=u64::MAX),
+                (first, last) => Some(first.parse().ok()?..=last.parse().ok()?),
+            }
         });
         ranges.chain(store.gaps().iter().map(|(first, last)| first.get()..=last.get())).collect()
     }
