@@ -15,6 +15,7 @@ use postrider_journal::{Options, Store};
 use crate::damage::{self, Damaged, Kind};
 use crate::dice::Dice;
 use crate::disk::{Acked, Disk};
+use crate::footers;
 use crate::world::{Truth, World, seq, snapshot_name};
 
 /// What came of a case that is as it should be.
@@ -40,6 +41,8 @@ pub enum Verdict {
 pub enum Blind {
     /// Of what the last sync made durable.
     LastSync,
+    /// Of what only the footers of later batches showed to be durable, which were damaged too.
+    Footers,
     /// Of files at the end of the log that were cut off, replaced or taken away.
     CutOff,
 }
@@ -86,7 +89,8 @@ impl fmt::Display for Failure {
 pub(crate) fn judge(world: &World, kind: Kind, dice: &mut Dice) -> Result<Verdict, Failure> {
     let damaged = damage::damaged(world, kind, dice);
     let acked = world.stills[damaged.still].state.acked;
-    let mut case = Case { world, truth: &world.truth, kind, damaged, acked };
+    let struck = damaged.disk.state().disk();
+    let mut case = Case { world, truth: &world.truth, kind, damaged, struck, acked };
     case.crash_again(dice);
     case.judge(dice).map_err(|failure| {
         let Damaged { still, done, .. } = &case.damaged;
@@ -101,6 +105,8 @@ struct Case<'a> {
     truth: &'a Truth,
     kind: Kind,
     damaged: Damaged,
+    /// What was damaged, before anybody opened it.
+    struck: Disk,
     acked: Acked,
 }
 
@@ -331,8 +337,37 @@ impl Case<'_> {
         if *first > self.acked.before {
             return Ok(Some(Blind::LastSync));
         }
+        if self.is_unshown(*first) {
+            return Ok(Some(Blind::Footers));
+        }
         let cut = self.damaged.cut.iter().any(|name| name.ends_with(".seg"));
         if cut && *first > handed.last() { Ok(Some(Blind::CutOff)) } else { Err(silent()) }
+    }
+
+    /// Whether flipped bits are why no footer shows any more that a record was durable. What `acked` and the snapshot
+    /// tell does not reach it either. Then a record that was not written and one that was damaged are the same, as long
+    /// as the damage has zeros around it, as a sector has that did not arrive.
+    fn is_unshown(&self, at: u64) -> bool {
+        let flipped = match self.kind {
+            Kind::Flip2 | Kind::Flip3 | Kind::CrashFlip | Kind::CrashSalvage => true,
+            Kind::Flip1
+            | Kind::Truncated
+            | Kind::Missing
+            | Kind::Doubled
+            | Kind::Renamed
+            | Kind::Blank
+            | Kind::Misplaced
+            | Kind::Old
+            | Kind::Crash
+            | Kind::CrashSegment
+            | Kind::CrashSnapshot
+            | Kind::CrashCompaction
+            | Kind::CrashTwice
+            | Kind::CrashTruncated => false,
+        };
+        let written = self.world.stills[self.damaged.still].state.disk();
+        let shown = |disk: &Disk| footers::shown(&written, disk);
+        flipped && shown(&self.struck).zip(shown(&self.damaged.whole)).is_some_and(|(now, was)| now < at && at <= was)
     }
 
     /// Every lost event that the snapshot knows is named. Says how many were named wrongly.
