@@ -256,6 +256,27 @@ proptest! {
         written.salvaged(&file, first.unwrap_or(file.len())..file.len())?;
     }
 
+    /// Zeros in payloads look like sectors that did not arrive, and what is sound of them tells nothing of its sector.
+    #[test]
+    fn a_crash_is_not_damage_where_payloads_are_zeros(
+        lens in prop::collection::vec(0usize..1400, 1..6),
+        last in 1usize..700,
+        lost in prop::collection::vec(any::<bool>(), 16),
+    ) {
+        let mut payloads: Vec<_> = lens.iter().map(|len| vec![0; *len]).collect();
+        payloads.push(vec![0xFF; last]);
+        let written = Written::of(&[(payloads, false)]);
+        let mut file = written.file.clone();
+        for (at, byte) in file.iter_mut().enumerate() {
+            if lost[(at + HEAD as usize) / 512 % lost.len()] {
+                *byte = 0;
+            }
+        }
+        let mut scan = Scan::new(seat(), &Bytes::from(file), HEAD, Chain::START);
+        scan.by_ref().for_each(drop);
+        prop_assert!(scan.tail().end != End::Damaged, "{:?}", scan.tail());
+    }
+
     /// A file that ends early, anywhere: what is whole is read, and what is not is a write that was not finished.
     #[test]
     fn every_cut_is_torn(plan in plan()) {
@@ -362,6 +383,24 @@ fn writing_adds_little() {
     }
     let payloads = 4 * 64 * 1024;
     assert!(written.file.len() * 100 <= payloads * 115, "{} for {payloads}", written.file.len());
+}
+
+/// A record whose payload is zeros goes into a sector, the next one begins in its last bytes, and the sector did not
+/// arrive: the first record is sound all the same, the second is not, and neither is damaged.
+#[test]
+fn zeros_at_the_end_of_a_payload_do_not_tell_that_their_sector_arrived() {
+    for left in 1..24 {
+        let mut written = Written::new();
+        written.batch(&[Vec::new()]);
+        let (empty, end) = (written.records[0].1.len() + RECORD_CRC, 2 * 512 - left - HEAD as usize);
+        let mut written = Written::new();
+        written.batch(&[vec![0; end - empty], vec![0xFF; 300]]);
+        assert_eq!(written.records[1].0, 2 * 512 - left as u64);
+        let mut file = written.file.clone();
+        file[512 - HEAD as usize..1024 - HEAD as usize].fill(0);
+        let mut scan = Scan::new(seat(), &Bytes::from(file), HEAD, Chain::START);
+        assert_eq!((scan.next().map(|batch| batch.offset), scan.tail().end), (None, End::Torn), "{left} bytes");
+    }
 }
 
 #[test]

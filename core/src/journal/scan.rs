@@ -197,14 +197,26 @@ impl Area {
                 at += FOOTER;
             } else {
                 let next = self.next_sound(at, to);
-                // What is sound in a sector says that the sector arrived; before `from` it may have been there already.
-                if self.has_hole(at, next, (at == from, false)) {
+                if self.has_hole(at, next, self.untold(from, at, next)) {
                     return true;
                 }
                 at = next;
             }
         }
         false
+    }
+
+    /// Whether nothing sound tells that the first sector of `at..next`, and that its last one, arrived. What is sound in
+    /// a sector tells it, unless it is zeros itself, as the end of a payload may be: those are there without the sector.
+    /// Before `from` it may have been there already.
+    fn untold(&self, from: usize, at: usize, next: usize) -> (bool, bool) {
+        let blank = |bytes: Option<&[u8]>| bytes.is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0));
+        let within = |at: usize| ((self.base + at as u64) % SECTOR) as usize;
+        let end = |at: usize| at + (SECTOR as usize - within(at)) % SECTOR as usize;
+        let before = blank(self.bytes.get(at.saturating_sub(within(at)).max(from)..at));
+        let after = blank(self.bytes.get(next..end(next).min(self.bytes.len())));
+        let apart = end(at + 1) < next;
+        (at == from || before && (apart || after), after && (apart || before))
     }
 }
 

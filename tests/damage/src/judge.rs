@@ -15,6 +15,7 @@ use postrider_journal::{Options, Store};
 use crate::damage::{self, Damaged, Kind};
 use crate::dice::Dice;
 use crate::disk::{Acked, Disk};
+use crate::footers;
 use crate::world::{Truth, World, seq, snapshot_name};
 
 /// What came of a case that is as it should be.
@@ -40,6 +41,8 @@ pub enum Verdict {
 pub enum Blind {
     /// Of what the last sync made durable.
     LastSync,
+    /// Of what only the footers of later batches showed to be durable, which were damaged too.
+    Footers,
     /// Of files at the end of the log that were cut off, replaced or taken away.
     CutOff,
 }
@@ -86,7 +89,8 @@ impl fmt::Display for Failure {
 pub(crate) fn judge(world: &World, kind: Kind, dice: &mut Dice) -> Result<Verdict, Failure> {
     let damaged = damage::damaged(world, kind, dice);
     let acked = world.stills[damaged.still].state.acked;
-    let mut case = Case { world, truth: &world.truth, kind, damaged, acked };
+    let struck = damaged.disk.state().disk();
+    let mut case = Case { world, truth: &world.truth, kind, damaged, struck, acked };
     case.crash_again(dice);
     case.judge(dice).map_err(|failure| {
         let Damaged { still, done, .. } = &case.damaged;
@@ -101,6 +105,8 @@ struct Case<'a> {
     truth: &'a Truth,
     kind: Kind,
     damaged: Damaged,
+    /// What was damaged, before anybody opened it.
+    struck: Disk,
     acked: Acked,
 }
 
@@ -150,7 +156,7 @@ impl Case<'_> {
         match self.open(Recovery::Strict) {
             Ok(mut store) => {
                 let handed = self.read(&mut store, dice)?;
-                let missing = self.missing(&store, &handed, &self.salvaged_before(&store));
+                let missing = self.missing(&store, &handed, &self.salvaged_before(&store, &handed));
                 let blind = self.excuse(&missing, &handed, told)?;
                 if blind.is_none() && self.kind != Kind::CrashSalvage {
                     self.count(&store, &handed)?;
@@ -187,7 +193,7 @@ impl Case<'_> {
         let ids = store.found().lost.iter().flat_map(|place| &place.ids);
         let known = |at: u64, id: &EventId| self.truth.events.get(&at).is_some_and(|known| known.id == *id);
         lost.extend(ids.filter(|id| known(id.seq.get(), &id.event)).map(|id| id.seq.get()..=id.seq.get()));
-        lost.extend(self.salvaged_before(&store));
+        lost.extend(self.salvaged_before(&store, &handed));
         lost.extend(self.open_end(&store, &handed));
         let missing = self.missing(&store, &handed, &lost);
         let blind = self.excuse(&missing, &handed, told)?;
@@ -203,22 +209,31 @@ impl Case<'_> {
     /// What is told when the end of the log is damaged and nothing is left that says how far it went: the place from
     /// which on it is gone, without numbers.
     fn open_end(&self, store: &Store<Disk>, handed: &Handed) -> Option<RangeInclusive<u64>> {
-        let names = self.damaged.disk.names();
-        let newest = names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).max().unwrap_or(0);
+        let newest = self.newest();
         let at_end = |place: &&Corrupt| place.records.is_none() && place.segment >= newest;
         store.found().lost.iter().find(at_end).map(|_| handed.last() + 1..=u64::MAX)
     }
 
-    /// What a salvage before this one, which a crash ended, wrote down as lost.
-    fn salvaged_before(&self, store: &Store<Disk>) -> Vec<RangeInclusive<u64>> {
+    /// The number of the newest segment.
+    fn newest(&self) -> u64 {
+        let names = self.damaged.disk.names();
+        names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).max().unwrap_or(0)
+    }
+
+    /// What a salvage before this one, which a crash ended, wrote down as lost: an end without numbers too.
+    fn salvaged_before(&self, store: &Store<Disk>, handed: &Handed) -> Vec<RangeInclusive<u64>> {
         if self.kind != Kind::CrashSalvage {
             return Vec::new();
         }
         let text = self.damaged.disk.content("lost.txt").map(|content| content.bytes()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
+        let newest = self.newest();
         let ranges = text.lines().filter_map(|line| {
             let mut words = line.strip_prefix("lost ")?.split(' ');
-            Some(words.next()?.parse().ok()?..=words.next()?.parse().ok()?)
+            match (words.next()?, words.next()?) {
+                ("-", "-") => (words.next()?.parse::<u64>().ok()? >= newest).then(|| handed.last() + 1..=u64::MAX),
+                (first, last) => Some(first.parse().ok()?..=last.parse().ok()?),
+            }
         });
         ranges.chain(store.gaps().iter().map(|(first, last)| first.get()..=last.get())).collect()
     }
@@ -322,8 +337,37 @@ impl Case<'_> {
         if *first > self.acked.before {
             return Ok(Some(Blind::LastSync));
         }
+        if self.is_unshown(*first) {
+            return Ok(Some(Blind::Footers));
+        }
         let cut = self.damaged.cut.iter().any(|name| name.ends_with(".seg"));
         if cut && *first > handed.last() { Ok(Some(Blind::CutOff)) } else { Err(silent()) }
+    }
+
+    /// Whether flipped bits are why no footer shows any more that a record was durable. What `acked` and the snapshot
+    /// tell does not reach it either. Then a record that was not written and one that was damaged are the same, as long
+    /// as the damage has zeros around it, as a sector has that did not arrive.
+    fn is_unshown(&self, at: u64) -> bool {
+        let flipped = match self.kind {
+            Kind::Flip2 | Kind::Flip3 | Kind::CrashFlip | Kind::CrashSalvage => true,
+            Kind::Flip1
+            | Kind::Truncated
+            | Kind::Missing
+            | Kind::Doubled
+            | Kind::Renamed
+            | Kind::Blank
+            | Kind::Misplaced
+            | Kind::Old
+            | Kind::Crash
+            | Kind::CrashSegment
+            | Kind::CrashSnapshot
+            | Kind::CrashCompaction
+            | Kind::CrashTwice
+            | Kind::CrashTruncated => false,
+        };
+        let written = self.world.stills[self.damaged.still].state.disk();
+        let shown = |disk: &Disk| footers::shown(&written, disk);
+        flipped && shown(&self.struck).zip(shown(&self.damaged.whole)).is_some_and(|(now, was)| now < at && at <= was)
     }
 
     /// Every lost event that the snapshot knows is named. Says how many were named wrongly.

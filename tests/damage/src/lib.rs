@@ -9,8 +9,8 @@
 //! * After a mere loss of power it succeeds.
 //! * A salvaging opening succeeds and names every acknowledged record that it does not hand out, by place, and by id
 //!   every event that the snapshot in use knows. Where the damage goes on to the end of the newest file, nothing may be
-//!   left that says how many records there were: then it is the byte from which on all is gone that is told. Only where no snapshot is sound and the log does not go back to the
-//!   beginning there is nothing to go on from, and it says so.
+//!   left that says how many records there were: then it is the byte from which on all is gone that is told. Only where
+//!   no snapshot is sound and the log does not go back to the beginning there is nothing to go on from, and it says so.
 //! * Nothing that either hands out differs from what was written.
 //! * After either, a strict opening succeeds and hands out the same again.
 //!
@@ -20,12 +20,14 @@
 //! snapshot, and what is written behind. A loss that is not told is counted apart, and not as silent, only when **all**
 //! of this holds, which takes two failures at once: each lost record is behind what `acked` tells (because `acked` was
 //! damaged too, or because the power went before it was on the disk), behind what the snapshot in use may show, and
-//! either became durable with the very last sync ([`Blind::LastSync`]) or was in a file at the end of the log that was
-//! cut off, replaced or taken away ([`Blind::CutOff`]).
+//! became durable with the very last sync ([`Blind::LastSync`]), or was shown to be durable by footers of later batches
+//! alone, all of which flipped bits have hit as well ([`Blind::Footers`]), or was in a file at the end of the log that
+//! was cut off, replaced or taken away ([`Blind::CutOff`]).
 
 mod damage;
 mod dice;
 mod disk;
+mod footers;
 mod judge;
 mod table;
 mod world;

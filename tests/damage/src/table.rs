@@ -25,6 +25,7 @@ struct Row {
     found: u64,
     refused: u64,
     last_sync: u64,
+    footers: u64,
     cut_off: u64,
     silent: u64,
     wrong: u64,
@@ -43,6 +44,7 @@ impl Row {
             }
             Ok(Verdict::Refused) => self.refused += 1,
             Ok(Verdict::Blind(Blind::LastSync)) => self.last_sync += 1,
+            Ok(Verdict::Blind(Blind::Footers)) => self.footers += 1,
             Ok(Verdict::Blind(Blind::CutOff)) => self.cut_off += 1,
             Err(Failure { fault: Fault::Silent, .. }) => self.silent += 1,
             Err(Failure { fault: Fault::Wrong, .. }) => self.wrong += 1,
@@ -56,6 +58,7 @@ impl Row {
         self.found += other.found;
         self.refused += other.refused;
         self.last_sync += other.last_sync;
+        self.footers += other.footers;
         self.cut_off += other.cut_off;
         self.silent += other.silent;
         self.wrong += other.wrong;
@@ -64,10 +67,10 @@ impl Row {
     }
 
     fn write(&self, name: &dyn fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, harmless, found, refused, last_sync, cut_off, silent, wrong, other, .. } = self;
+        let Self { cases, harmless, found, refused, last_sync, footers, cut_off, silent, wrong, other, .. } = self;
         writeln!(
             f,
-            "{name:<30} {cases:>9} {harmless:>9} {found:>9} {refused:>8} {silent:>7} {wrong:>6} {other:>6} {last_sync:>10} {cut_off:>8}"
+            "{name:<30} {cases:>9} {harmless:>9} {found:>9} {refused:>8} {silent:>7} {wrong:>6} {other:>6} {last_sync:>10} {footers:>8} {cut_off:>8}"
         )
     }
 }
@@ -113,8 +116,18 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<30} {:>9} {:>9} {:>9} {:>8} {:>7} {:>6} {:>6} {:>10} {:>8}",
-            "damage", "cases", "harmless", "found", "refused", "silent", "wrong", "other", "blind:sync", "cut off"
+            "{:<30} {:>9} {:>9} {:>9} {:>8} {:>7} {:>6} {:>6} {:>10} {:>8} {:>8}",
+            "damage",
+            "cases",
+            "harmless",
+            "found",
+            "refused",
+            "silent",
+            "wrong",
+            "other",
+            "blind:sync",
+            "footers",
+            "cut off"
         )?;
         for (kind, row) in &self.rows {
             row.write(kind, f)?;
@@ -129,7 +142,7 @@ impl fmt::Display for Table {
         }
         let each = self.took.as_secs_f64() * 1e6 / total.cases.max(1) as f64;
         writeln!(f, "{:.1} s, {each:.0} us a case", self.took.as_secs_f64())?;
-        let blind = total.last_sync + total.cut_off;
+        let blind = total.last_sync + total.footers + total.cut_off;
         let bad = self.failures.len();
         write!(
             f,

@@ -5,6 +5,10 @@
 //! at each opening and with each new segment it is synced.
 //! What is read here was durable once; it may be old after a loss of power, and then tells less. A log that ends
 //! before it is damaged.
+//!
+//! A file that is damaged itself tells nothing, as one that is missing does, and no opening fails for it. It is written
+//! without a sync while the log is, so that a loss of power in the middle of a sector can leave it torn together with
+//! the end of the log: nobody can tell that from damage to both, and a journal that only lost its power must open.
 
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::StoreId;

@@ -349,7 +349,9 @@ impl World {
         owner.torn = false;
         owner.up = Some(Process::new(sender, opened.store, credit));
         let life = owner.life;
-        let lost: Vec<u64> = opened.lost.iter().filter_map(|event| number(event)).collect();
+        let mut lost: Vec<u64> = opened.lost.iter().filter_map(|event| number(event)).collect();
+        // What is left of a damaged record may not say which event it was. Its place is named, and that is enough.
+        lost.extend(self.nodes[node as usize].prefix.accepted(&opened.missing));
         self.see(&Seen::Restarted { node, clocks, lost: &lost });
         self.schedule.at(self.now.after(60 * SECOND), Happening::Tidy { node, life });
         self.fact(node, Input::Credit(credit));

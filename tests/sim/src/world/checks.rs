@@ -1,14 +1,16 @@
 //! Checks that need the world itself: what a judge from outside cannot see.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{self, Record};
+use postrider_core::journal::{self, Kind, Record};
 use postrider_core::sender::PersistBatch;
 
 use crate::observe::{Broken, Judge, Look, Seen, SimTime, Wish};
 use crate::profile::Profile;
 use crate::trace::Hasher;
+
+use super::node::number;
 
 /// Where a canary begins in a text, in any of the forms in which secrets get printed.
 pub(super) fn canary(text: &[u8]) -> Option<usize> {
@@ -32,6 +34,8 @@ pub(super) struct Prefix {
     /// The number of the first in `hashes`.
     first: u64,
     hashes: VecDeque<u64>,
+    /// The events that were accepted, by the places of their records: a log may name what it lost by place alone.
+    accepted: BTreeMap<u64, u64>,
     acknowledged: u64,
     damaged: bool,
 }
@@ -65,6 +69,13 @@ impl Prefix {
             if key.seq.get() != next {
                 return Err(Broken::new(17, format!("record {} stands in the place of {next}", key.seq)));
             }
+            // Behind a damaged end places are used again.
+            self.accepted.remove(&next);
+            if let Some(Ok((_, Record::Accepted(accepted)))) =
+                (key.kind == Kind::Accepted).then(|| journal::decode(&mut frame.clone()))
+            {
+                self.accepted.extend(number(accepted.id.as_str()).map(|number| (next, number)));
+            }
             let hash = hash_of(&frame);
             match self.hash(next) {
                 Some(before) if before != hash => {
@@ -84,6 +95,12 @@ impl Prefix {
         }
         self.acknowledged = self.acknowledged.max(seq.get());
         Ok(())
+    }
+
+    /// The events whose accepted records are in these runs, first and last.
+    pub(super) fn accepted(&self, runs: &[(JournalSeq, JournalSeq)]) -> Vec<u64> {
+        let within = |(first, last): &(JournalSeq, JournalSeq)| self.accepted.range(first.get()..=last.get());
+        runs.iter().flat_map(within).map(|(_, number)| *number).collect()
     }
 
     /// The log need not keep what is before this record.
