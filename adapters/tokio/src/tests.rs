@@ -264,7 +264,7 @@ async fn the_last_handle_closes() {
 #[tokio::test]
 async fn waiting_costs_next_to_nothing() {
     let sender = sender();
-    let retrying = Endpoint::new("acme", nobody().await).signing_key(secret());
+    let retrying = Endpoint::new("acme", nobody().await).signing_key(secret()).no_breaker();
     sender.put(retrying.schedule([Duration::ZERO, Duration::from_secs(3600)])).await.unwrap();
     sender.publish_all((0..50).map(|n| event(&format!("order-{n}")))).await;
     while sender.stats().await.unwrap().attempts < 50 {

@@ -181,7 +181,7 @@ impl fmt::Display for Why {
                 write!(f, "part {number} of the endpoint is not known, empty or out of order")
             }
             Self::NoKey => f.write_str("a key is empty, or a pair has not 64 bytes"),
-            Self::Then { code } => write!(f, "what follows the attempt is {code}, 0 to 6 are known"),
+            Self::Then { code } => write!(f, "what follows the attempt is {code}, 0 to 7 are known"),
             Self::Elapsed { width } => {
                 write!(f, "the time taken has {width} bytes, it must have as few as it needs and at most 8")
             }

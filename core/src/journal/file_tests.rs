@@ -266,7 +266,7 @@ proptest! {
         let mut payloads: Vec<_> = lens.iter().map(|len| vec![0; *len]).collect();
         payloads.push(vec![0xFF; last]);
         let written = Written::of(&[(payloads, false)]);
-        let mut file = written.file.clone();
+        let mut file = written.file;
         for (at, byte) in file.iter_mut().enumerate() {
             if lost[(at + HEAD as usize) / 512 % lost.len()] {
                 *byte = 0;

@@ -48,14 +48,14 @@ pub enum Kind {
     Kept = 18,
     /// [`Record::Health`].
     Health = 19,
-    /// [`Record::Lane`].
-    Lane = 25,
     /// [`Record::Synced`].
     Synced = 20,
     /// [`Record::Consent`].
     Consent = 21,
     /// [`Record::KeyUse`].
     KeyUse = 22,
+    /// [`Record::Lane`].
+    Lane = 25,
 }
 
 impl Kind {
@@ -80,10 +80,10 @@ impl Kind {
         Self::Erased,
         Self::Kept,
         Self::Health,
-        Self::Lane,
         Self::Synced,
         Self::Consent,
         Self::KeyUse,
+        Self::Lane,
     ];
 
     /// The kind with this number; `None` when there is none.

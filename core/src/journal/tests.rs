@@ -240,7 +240,7 @@ fn damage_is_told_with_its_place() {
             told(&outcome, 42, 0x90),
             "at byte 42: the time taken has 9 bytes, it must have as few as it needs and at most 8",
         ),
-        (told(&outcome, 42, 0x17), "at byte 42: what follows the attempt is 7, 0 to 6 are known"),
+        (told(&outcome, 42, 0x18), "at byte 42: what follows the attempt is 8, 0 to 7 are known"),
         (
             told(&endpoint, key, 3),
             &format!("at byte {key}: the form of a key is 3, 0 (plain), 1 (sealed) and 2 (a pair) are known"),
@@ -251,7 +251,7 @@ fn damage_is_told_with_its_place() {
                 "at byte {value}: the form of a header's value is 3, 0 (open), 1 (secret) and 2 (sealed) are known"
             ),
         ),
-        (told(&endpoint, key + 1, 0), &format!("at byte {}: a key is empty, it must have at least one byte", key + 1)),
+        (told(&endpoint, key + 1, 0), &format!("at byte {}: a key is empty, or a pair has not 64 bytes", key + 1)),
         (
             told(&endpoint, patterns + 1, 5),
             &format!("at byte {patterns}: list 'patterns' has 1281 items, at most 1024 are allowed"),
@@ -300,7 +300,7 @@ fn parts_of_an_endpoint_stand_behind_it() {
     assert_eq!(tail(&with(&["/a"], None)), b"\x01\x01\x00\x02\x00/a");
     assert_eq!(tail(&with(&["/a"], Some("/s"))), b"\x01\x01\x00\x02\x00/a\x02\x02\x00/s");
     for (tail, number) in [
-        (&b"\x0a"[..], 10),
+        (&b"\x0b"[..], 11),
         (b"\x04\x00\x00", 4),
         (b"\x09\x00\x00", 9),
         (b"\x09\x01\x00\x00\x00\x00\x00\x00\x00\x00", 9),

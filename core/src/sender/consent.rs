@@ -283,16 +283,6 @@ impl Sender {
         let reason = match (outcome, consent.by(), question) {
             (Ok(reply), ConsentBy::CloudEvents, Some(question)) => {
                 let answer = question.read(reply.kept());
-                #[cfg(postrider_planted)]
-                let answer = match answer {
-                    // Consent by status.
-                    crate::registration::consent::Answer::Refused(_)
-                        if crate::planted::breaks(81) && reply.status() < 300 =>
-                    {
-                        crate::registration::consent::Answer::Granted(crate::registration::consent::Rate::Unspoken)
-                    }
-                    other => other,
-                };
                 consent.answered(now, answer, reply.status())
             }
             (Ok(reply), ConsentBy::Challenge, _) => {

@@ -81,8 +81,6 @@ impl Sender {
         let retired =
             self.retired.values().filter(|(of, wanted)| Some(*of) == at && wanted.matches(event_type.as_str()));
         let deliveries = reach.at_least.saturating_sub(retired.count());
-        #[cfg(postrider_planted)]
-        let deliveries = if crate::planted::breaks(83) { deliveries.saturating_sub(1) } else { deliveries };
         let mut usage = self.usage(tenant);
         usage.admit_event(self.now.mono, quotas, deliveries as u64, bytes as u64)?;
         let most = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

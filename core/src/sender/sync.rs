@@ -160,8 +160,6 @@ impl Sender {
         });
         let known: alloc::vec::Vec<_> = known.collect();
         let applied = self.synced(tenant).map(|(revision, _)| revision);
-        #[cfg(postrider_planted)]
-        let applied = applied.filter(|_| !crate::planted::breaks(82));
         let synced = plan(tenant, revision, applied, &known, endpoints, &self.policy).map_err(SyncRefused::Invalid)?;
         if let Synced::Plan(plan) = &synced {
             self.is_possible(plan, endpoints)?;

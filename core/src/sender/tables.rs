@@ -500,10 +500,6 @@ impl Slot {
         }
         let started = u32::from(self.in_flight) + u32::from(self.fetching);
         match self.life.pass() {
-            #[cfg(postrider_planted)]
-            Pass::Nothing if crate::planted::breaks(84) && matches!(self.life.admin, State::Unverified { .. }) => {
-                self.window.can_start(started)
-            }
             Pass::Nothing => false,
             Pass::Probe | Pass::Window if self.until.is_some() => false,
             #[cfg(postrider_planted)]

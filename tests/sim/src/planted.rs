@@ -74,7 +74,6 @@ pub const BUGS: &[Bug] = &[
     bug(55, "a retry is signed by Standard Webhooks alone, whatever its endpoint wants", "keys"),
     bug(56, "a node tells of what it told", "operational"),
     bug(57, "what came last is superseded too", "lanes"),
-    bug(80, "a finished rotation lets the old keys go on signing", "keys"),
     bug(60, "records are acknowledged before they are synced", "world"),
     bug(61, "the directory is not synced after a segment was made", "world"),
     bug(62, "damage inside of the log is taken for a torn tail", "world"),
@@ -89,6 +88,7 @@ pub const BUGS: &[Bug] = &[
     bug(71, "trimming takes an event that is pending", "ledger"),
     bug(72, "what was erased is told again after a restart", "recalled"),
     bug(73, "a purge passes the newest events over", "recalled"),
+    bug(80, "a finished rotation lets the old keys go on signing", "keys"),
 ];
 
 /// Builds this program with the bugs in it and runs it with the same arguments.

@@ -144,7 +144,7 @@ fn a_delivery_is_answered_and_its_repeat_is_not_delivered() {
         stream.write_all(signed("msg_1", "{}").as_bytes()).unwrap();
         let answer = answer(&mut stream);
         assert!(answer.starts_with("HTTP/1.1 204 No Content\r\ndate: "), "{answer}");
-        assert!(answer.ends_with("GMT\r\n\r\n"), "{answer}");
+        assert!(answer.contains("GMT\r\npostrider-key-used: key_") && answer.ends_with("\r\n\r\n"), "{answer}");
     }
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert_eq!(status(&send(&receiver, &signed("msg_2", "{}"))), 204);

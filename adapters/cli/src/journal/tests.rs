@@ -46,7 +46,7 @@ impl Fixture {
     }
 
     fn put(&mut self, id: &str, schedule: &[u64]) {
-        let endpoint = Endpoint::new(id, format!("https://{id}.com/hooks?token=query-canary-0001"));
+        let endpoint = Endpoint::new(id, format!("https://{id}.com/hooks?token=query-canary-0001")).no_breaker();
         let endpoint = endpoint.signing_key(Secret::from_bytes(*b"key-canary-00000000000000000001!").unwrap());
         let endpoint = endpoint.secret_header("authorization", "Bearer header-canary-0001").events(["order.*"]);
         let endpoint = endpoint.schedule(schedule.iter().map(|secs| Duration::from_secs(*secs)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::filters;
+use super::possible::Possible;
 use crate::observe::{Note, Place, SECOND, SimTime, Spec, Told, Wish};
 
 /// What waits for a disabled endpoint is held this long: 72 h.
@@ -62,41 +63,6 @@ pub(super) enum State {
     Active,
     Paused,
     Disabled,
-}
-
-/// Everything that something may be, oldest first. What was asked for last is last.
-#[derive(Debug)]
-pub(super) struct Possible<T>(Vec<(u64, T)>);
-
-impl<T> Possible<T> {
-    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().map(|(_, value)| value)
-    }
-
-    /// What it is, where only one thing is possible.
-    pub(super) fn sure(&self) -> Option<&T> {
-        match &self.0[..] {
-            [(_, value)] => Some(value),
-            _ => None,
-        }
-    }
-
-    fn ask(&mut self, call: u64, value: T) {
-        self.0.push((call, value));
-    }
-
-    fn answer(&mut self, call: u64, told: Told) {
-        let Some(at) = self.0.iter().position(|(other, _)| *other == call) else { return };
-        match told {
-            Told::Ok { .. } => {
-                self.0.drain(..at);
-            }
-            Told::Refused(_) if self.0.len() > 1 => {
-                self.0.remove(at);
-            }
-            Told::Refused(_) | Told::Lost => {}
-        }
-    }
 }
 
 impl Endpoint {
@@ -400,16 +366,5 @@ mod tests {
         ] {
             assert_eq!(names(pattern, event_type), named, "{pattern} {event_type}");
         }
-    }
-
-    #[test]
-    fn what_nobody_was_told_stays_possible() {
-        let mut state = Possible(vec![(0, 1)]);
-        state.ask(5, 2);
-        state.answer(5, Told::Lost);
-        assert_eq!(state.sure(), None);
-        state.ask(6, 3);
-        state.answer(6, Told::Ok { fresh: true });
-        assert_eq!(state.sure(), Some(&3));
     }
 }

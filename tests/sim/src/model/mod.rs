@@ -19,6 +19,7 @@ mod operational;
 mod order;
 mod owed;
 mod pacing;
+mod possible;
 mod rates;
 mod recalled;
 mod repeats;
