@@ -69,7 +69,11 @@ impl World {
             };
             let place = *order.pick(&[Place_::Anywhere, Place_::Anywhere, Place_::Skip, Place_::Strict]);
             let coalesce = place != Place_::Anywhere && order.once_in(3);
-            let spec = if self.profile.wants_all { calm(spec) } else { Spec { place, coalesce, ..spec } };
+            let spec = match self.profile.lanes {
+                true => Spec { place, coalesce, ..spec },
+                false => spec,
+            };
+            let spec = if self.profile.wants_all { calm(spec) } else { spec };
             self.peers[endpoint as usize].keys(self.now, &[key]);
             let node = tenant % self.profile.nodes;
             self.places.push(Place { node, spec, all_keys: vec![key] });

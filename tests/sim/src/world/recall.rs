@@ -57,7 +57,7 @@ impl World {
 
     fn can_read(&self, node: u32) -> bool {
         let node = &self.nodes[node as usize];
-        node.up.is_some() && node.frozen.is_none()
+        self.profile.asks && node.up.is_some() && node.frozen.is_none()
     }
 
     /// After a restart: is what was forgotten still so?
@@ -70,6 +70,9 @@ impl World {
 
     /// At the end: all that can be counted, and many events.
     pub(super) fn read_at_end(&mut self) {
+        if !self.profile.asks {
+            return;
+        }
         for node in 0..self.profile.nodes {
             self.audit(node);
         }
