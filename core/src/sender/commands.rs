@@ -1,28 +1,22 @@
 //! Wishes about endpoints and events, the publishing of events aside.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroU32;
 
-use super::choices::{dialect_records, filter_record};
-use super::restore::written;
+use super::described::{described, filter_record};
 use super::tables::{Gate, Retired, Slot, Standing};
 use super::transmit::{Caps, Wire};
 use super::{Sender, Stage};
-use crate::encoding::Thin;
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
-use crate::journal::{
-    AskRecord, CauseRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey,
-    StoredValue,
-};
+use crate::journal::{CauseRecord, EndpointRecord, KeyRecord, Record, RetiredRecord, StateRecord, StoredKey};
 use crate::limits;
 use crate::registration::consent::ConsentBy;
 use crate::registration::lifecycle::{self, Life};
 use crate::registration::quota::Exceeded;
-use crate::registration::{Ask, Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
+use crate::registration::{Config, Draft, Endpoint, EndpointError, KeyRing, RingError, State};
 use crate::secret::{KeyId, Secret};
 use crate::time::{Now, UnixTime};
 
@@ -461,39 +455,16 @@ impl Sender {
             State::Unverified { since } => (4, since),
             State::Removed { .. } => unreachable!("the end of an endpoint is a record of its own"),
         };
-        let headers = config.headers.iter().map(|(name, value)| HeaderRecord {
-            name: name.as_str().to_string(),
-            value: StoredValue::of(value, config.headers.sealed(name)),
-        });
+        let key = |(secret, expires): &(_, _)| KeyRecord { secret: StoredKey::of(secret), expires: *expires };
         EndpointRecord {
-            key: config.key.clone(),
-            url: config.target.as_str().to_string(),
-            patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
-            encoding: config.shape.encoding.to_wire(),
-            schedule: config.schedule.delays().to_vec(),
-            timeout: config.timeout,
-            concurrency: config.concurrency,
-            headers: headers.collect(),
-            keep_answers: config.keep_answers,
-            keys: draft
-                .keys
-                .iter()
-                .map(|(secret, expires)| KeyRecord { secret: StoredKey::of(secret), expires: *expires })
-                .collect(),
+            keys: draft.keys.iter().map(key).collect(),
             revoked: draft.revoked.clone(),
             state: StateRecord { code, since },
             subscription: *subscription,
             retired: retired.iter().map(retired_record).collect(),
             at: self.now.wall,
-            order: config.order.to_wire(),
-            thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
-            source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
             cause: cause.as_ref().map(cause_record),
-            consent: ask_record(config.consent),
-            max_age: config.schedule.max_age(),
-            pacing: written(&config.pacing).map(Box::new),
-            filter: filter_record(&config.subscription),
-            sign: dialect_records(&config.dialects),
+            ..described(config)
         }
     }
 
@@ -585,11 +556,6 @@ impl Sender {
             self.tenants.release(tenant);
         }
     }
-}
-
-fn ask_record(ask: Ask) -> Option<AskRecord> {
-    let Ask { by, rate } = ask;
-    (!ask.is_needless()).then(|| AskRecord { by: by.to_wire(), rate: rate.map(NonZeroU32::get) })
 }
 
 fn cause_record(cause: &lifecycle::Reason) -> CauseRecord {

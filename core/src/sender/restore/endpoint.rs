@@ -1,48 +1,15 @@
 //! Endpoints from their records.
 
-use alloc::string::ToString;
-use bytes::Bytes;
-
-use super::pacing::pacing_of;
-use crate::journal::{AskRecord, EndpointRecord, FilterRecord, HeaderRecord, RetiredRecord, StoredValue};
+use crate::journal::{EndpointRecord, FilterRecord, RetiredRecord};
 use crate::matching::Subscription;
 use crate::matching::filter::{Filter, Language};
 use crate::registration::lifecycle::{Cause, Reason, Rule};
-use crate::registration::{self, Cidr, Endpoint, EndpointError, Policy, State};
-use crate::sender::choices::with_choices;
+use crate::registration::{self, Cidr, EndpointError, Policy, State};
+use crate::sender::described::endpoint_of;
 
 /// The endpoint of a record. The policy is not asked: it is asked at every attempt.
 pub(super) fn config_of(record: &EndpointRecord) -> Result<registration::Config, EndpointError> {
-    let mut endpoint = Endpoint::new(record.key.id.as_str(), &record.url)
-        .tenant(record.key.tenant.as_str())
-        .events(&record.patterns)
-        .schedule(record.schedule.iter().copied())
-        .timeout(record.timeout)
-        .concurrency(record.concurrency)
-        .keep_answers(record.keep_answers)
-        .order_of(record.order)
-        .shape_of(record.encoding, &record.thin, record.source.as_deref())
-        .paced(pacing_of(record.pacing.as_deref()));
-    if let Some(age) = record.max_age {
-        endpoint = endpoint.max_age(age);
-    }
-    endpoint = with_choices(endpoint, record);
-    let text = |value: &Bytes| core::str::from_utf8(value).map(ToString::to_string).unwrap_or_default();
-    for HeaderRecord { name, value } in &record.headers {
-        endpoint = match value {
-            StoredValue::Open(value) => endpoint.header(name, text(value)),
-            StoredValue::Secret { value, sealed: None } => endpoint.secret_header(name, text(value)),
-            StoredValue::Secret { value, sealed: Some(sealed) } => {
-                endpoint.sealed_header(name, &text(value), sealed.clone())
-            }
-            // Restoring has refused the record before.
-            StoredValue::Sealed(_) => endpoint,
-        };
-    }
-    if let Some(AskRecord { by, rate }) = record.consent {
-        endpoint = endpoint.consent_of(by, rate);
-    }
-    endpoint.config(&anywhere())
+    endpoint_of(record).config(&anywhere())
 }
 
 /// What an earlier subscription wanted.

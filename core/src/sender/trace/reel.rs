@@ -11,7 +11,7 @@ use crate::encoding::Payload;
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointId, EndpointKey, EventId, JournalSeq, LoadId, TenantId};
 use crate::journal::wire::Reader;
-use crate::journal::{self, Accepted, AskRecord, EndpointRecord, HeaderRecord, Record, StoredValue};
+use crate::journal::{self, Accepted, EndpointRecord, Record};
 use crate::limits::Limits;
 use crate::registration::consent::Origin;
 use crate::registration::quota::Quotas;
@@ -19,8 +19,7 @@ use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
-use crate::sender::choices::with_choices;
-use crate::sender::restore::pacing_of;
+use crate::sender::described::endpoint_of;
 use crate::sender::{Called, Close, Config, Input, LoadError, PersistFailure};
 use crate::time::{Instant, Now, UnixTime};
 
@@ -200,7 +199,7 @@ impl Reel {
         Ok(match of {
             kind::PUBLISH => Call::Publish(self.event()?),
             kind::PUT => match self.record()?.1 {
-                Record::Endpoint(record) => Call::Put(endpoint_of(&record)),
+                Record::Endpoint(record) => Call::Put(put(&record)),
                 _ => return Err(TraceError::Damaged { at }),
             },
             kind::PAUSE => Call::Pause(self.key()?),
@@ -231,7 +230,7 @@ impl Reel {
                     self.fields(|r| Ok((r.string("tenant")?, r.u64("revision")?, r.u32("endpoints")?)))?;
                 let tenant = TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?;
                 let entry = |_| match self.record()?.1 {
-                    Record::Endpoint(record) => Ok(endpoint_of(&record)),
+                    Record::Endpoint(record) => Ok(put(&record)),
                     _ => Err(TraceError::Damaged { at }),
                 };
                 Call::Sync(tenant, revision, (0..count).map(entry).collect::<Read<Vec<_>>>()?)
@@ -419,33 +418,7 @@ const fn unzigzag(number: u64) -> u64 {
 }
 
 /// An endpoint as it was put.
-fn endpoint_of(record: &EndpointRecord) -> Endpoint {
-    let mut endpoint = Endpoint::new(record.key.id.as_str(), &record.url)
-        .tenant(record.key.tenant.as_str())
-        .events(&record.patterns)
-        .shape_of(record.encoding, &record.thin, record.source.as_deref())
-        .keep_answers(record.keep_answers)
-        .order_of(record.order)
-        .schedule(record.schedule.iter().copied())
-        .timeout(record.timeout)
-        .concurrency(record.concurrency)
-        .paced(pacing_of(record.pacing.as_deref()));
-    if let Some(age) = record.max_age {
-        endpoint = endpoint.max_age(age);
-    }
-    if let Some(AskRecord { by, rate }) = record.consent {
-        endpoint = endpoint.consent_of(by, rate);
-    }
-    endpoint = with_choices(endpoint, record);
-    for HeaderRecord { name, value } in &record.headers {
-        let text = |bytes: &Bytes| alloc::string::String::from_utf8_lossy(bytes).into_owned();
-        endpoint = match value {
-            StoredValue::Open(value) => endpoint.header(name, text(value)),
-            StoredValue::Secret { value, .. } => endpoint.secret_header(name, text(value)),
-            // None is written.
-            StoredValue::Sealed(_) => endpoint,
-        };
-    }
+fn put(record: &EndpointRecord) -> Endpoint {
     let keys = record.keys.iter().filter_map(|key| key.secret.secret());
-    keys.fold(endpoint, |endpoint, key| endpoint.signing_key(key.clone()))
+    keys.fold(endpoint_of(record), |endpoint, key| endpoint.signing_key(key.clone()))
 }

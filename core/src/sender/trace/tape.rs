@@ -6,21 +6,18 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::call::kind;
 use super::mask::Mask;
-use crate::encoding::Thin;
 use crate::event::Event;
 use crate::id::{EndpointKey, JournalSeq, TenantId};
 use crate::journal::wire::Writer;
-use crate::journal::{
-    self, AskRecord, EndpointRecord, HeaderRecord, KeyRecord, Record, StateRecord, StoredKey, StoredValue,
-};
+use crate::journal::{self, EndpointRecord, KeyRecord, Record, StoredKey};
 use crate::limits::Limits;
 use crate::registration::quota::Quotas;
 use crate::registration::{self, Endpoint, Policy};
 use crate::response::Reply;
-use crate::sender::choices::{dialect_records, filter_record};
-use crate::sender::restore::written;
+use crate::secret::Secret;
+use crate::sender::described::described;
 use crate::sender::{Config, Input, LoadError, PersistFailure};
-use crate::time::{Now, UnixTime};
+use crate::time::Now;
 
 /// Appends entries.
 #[derive(Debug, Default)]
@@ -181,7 +178,7 @@ impl Tape {
             self.plain(kind::TICK, now);
             return false;
         };
-        let record = mask.endpoint(described(endpoint, &config));
+        let record = mask.endpoint(put(endpoint, &config));
         self.call(kind::PUT, now);
         self.record(JournalSeq::ZERO, &Record::Endpoint(alloc::boxed::Box::new(record)));
         true
@@ -206,7 +203,7 @@ impl Tape {
         w.u64(revision);
         w.u32(u32::try_from(endpoints.len()).unwrap_or(u32::MAX));
         for (endpoint, config) in endpoints.iter().zip(&configs) {
-            let record = mask.endpoint(described(endpoint, config));
+            let record = mask.endpoint(put(endpoint, config));
             self.record(JournalSeq::ZERO, &Record::Endpoint(alloc::boxed::Box::new(record)));
         }
         true
@@ -290,42 +287,9 @@ fn write_quotas(quotas: &Quotas, w: &mut Writer<'_>) {
 }
 
 /// An endpoint as it is put, in a record.
-fn described(endpoint: &Endpoint, config: &registration::Config) -> EndpointRecord {
-    let headers = config
-        .headers
-        .iter()
-        .map(|(name, value)| HeaderRecord { name: name.as_str().to_string(), value: StoredValue::of(value, None) });
-    let keys =
-        endpoint.secrets().iter().map(|secret| KeyRecord { secret: StoredKey::Plain(secret.clone()), expires: None });
-    EndpointRecord {
-        key: config.key.clone(),
-        url: config.target.as_str().to_string(),
-        patterns: config.subscription.patterns().iter().map(ToString::to_string).collect(),
-        encoding: config.shape.encoding.to_wire(),
-        schedule: config.schedule.delays().to_vec(),
-        timeout: config.timeout,
-        concurrency: config.concurrency,
-        headers: headers.collect(),
-        keep_answers: config.keep_answers,
-        keys: keys.collect(),
-        revoked: Vec::new(),
-        state: StateRecord { code: 0, since: UnixTime::EPOCH },
-        subscription: None,
-        retired: Vec::new(),
-        at: UnixTime::EPOCH,
-        thin: config.shape.thin.iter().flat_map(Thin::pointers).map(ToString::to_string).collect(),
-        order: config.order.to_wire(),
-        source: config.shape.source.as_ref().map(|source| source.as_str().to_string()),
-        cause: None,
-        filter: filter_record(&config.subscription),
-        sign: dialect_records(&config.dialects),
-        max_age: config.schedule.max_age(),
-        pacing: written(&config.pacing).map(alloc::boxed::Box::new),
-        consent: (!config.consent.is_needless()).then(|| AskRecord {
-            by: config.consent.by.to_wire(),
-            rate: config.consent.rate.map(core::num::NonZeroU32::get),
-        }),
-    }
+fn put(endpoint: &Endpoint, config: &registration::Config) -> EndpointRecord {
+    let key = |secret: &Secret| KeyRecord { secret: StoredKey::Plain(secret.clone()), expires: None };
+    EndpointRecord { keys: endpoint.secrets().iter().map(key).collect(), ..described(config) }
 }
 
 fn write_reply(reply: &Reply, mask: &Mask, w: &mut Writer<'_>) {
