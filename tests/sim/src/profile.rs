@@ -196,6 +196,8 @@ pub struct Profile {
     pub lanes: bool,
     /// Endpoints have rates, breakers and limits of their own.
     pub paces: bool,
+    /// Owners of some endpoints are asked for consent.
+    pub consents: bool,
     /// Attempts that a tenant may have in flight.
     pub tenant_bound: u32,
     /// Attempts that may be in flight from a node to a host and port.
@@ -260,6 +262,7 @@ impl Profile {
             asks: WAITING.asks,
             lanes: WAITING.lanes,
             paces: pacing.once_in(2) && WAITING.paces,
+            consents: Rng::part(seed, "consents").once_in(3),
             tenant_bound: if WAITING.paces && calm_enough && pacing.once_in(3) { 4 } else { u32::MAX },
             host_bound: if WAITING.paces && calm_enough && pacing.once_in(3) { 3 } else { u32::MAX },
         }
@@ -302,6 +305,7 @@ impl Profile {
             asks: true,
             lanes: false,
             paces: false,
+            consents: false,
             tenant_bound: u32::MAX,
             host_bound: u32::MAX,
         }

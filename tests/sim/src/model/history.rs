@@ -78,6 +78,8 @@ impl History {
             | Seen::Refused { .. }
             | Seen::Stepped { .. }
             | Seen::Suspended { .. }
+            | Seen::Inquired { .. }
+            | Seen::Replied { .. }
             | Seen::Damaged { .. }
             | Seen::Healed { .. } => {}
         }

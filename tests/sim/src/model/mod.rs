@@ -8,6 +8,7 @@ mod addresses;
 mod asking;
 mod base64;
 mod circuits;
+mod consent;
 mod endpoints;
 mod facts;
 mod filters;
@@ -95,6 +96,7 @@ impl Judge for Model {
         self.keys.see(&self.facts, seen)?;
         self.operational.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
+        consent::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;
         self.history.see(&self.facts, at, seen)?;
         self.facts.after(seen);
