@@ -17,7 +17,7 @@
 //! | URL validation | https, public hosts, one canonical reading | `core/src/registration/target/tests.rs::each_rule_has_its_own_refusal`, `core/src/registration/target/tests.rs::the_vectors_hold` |
 //! | reachability ping | none: that something answers says nothing about whether it agrees, and the first delivery tells | no, on purpose: consent is asked for where it is wished |
 //! | consent | CloudEvents' handshake at once and by callback, and a challenge echo | `core/src/sender/consent/tests.rs::a_handshake_lets_what_waits_go`, `core/src/sender/consent/tests.rs::a_callback_works_once_and_after_a_restart`, `core/src/sender/consent/tests.rs::a_challenge_must_come_back`, `core/src/sender/consent/tests.rs::a_status_is_no_consent` |
-//! | rate agreed with the receiver | the lower of the granted rate and its own bounds the endpoint | what is granted: `core/src/sender/consent/tests.rs::a_handshake_lets_what_waits_go`; that a rate is kept: `tests/suite/tests/pace.rs::no_more_than_the_rate_starts`; both in one test: no, not written yet |
+//! | rate agreed with the receiver | the lower of the granted rate and its own bounds the endpoint | `core/src/sender/consent/tests.rs::what_was_granted_is_kept_to`, `tests/suite/tests/pace.rs::no_more_than_the_rate_starts` |
 //! | custom headers | token grammar, bounds, reserved names, secret values without a voice | `core/src/registration/headers.rs::what_frames_routes_or_signs_a_request_is_reserved`, `core/src/registration/headers.rs::a_secret_has_no_voice` |
 //! | method | `POST` and nothing else, as both specifications have it | `tests/suite/tests/drivers.rs::the_tokio_driver_stands_its_peers`, `tests/suite/tests/drivers.rs::the_blocking_driver_stands_its_peers` |
 //! | endpoint authentication | bearer token and basic credentials; no token is fetched (OAuth 2), since that is a request of its own | `core/src/registration/auth.rs::the_examples_of_the_standards` |
@@ -127,7 +127,7 @@
 //! | rate of an endpoint | GCRA, empty after a restart | `tests/suite/tests/pace.rs::no_more_than_the_rate_starts`, `tests/suite/tests/pace.rs::a_rate_is_kept_and_empty_after_a_restart`, `core/src/retry/rate.rs::it_is_never_above_the_rate` |
 //! | concurrency of an endpoint | 8 by default, halved by a throttle, one more with each success | `core/src/retry/window.rs::a_throttle_halves_and_a_success_adds_one`, `tests/suite/tests/smoke.rs::a_throttled_endpoint_rests_as_a_whole` |
 //! | concurrency in all | the credit that the driver gives; bounds for each tenant and each host | `tests/suite/tests/laws.rs::l4_attempts_keep_to_the_credit`, `tests/suite/tests/pace.rs::a_tenant_and_a_host_have_bounds_on_what_is_in_flight` |
-//! | order by key | strict, or going on when one is given up | no (not built yet) |
+//! | order by key | strict, or going on when one is given up; at most one of a key in flight, numbered, and the newest alone where that is asked for | `tests/suite/tests/order.rs::one_of_a_key_at_a_time_and_other_keys_are_not_held_up`, `tests/suite/tests/order.rs::a_failing_head_holds_its_lane_until_it_is_exhausted_or_for_ever`, `tests/suite/tests/order.rs::lanes_are_as_a_naive_reader_expects`, `tests/suite/tests/order.rs::while_an_endpoint_is_down_only_the_newest_of_a_key_is_kept` |
 //! | fairness between tenants | deficit round robin over tenants, then endpoints | `tests/suite/tests/pace.rs::tenants_and_endpoints_take_turns`, `tests/suite/tests/pace.rs::an_endpoint_that_hangs_delays_no_other`, `core/src/retry/fair/tests.rs::tenants_then_endpoints` |
 //!
 //! # 1.11 Repeats
