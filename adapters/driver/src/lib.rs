@@ -22,7 +22,9 @@ mod idle;
 pub mod mint;
 mod opening;
 pub mod questions;
+mod reported;
 mod resolver;
+mod story;
 pub mod tls;
 mod transport;
 
@@ -39,4 +41,5 @@ pub use handled::Handled;
 pub use idle::{IDLE_IN_ALL, IDLE_PER_ENDPOINT, IDLE_TIME, Idle, PoolKey};
 pub use opening::Opening;
 pub use resolver::{Looked, Resolver};
+pub use story::DeliveryStory;
 pub use transport::transport_error;

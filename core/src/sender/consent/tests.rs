@@ -171,7 +171,7 @@ fn what_was_granted_is_kept_to() {
         let ask = rig.one(Purpose::Handshake);
         rig.answer(&ask, Ok(granted()));
         for number in 0..40 {
-            let event = Event::json("order.paid", &number).unwrap().id(&alloc::format!("order-{number}"));
+            let event = Event::json("order.paid", &number).unwrap().id(alloc::format!("order-{number}"));
             rig.sender.publish(rig.now, event).unwrap();
         }
         let mut starts = Vec::new();
