@@ -65,6 +65,12 @@ impl Builder {
         self
     }
 
+    /// Sets the same for one tenant; see [`Config::operational_events_of`].
+    pub fn operational_events_of(mut self, tenant: TenantId, publish: bool) -> Self {
+        self.config = self.config.operational_events_of(tenant, publish);
+        self
+    }
+
     /// Sets what the sender may hold.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config = self.config.limits(limits);

@@ -211,7 +211,7 @@ impl Sender {
             self.note_key_used(ended.endpoint, &record.signed, reply);
         }
         self.tell_outcome(seq, ended, &ruling, then, why);
-        self.quiet = self.operational && self.is_operational(ended.event);
+        self.quiet = self.operational.any() && self.is_operational(ended.event);
         self.adjust_endpoint(ended, &ruling);
         let told = outcome.as_ref().map(Reply::status).map_err(|error| *error);
         self.feel(ended.endpoint, ended.is_probe, pace::tells(told));

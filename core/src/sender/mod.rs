@@ -90,6 +90,7 @@ use hosts::Hosts;
 use jobs::Jobs;
 use lanes::Lanes;
 use load::Loads;
+use operational::Wishes;
 use persist::Outbox;
 use quotas::Accounts;
 use repeats::Repeats;
@@ -117,6 +118,7 @@ pub struct Config {
     /// Whether tenants are told of their endpoints and deliveries by events of their own: `endpoint.disabled`,
     /// `endpoint.recovered`, `delivery.failing` and `delivery.exhausted`, to whichever endpoints want these types.
     pub operational_events: bool,
+    operational_of: BTreeMap<TenantId, bool>,
 }
 
 impl Config {
@@ -131,9 +133,16 @@ impl Config {
         self
     }
 
-    /// With operational events, or without.
+    /// With operational events, or without, for every tenant of which [`operational_events_of`](Self::operational_events_of)
+    /// says nothing.
     pub fn operational_events(mut self, publish: bool) -> Self {
         self.operational_events = publish;
+        self
+    }
+
+    /// With operational events, or without, for one tenant.
+    pub fn operational_events_of(mut self, tenant: TenantId, publish: bool) -> Self {
+        self.operational_of.insert(tenant, publish);
         self
     }
 
@@ -228,7 +237,7 @@ pub struct Sender {
     snapshots: Snapshots,
     notices: Notices,
     /// Operational events are published.
-    operational: bool,
+    operational: Wishes,
     /// The outcome of an operational event is being worked on.
     quiet: bool,
     /// For whoever keeps a trace.
@@ -365,7 +374,7 @@ impl Sender {
             loads: Loads::default(),
             snapshots: Snapshots::default(),
             notices: Notices::default(),
-            operational: config.operational_events,
+            operational: Wishes { all: config.operational_events, of: config.operational_of },
             quiet: false,
             answers: Answers::default(),
             budget: limits::DRAIN_BUDGET,
