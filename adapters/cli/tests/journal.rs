@@ -99,6 +99,36 @@ fn what_was_accepted_is_not_accepted_again() {
 }
 
 #[test]
+fn endpoints_are_made_equal_to_a_file() {
+    for driver in DRIVERS {
+        let listener = Listener::start(&["--secret", SECRET]);
+        let of = |names: &[&str]| names.iter().map(|name| endpoint(name, &listener.url, ALL)).collect::<String>();
+        let place = Place::new(&of(&["a", "b"]));
+        let ran = place.deliver(&["--driver", driver, "--sync", "3", "--dry-run"], &events(0..1));
+        assert!(ran.err.contains("2 added, 0 changed, 0 removed, 0 unchanged +a +b (dry run)"), "{ran:?}");
+        assert!(ran.out.starts_with("line 1: o0 order.paid: 2 endpoints") && !fs::exists(&place.journal).unwrap());
+        let ran = place.deliver(&["--driver", driver, "--sync", "3"], &events(0..1));
+        let done = "sync: tenant default at revision 3: 2 added, 0 changed, 0 removed, 0 unchanged +a +b\n";
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), done), "{ran:?}");
+
+        place.files.put(
+            "endpoints.toml",
+            &format!("{}{}", of(&["c"]), endpoint("b", &listener.url, "events = [\"order.*\"]")),
+        );
+        let would = "tenant default at revision 4: 1 added, 1 changed, 1 removed, 0 unchanged +c ~b -a";
+        let before = place.json("inspect", &[])["records"].clone();
+        let ran = place.deliver(&["--driver", driver, "--sync", "4", "--dry-run"], &events(1..2));
+        assert!(ran.err.contains(would) && ran.out.contains(": 2 endpoints\n  + b: "), "{ran:?}");
+        assert_eq!(place.json("inspect", &[])["records"], before, "nothing was written");
+        let ran = place.deliver(&["--driver", driver, "--sync", "4"], &events(1..2));
+        assert_eq!((ran.code, ran.err.contains(would)), (Some(0), true), "{ran:?}");
+        let ran = place.deliver(&["--driver", driver, "--sync", "3"], &events(2..3));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains("--sync: revision 3 is older than 4, which was applied to tenant default before"));
+    }
+}
+
+#[test]
 fn a_receipt_is_printed_when_it_holds() {
     let listener = Listener::start(&["--secret", SECRET]);
     let place = Place::new(&endpoint("a", &listener.url, ALL));
