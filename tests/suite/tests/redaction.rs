@@ -61,7 +61,8 @@ fn pair() -> PrivateKey {
 
 /// Every scheme that an endpoint can sign in, one that is described among them.
 fn dialects() -> Vec<Dialect> {
-    let custom = Custom::sha512("x-acme-signature").content("{id}.{timestamp}.{body}").unwrap();
+    let custom = Custom::sha512("x-acme-signature").id_header("x-acme-id").timestamp_header("x-acme-time");
+    let custom = custom.content("{id}.{timestamp}.{body}").unwrap();
     let all = Dialect::NAMED.into_iter().filter(|dialect| *dialect != Dialect::Svix);
     all.chain([Dialect::hmac(custom).unwrap()]).collect()
 }

@@ -164,6 +164,7 @@ fn a_delivery_is_explained_by_the_machine_and_the_log_together() {
     let mut bench = Bench::new(log.clone());
     let _ = bench.put(acme());
     let _ = bench.publish(paid("order-1"));
+    bench.run();
     bench.complete_all(500);
     bench.run();
     let ask = |bench: &mut Bench, event: &str| {
