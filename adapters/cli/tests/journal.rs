@@ -99,6 +99,31 @@ fn what_was_accepted_is_not_accepted_again() {
 }
 
 #[test]
+fn another_filter_schedule_and_breaker_are_tried_on_what_happened() {
+    let failing = Listener::start(&["--secret", SECRET, "--status", "500"]);
+    let twice = format!("{ALL}\nschedule = [\"0s\", \"20ms\"]");
+    let place = Place::new(&endpoint("failing", &failing.url, &twice));
+    place.deliver(&[], &events(0..3));
+    let shadow =
+        |options: &[&str]| run(&[&["journal", "shadow", &place.journal, "failing"][..], options].concat(), b"");
+    let before = place.json("inspect", &[])["records"].clone();
+    let options = ["--schedule", "0s", "--filter", r#"{"data": [{"numeric": [">", 0]}]}"#, "--breaker", "50"];
+    let ran = shadow(&[&options[..], &["--breaker-attempts", "3", "--json"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    let schedule = &told["schedule"];
+    let counts = ["deliveries", "attempts", "new_attempts", "delivered", "lost", "saved"].map(|name| &schedule[name]);
+    assert_eq!(counts, [3, 6, 3, 0, 0, 0].map(Value::from).each_ref(), "{told}");
+    let filter = ["asked", "kept", "dropped", "added"].map(|name| &told["filter"][name]);
+    assert_eq!(filter, [3, 2, 1, 0].map(Value::from).each_ref(), "{told}");
+    assert_eq!((&told["breaker"]["attempts"], &told["breaker"]["opened"]), (&6.into(), &1.into()), "{told}");
+    assert_eq!(place.json("inspect", &[])["records"], before, "nothing was written");
+    let ran = shadow(&[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("there is nothing to try; give --filter, --schedule or --breaker"), "{ran:?}");
+}
+
+#[test]
 fn endpoints_are_made_equal_to_a_file() {
     for driver in DRIVERS {
         let listener = Listener::start(&["--secret", SECRET]);
