@@ -1,5 +1,6 @@
 //! How a sender is made.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +13,7 @@ use postrider_core::registration::consent::{CallbackError, Origin};
 use postrider_core::registration::quota::Quotas;
 use postrider_core::sender::{Config, Input};
 use postrider_driver::tls::{Roots, client_config};
-use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Resolver, Restoring};
+use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Places, Resolver, Restoring};
 use postrider_journal::history::Retention;
 use postrider_journal::seal::Vault;
 use postrider_journal::{Log, MemoryLog};
@@ -33,6 +34,7 @@ pub struct Builder {
     directory: Directory,
     roots: Roots,
     resolver: Resolver,
+    places: Places,
     concurrency: u32,
 }
 
@@ -43,6 +45,7 @@ impl Builder {
             directory: Directory::new(),
             roots: Roots::new(),
             resolver: Resolver::new(),
+            places: Places::default(),
             concurrency: CONCURRENCY,
         }
     }
@@ -57,6 +60,12 @@ impl Builder {
     /// [`Config::operational_events`]. Without it they are not.
     pub fn operational_events(mut self, publish: bool) -> Self {
         self.config = self.config.operational_events(publish);
+        self
+    }
+
+    /// Sets the same for one tenant; see [`Config::operational_events_of`].
+    pub fn operational_events_of(mut self, tenant: TenantId, publish: bool) -> Self {
+        self.config = self.config.operational_events_of(tenant, publish);
         self
     }
 
@@ -108,6 +117,16 @@ impl Builder {
     /// by a thread, which is made when it is needed and ends after 10 s without work.
     pub fn concurrency(mut self, attempts: u32) -> Self {
         self.concurrency = attempts.max(1);
+        self
+    }
+
+    /// Sets how many attempts may be at one resolved address at once, so that many host names behind one address share a
+    /// bound; without it there is none but those of the machine, which knows endpoints, tenants and hosts by name. An attempt
+    /// that finds no place waits for one, within its deadline; without one until then it ends as
+    /// [`LocalResources`](postrider_core::response::TransportError::LocalResources), which says nothing of the endpoint,
+    /// and is tried again. Those that wait count as in flight.
+    pub fn concurrency_per_address(mut self, attempts: NonZeroU32) -> Self {
+        self.places = Places::bounded(attempts);
         self
     }
 
@@ -214,7 +233,7 @@ impl Builder {
     }
 
     pub(crate) fn crew(&self, clock: Clock, tell: Tell) -> Crew {
-        let carriage = Carriage::new(self.resolver.clone(), client_config(self.roots.clone()));
+        let carriage = Carriage::new(self.resolver.clone(), self.places.clone(), client_config(self.roots.clone()));
         Crew::new(carriage, clock, tell, self.concurrency)
     }
 

@@ -1,31 +1,35 @@
 //! One attempt from the look-up to the reply.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use postrider_core::response::{Outcome, TransportError};
 use postrider_core::sender::{Cleared, Transmit};
-use postrider_driver::{Idle, PoolKey, Resolver};
+use postrider_driver::{Idle, Place, Places, PoolKey, Resolver};
 use rustls::ClientConfig;
 
 use crate::connection::Connection;
 use crate::exchange::{Exchanged, exchange};
 use crate::leash::Leash;
 
+/// How often an attempt that waits for a place looks whether it has got one.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What all attempts share.
 #[derive(Debug)]
 pub(crate) struct Carriage {
     resolver: Resolver,
+    places: Places,
     tls: Arc<ClientConfig>,
     idle: Mutex<Idle<Connection>>,
 }
 
 impl Carriage {
     /// A carriage that trusts what `tls` trusts. It speaks HTTP/1.1 only, and says so.
-    pub(crate) fn new(resolver: Resolver, mut tls: Arc<ClientConfig>) -> Self {
+    pub(crate) fn new(resolver: Resolver, places: Places, mut tls: Arc<ClientConfig>) -> Self {
         Arc::make_mut(&mut tls).alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { resolver, tls, idle: Mutex::new(Idle::default()) }
+        Self { resolver, places, tls, idle: Mutex::new(Idle::default()) }
     }
 
     /// Carries an attempt: blocks until its outcome is known, at the latest at `deadline` or soon after the leash was
@@ -49,16 +53,21 @@ impl Carriage {
         let vetted = transmit.vet(&found).map_err(|denied| denied.error())?;
         let addrs = vetted.as_slice();
         for addr in addrs {
+            let Some(_place) = self.places.take(addr.ip()) else { continue };
             if let Some(outcome) = self.reuse(transmit, *addr, deadline, leash) {
                 return outcome;
             }
         }
         let mut last = TransportError::ConnectFailed;
         for (tried, addr) in addrs.iter().enumerate() {
-            let cleared = transmit.clear(*addr).map_err(|denied| denied.error())?;
-            // An address that does not answer leaves time for the others.
+            // An address that does not answer, or has no place, leaves time for the others.
             let now = Instant::now();
             let share = deadline.saturating_duration_since(now) / u32::try_from(addrs.len() - tried).unwrap_or(1);
+            let Some(_place) = self.place(*addr, now + share, leash)? else {
+                last = TransportError::LocalResources;
+                continue;
+            };
+            let cleared = transmit.clear(*addr).map_err(|denied| denied.error())?;
             match Connection::dial(*addr, now + share, leash) {
                 Ok(connection) => return self.fresh(connection, &cleared, *addr, deadline, leash),
                 Err(
@@ -71,6 +80,20 @@ impl Carriage {
             }
         }
         Err(last)
+    }
+
+    /// Waits for a place at an address; `None` when there is none in time.
+    fn place(&self, addr: SocketAddr, until: Instant, leash: &Leash) -> Result<Option<Place>, TransportError> {
+        let (give, given) = mpsc::sync_channel(1);
+        self.places.ask(addr.ip(), Box::new(move |place| give.send(place).err().map(|unsent| unsent.0)));
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match given.try_recv() {
+                Ok(place) => return Ok(Some(place)),
+                Err(_) if left.is_zero() => return Ok(None),
+                Err(_) => leash.pause(left.min(LOOK))?,
+            }
+        }
     }
 
     /// Uses an idle connection, if there is one that still stands. `None` when there is not, or when it fell before

@@ -20,8 +20,8 @@ use postrider_core::sender::{
 use postrider_core::time::UnixTime;
 use postrider_driver::questions::{self, Question};
 use postrider_driver::{
-    Command, CommandError, Desk, Error, PublishError, PutError, Receipt, Registered, Reply, SettledError, SyncError,
-    SyncReport, Waiting, mint,
+    Command, CommandError, DeliveryStory, Desk, Error, PublishError, PutError, Receipt, Registered, Reply,
+    SettledError, SyncError, SyncReport, Waiting, mint,
 };
 use postrider_journal::Log;
 use postrider_journal::history::EventHistory;
@@ -298,6 +298,14 @@ impl Sender {
     pub fn explain(&self, event: &Event, after: Option<&EndpointId>, most: usize) -> Result<Page<Explanation>, Error> {
         let (event, after) = (event.clone(), after.cloned());
         self.look(move |machine| machine.explain(&event, after.as_ref(), most))
+    }
+
+    /// How the delivery of an event to an endpoint stands: by which rule and its inputs, with every past attempt that the
+    /// log's history keeps, when the next one is due, and what would change it. `None` when nothing is known of it. Without
+    /// a log on disk it has the number of attempts and how the last one ended, in place of each.
+    pub fn explain_delivery(&self, endpoint: &EndpointKey, event: &EventId) -> Result<Option<DeliveryStory>, Error> {
+        let (endpoint, event) = (endpoint.clone(), event.clone());
+        self.inquire(move |desk, reply| desk.explain_delivery(&endpoint, &event, reply))
     }
 
     /// What has become of an event so far: from the machine while it knows it, else from the log's history. `None` when

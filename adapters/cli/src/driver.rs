@@ -10,6 +10,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::limits::Limits;
 use postrider_core::registration::consent::Origin;
+use postrider_core::registration::sync::Synced;
 use postrider_core::registration::{Endpoint, EndpointView, Policy};
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{EventReport, Notice, Page, Stats, Tally};
@@ -43,6 +44,8 @@ impl fmt::Display for Kind {
 pub(crate) trait Driver: Sync {
     /// Registers an endpoint.
     fn put(&self, endpoint: Endpoint) -> Result<Registered, Error>;
+    /// Makes the endpoints of a tenant equal to a list.
+    fn sync(&self, tenant: &TenantId, revision: u64, endpoints: Vec<Endpoint>) -> Result<Synced, Error>;
     /// Publishes an event.
     fn publish(&self, event: Event) -> Result<Receipt, PublishError>;
     /// Publishes events in order, with the log's syncs shared.
@@ -157,6 +160,10 @@ impl Driver for Tokio {
         Ok(self.runtime.block_on(self.sender.put(endpoint))?)
     }
 
+    fn sync(&self, tenant: &TenantId, revision: u64, endpoints: Vec<Endpoint>) -> Result<Synced, Error> {
+        Ok(self.runtime.block_on(self.sender.sync(tenant, revision, endpoints))?.done.synced)
+    }
+
     fn publish(&self, event: Event) -> Result<Receipt, PublishError> {
         self.runtime.block_on(self.sender.publish(event))
     }
@@ -234,6 +241,10 @@ struct Blocking(postrider::blocking::Sender);
 impl Driver for Blocking {
     fn put(&self, endpoint: Endpoint) -> Result<Registered, Error> {
         Ok(self.0.put(endpoint)?)
+    }
+
+    fn sync(&self, tenant: &TenantId, revision: u64, endpoints: Vec<Endpoint>) -> Result<Synced, Error> {
+        Ok(self.0.sync(tenant, revision, endpoints)?.done.synced)
     }
 
     fn publish(&self, event: Event) -> Result<Receipt, PublishError> {

@@ -10,29 +10,47 @@ use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Sender};
 use postrider_core::time::{Instant, Now};
 
+use crate::deliver::sync::{by_tenant, told};
 use crate::endpoints::Entry;
 use crate::events::Lines;
 use crate::exit::{Exit, Refusal, complain};
 use crate::sign::now;
+use crate::store::Store;
 
 /// Entries asked for at once.
 const PAGE: usize = 1000;
 
 /// Reads every event and says of each endpoint of its tenant whether it would be told. With `json`, as one object for
-/// each event.
+/// each event. With a revision, first what making the endpoints equal to the file would change, of those in the journal
+/// where there is one; the journal is only read.
 pub(crate) fn run(
     entries: &[Entry],
     policy: Policy,
     origin: Option<Origin>,
+    (sync, store): (Option<u64>, &Store),
     mut lines: Lines<impl Read>,
     json: bool,
 ) -> Result<Exit, Refusal> {
     let now = Now { mono: Instant::ORIGIN, wall: now() };
     // Nothing is sent, so that nothing depends on the seed.
     let config = origin.into_iter().fold(Config::new().policy(policy), Config::origin);
-    let mut machine = Sender::new(config, Seed::from_bytes([0; 32]), now);
-    for entry in entries {
-        machine.put(now, entry.endpoint.clone()).map_err(Refusal::new)?;
+    let mut machine = match sync {
+        Some(_) => store.machine(config.clone(), now)?,
+        None => None,
+    }
+    .unwrap_or_else(|| Sender::new(config, Seed::from_bytes([0; 32]), now));
+    match sync {
+        None => {
+            for entry in entries {
+                machine.put(now, entry.endpoint.clone()).map_err(Refusal::new)?;
+            }
+        }
+        Some(revision) => {
+            for (tenant, list) in by_tenant(entries) {
+                let done = machine.sync(now, &tenant, revision, &list).map_err(Refusal::new)?;
+                complain!("{} (dry run)", told(&tenant, revision, &done.synced)?);
+            }
+        }
     }
     let mut exit = Exit::Done;
     let mut out = io::stdout().lock();

@@ -472,6 +472,31 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_order_are_read() {
+        for (lines, ordering, coalesce) in [
+            ("", "None", false),
+            ("ordering = \"none\"", "None", false),
+            ("ordering = \"strict\"", "Strict", false),
+            ("ordering = \"skip-on-exhaust\"\ncoalesce = true", "SkipOnExhaust", true),
+            ("coalesce = false\nordering = \"strict\"", "Strict", false),
+        ] {
+            let read = parse("e.toml", &with(lines), &Policy::default()).unwrap();
+            let shown = format!("{:?}", read[0].endpoint);
+            let order = format!("Order {{ ordering: {ordering}, coalesce: {coalesce} }}");
+            assert!(shown.contains(&order), "{order} in {shown}");
+        }
+        for (lines, fault) in [
+            ("ordering = \"strct\"", "e.toml:6: ordering: there is no ordering \"strct\""),
+            ("ordering = true", "e.toml:6: ordering: "),
+            ("ordering = \"strict\"\ncoalesce = \"yes\"", "e.toml:7: coalesce: "),
+            ("coalesce = true", "e.toml:1: "),
+        ] {
+            let told = faults(&with(lines));
+            assert!(told.len() == 1 && told[0].starts_with(fault), "{lines}: {told:?}");
+        }
+    }
+
+    #[test]
     fn each_fault_names_line_and_key() {
         for (line, expected) in [
             ("sceret = \"x\"", "e.toml:6: sceret: there is no such key; did you mean `secret`?"),

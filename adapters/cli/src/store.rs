@@ -6,6 +6,8 @@ use std::time::Duration;
 use postrider::journal::seal::Vault;
 use postrider::journal::store::OpenError;
 use postrider_core::id::{EventId, TenantId};
+use postrider_core::sender::{Config, Restore, Sender};
+use postrider_core::time::Now;
 use postrider_driver::{Error, Opening};
 
 use crate::exit::{Fault, Refusal, complain};
@@ -56,6 +58,23 @@ impl Store {
         let new = !Files::are_in(&directory);
         let takeover = Duration::from_secs(self.takeover);
         Ok(Some(Settings { directory, takeover, vault, salvage: self.salvage, new }))
+    }
+
+    /// The machine that the journal tells of, which writes nothing back; `None` without a journal, or when it is new.
+    pub(crate) fn machine(&self, config: Config, now: Now) -> Result<Option<Sender>, Refusal> {
+        let Some(settings) = self.settings()?.filter(|settings| !settings.new) else { return Ok(None) };
+        let journal = read::read(&settings.directory, Much::State, |all: &mut Vec<_>, _, entry, record| {
+            all.push((entry.key.seq, record.clone()));
+        })?;
+        let mut restore = Restore::new(config);
+        for (seq, record) in journal.own {
+            let opened = match &settings.vault {
+                Some(vault) => record.open_with(|endpoint, name, bytes| vault.open(endpoint, name, bytes)),
+                None => Ok(record),
+            };
+            restore = restore.record((seq, opened.map_err(|why| Refusal::new(format!("--journal-key: {why}")))?));
+        }
+        Ok(Some(restore.finish(now).map_err(Refusal::new)?))
     }
 
     /// The events that the journal has and that have not ended; `None` without a journal.

@@ -99,6 +99,61 @@ fn what_was_accepted_is_not_accepted_again() {
 }
 
 #[test]
+fn another_filter_schedule_and_breaker_are_tried_on_what_happened() {
+    let failing = Listener::start(&["--secret", SECRET, "--status", "500"]);
+    let twice = format!("{ALL}\nschedule = [\"0s\", \"20ms\"]");
+    let place = Place::new(&endpoint("failing", &failing.url, &twice));
+    place.deliver(&[], &events(0..3));
+    let shadow =
+        |options: &[&str]| run(&[&["journal", "shadow", &place.journal, "failing"][..], options].concat(), b"");
+    let before = place.json("inspect", &[])["records"].clone();
+    let options = ["--schedule", "0s", "--filter", r#"{"data": [{"numeric": [">", 0]}]}"#, "--breaker", "50"];
+    let ran = shadow(&[&options[..], &["--breaker-attempts", "3", "--json"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    let schedule = &told["schedule"];
+    let counts = ["deliveries", "attempts", "new_attempts", "delivered", "lost", "saved"].map(|name| &schedule[name]);
+    assert_eq!(counts, [3, 6, 3, 0, 0, 0].map(Value::from).each_ref(), "{told}");
+    let filter = ["asked", "kept", "dropped", "added"].map(|name| &told["filter"][name]);
+    assert_eq!(filter, [3, 2, 1, 0].map(Value::from).each_ref(), "{told}");
+    assert_eq!((&told["breaker"]["attempts"], &told["breaker"]["opened"]), (&6.into(), &1.into()), "{told}");
+    assert_eq!(place.json("inspect", &[])["records"], before, "nothing was written");
+    let ran = shadow(&[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("there is nothing to try; give --filter, --schedule or --breaker"), "{ran:?}");
+}
+
+#[test]
+fn endpoints_are_made_equal_to_a_file() {
+    for driver in DRIVERS {
+        let listener = Listener::start(&["--secret", SECRET]);
+        let of = |names: &[&str]| names.iter().map(|name| endpoint(name, &listener.url, ALL)).collect::<String>();
+        let place = Place::new(&of(&["a", "b"]));
+        let ran = place.deliver(&["--driver", driver, "--sync", "3", "--dry-run"], &events(0..1));
+        assert!(ran.err.contains("2 added, 0 changed, 0 removed, 0 unchanged +a +b (dry run)"), "{ran:?}");
+        assert!(ran.out.starts_with("line 1: o0 order.paid: 2 endpoints") && !fs::exists(&place.journal).unwrap());
+        let ran = place.deliver(&["--driver", driver, "--sync", "3"], &events(0..1));
+        let done = "sync: tenant default at revision 3: 2 added, 0 changed, 0 removed, 0 unchanged +a +b\n";
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), done), "{ran:?}");
+
+        place.files.put(
+            "endpoints.toml",
+            &format!("{}{}", of(&["c"]), endpoint("b", &listener.url, "events = [\"order.*\"]")),
+        );
+        let would = "tenant default at revision 4: 1 added, 1 changed, 1 removed, 0 unchanged +c ~b -a";
+        let before = place.json("inspect", &[])["records"].clone();
+        let ran = place.deliver(&["--driver", driver, "--sync", "4", "--dry-run"], &events(1..2));
+        assert!(ran.err.contains(would) && ran.out.contains(": 2 endpoints\n  + b: "), "{ran:?}");
+        assert_eq!(place.json("inspect", &[])["records"], before, "nothing was written");
+        let ran = place.deliver(&["--driver", driver, "--sync", "4"], &events(1..2));
+        assert_eq!((ran.code, ran.err.contains(would)), (Some(0), true), "{ran:?}");
+        let ran = place.deliver(&["--driver", driver, "--sync", "3"], &events(2..3));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains("--sync: revision 3 is older than 4, which was applied to tenant default before"));
+    }
+}
+
+#[test]
 fn a_receipt_is_printed_when_it_holds() {
     let listener = Listener::start(&["--secret", SECRET]);
     let place = Place::new(&endpoint("a", &listener.url, ALL));

@@ -50,7 +50,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::journal::Then;
-use postrider_core::response::TransportError;
+use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::secret::KeyId;
 use postrider_core::time::UnixTime;
 
@@ -150,9 +150,10 @@ impl End {
     }
 }
 
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl End {
+    /// Its name, in a word.
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Delivered => "delivered",
             Self::Exhausted => "exhausted",
             Self::Refused => "refused",
@@ -160,7 +161,13 @@ impl fmt::Display for End {
             Self::Expired => "expired",
             Self::Lost => "lost",
             Self::Superseded => "superseded",
-        })
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
@@ -270,6 +277,33 @@ pub struct AttemptHistory {
     pub signed: Vec<KeyId>,
     /// The beginning of the answer, where it is kept.
     pub answer: Option<Bytes>,
+}
+
+impl fmt::Display for AttemptHistory {
+    /// In one line: when, to whom, which attempt, what followed and why, and which keys signed; and one for the answer,
+    /// where it is kept.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.at)?;
+        match &self.endpoint {
+            Some(endpoint) => write!(f, "{endpoint}: ")?,
+            None => f.write_str("an endpoint that is not known any more: ")?,
+        }
+        let then = End::of(self.then).map_or("retry", End::word);
+        let came: Outcome = match (self.status, self.failure) {
+            (Some(status), _) => Ok(Reply::new(status)),
+            (None, Some(failure)) => Err(failure),
+            (None, None) => return write!(f, "{then}, without an attempt"),
+        };
+        let ruling = verdict(&came, Profile::StandardWebhooks, self.at);
+        write!(f, "attempt {}, {:.1?}: {then}, {ruling}", self.number, self.elapsed)?;
+        for (nth, key) in self.signed.iter().enumerate() {
+            write!(f, "{}{key}", if nth == 0 { "; signed with " } else { ", " })?;
+        }
+        match &self.answer {
+            Some(answer) => write!(f, "\n  it answered: {}", String::from_utf8_lossy(answer).escape_debug()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A delivery that has ended.

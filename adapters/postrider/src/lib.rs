@@ -78,7 +78,9 @@ pub use postrider_core::limits::Limits;
 pub use postrider_core::registration::{Cidr, Circuit, Endpoint, EndpointError, EndpointView, Pacing, Policy, State};
 pub use postrider_core::retry::{BreakerPolicy, DisableRule, Exponential, Factor, Rate, Schedule};
 pub use postrider_core::secret::{KeyId, Secret};
-pub use postrider_core::sender::{DeliveryReport, EventReport, Explanation, Fate, Notice, Page, Stats, Tally};
+pub use postrider_core::sender::{
+    Because, DeliveryExplanation, DeliveryReport, EventReport, Explanation, Fate, Notice, Page, Stats, Tally,
+};
 pub use postrider_driver::tls::Roots;
 pub use postrider_driver::{
     CommandError, Error, FlightRecorder, Opening, PublishError, PutError, Receipt, Registered, SettledError,
@@ -97,6 +99,7 @@ pub use postrider_tokio as tokio;
 /// endpoint got and did not get, [`event`](history::event) for one event with every attempt, and
 /// [`counts`](history::counts) for sums. [`Retention`](history::Retention) says how long there is an answer.
 pub mod history {
+    pub use postrider_driver::DeliveryStory;
     pub use postrider_driver::questions::{
         CountAll, Deliveries, EndedPage, Exhausted, OneEvent, Question, counts, deliveries, event, exhausted,
     };

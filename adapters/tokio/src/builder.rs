@@ -1,6 +1,7 @@
 //! How a sender is made.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use postrider_core::registration::consent::{CallbackError, Origin};
 use postrider_core::registration::quota::Quotas;
 use postrider_core::sender::{Config, Input};
 use postrider_driver::tls::{Roots, client_config};
-use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Resolver, Restoring};
+use postrider_driver::{Clock, Desk, Directory, Error, FlightRecorder, Opening, Places, Resolver, Restoring};
 use postrider_journal::history::Retention;
 use postrider_journal::seal::Vault;
 use postrider_journal::{Durability, Log, MemoryLog, Tell};
@@ -38,6 +39,7 @@ pub struct Builder {
     directory: Directory,
     roots: Roots,
     resolver: Option<Resolver>,
+    places: Places,
     concurrency: u32,
 }
 
@@ -48,6 +50,7 @@ impl Builder {
             directory: Directory::new(),
             roots: Roots::new(),
             resolver: None,
+            places: Places::default(),
             concurrency: CONCURRENCY,
         }
     }
@@ -62,6 +65,12 @@ impl Builder {
     /// [`Config::operational_events`]. Without it they are not.
     pub fn operational_events(mut self, publish: bool) -> Self {
         self.config = self.config.operational_events(publish);
+        self
+    }
+
+    /// Sets the same for one tenant; see [`Config::operational_events_of`].
+    pub fn operational_events_of(mut self, tenant: TenantId, publish: bool) -> Self {
+        self.config = self.config.operational_events_of(tenant, publish);
         self
     }
 
@@ -113,6 +122,16 @@ impl Builder {
     /// task and a socket.
     pub fn concurrency(mut self, attempts: u32) -> Self {
         self.concurrency = attempts.max(1);
+        self
+    }
+
+    /// Sets how many attempts may be at one resolved address at once, so that many host names behind one address share a
+    /// bound; without it there is none but those of the machine, which knows endpoints, tenants and hosts by name. An attempt
+    /// that finds no place waits for one, within its deadline; without one until then it ends as
+    /// [`LocalResources`](postrider_core::response::TransportError::LocalResources), which says nothing of the endpoint,
+    /// and is tried again. Those that wait count as in flight.
+    pub fn concurrency_per_address(mut self, attempts: NonZeroU32) -> Self {
+        self.places = Places::bounded(attempts);
         self
     }
 
@@ -244,7 +263,7 @@ impl Builder {
 
     pub(crate) fn carrier(&self, clock: Clock, tell: Tell, runtime: &Handle) -> Carrier {
         let resolver = self.resolver.clone().unwrap_or_default();
-        let transport = Transport::new(clock, resolver, &client_config(self.roots.clone()));
+        let transport = Transport::new(clock, resolver, self.places.clone(), &client_config(self.roots.clone()));
         Carrier::new(transport, tell, runtime.clone())
     }
 

@@ -18,7 +18,7 @@ use postrider_core::sender::{
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
 use postrider_driver::questions::{self, Question};
-use postrider_driver::{Command as Wish, CommandError, Desk, Error, PublishError, PutError, Receipt};
+use postrider_driver::{Command as Wish, CommandError, DeliveryStory, Desk, Error, PublishError, PutError, Receipt};
 use postrider_driver::{Registered, SettledError, SyncError, SyncReport, Waiting};
 use postrider_journal::Log;
 use postrider_journal::history::EventHistory;
@@ -290,6 +290,18 @@ impl Sender {
     ) -> Result<Page<Explanation>, Error> {
         let (event, after) = (event.clone(), after.cloned());
         self.read(move |machine| machine.explain(&event, after.as_ref(), most)).await
+    }
+
+    /// How the delivery of an event to an endpoint stands: by which rule and its inputs, with every past attempt that the
+    /// log's history keeps, when the next one is due, and what would change it. `None` when nothing is known of it. Without
+    /// a log on disk it has the number of attempts and how the last one ended, in place of each.
+    pub async fn explain_delivery(
+        &self,
+        endpoint: &EndpointKey,
+        event: &EventId,
+    ) -> Result<Option<DeliveryStory>, Error> {
+        let (endpoint, event) = (endpoint.clone(), event.clone());
+        self.inquire(move |desk, reply| desk.explain_delivery(&endpoint, &event, reply)).await
     }
 
     /// What has become of an event so far: from the machine while it knows it, else from the log's history. `None` when

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -145,6 +146,61 @@ async fn a_public_name_that_leads_inside_is_not_dialled() {
     let report = timeout(LONG, sender.settled(receipt.event())).await.unwrap().unwrap();
     assert_eq!(report.deliveries[0].failure, Some(TransportError::Denied(Denial::Address)), "{report}");
     assert_eq!(server.accepted(), 0);
+}
+
+/// Eight names lead to one address, and two attempts at a time may be there.
+#[tokio::test]
+async fn many_names_of_one_address_share_its_bound() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counter, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let server = Server::start(move |mut stream, _| {
+        let (counter, peak) = (Arc::clone(&counter), Arc::clone(&peak));
+        async move {
+            read_request(&mut stream).await;
+            peak.fetch_max(counter.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sleep(Duration::from_millis(20)).await;
+            counter.fetch_sub(1, Ordering::SeqCst);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let resolver = Resolver::by(|_, _| Ok(vec![Ipv4Addr::LOCALHOST.into()]));
+    let builder = Sender::builder().policy(Policy::development()).resolver(resolver);
+    let sender = builder.concurrency_per_address(NonZeroU32::new(2).unwrap()).volatile().unwrap();
+    for number in 0..8 {
+        let url = format!("http://n{number}.example:{}/", server.addr.port());
+        sender.put(Endpoint::new(format!("e{number}"), url).schedule([Duration::ZERO])).await.unwrap();
+    }
+    for id in ["first", "second"] {
+        sender.publish(event(id)).await.unwrap();
+    }
+    for id in ["first", "second"] {
+        let id = EventId::new(id).unwrap();
+        let report = timeout(LONG, sender.settled(&id)).await.unwrap().unwrap();
+        assert_eq!(report.tally.delivered, 8, "{report}");
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+}
+
+/// Who has no place in time says so, and not that the receiver failed.
+#[tokio::test]
+async fn an_attempt_without_a_place_ends_at_its_deadline() {
+    let server = Server::silent().await;
+    let builder = Sender::builder().policy(Policy::development());
+    let sender = builder.concurrency_per_address(NonZeroU32::MIN).volatile().unwrap();
+    let patient = Endpoint::new("patient", server.url()).events(["order.*"]).schedule([Duration::ZERO]);
+    sender.put(patient.timeout(Duration::from_secs(3))).await.unwrap();
+    sender.publish(event("holds")).await.unwrap();
+    while server.accepted() == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let hasty = Endpoint::new("hasty", server.url()).events(["invoice.*"]).schedule([Duration::ZERO]);
+    sender.put(hasty.timeout(Duration::from_secs(1))).await.unwrap();
+    let other = Event::json("invoice.paid", &1).unwrap().id("waits");
+    sender.publish(other).await.unwrap();
+    let report = timeout(LONG, sender.settled(&EventId::new("waits").unwrap())).await.unwrap().unwrap();
+    assert_eq!(report.deliveries[0].failure, Some(TransportError::LocalResources), "{report}");
+    assert_eq!(server.accepted(), 1, "it was not dialled");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use postrider_core::response::{Outcome, Phase, Reply, TransportError};
 use postrider_core::sender::{Caps, Cleared, Transmit};
-use postrider_driver::{Clock, Idle, PoolKey, Resolver, transport_error};
+use postrider_driver::{Clock, Idle, Place, Places, PoolKey, Resolver, transport_error};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -23,16 +23,17 @@ use crate::wire::{Progress, Stream, Wire};
 pub(crate) struct Transport {
     clock: Clock,
     resolver: Resolver,
+    places: Places,
     tls: TlsConnector,
     idle: Mutex<Idle<Connection>>,
 }
 
 impl Transport {
     /// A transport that trusts as `tls` does, and speaks HTTP/2 where the receiver prefers it.
-    pub(crate) fn new(clock: Clock, resolver: Resolver, tls: &Arc<ClientConfig>) -> Self {
+    pub(crate) fn new(clock: Clock, resolver: Resolver, places: Places, tls: &Arc<ClientConfig>) -> Self {
         let mut tls = ClientConfig::clone(tls);
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self { clock, resolver, tls: TlsConnector::from(Arc::new(tls)), idle: Mutex::new(Idle::new()) }
+        Self { clock, resolver, places, tls: TlsConnector::from(Arc::new(tls)), idle: Mutex::new(Idle::new()) }
     }
 
     /// Carries an attempt to its end, at its deadline at the latest. When this future is dropped, its socket closes.
@@ -64,6 +65,7 @@ impl Transport {
         let vetted = vetted.as_slice();
         for addr in vetted {
             let cleared = transmit.clear(*addr).map_err(|denied| denied.error())?;
+            let Some(_place) = self.places.take(addr.ip()) else { continue };
             let Some(connection) = self.take_idle(transmit, *addr) else { continue };
             match self.request(connection, &cleared, *addr, state).await {
                 Ok(()) => return Ok(()),
@@ -74,7 +76,7 @@ impl Transport {
         }
         state.phase = Phase::Connect;
         state.progress = None;
-        let (stream, cleared, addr) = dial(transmit, vetted, deadline).await?;
+        let Dialled { stream, cleared, addr, place: _place } = self.dial(transmit, vetted, deadline).await?;
         state.phase = Phase::Tls;
         let wire = Wire::new(self.secure(transmit, stream).await?);
         state.phase = Phase::Send;
@@ -93,6 +95,47 @@ impl Transport {
         });
         self.resolver.resolve(transmit.host(), transmit.port(), deadline.into_std(), done);
         answer.await.unwrap_or(Err(TransportError::NameFailed))
+    }
+
+    /// Connects to the first address that answers, each cleared as it is dialled. All but the last get an equal share of
+    /// the time that is left, so that one that drops everything, or has no place, does not cost the attempt.
+    async fn dial(
+        &self,
+        transmit: &Transmit,
+        vetted: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<Dialled, TransportError> {
+        let mut last = TransportError::ConnectFailed;
+        for (tried, addr) in vetted.iter().enumerate() {
+            let now = Instant::now();
+            let left = u32::try_from(vetted.len() - tried).expect("at most three addresses are vetted");
+            let share = now + deadline.saturating_duration_since(now) / left;
+            let Ok(place) = timeout_at(share, self.place(*addr)).await else {
+                last = TransportError::LocalResources;
+                continue;
+            };
+            let cleared = transmit.clear(*addr).map_err(|denied| denied.error())?;
+            last = match timeout_at(share, TcpStream::connect(*addr)).await {
+                Ok(Ok(stream)) => {
+                    // Only latency depends on it.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(Dialled { stream, cleared, addr: *addr, place });
+                }
+                Ok(Err(error)) => transport_error(&error, Phase::Connect),
+                Err(_) => TransportError::TimedOut(Phase::Connect),
+            };
+            if last == TransportError::LocalResources {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    /// Waits for a place at an address.
+    async fn place(&self, addr: SocketAddr) -> Place {
+        let (give, given) = tokio::sync::oneshot::channel();
+        self.places.ask(addr.ip(), Box::new(move |place| give.send(place).err()));
+        given.await.expect("whoever is asked for a place gives one in the end")
     }
 
     async fn secure(&self, transmit: &Transmit, stream: TcpStream) -> Result<Stream, TransportError> {
@@ -134,6 +177,14 @@ impl Transport {
     fn idle(&self) -> std::sync::MutexGuard<'_, Idle<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An open socket, and the right to have it.
+struct Dialled {
+    stream: TcpStream,
+    cleared: Cleared,
+    addr: SocketAddr,
+    place: Place,
 }
 
 /// How far an attempt has got: what is left of it when its deadline passes.
@@ -185,35 +236,6 @@ impl State {
         }
         Ok(true)
     }
-}
-
-/// Connects to the first address that answers, each cleared as it is dialled. All but the last get an equal share of
-/// the time that is left, so that one that drops everything does not cost the attempt.
-async fn dial(
-    transmit: &Transmit,
-    vetted: &[SocketAddr],
-    deadline: Instant,
-) -> Result<(TcpStream, Cleared, SocketAddr), TransportError> {
-    let mut last = TransportError::ConnectFailed;
-    for (tried, addr) in vetted.iter().enumerate() {
-        let cleared = transmit.clear(*addr).map_err(|denied| denied.error())?;
-        let now = Instant::now();
-        let left = u32::try_from(vetted.len() - tried).expect("at most three addresses are vetted");
-        let share = now + deadline.saturating_duration_since(now) / left;
-        last = match timeout_at(share, TcpStream::connect(*addr)).await {
-            Ok(Ok(stream)) => {
-                // Only latency depends on it.
-                let _ = stream.set_nodelay(true);
-                return Ok((stream, cleared, *addr));
-            }
-            Ok(Err(error)) => transport_error(&error, Phase::Connect),
-            Err(_) => TransportError::TimedOut(Phase::Connect),
-        };
-        if last == TransportError::LocalResources {
-            break;
-        }
-    }
-    Err(last)
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@
 //! payload) comes back with its accepted record, in some 300 bytes and the payload, which it keeps until all its deliveries
 //! wait again and the payload has gone. So a delivery of an event of its own takes 153 bytes with an id of 26. Being
 //! recognised as a repeat takes about 160 bytes besides. (Measured as the growth of the process, with a million events:
-//! `cargo bench -p postrider-benches --bench memory`, and the same with `-- --window`.)
+//! `cargo bench -p postrider-benches --bench memory`, and the same with `-- --window`; the first thing that it prints is
+//! counted by the allocator: what one more delivery that waits costs beyond its event.)
 //!
 //! After a restart, an event for which nothing had been done needs no more than one whose deliveries wait: its fan-out
 //! sleeps in 24 bytes, in the order in which events were accepted. Sleepers wake while fewer than 64 events go round,

@@ -47,7 +47,8 @@ pub enum TransportError {
     TimedOut(Phase),
     /// The adapter stopped the attempt because the core said so.
     Aborted,
-    /// This machine ran out of sockets, files or memory before anything was sent.
+    /// This machine ran out of sockets, files or memory before anything was sent, or the adapter has a bound of its own on
+    /// what it carries at once, and there was no place within the attempt's time.
     LocalResources,
 }
 

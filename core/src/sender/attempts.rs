@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::Sender;
 use super::deliveries::Place;
+use super::last::Last;
 use super::notice::Notice;
 use super::operational::Cause;
 use super::pace;
@@ -210,7 +211,7 @@ impl Sender {
             self.note_key_used(ended.endpoint, &record.signed, reply);
         }
         self.tell_outcome(seq, ended, &ruling, then, why);
-        self.quiet = self.operational && self.is_operational(ended.event);
+        self.quiet = self.operational.any() && self.is_operational(ended.event);
         self.adjust_endpoint(ended, &ruling);
         let told = outcome.as_ref().map(Reply::status).map_err(|error| *error);
         self.feel(ended.endpoint, ended.is_probe, pace::tells(told));
@@ -352,6 +353,7 @@ impl Sender {
                     .unwrap_or_else(|| self.apply_waiting(event, endpoint, record.subscription, record.attempts));
                 if let Some(delivery) = self.deliveries.get_mut(handle) {
                     delivery.attempts = record.attempts;
+                    delivery.last = Last::of(record.status, record.failure);
                 }
                 self.jobs.slab[event].count_attempt();
                 self.endpoints.slab[endpoint].tally.attempts += 1;

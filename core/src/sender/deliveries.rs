@@ -3,6 +3,7 @@
 //! A delivery exists here only while it waits for something: for its due time, for its endpoint, or for its payload.
 //! One whose first attempt is in flight, was never reached, or is done has no entry.
 
+use super::last::Last;
 use super::slab::Slab;
 use crate::retry::{Due, Link, Links, List, Timed, Wheel};
 use crate::time::Instant;
@@ -24,6 +25,8 @@ pub(crate) struct Delivery {
     /// Attempts that have ended.
     pub(crate) attempts: u16,
     pub(crate) place: Place,
+    /// How the last of them ended.
+    pub(crate) last: Last,
 }
 
 /// What a delivery waits for: which list its `queue` link belongs to.
@@ -105,6 +108,7 @@ impl Deliveries {
             subscription,
             attempts,
             place: Place::Nowhere,
+            last: Last::default(),
         });
         event.1.push_back(&mut self.slab, handle);
         endpoint.1.push_back(&mut self.slab, handle);

@@ -156,10 +156,14 @@ impl Sender {
         EventReport { event: self.jobs.id(at), accepted: job.at, settled: false, tally: job.tally(), deliveries }
     }
 
-    fn waiting_of(&self, at: u32) -> impl Iterator<Item = DeliveryReport> {
+    /// What waits or is in flight again of an event.
+    pub(super) fn handles_of(&self, at: u32) -> impl Iterator<Item = u32> {
         let list = &self.jobs.slab[at].deliveries;
-        let handles = core::iter::successors(list.front(), move |handle| self.deliveries.next_of_event(list, *handle));
-        handles.map(|handle| {
+        core::iter::successors(list.front(), move |handle| self.deliveries.next_of_event(list, *handle))
+    }
+
+    fn waiting_of(&self, at: u32) -> impl Iterator<Item = DeliveryReport> {
+        self.handles_of(at).map(|handle| {
             let delivery = &self.deliveries[handle];
             let rest = match delivery.place {
                 Place::Timer | Place::Laned => delivery.due.saturating_since(self.now.mono),

@@ -28,6 +28,7 @@ mod hosts;
 mod jobs;
 mod keys;
 mod lanes;
+mod last;
 mod life;
 mod load;
 mod notice;
@@ -44,6 +45,7 @@ pub mod shadow;
 mod signed;
 mod slab;
 mod snapshot;
+mod standing;
 mod subscriptions;
 mod sync;
 mod tables;
@@ -68,6 +70,7 @@ pub use operational::OPERATIONAL;
 pub use publish::{Receipt, Refused, Told};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
+pub use standing::{Because, DeliveryExplanation};
 pub use sync::{SyncDone, SyncRefused};
 pub use transmit::{Caps, Cleared, Denied, Purpose, Reason, Resolver, Transmit, USER_AGENT};
 
@@ -87,6 +90,7 @@ use hosts::Hosts;
 use jobs::Jobs;
 use lanes::Lanes;
 use load::Loads;
+use operational::Wishes;
 use persist::Outbox;
 use quotas::Accounts;
 use repeats::Repeats;
@@ -114,6 +118,7 @@ pub struct Config {
     /// Whether tenants are told of their endpoints and deliveries by events of their own: `endpoint.disabled`,
     /// `endpoint.recovered`, `delivery.failing` and `delivery.exhausted`, to whichever endpoints want these types.
     pub operational_events: bool,
+    operational_of: BTreeMap<TenantId, bool>,
 }
 
 impl Config {
@@ -128,9 +133,16 @@ impl Config {
         self
     }
 
-    /// With operational events, or without.
+    /// With operational events, or without, for every tenant of which [`operational_events_of`](Self::operational_events_of)
+    /// says nothing.
     pub fn operational_events(mut self, publish: bool) -> Self {
         self.operational_events = publish;
+        self
+    }
+
+    /// With operational events, or without, for one tenant.
+    pub fn operational_events_of(mut self, tenant: TenantId, publish: bool) -> Self {
+        self.operational_of.insert(tenant, publish);
         self
     }
 
@@ -225,7 +237,7 @@ pub struct Sender {
     snapshots: Snapshots,
     notices: Notices,
     /// Operational events are published.
-    operational: bool,
+    operational: Wishes,
     /// The outcome of an operational event is being worked on.
     quiet: bool,
     /// For whoever keeps a trace.
@@ -362,7 +374,7 @@ impl Sender {
             loads: Loads::default(),
             snapshots: Snapshots::default(),
             notices: Notices::default(),
-            operational: config.operational_events,
+            operational: Wishes { all: config.operational_events, of: config.operational_of },
             quiet: false,
             answers: Answers::default(),
             budget: limits::DRAIN_BUDGET,

@@ -3,19 +3,20 @@
 //! | type | when | data |
 //! | --- | --- | --- |
 //! | `endpoint.disabled` | an endpoint is disabled, or answers 410 | `endpoint`, `reason` (`disabled` or `gone`), `at` |
-//! | `endpoint.recovered` | one that was so is active again | `endpoint`, `was`, `at` |
+//! | `endpoint.recovered` | one that was so is active again, or its breaker was open and a probe has closed it | `endpoint`, `was` (`disabled`, `gone` or `open`), `at` |
 //! | `delivery.failing` | the 4th attempt of a delivery has failed, and another follows | `endpoint`, `event`, `attempts`, `next` |
 //! | `delivery.exhausted` | a delivery has no attempt left | `endpoint`, `event`, `attempts`, `at` |
 //!
 //! They are ordinary events: matched, durable, delivered and retried like any other, and what is `**` wants them too. Off
-//! unless [`Config::operational_events`](super::Config::operational_events) says otherwise. One that no endpoint wants is
-//! not published.
+//! unless [`Config::operational_events`](super::Config::operational_events) says otherwise, for all tenants or
+//! [for one](super::Config::operational_events_of). One that no endpoint wants is not published.
 //!
 //! Nothing that happens while an operational event is delivered makes another: they are known by what their ids begin
 //! with. The id is derived from the seed and from what has happened, so that the same never becomes two events: a cause
 //! that is told once more after a restart, because its record got lost, is recognised. A cause whose record is the last of
 //! a log, behind which the event's own was torn off, is told when the log is read again.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::fmt::Write as _;
 
@@ -24,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use super::Sender;
 use super::publish::Names;
 use crate::event::Event;
-use crate::id::{EventId, JournalSeq};
+use crate::id::{EventId, JournalSeq, TenantId};
 use crate::journal::{OutcomeRecord, Then};
 use crate::matching::Reach;
 use crate::registration::State;
@@ -40,8 +41,30 @@ const FAILING: u16 = 4;
 pub(super) enum Cause {
     /// An endpoint has come to this state, by this record.
     State { endpoint: u32, was: State, now: State, seq: JournalSeq },
+    /// An endpoint's breaker was open and a probe has closed it, by this record.
+    Closed { endpoint: u32, seq: JournalSeq },
     /// A delivery has failed the fourth time, or for the last.
     Delivery { endpoint: u32, event: u32, attempts: u16, then: Then },
+}
+
+/// Who is told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    /// Every tenant that has no wish of its own.
+    pub(super) all: bool,
+    pub(super) of: BTreeMap<TenantId, bool>,
+}
+
+impl Wishes {
+    /// Whether a tenant is told.
+    fn of(&self, tenant: &TenantId) -> bool {
+        self.of.get(tenant).copied().unwrap_or(self.all)
+    }
+
+    /// Whether anybody is.
+    pub(super) fn any(&self) -> bool {
+        self.all || self.of.values().any(|told| *told)
+    }
 }
 
 impl Cause {
@@ -106,11 +129,11 @@ impl Sender {
 
     /// What tells of something, if that is to be told of.
     pub(super) fn operational_event(&self, cause: Cause) -> Option<(EventId, Event)> {
-        let quiet = match cause {
-            Cause::State { .. } => self.quiet,
-            Cause::Delivery { event, .. } => self.operational && self.is_operational(event),
+        let (endpoint, quiet) = match cause {
+            Cause::State { endpoint, .. } | Cause::Closed { endpoint, .. } => (endpoint, self.quiet),
+            Cause::Delivery { endpoint, event, .. } => (endpoint, self.operational.any() && self.is_operational(event)),
         };
-        if !self.operational || quiet {
+        if quiet || !self.operational.of(&self.endpoints.slab[endpoint].key.tenant) {
             return None;
         }
         let at = self.now.wall;
@@ -126,6 +149,12 @@ impl Sender {
                 };
                 let data = serde_json::json!({ "endpoint": name, word: state_word(state), "at": at.to_rfc3339() });
                 (endpoint, event_type, data)
+            }
+            Cause::Closed { endpoint, seq } => {
+                let name = self.endpoints.slab[endpoint].key.id.as_str();
+                id.update(seq.get().to_le_bytes());
+                let data = serde_json::json!({ "endpoint": name, "was": "open", "at": at.to_rfc3339() });
+                (endpoint, "endpoint.recovered", data)
             }
             Cause::Delivery { endpoint, event, attempts, then } => {
                 let (name, job) = (self.endpoints.slab[endpoint].key.id.as_str(), &self.jobs.slab[event]);

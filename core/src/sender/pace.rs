@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 
 use super::Sender;
 use super::notice::{Expiry, Notice};
+use super::operational::Cause;
 use super::tables::Slot;
 use crate::journal::{Due, HealthRecord, Record, Then};
 use crate::registration::lifecycle::{Answer, Event, Health};
@@ -135,6 +136,9 @@ impl Sender {
         let seq = self.record_health(at);
         self.tell(seq, Notice::Breaker { endpoint, change });
         self.rest(at);
+        if self.endpoints.slab[at].breaker.is_closed() {
+            self.tell_subscribers(Some(Cause::Closed { endpoint: at, seq }));
+        }
     }
 
     /// An endpoint has failed for so long that it is taken out of service.

@@ -1,5 +1,6 @@
 //! What we sign, others verify: real payloads to twenty endpoints by both drivers, every request judged by two
-//! independent libraries, which the environment variable `POSTRIDER_PYTHON` names an interpreter for.
+//! independent libraries for Standard Webhooks and, for the scheme that its endpoint signs in besides, by what that scheme's
+//! documentation says, in Python; the environment variable `POSTRIDER_PYTHON` names an interpreter.
 //!
 //! `POSTRIDER_EVENTS` may name a file of events, one JSON object a line; without it they are generated.
 
@@ -11,11 +12,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider::{Endpoint, Event, EventReport, Policy, Secret};
-use postrider_tests::capture::{Capture, Heard};
+use postrider_core::signing::Dialect;
+use postrider_tests::capture::Capture;
 use serde_json::value::RawValue;
 
 const ENDPOINTS: usize = 20;
 const GENERATED: usize = 40;
+
+/// What endpoints sign in besides Standard Webhooks, in turns.
+const BESIDES: [Dialect; 5] =
+    [Dialect::Github, Dialect::Stripe, Dialect::Slack, Dialect::Shopify, Dialect::MessageSignatures];
 
 #[derive(serde::Deserialize)]
 struct Line {
@@ -52,10 +58,12 @@ fn secret(n: usize) -> Secret {
 }
 
 fn endpoint(capture: &Capture, n: usize) -> Endpoint {
-    Endpoint::new(format!("endpoint-{n}"), capture.url(&n.to_string())).signing_key(secret(n))
+    let endpoint = Endpoint::new(format!("endpoint-{n}"), capture.url(&n.to_string())).signing_key(secret(n));
+    endpoint.sign([Dialect::Standard, BESIDES[n % BESIDES.len()].clone()])
 }
 
-fn check(name: &str, events: usize, reports: &[EventReport], heard: &[Heard]) {
+fn check(name: &str, events: usize, reports: &[EventReport], capture: &Capture) {
+    let heard = &capture.heard();
     for report in reports {
         assert_eq!(report.tally.delivered, ENDPOINTS as u64, "{name}: {report}");
     }
@@ -70,6 +78,7 @@ fn check(name: &str, events: usize, reports: &[EventReport], heard: &[Heard]) {
         let case = serde_json::json!({
             "secret": secret(n).reveal(),
             "headers": request.headers,
+            "url": capture.url(&n.to_string()),
             "body": base64(&request.body),
         });
         writeln!(lines, "{case}").expect("a String takes everything");
@@ -91,6 +100,9 @@ fn check(name: &str, events: usize, reports: &[EventReport], heard: &[Heard]) {
     let counts: serde_json::Value = serde_json::from_str(&counts).expect("the judge counts");
     assert_eq!(counts["standardwebhooks"], heard.len());
     assert_eq!(counts["svix"], heard.len());
+    for scheme in &BESIDES {
+        assert_eq!(counts[scheme.name()], heard.len() / BESIDES.len(), "{scheme}");
+    }
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -114,7 +126,7 @@ async fn what_the_tokio_driver_signs_is_accepted_by_independent_libraries() {
         reports.push(sender.settled(receipt.event()).await.expect("it ends"));
     }
     sender.close(Duration::from_secs(5)).await.expect("it closes");
-    check("tokio", receipts.len(), &reports, &capture.heard());
+    check("tokio", receipts.len(), &reports, &capture);
 }
 
 #[test]
@@ -131,5 +143,5 @@ fn what_the_blocking_driver_signs_is_accepted_by_independent_libraries() {
         .map(|receipt| sender.settled_within(receipt.event(), Duration::from_secs(60)).expect("it ends"))
         .collect();
     sender.close(Duration::from_secs(5)).expect("it closes");
-    check("blocking", receipts.len(), &reports, &capture.heard());
+    check("blocking", receipts.len(), &reports, &capture);
 }

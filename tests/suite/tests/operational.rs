@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::event::Event;
-use postrider_core::id::{EndpointKey, JournalSeq};
+use postrider_core::id::{EndpointKey, JournalSeq, TenantId};
 use postrider_core::journal::{Frames, Record};
 use postrider_core::registration::Endpoint;
 use postrider_core::response::Reply;
@@ -164,6 +164,72 @@ fn off_unless_wanted_and_silent_where_nobody_listens() {
     rig.publish("e1");
     rig.run();
     assert_eq!(rig.sender.stats().accepted, before + 1, "nobody wants what would be told");
+}
+
+/// Of one tenant only, whatever holds for the others.
+#[test]
+fn each_tenant_has_its_own_wish() {
+    let nobody = || TenantId::default();
+    let other = || TenantId::new("other").unwrap();
+    for (config, told) in [
+        (Config::new().operational_events_of(nobody(), true), 2),
+        (Config::new().operational_events_of(other(), true), 0),
+        (config().operational_events_of(nobody(), false), 0),
+        (config().operational_events_of(other(), false), 2),
+    ] {
+        let mut rig = Rig::new(config);
+        rig.publish("e1");
+        rig.run();
+        assert_eq!(rig.told().len(), told);
+    }
+}
+
+/// Ten failures open the breaker of `orders`; the probe closes it.
+fn with_a_breaker(config: Config) -> Rig {
+    let mut rig = Rig::new(config);
+    let orders = Endpoint::new("orders", "https://orders.acme.com/").secret(SECRET).events(["order.*"]);
+    rig.put(orders.schedule([0, 600].map(Duration::from_secs)));
+    (0..10).for_each(|number| rig.publish(&format!("e{number}")));
+    rig.answers.insert("orders", 204);
+    rig.run();
+    rig
+}
+
+#[test]
+fn an_endpoint_whose_breaker_closes_has_recovered() {
+    let mut rig = with_a_breaker(config());
+    assert_eq!(rig.types(), Vec::<String>::new(), "it is not disabled while its breaker is open");
+    (0..20).for_each(|_| rig.run());
+    let told = rig.told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let (event_type, data) = &told[0];
+    assert_eq!((event_type.as_str(), &data["endpoint"]), ("endpoint.recovered", &"orders".into()));
+    assert_eq!(data["was"], "open");
+}
+
+/// Wherever the log is torn, a breaker that closes is told of once.
+#[test]
+fn a_breaker_that_closes_is_told_of_once_over_restarts() {
+    let mut whole = with_a_breaker(config());
+    (0..20).for_each(|_| whole.run());
+    let closed = whole.log.iter().rposition(|(_, record)| matches!(record, Record::Health(h) if h.breaker.is_none()));
+    let closed = closed.expect("it has closed");
+    // From the record on that says that it has opened.
+    for cut in closed - 1..=(closed + 4).min(whole.log.len()) {
+        let mut rig = Rig::new(config());
+        rig.log = whole.log[..cut].to_vec();
+        rig.now = whole.now;
+        rig.answers.insert("orders", 204);
+        let restored = rig.log.iter().cloned().fold(Restore::new(config()), Restore::record).finish(rig.now);
+        rig.sender = restored.unwrap();
+        rig.drain();
+        (0..3).for_each(|_| rig.run());
+        let accepted = rig.log.iter().filter(|(_, record)| match record {
+            Record::Accepted(event) => event.event_type == "endpoint.recovered",
+            _ => false,
+        });
+        assert_eq!(accepted.count(), 1, "cut behind record {cut}, and the breaker's is {closed}");
+    }
 }
 
 /// What is told of may fail to be told: nobody is told of that.

@@ -42,7 +42,9 @@ struct Rig {
     now: Now,
     wake: Wake,
     answers: Answers,
-    flying: Vec<(Instant, AttemptId, Outcome)>,
+    flying: Vec<(Instant, AttemptId, Outcome, String)>,
+    /// How many attempts to some endpoints together may be in flight.
+    bounds: Vec<(Vec<&'static str>, usize)>,
     starts: Vec<Start>,
     notices: Vec<Notice>,
     published: BTreeMap<String, Instant>,
@@ -65,6 +67,7 @@ impl Rig {
             wake: Wake::Ready,
             answers: BTreeMap::new(),
             flying: Vec::new(),
+            bounds: Vec::new(),
             starts: Vec::new(),
             notices: Vec::new(),
             published: BTreeMap::new(),
@@ -117,7 +120,7 @@ impl Rig {
                 Output::Reclaim(watermark) => self.log.reclaim(watermark),
                 Output::Transmit(transmit) => self.carry(&transmit),
                 Output::Abort(attempt) => {
-                    self.flying.retain(|(_, other, _)| *other != attempt);
+                    self.flying.retain(|(_, other, ..)| *other != attempt);
                     self.sender.handle(self.now, Input::Completed { attempt, outcome: Err(TransportError::Aborted) });
                 }
                 Output::Notice(notice) => self.notices.push(notice),
@@ -134,13 +137,17 @@ impl Rig {
         let endpoint = transmit.endpoint().id.as_str().to_string();
         let (after, status) = self.answers[&endpoint];
         let (event, number) = (transmit.event().as_str().to_string(), transmit.number());
-        self.starts.push(Start { endpoint, event, number, at: self.now.mono });
+        for (names, most) in self.bounds.iter().filter(|(names, _)| names.contains(&&endpoint[..])) {
+            let others = self.flying.iter().filter(|(.., name)| names.contains(&&name[..])).count();
+            assert!(others < *most, "{others} attempts to {names:?} are in flight, of {most}, and one more begins");
+        }
+        self.starts.push(Start { endpoint: endpoint.clone(), event, number, at: self.now.mono });
         let (ends, outcome) = match status {
             0 => (transmit.deadline(), Err(TransportError::TimedOut(postrider_core::response::Phase::Head))),
             1 => (self.now.mono, Err(TransportError::LocalResources)),
             status => (self.now.mono.saturating_add(after), Ok(Reply::new(status))),
         };
-        self.flying.push((ends, transmit.attempt(), outcome));
+        self.flying.push((ends, transmit.attempt(), outcome, endpoint));
     }
 
     /// Lets time pass, from one moment at which something happens to the next.
@@ -155,7 +162,7 @@ impl Rig {
             let Some(next) = next.filter(|next| *next <= end.mono) else { break };
             self.now = self.now.advanced(next.saturating_since(self.now.mono));
             while let Some(at) = self.flying.iter().position(|(at, ..)| *at <= self.now.mono) {
-                let (_, attempt, outcome) = self.flying.remove(at);
+                let (_, attempt, outcome, _) = self.flying.remove(at);
                 self.sender.handle(self.now, Input::Completed { attempt, outcome });
             }
             self.sender.handle(self.now, Input::Tick);
@@ -491,6 +498,51 @@ fn a_tenant_and_a_host_have_bounds_on_what_is_in_flight() {
     assert!(rig.sender.is_settled());
     assert_eq!(rig.sender.host_in_flight("same.test-postrider.com", 443), 0);
     assert_eq!(rig.sender.tenant_in_flight(&TenantId::default()), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever receivers answer, and however late, no endpoint, tenant or host has more in flight than it may, and
+    /// everything ends.
+    #[test]
+    fn no_more_is_in_flight_than_may_be(
+        (tenant, host, most) in (1..7_u32, 1..5_u32, [1..5_u16, 1..5_u16, 1..5_u16, 1..5_u16]),
+        steps in prop::collection::vec(
+            (0..4_usize, prop_oneof![4 => Just(204_u16), 3 => Just(500), 2 => Just(429), 1 => Just(0), 1 => Just(1)], 0..3000_u64, 0..400_u64),
+            1..60,
+        ),
+    ) {
+        const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+        let mut limits = Limits::default();
+        (limits.tenant_in_flight, limits.host_in_flight) = (tenant, host);
+        let mut rig = Rig::with(limits);
+        let other = TenantId::new("other").unwrap();
+        for (name, most) in NAMES.into_iter().zip(most) {
+            // The first two have one host; the last is another tenant's.
+            let url = if ["a", "b"].contains(&name) { "https://same.test-postrider.com/" } else { "https://own.test-postrider.com/" };
+            let url = if name == "d" { "https://theirs.test-postrider.com/" } else { url };
+            let secret = Secret::from_bytes([9; 32]).unwrap();
+            let endpoint = Endpoint::new(name, url).events([name]).signing_key(secret).concurrency(most);
+            let endpoint = endpoint.schedule([0, 1, 2].map(Duration::from_secs)).timeout(Duration::from_secs(2));
+            rig.put(name, 204, |_| if name == "d" { endpoint.tenant("other") } else { endpoint });
+            rig.bounds.push((vec![name], most.into()));
+        }
+        rig.bounds.extend([
+            (vec!["a", "b"], host as usize),
+            (vec!["c"], host as usize),
+            (vec!["d"], host.min(tenant) as usize),
+            (vec!["a", "b", "c"], tenant as usize),
+        ]);
+        for (to, status, after, gap) in steps {
+            rig.answers.insert(NAMES[to].into(), (Duration::from_millis(after), status));
+            rig.publish_of(NAMES[to], &if NAMES[to] == "d" { other.clone() } else { TenantId::default() });
+            rig.advance(Duration::from_millis(gap));
+        }
+        rig.advance(24 * HOUR);
+        prop_assert!(rig.sender.is_settled(), "{:?}", rig.sender.stats());
+        prop_assert_eq!((rig.sender.tenant_in_flight(&other), rig.flying.len()), (0, 0));
+    }
 }
 
 // Who goes first

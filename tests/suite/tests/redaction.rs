@@ -23,7 +23,9 @@ use postrider_core::sender::{
     Cleared, Close, Config, Input, LoadError, Output, Resolver, Restore, Sender, Transmit, Wake,
 };
 use postrider_core::signing::diagnose::diagnose;
-use postrider_core::signing::{SigningKey, standard};
+use postrider_core::signing::{
+    Custom, Dialect, PrivateKey, Received, Scheme, Signer, SigningKey, Unsigned, Verifier, standard,
+};
 use postrider_core::time::{Instant, Now, UnixTime};
 use postrider_driver::Heard;
 use postrider_testkit::Canaries;
@@ -34,6 +36,8 @@ const HEADER: &str = "Bearer secret-header-canary";
 const TOKEN: &str = "query-token-canary";
 const PAYLOAD: &str = "payload-canary-1";
 const SEED: [u8; 32] = *b"seed-of-the-store-canary-0000001";
+/// The seed of a key pair, `whsk_...` as text.
+const PAIR: [u8; 32] = *b"seed-of-a-key-pair-canary-000001";
 const BODY: &str = "response-body-canary";
 
 fn canaries() -> Canaries {
@@ -45,6 +49,22 @@ fn canaries() -> Canaries {
         .with("the payload", PAYLOAD)
         .with("the seed", SEED)
         .with("the response's body", BODY)
+        .with("the key pair's seed", PAIR)
+        // Schemes that take keys as text have this one as theirs.
+        .with("the key as text", secret(KEY).reveal())
+        .with("the key pair as text", pair().reveal())
+}
+
+fn pair() -> PrivateKey {
+    PrivateKey::from_seed(&PAIR)
+}
+
+/// Every scheme that an endpoint can sign in, one that is described among them.
+fn dialects() -> Vec<Dialect> {
+    let custom = Custom::sha512("x-acme-signature").id_header("x-acme-id").timestamp_header("x-acme-time");
+    let custom = custom.content("{id}.{timestamp}.{body}").unwrap();
+    let all = Dialect::NAMED.into_iter().filter(|dialect| *dialect != Dialect::Svix);
+    all.chain([Dialect::hmac(custom).unwrap()]).collect()
 }
 
 fn secret(key: &[u8]) -> Secret {
@@ -56,6 +76,7 @@ fn endpoint(url: &str) -> Endpoint {
         .secret(secret(KEY).reveal())
         .secret_header("authorization", HEADER)
         .events(["order.*"])
+        .sign(dialects())
 }
 
 fn event(id: &str) -> Event {
@@ -136,6 +157,7 @@ fn a_sender_shows_no_secret() {
     canaries.assert_dull("the sender before its first drain", &watched.machine);
     watched.drain(at(0));
     watched.machine.add_key(at(0), &key(), &secret(SECOND_KEY)).unwrap();
+    watched.machine.add_key(at(0), &key(), &Secret::from(&pair())).unwrap();
     watched.drain(at(0));
 
     let transmit = watched.transmits.remove(0);
@@ -163,6 +185,8 @@ fn a_sender_shows_no_secret() {
     canaries.assert_dull("statistics", &machine.stats());
     let explained = machine.explain(&event("two"), None, 9);
     canaries.assert_dull("an explanation", &explained);
+    let delivery = machine.explain_delivery(&key(), &EventId::new("one").unwrap()).unwrap();
+    canaries.assert_mute("a delivery explained", &delivery);
     canaries.assert_dull("a report", &machine.report(&TenantId::default(), &EventId::new("one").unwrap()));
     canaries.assert_dull("the configuration", &config());
 
@@ -284,6 +308,67 @@ fn signed(secret: &Secret, id: &str) -> (Cleared, RequestHead, Bytes) {
             Output::Wait(_) => panic!("there is something to send"),
             Output::Load(_) | Output::Snapshot(_) | Output::Reclaim(_) | Output::Abort(_) | Output::Notice(_) => {}
         }
+    }
+}
+
+/// Keys of other schemes than Standard Webhooks, and of its asymmetric one: those who sign with them, those who verify, and
+/// what goes wrong.
+#[test]
+fn other_schemes_show_no_secret() {
+    let canaries = canaries();
+    let (text, private) = (secret(KEY).reveal(), pair());
+    canaries.assert_dull("a private key", &private);
+    canaries.assert_dull("a secret that is a pair", &Secret::from(&private));
+    canaries.assert_dull("its public half", &private.public());
+    for bad in [
+        private.reveal().replace("whsk_", "whsec_"),
+        format!("{} ", private.reveal()),
+        private.reveal()[..40].to_string(),
+    ] {
+        if let Err(error) = PrivateKey::parse(&bad) {
+            canaries.assert_mute("a private key's error", &error);
+        }
+        if let Err(error) = Secret::parse(&bad) {
+            canaries.assert_mute("a pair that is no shared key", &error);
+        }
+    }
+    let message_of = |body: &'static [u8]| Unsigned {
+        method: "POST",
+        url: "https://shop.example.com/",
+        id: Some("one"),
+        headers: &[],
+        body,
+    };
+    for scheme in Scheme::ALL {
+        let signer = match Signer::new(scheme, &text) {
+            Ok(signer) => signer,
+            Err(error) => {
+                canaries.assert_mute(&format!("a key that {scheme} does not take"), &error);
+                continue;
+            }
+        };
+        canaries.assert_dull(&format!("a signer of {scheme}"), &signer);
+        let Ok(verifier) = Verifier::new(scheme, [&text[..]]) else { continue };
+        canaries.assert_dull(&format!("a verifier of {scheme}"), &verifier);
+        let signed = match signer.sign(&message_of(b"{}"), at(0).wall) {
+            Ok(signed) => signed,
+            Err(error) => {
+                canaries.assert_mute(&format!("what {scheme} cannot sign"), &error);
+                continue;
+            }
+        };
+        let headers: Vec<(&str, &[u8])> =
+            signed.headers.iter().map(|(name, value)| (&name[..], value.as_bytes())).collect();
+        let received = Received { method: "POST", url: &signed.url, headers: &headers, body: b"{\"other\": 1}" };
+        if let Err(error) = verifier.verify(&received, at(0).wall) {
+            canaries.assert_mute(&format!("a refusal of {scheme}"), &error);
+            for hint in error.hints(&verifier, &received, &[&text], at(0).wall) {
+                canaries.assert_mute(&format!("a hint of {scheme}"), &hint);
+            }
+        }
+    }
+    for dialect in dialects() {
+        canaries.assert_mute("a dialect", &dialect);
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use postrider_core::id::{EndpointKey, EventId, TenantId};
 use postrider_core::secret::Secret;
-use postrider_core::sender::Fate;
+use postrider_core::sender::{Because, Fate};
 use postrider_driver::{Opening, questions};
 use postrider_journal::history::End;
 use postrider_journal::seal::{SealError, Vault};
@@ -143,6 +143,45 @@ fn what_has_ended_is_read_after_a_restart() {
     assert_eq!((dead.items.len(), dead.items[0].attempts), (1, 4));
     let counts = sender.history(questions::counts()).unwrap();
     assert_eq!((counts.ended[End::Delivered as usize], counts.ended[End::Exhausted as usize]), (1, 1));
+    sender.close(SOON).unwrap();
+}
+
+#[test]
+fn a_delivery_is_explained_with_every_past_attempt() {
+    let (dir, shop) = (tempfile::tempdir().unwrap(), Shop::new(false));
+    let sender = builder().open(dir.path()).unwrap();
+    let acme = EndpointKey::new("acme").unwrap();
+    let delays = [0, 1, 3_600_000].map(Duration::from_millis);
+    sender.put(Endpoint::new("acme", shop.peer.url()).schedule(delays)).unwrap();
+    sender.publish(event("e")).unwrap();
+    let begun = Instant::now();
+    let story = loop {
+        let story = sender.explain_delivery(&acme, &id("e")).unwrap().expect("it is known");
+        if story.now.as_ref().is_some_and(|now| now.attempts == 2) {
+            break story;
+        }
+        assert!(begun.elapsed() < SOON, "{story}");
+        thread::sleep(Duration::from_millis(5));
+    };
+    let now = story.now.clone().unwrap();
+    assert!(story.is_kept && now.next.is_some() && now.because == Because::Schedule { failed: 2 }, "{story}");
+    assert_eq!(story.attempts.iter().map(|made| made.number).collect::<Vec<_>>(), [1, 2], "{story}");
+    let text = story.to_string();
+    for part in ["acme: attempt 1, ", "acme: attempt 2, ", "retry, ", "next: not before ", "what would change it: "] {
+        assert!(text.contains(part), "{text}");
+    }
+    sender.close(SOON).unwrap();
+
+    // Another process knows all of it, and of what has ended too.
+    let sender = builder().open(dir.path()).unwrap();
+    let again = sender.explain_delivery(&acme, &id("e")).unwrap().unwrap();
+    assert_eq!((&again.attempts, again.now.as_ref().unwrap().attempts), (&story.attempts, 2));
+    sender.cancel(&nobody(), &id("e")).unwrap();
+    assert!(sender.settled_within(&id("e"), SOON).unwrap().settled);
+    let ended = sender.explain_delivery(&acme, &id("e")).unwrap().unwrap();
+    assert_eq!((ended.fate, ended.attempts.len()), (Fate::Discarded, 3), "{ended}");
+    assert!(ended.attempts[2].status.is_none() && ended.attempts[2].failure.is_none(), "{ended}");
+    assert_eq!(sender.explain_delivery(&acme, &id("unknown")).unwrap(), None);
     sender.close(SOON).unwrap();
 }
 

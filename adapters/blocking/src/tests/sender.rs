@@ -1,6 +1,9 @@
 //! The whole sender, over real sockets.
 
 use std::io::Write;
+use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,7 +14,7 @@ use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{self, Close, Config, DeliveryReport, Fate, Life, Notice, Refused};
 use postrider_core::signing::standard::Verifier;
-use postrider_driver::Clock;
+use postrider_driver::{Clock, Resolver};
 use postrider_journal::MemoryLog;
 
 use super::{Peer, SOON, https, request, tls_peer, trust};
@@ -84,6 +87,33 @@ fn over_tls() {
     }
     // At most 8 attempts at once, 2 connections kept in between.
     assert!(peer.accepted() < 20, "{}", peer.accepted());
+}
+
+/// Eight names lead to one address, and two attempts at a time may be there.
+#[test]
+fn many_names_of_one_address_share_its_bound() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counter, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let peer = Peer::new(move |mut stream| {
+        request(&mut stream).unwrap();
+        peak.fetch_max(counter.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(20));
+        counter.fetch_sub(1, Ordering::SeqCst);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    });
+    let resolver = Resolver::by(|_, _| Ok(vec![Ipv4Addr::LOCALHOST.into()]));
+    let builder = builder().resolver(resolver).concurrency_per_address(NonZeroU32::new(2).unwrap());
+    let sender = builder.volatile().unwrap();
+    for number in 0..8 {
+        let url = format!("http://n{number}.example:{}/", peer.addr.port());
+        sender.put(Endpoint::new(format!("e{number}"), url).schedule([Duration::ZERO])).unwrap();
+    }
+    let receipts: Vec<_> = ["first", "second"].map(|id| sender.publish(event(id)).unwrap()).into();
+    for receipt in &receipts {
+        let report = sender.settled_within(receipt.event(), SOON).unwrap();
+        assert_eq!(report.tally.delivered, 8, "{report}");
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2);
 }
 
 #[test]

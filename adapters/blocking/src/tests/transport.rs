@@ -16,7 +16,7 @@ use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Transmit};
 use postrider_core::signing::standard::Verifier;
 use postrider_driver::tls::{Roots, client_config};
-use postrider_driver::{Clock, Resolver};
+use postrider_driver::{Clock, Places, Resolver};
 
 use super::{Peer, SECRET, SOON, blackhole, https, request, tls_peer, trust};
 use crate::carry::Carriage;
@@ -45,7 +45,7 @@ impl Bench {
         let mut machine = Sender::new(config, Seed::from_bytes([7; 32]), clock.now());
         let endpoint = Endpoint::new("peer", url).secret(SECRET).timeout(timeout).secret_header("x-token", "hush");
         machine.put(clock.now(), endpoint).unwrap();
-        let carriage = Arc::new(Carriage::new(Resolver::new(), client_config(roots)));
+        let carriage = Arc::new(Carriage::new(Resolver::new(), Places::default(), client_config(roots)));
         Self { clock, machine, carriage, made: 0 }
     }
 
@@ -378,7 +378,7 @@ fn a_silent_tls_peer_ends_by_the_deadline() {
 fn named(host: &str, port: u16, policy: Policy, addrs: &'static [[u8; 4]]) -> Bench {
     let mut bench = Bench::with(&format!("http://{host}:{port}/"), SOON, policy, Roots::default());
     let resolver = Resolver::by(|_, _| Ok(addrs.iter().map(|ip| (*ip).into()).collect()));
-    bench.carriage = Arc::new(Carriage::new(resolver, client_config(Roots::default())));
+    bench.carriage = Arc::new(Carriage::new(resolver, Places::default(), client_config(Roots::default())));
     bench
 }
 
@@ -409,7 +409,7 @@ fn a_look_up_that_hangs_is_abandoned() {
         Ok(Vec::new())
     };
     let mut bench = Bench::new("http://localhost:1/", Duration::from_millis(200));
-    bench.carriage = Arc::new(Carriage::new(Resolver::by(look_up), client_config(Roots::default())));
+    bench.carriage = Arc::new(Carriage::new(Resolver::by(look_up), Places::default(), client_config(Roots::default())));
     assert_eq!(bench.carry(10), Err(TransportError::TimedOut(Phase::Resolve)));
     let (outcome, took) = stop_after(&mut bench, Duration::from_millis(50));
     assert_eq!(outcome, Err(TransportError::Aborted));

@@ -5,6 +5,7 @@
 //! accepted already are repeats and change nothing; what it still owes is delivered, whether the input has it or not.
 
 mod run;
+pub(crate) mod sync;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -49,6 +50,11 @@ pub(crate) struct Args {
     /// Attempts in flight at once, over all endpoints [default: 1024 with tokio, 64 with blocking]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     concurrency: Option<u32>,
+    /// Make the endpoints of each tenant in the file equal to those in the file, all at once: those that are not in it are
+    /// removed. A file with an older revision than the journal has seen is refused. Prints what was done; with --dry-run
+    /// what would be
+    #[arg(long, value_name = "REVISION")]
+    sync: Option<u64>,
     /// Send nothing; say who would get what, and why not
     #[arg(long)]
     dry_run: bool,
@@ -73,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     let origin = origin.map_err(|why| Refusal::new(format!("--origin: {why}")))?;
     let lines = open(&args.events)?;
     if args.dry_run {
-        return dry_run::run(&entries, policy, origin, lines, args.json);
+        return dry_run::run(&entries, policy, origin, (args.sync, &args.store), lines, args.json);
     }
     let lines = if args.store.is_durable() { lines.with_ids() } else { lines };
     let (limits, credit, trace) = (limits(&args.store), args.concurrency, args.trace.clone());
@@ -83,8 +89,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     if let Some(pending) = args.store.pending()? {
         run.go_on(pending);
     }
-    for entry in &entries {
-        driver.put(entry.endpoint.clone()).map_err(Refusal::new)?;
+    match args.sync {
+        None => {
+            entries.iter().try_for_each(|entry| driver.put(entry.endpoint.clone()).map(drop)).map_err(Refusal::new)?
+        }
+        Some(revision) => sync::apply(&*driver, &entries, revision)?,
     }
     if args.store.is_durable() {
         name_others(&*driver, &entries, &args.endpoints);

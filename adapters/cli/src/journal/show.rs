@@ -11,7 +11,10 @@ use postrider::journal::store::Look;
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::journal::{EndpointRecord, Record};
 use postrider_core::limits::DISABLED_HOLD;
+use postrider_core::registration::State;
+use postrider_core::registration::lifecycle::Cause;
 use postrider_core::retry::{Plan, Schedule};
+use postrider_core::sender::Because;
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -119,7 +122,7 @@ struct Next {
     /// When the next attempt is due; `None` when there will be none by itself.
     due: Option<UnixTime>,
     what: String,
-    change: String,
+    change: &'static str,
 }
 
 impl View<'_> {
@@ -138,7 +141,7 @@ impl View<'_> {
             writeln!(out, "{}", String::from_utf8_lossy(payload))?;
         }
         for made in attempts {
-            attempt(made, out)?;
+            writeln!(out, "{made}")?;
         }
         if self.story.more > 0 {
             writeln!(out, "and {} newer; {} in all", self.story.more, self.story.total())?;
@@ -170,7 +173,7 @@ impl View<'_> {
         let all = u16::try_from(endpoint.schedule.len()).unwrap_or(u16::MAX);
         let due = owed.map_or(UnixTime::EPOCH, |waiting| waiting.at());
         let key = endpoint.key.clone();
-        let next = |due, what: String, change: String| Next {
+        let next = |due, what: String, change: &'static str| Next {
             endpoint: key.clone(),
             attempts: (failed, all),
             due,
@@ -178,23 +181,27 @@ impl View<'_> {
             change,
         };
         if event.cancelled {
-            return next(None, "discarded as soon as a sender runs, because it was cancelled".into(), "nothing".into());
+            let change = Because::Cancelled.change();
+            return next(None, "discarded as soon as a sender runs, because it was cancelled".into(), change);
         }
         let held = words::state(endpoint);
         let since = endpoint.state.since;
-        match endpoint.state.code {
-            1 => return next(None, format!("held, the endpoint is {held}"), "resuming the endpoint lets it go".into()),
+        let stopped = match endpoint.state.code {
+            1 => Some((State::Paused { since }, format!("held, the endpoint is {held}"))),
             2 => {
                 let until = since.saturating_add(DISABLED_HOLD);
                 let what = format!("held, the endpoint is {held}; discarded at {until}");
-                return next(None, what, "resuming the endpoint before lets it go".into());
+                Some((State::Disabled { since, cause: Cause::Command }, what))
             }
-            4 => return next(None, format!("held, the endpoint is {held}"), "its owner's consent lets it go".into()),
+            4 => Some((State::Unverified { since }, format!("held, the endpoint is {held}"))),
             3 => {
                 let what = format!("discarded as soon as a sender runs, the endpoint is {held}");
-                return next(None, what, "resuming the endpoint before lets it go".into());
+                Some((State::Gone { since }, what))
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some((state, what)) = stopped {
+            return next(None, what, Because::State { state, reason: None }.change());
         }
         let number = failed + 1;
         let when = match (owed, due > self.now) {
@@ -206,8 +213,8 @@ impl View<'_> {
             Some(delay) => format!("if it fails, the next one {} later", words::span(delay)),
             None => "if it fails, the delivery is exhausted".to_owned(),
         };
-        let change = "a status of 2xx ends it, 410 ends all to this endpoint; pausing holds it, cancelling ends it";
-        next(Some(due.max(self.now)), format!("attempt {number} of {all} {when}; {after}"), change.into())
+        let change = Because::Schedule { failed }.change();
+        next(Some(due.max(self.now)), format!("attempt {number} of {all} {when}; {after}"), change)
     }
 
     /// The delay after attempt number `failed`, with its jitter.
@@ -267,21 +274,4 @@ impl View<'_> {
 
 fn endpoint(made: &AttemptHistory) -> String {
     made.endpoint.as_ref().map_or_else(|| "an endpoint that is not known any more".to_owned(), ToString::to_string)
-}
-
-fn attempt(made: &AttemptHistory, out: &mut impl Write) -> io::Result<()> {
-    let (at, then, endpoint) = (made.at, words::then(made.then), endpoint(made));
-    match words::reason(made.status, made.failure, at) {
-        None => writeln!(out, "{at} {endpoint}: {then}, without an attempt")?,
-        Some(reason) => {
-            let (number, took) = (made.number, words::span(made.elapsed));
-            let keys: Vec<_> = made.signed.iter().map(ToString::to_string).collect();
-            let keys = if keys.is_empty() { String::new() } else { format!("; signed with {}", keys.join(", ")) };
-            writeln!(out, "{at} {endpoint}: attempt {number}, {took}: {then}, {reason}{keys}")?;
-        }
-    }
-    if let Some(answer) = &made.answer {
-        writeln!(out, "  it answered: {}", String::from_utf8_lossy(answer).escape_debug())?;
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postrider::journal::history::End;
 use postrider_core::journal::{
     ConsentRecord, DialectRecord, EndpointRecord, KeyUseRecord, OutcomeRecord, StoredValue, Then, UseRecord,
 };
@@ -89,16 +90,7 @@ pub(crate) fn reason(status: Option<u16>, failure: Option<TransportError>, at: U
 
 /// What followed an attempt, in a word.
 pub(crate) fn then(then: Then) -> &'static str {
-    match then {
-        Then::Delivered => "delivered",
-        Then::Retry(_) => "retry",
-        Then::Exhausted => "exhausted",
-        Then::Refused => "refused",
-        Then::Discarded => "discarded",
-        Then::Expired => "expired",
-        Then::Lost => "lost",
-        Then::Superseded => "superseded",
-    }
+    End::of(then).map_or("retry", End::word)
 }
 
 /// An endpoint's administrative state, and since when.

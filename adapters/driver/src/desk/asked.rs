@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use postrider_core::id::{EventId, TenantId};
+use postrider_core::id::{EndpointKey, EventId, TenantId};
 use postrider_core::sender::EventReport;
 use postrider_journal::history::{Answer, HistoryError};
 use postrider_journal::{Answered, LogError};
@@ -11,6 +11,7 @@ use postrider_journal::{Answered, LogError};
 use super::Reply;
 use crate::error::Error;
 use crate::facts::{Facts, lock};
+use crate::story::DeliveryStory;
 
 /// Who asked, and what is made of the answer.
 pub(super) enum Ask {
@@ -18,7 +19,9 @@ pub(super) enum Ask {
     Query(Reply<Result<Answer, Error>>),
     /// The report of an event that the machine does not know.
     Report(TenantId, EventId, Reply<Result<Option<EventReport>, Error>>),
-    /// The same, for those who wait for the event to settle.
+    /// How a delivery stands, with its attempts.
+    Story(EndpointKey, EventId, Reply<Result<Option<DeliveryStory>, Error>>),
+    /// The report, for those who wait for the event to settle.
     Settled(TenantId, EventId),
 }
 

@@ -1,12 +1,14 @@
 //! What has become of events: asked of the machine first, and of the log where the machine has forgotten.
 
-use postrider_core::id::{EventId, TenantId};
+use postrider_core::id::{EndpointKey, EventId, TenantId};
 use postrider_core::sender::EventReport;
 use postrider_journal::history::{Answer, HistoryError, Query};
 
 use super::asked::{Ask, Said};
-use super::{Desk, Reply, Waiting, reported};
+use super::{Desk, Reply, Waiting};
 use crate::error::{Error, SettledError};
+use crate::reported;
+use crate::story::DeliveryStory;
 
 impl Desk {
     /// Waits until all deliveries of an event have ended, durably. Replies at once if they have, or if neither the machine
@@ -48,6 +50,19 @@ impl Desk {
         }
         let query = Query::Event { tenant: tenant.clone(), event: event.clone() };
         self.ask(query, Ask::Report(tenant.clone(), event.clone(), reply));
+        self.hear_history();
+    }
+
+    /// Says how one delivery stands, why, and what would change it, from the machine; and every attempt that was made, from
+    /// the log's history. `None` when neither knows it. Fails only if the log has a history and cannot read it.
+    pub fn explain_delivery(
+        &mut self,
+        endpoint: &EndpointKey,
+        event: &EventId,
+        reply: Reply<Result<Option<DeliveryStory>, Error>>,
+    ) {
+        let query = Query::Event { tenant: endpoint.tenant.clone(), event: event.clone() };
+        self.ask(query, Ask::Story(endpoint.clone(), event.clone(), reply));
         self.hear_history();
     }
 
@@ -105,9 +120,21 @@ impl Desk {
                     let report = best(self.machine.report(&tenant, &event), said);
                     reply(report.map_err(Error::History));
                 }
+                Ask::Story(endpoint, event, reply) => reply(self.story(endpoint, event, said)),
                 Ask::Settled(tenant, event) => self.said_how_it_ended(&tenant, &event, said),
             }
         }
+    }
+
+    /// What is known of a delivery by now, and what the log said of it.
+    fn story(&self, endpoint: EndpointKey, event: EventId, said: Said) -> Result<Option<DeliveryStory>, Error> {
+        let kept = match said {
+            Ok(Answer::Event(found)) => Some(found),
+            Ok(_) | Err(HistoryError::NotKept) => None,
+            Err(why) => return Err(Error::History(why)),
+        };
+        let now = self.machine.explain_delivery(&endpoint, &event);
+        Ok(DeliveryStory::join((endpoint, event), now, kept))
     }
 
     fn said_how_it_ended(&mut self, tenant: &TenantId, event: &EventId, said: Said) {
@@ -144,6 +171,7 @@ pub(super) fn ended(ask: Ask) {
     match ask {
         Ask::Query(reply) => reply(Err(Error::Stopped)),
         Ask::Report(_, _, reply) => reply(Err(Error::Stopped)),
+        Ask::Story(_, _, reply) => reply(Err(Error::Stopped)),
         // Those who wait are answered on their own.
         Ask::Settled(..) => {}
     }

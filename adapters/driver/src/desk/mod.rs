@@ -5,7 +5,6 @@ mod asked;
 mod inquiry;
 mod making;
 mod notices;
-mod reported;
 mod sealing;
 #[cfg(test)]
 mod tests;

@@ -159,6 +159,47 @@ fn a_question_that_is_lost_or_too_late_is_answered_all_the_same() {
 }
 
 #[test]
+fn a_delivery_is_explained_by_the_machine_and_the_log_together() {
+    let log = Slow::default();
+    let mut bench = Bench::new(log.clone());
+    let _ = bench.put(acme());
+    let _ = bench.publish(paid("order-1"));
+    bench.run();
+    bench.complete_all(500);
+    bench.run();
+    let ask = |bench: &mut Bench, event: &str| {
+        let (reply, told) = channel();
+        bench.desk.explain_delivery(&EndpointKey::new("acme").unwrap(), &id(event), reply);
+        told
+    };
+    let told = ask(&mut bench, "order-1");
+    let (query, answered) = log.asked();
+    assert_eq!(query, questions::event(&TenantId::default(), &id("order-1")).query());
+    answered(Err(HistoryError::NotKept));
+    bench.run();
+    let story = told.try_recv().unwrap().unwrap().expect("the machine knows it");
+    let now = story.now.clone().expect("it is the machine that knows it");
+    assert!(!story.is_kept && story.attempts.is_empty());
+    assert_eq!((now.attempts, now.last), (1, Some(Ok(500))), "in place of what the log does not keep");
+    assert!(story.to_string().contains("what would change it: "), "{story}");
+
+    let told = ask(&mut bench, "order-1");
+    log.asked().1(Err(broken()));
+    bench.run();
+    assert!(matches!(told.try_recv().unwrap(), Err(Error::History(why)) if why == broken()));
+
+    let told = ask(&mut bench, "old");
+    log.asked().1(Ok(Answer::Event(None)));
+    bench.run();
+    assert_eq!(told.try_recv().unwrap().unwrap(), None);
+
+    let told = ask(&mut bench, "order-1");
+    bench.desk.close(Close::Now);
+    bench.run();
+    assert!(matches!(told.try_recv().unwrap(), Err(Error::Stopped)));
+}
+
+#[test]
 fn a_log_in_memory_says_that_it_keeps_no_history() {
     let mut bench = Bench::new(MemoryLog::new());
     let (reply, told) = channel();

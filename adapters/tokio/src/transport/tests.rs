@@ -15,7 +15,7 @@ use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Output, Sender, Transmit, Wake};
 use postrider_core::signing::standard::Verifier;
 use postrider_driver::tls::{Roots, client_config};
-use postrider_driver::{Clock, Resolver};
+use postrider_driver::{Clock, Places, Resolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -36,7 +36,7 @@ impl Bench {
 
     fn trusting(roots: Roots) -> Self {
         let clock = Clock::start();
-        Self { clock, transport: Transport::new(clock, Resolver::new(), &client_config(roots)) }
+        Self { clock, transport: Transport::new(clock, Resolver::new(), Places::default(), &client_config(roots)) }
     }
 
     /// An attempt to deliver a small event to `url`.

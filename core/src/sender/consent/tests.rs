@@ -158,6 +158,39 @@ fn a_handshake_lets_what_waits_go() {
     );
 }
 
+/// 120 requests a minute were granted: what starts keeps to them, and to the endpoint's own rate where that is less.
+#[test]
+fn what_was_granted_is_kept_to() {
+    for (own, a_second) in [(None, 2), (Some(5), 2), (Some(1), 1)] {
+        let mut rig = Rig::new(config());
+        let mut endpoint = acme(ConsentBy::CloudEvents).concurrency(100);
+        if let Some(own) = own {
+            endpoint = endpoint.rate(crate::retry::Rate::per_second(own).unwrap());
+        }
+        rig.sender.put(rig.now, endpoint).unwrap();
+        let ask = rig.one(Purpose::Handshake);
+        rig.answer(&ask, Ok(granted()));
+        for number in 0..40 {
+            let event = Event::json("order.paid", &number).unwrap().id(alloc::format!("order-{number}"));
+            rig.sender.publish(rig.now, event).unwrap();
+        }
+        let mut starts = Vec::new();
+        for tenth in 0..100_u32 {
+            for transmit in rig.drain() {
+                starts.push(tenth);
+                rig.answer(&transmit, Ok(Reply::new(204)));
+            }
+            rig.wait(Duration::from_millis(100));
+        }
+        for from in 0..90 {
+            let started = starts.iter().filter(|at| (from..from + 10).contains(*at)).count();
+            assert!(started <= a_second + 1, "{started} in the second from {from} on, with its own rate at {own:?}");
+        }
+        let all = a_second * 10;
+        assert!((all..=all + 1).contains(&starts.len()), "{} in ten seconds, its own rate at {own:?}", starts.len());
+    }
+}
+
 #[test]
 fn a_status_is_no_consent() {
     for (reply, rule) in [

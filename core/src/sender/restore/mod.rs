@@ -86,6 +86,8 @@ struct Fold {
     owed: Option<Cause>,
     /// The last record is the outcome of an operational event.
     quiet: bool,
+    /// The endpoint of the last outcome, if that was delivered and nothing but the use of its key was noted since.
+    delivered: Option<u32>,
     error: Option<RestoreError>,
 }
 
@@ -112,6 +114,7 @@ impl Restore {
             payloads: BTreeMap::new(),
             owed: None,
             quiet: false,
+            delivered: None,
             error: None,
         }))
     }
@@ -189,7 +192,7 @@ impl Fold {
             self.check_place(seq)?;
         }
         self.owed = None;
-        let quiet = core::mem::take(&mut self.quiet);
+        let (quiet, delivered) = (core::mem::take(&mut self.quiet), self.delivered.take());
         match record {
             Record::Genesis { seed } => {
                 self.set_seed(seed);
@@ -256,13 +259,16 @@ impl Fold {
             Record::Synced { tenant, revision, .. } => self.sender.apply_synced(&tenant, revision, seq),
             Record::Consent(consent) => _ = self.consents.insert(consent.endpoint.clone(), consent),
             Record::KeyUse(uses) => {
+                (self.quiet, self.delivered) = (quiet, delivered);
                 if let Some(at) = self.sender.endpoints.by_key.get(&uses.endpoint).copied() {
                     self.sender.endpoints.slab[at].key_use = Some(Box::new(KeyUse::of(&uses)));
                 }
             }
             Record::Health(health) => {
-                if let Some(at) = self.sender.endpoints.by_key.get(&health.endpoint) {
-                    self.healths.say(*at, &health);
+                if let Some(at) = self.sender.endpoints.by_key.get(&health.endpoint).copied() {
+                    let closed = self.healths.say(at, &health);
+                    let told = closed && !quiet && delivered == Some(at);
+                    self.owed = told.then_some(Cause::Closed { endpoint: at, seq });
                 }
             }
         }
@@ -408,6 +414,7 @@ impl Fold {
         let Some(job) = self.job(outcome.event) else { return };
         self.owed = Cause::of_outcome(endpoint, job, outcome);
         self.quiet = self.sender.is_operational(job);
+        self.delivered = (outcome.then == Then::Delivered).then_some(endpoint);
         let waiting = self.pending.delivery(&self.sender.jobs, &self.sender.deliveries, job, outcome.subscription);
         let passed = self.fans.has_passed(job, outcome.subscription);
         match outcome.then {

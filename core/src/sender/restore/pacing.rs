@@ -102,13 +102,17 @@ struct Health {
 }
 
 impl Healths {
-    /// A record says how an endpoint answers. One from before what is known, as a snapshot shows it, is passed over.
-    pub(super) fn say(&mut self, at: u32, record: &HealthRecord) {
+    /// A record says how an endpoint answers. One from before what is known, as a snapshot shows it, is passed over. Says
+    /// whether its breaker was open and is closed by it.
+    pub(super) fn say(&mut self, at: u32, record: &HealthRecord) -> bool {
         let HealthRecord { endpoint: _, through, failing, breaker } = record;
         let known = self.0.entry(at).or_default();
-        if *through >= known.through {
+        let is_news = *through >= known.through;
+        let closes = is_news && known.breaker.is_some() && breaker.is_none();
+        if is_news {
             *known = Health { through: *through, failing: *failing, breaker: *breaker };
         }
+        closes
     }
 
     /// An attempt ended.

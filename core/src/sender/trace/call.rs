@@ -22,6 +22,8 @@ pub(super) mod kind {
     pub(crate) const QUOTAS: u8 = 9;
     /// Operational events are on.
     pub(crate) const OPERATIONAL: u8 = 6;
+    /// Wishes of single tenants about them.
+    pub(crate) const OPERATIONAL_OF: u8 = 10;
     /// Bounds on attempts in flight, behind the configuration that has some.
     pub(crate) const BOUNDS: u8 = 7;
     pub(crate) const PUBLISH: u8 = 16;

@@ -134,6 +134,16 @@ impl Reel {
         Ok(Config::new().limits(limits).policy(policy))
     }
 
+    /// Wishes of single tenants about operational events.
+    pub(super) fn operational_of(&mut self, config: Config) -> Read<Config> {
+        let at = self.at;
+        let wishes = self.fields(|r| r.many("tenants", 2, |r| Ok((r.string("tenant")?, r.flag("told")?))))?;
+        wishes.into_iter().try_fold(config, |config, (tenant, told)| {
+            let tenant = TenantId::new(tenant).map_err(|_| TraceError::Damaged { at })?;
+            Ok(config.operational_events_of(tenant, told))
+        })
+    }
+
     /// What [`Tape::identity`](super::tape::Tape::identity) wrote.
     pub(super) fn identity(&mut self, mut config: Config) -> Read<Config> {
         let at = self.at;

@@ -329,6 +329,10 @@ fn beginning(reel: &mut Reel) -> Result<(Sender, u64), TraceError> {
         reel.kind()?;
         config = config.operational_events(true);
     }
+    if reel.peek() == Some(kind::OPERATIONAL_OF) {
+        reel.kind()?;
+        config = reel.operational_of(config)?;
+    }
     if reel.peek() == Some(kind::IDENTITY) {
         reel.kind()?;
         config = reel.identity(config)?;

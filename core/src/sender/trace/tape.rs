@@ -85,13 +85,21 @@ impl Tape {
         w.duration(config.limits.idempotency_window);
         w.flag(config.policy.allows_http());
         w.many(config.policy.listed(), |w, network| w.text(&network.to_string()));
-        if config.operational_events {
-            w.u8(kind::OPERATIONAL);
-        }
         let bounds = [config.limits.tenant_in_flight, config.limits.host_in_flight];
         if bounds != [u32::MAX; 2] {
             w.u8(kind::BOUNDS);
             bounds.into_iter().for_each(|bound| w.u32(bound));
+        }
+        if config.operational_events {
+            w.u8(kind::OPERATIONAL);
+        }
+        if !config.operational_of.is_empty() {
+            w.u8(kind::OPERATIONAL_OF);
+            w.u32(u32::try_from(config.operational_of.len()).unwrap_or(u32::MAX));
+            for (tenant, told) in &config.operational_of {
+                w.text(tenant.as_str());
+                w.flag(*told);
+            }
         }
     }
 

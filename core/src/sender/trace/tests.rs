@@ -7,16 +7,23 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::encoding::Encoding;
 use crate::event::Event;
 use crate::id::{AttemptId, EndpointKey, EventId, JournalSeq, TenantId};
 use crate::journal::Frames;
 use crate::limits::Limits;
 use crate::matching::filter::Language;
-use crate::registration::{Endpoint, Policy};
+use crate::registration::consent::{ConsentBy, Origin};
+use crate::registration::quota::Quotas;
+use crate::registration::{Endpoint, Ordering, Policy};
 use crate::response::{Reply, TransportError};
+use crate::retry::{BreakerPolicy, Rate};
 use crate::secret::Secret;
 use crate::seed::Seed;
-use crate::sender::{Close, Config, Input, LoadError, LoadRequest, Output, PersistFailure, Wake};
+use crate::sender::{
+    Called, Close, Config, Input, LoadError, LoadRequest, Output, PersistFailure, Purpose, Resolver, Wake,
+};
+use crate::signing::Dialect;
 use crate::time::{Instant, Now, UnixTime};
 
 const SEED: Seed = Seed::from_bytes([7; 32]);
@@ -40,6 +47,21 @@ enum Op {
     Broken,
     Load(bool),
     Later(u16),
+    Disable(u8),
+    ExpireKey(u8, u8, u16),
+    AddPair(u8, u8),
+    RotateKey(u8, u8, u16),
+    FinishRotation(u8),
+    /// Endpoints of a tenant by number, each in one of the ways.
+    Sync(u8, u64, Vec<(u8, u8)>),
+    /// An answer that agrees, to whatever it comes.
+    Agree(u8),
+    CalledBack(u8, bool),
+    Rewrite(u8),
+    Erase(u8),
+    Purge(u8),
+    Credit(u8),
+    Room(u16),
     Drain(u8),
     Close(bool),
 }
@@ -48,7 +70,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..12u8, 0..3u8).prop_map(|(id, content)| Op::Publish(id, content)),
         1 => Just(Op::Mistake),
-        4 => (0..3u8, 0..4u8).prop_map(|(endpoint, how)| Op::Put(endpoint, how)),
+        4 => (0..3u8, 0..WAYS).prop_map(|(endpoint, how)| Op::Put(endpoint, how)),
         1 => (0..3u8).prop_map(Op::Pause),
         1 => (0..3u8).prop_map(Op::Resume),
         1 => (0..3u8).prop_map(Op::Remove),
@@ -61,9 +83,59 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Broken),
         2 => any::<bool>().prop_map(Op::Load),
         4 => any::<u16>().prop_map(Op::Later),
+        4 => registering(),
+        2 => any::<u8>().prop_map(Op::Agree),
+        1 => any::<(u8, bool)>().prop_map(|(nth, agrees)| Op::CalledBack(nth, agrees)),
+        1 => (0..12u8).prop_map(Op::Erase),
+        1 => (0..2u8).prop_map(Op::Purge),
+        1 => (0..9u8).prop_map(Op::Credit),
+        1 => any::<u16>().prop_map(Op::Room),
         10 => (1..40u8).prop_map(Op::Drain),
         1 => any::<bool>().prop_map(Op::Close),
     ]
+}
+
+/// What registration has beside putting endpoints.
+fn registering() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        1 => (0..3u8).prop_map(Op::Disable),
+        1 => (0..3u8, 0..4u8, any::<u16>()).prop_map(|(endpoint, key, at)| Op::ExpireKey(endpoint, key, at)),
+        1 => (0..3u8, 0..4u8).prop_map(|(endpoint, key)| Op::AddPair(endpoint, key)),
+        2 => (0..3u8, 0..4u8, any::<u16>()).prop_map(|(endpoint, key, time)| Op::RotateKey(endpoint, key, time)),
+        1 => (0..3u8).prop_map(Op::FinishRotation),
+        3 => (0..2u8, 0..6u64, prop::collection::vec((0..4u8, 0..WAYS), 0..4))
+            .prop_map(|(tenant, revision, list)| Op::Sync(tenant, revision, list)),
+        1 => (0..3u8).prop_map(Op::Rewrite),
+    ]
+}
+
+/// Ways in which an endpoint may be described.
+const WAYS: u8 = 12;
+
+/// An endpoint described in one of the ways.
+fn described(number: u8, way: u8) -> Endpoint {
+    let url = format!("http://127.0.0.1/hook?token=hidden-{}", way / 2);
+    let put = Endpoint::new(key(number).id.as_str(), url)
+        .events(if way.is_multiple_of(2) { ["order.**"] } else { ["**"] })
+        .signing_key(secret(way % 4))
+        .secret_header("x-token", "hidden-header");
+    match way {
+        // Content that a trace with stand-ins does not have decides what is sent.
+        1 => put.filter(Language::EventBridge, r#"{"data": [{"suffix": "1"}]}"#),
+        4 => put.consent(ConsentBy::CloudEvents).consent_rate(120),
+        5 => put.consent(ConsentBy::Challenge),
+        6 => put.ordering(Ordering::Strict).schedule([0, 1].map(Duration::from_secs)),
+        7 => put.ordering(Ordering::SkipOnExhaust).coalesce(true).max_age(Duration::from_secs(600)),
+        8 => put.rate(Rate::per_second(1).unwrap()).concurrency(1).queue_limit(Duration::from_secs(60)),
+        9 => put.encoding(Encoding::Xml).thin(["/id"]).keep_answers(true).bearer("hidden-token"),
+        10 => put.sign([Dialect::Standard, Dialect::Stripe]).breaker(BreakerPolicy::DEFAULT).never_disable(),
+        11 => put.filter(Language::CloudEvents, r#"[{"prefix": {"type": "order"}}]"#).basic("name", "hidden-word"),
+        _ => put,
+    }
+}
+
+fn pair(number: u8) -> Secret {
+    Secret::from_pair_bytes([b'P' + number; 64]).expect("it has 64 bytes")
 }
 
 fn secret(number: u8) -> Secret {
@@ -81,7 +153,19 @@ fn event_id(number: u8) -> EventId {
 fn config() -> Config {
     let mut limits = Limits::default();
     (limits.snapshot_every, limits.resident) = (4096, 200);
-    Config::new().limits(limits).policy(Policy::development()).operational_events(true)
+    (limits.tenant_in_flight, limits.host_in_flight) = (7, 6);
+    let config = Config::new().limits(limits).policy(Policy::development()).operational_events(true);
+    let config = config.operational_events_of(other(), false).quotas(Quotas::default().pending(40));
+    let config = config.quotas_of(other(), Quotas::default().endpoints(2));
+    config.origin(Origin::new("events.example.com").unwrap()).callback("https://hooks.example.com/confirm").unwrap()
+}
+
+fn other() -> TenantId {
+    TenantId::new("other").unwrap()
+}
+
+fn tenant(number: u8) -> TenantId {
+    if number == 0 { TenantId::default() } else { other() }
 }
 
 /// What goes on around a machine.
@@ -90,6 +174,8 @@ struct World {
     trace: BytesMut,
     now: Now,
     open: Vec<AttemptId>,
+    /// Paths of callback URLs that were offered.
+    offered: Vec<alloc::string::String>,
     loads: Vec<LoadRequest>,
     log: Vec<(JournalSeq, crate::journal::Record)>,
     handed: JournalSeq,
@@ -104,6 +190,7 @@ impl World {
             machine,
             now,
             open: Vec::new(),
+            offered: Vec::new(),
             loads: Vec::new(),
             log: Vec::new(),
             handed: JournalSeq::ZERO,
@@ -112,10 +199,12 @@ impl World {
 
     fn apply(&mut self, op: &Op) {
         let now = self.now;
-        match *op {
+        match op.clone() {
             Op::Publish(id, content) => {
                 let data = format!("secret-content-{content}");
                 let event = Event::json("order.paid", &data).unwrap().id(event_id(id).as_str());
+                let event = if id % 3 == 0 { event.key("a key is a name") } else { event };
+                let event = if id % 4 == 3 { event.tenant("other") } else { event };
                 let _ = self.machine.publish(now, event);
             }
             Op::Mistake => {
@@ -123,15 +212,7 @@ impl World {
                 let _ = self.machine.put(now, Endpoint::new("x", "ftp://nowhere"));
             }
             Op::Put(endpoint, how) => {
-                let url = format!("http://127.0.0.1/hook?token=hidden-{}", how / 2);
-                let put = Endpoint::new(key(endpoint).id.as_str(), url)
-                    .events(if how % 2 == 0 { ["order.**"] } else { ["**"] })
-                    .signing_key(secret(how))
-                    .secret_header("x-token", "hidden-header");
-                // Content that a trace with stand-ins does not have decides what is sent.
-                let put =
-                    if how == 1 { put.filter(Language::EventBridge, r#"{"data": [{"suffix": "1"}]}"#) } else { put };
-                let _ = self.machine.put(now, put);
+                let _ = self.machine.put(now, described(endpoint, how));
             }
             Op::Pause(endpoint) => drop(self.machine.pause(now, &key(endpoint))),
             Op::Resume(endpoint) => drop(self.machine.resume(now, &key(endpoint))),
@@ -157,6 +238,32 @@ impl World {
                 self.now = self.now.advanced(Duration::from_millis(u64::from(ms) * 100));
                 self.machine.handle(self.now, Input::Tick);
             }
+            Op::Disable(endpoint) => drop(self.machine.disable(now, &key(endpoint))),
+            Op::ExpireKey(endpoint, number, after) => {
+                let at = now.wall.saturating_add(Duration::from_secs(after.into()));
+                drop(self.machine.expire_key(now, &key(endpoint), secret(number).id(), at));
+            }
+            Op::AddPair(endpoint, number) => drop(self.machine.add_key(now, &key(endpoint), &pair(number))),
+            Op::RotateKey(endpoint, number, overlap) => {
+                let overlap = Duration::from_secs(u64::from(overlap) * 10);
+                drop(self.machine.rotate_key(now, &key(endpoint), &secret(number), overlap));
+            }
+            Op::FinishRotation(endpoint) => drop(self.machine.finish_rotation(now, &key(endpoint))),
+            Op::Sync(of, revision, list) => {
+                let of = tenant(of);
+                let list = list.into_iter().map(|(number, way)| described(number, way).tenant(of.as_str()));
+                drop(self.machine.sync(now, &of, revision, &list.collect::<Vec<_>>()));
+            }
+            Op::Agree(nth) => {
+                let reply = Reply::new(200).header("webhook-allowed-origin", b"events.example.com");
+                self.complete(nth, Ok(reply.header("webhook-allowed-rate", b"60")));
+            }
+            Op::CalledBack(nth, agrees) => self.called_back(nth, agrees),
+            Op::Rewrite(endpoint) => drop(self.machine.rewrite(now, &key(endpoint))),
+            Op::Erase(id) => drop(self.machine.erase(now, &TenantId::default(), &event_id(id))),
+            Op::Purge(of) => drop(self.machine.purge(now, &tenant(of))),
+            Op::Credit(attempts) => self.machine.handle(now, Input::Credit(attempts.into())),
+            Op::Room(kib) => self.machine.handle(now, Input::Room(u64::from(kib) << 10)),
             Op::Drain(most) => self.drain(most),
             Op::Close(at_once) => {
                 self.machine.close(now, if at_once { Close::Now } else { Close::Drain });
@@ -170,6 +277,18 @@ impl World {
             let attempt = self.open.swap_remove(usize::from(nth) % self.open.len());
             self.machine.handle(self.now, Input::Completed { attempt, outcome });
         }
+    }
+
+    /// The owner of an endpoint, or somebody who guesses, calls back.
+    fn called_back(&mut self, nth: u8, agrees: bool) {
+        let known = self.offered.len();
+        let path = match known.checked_sub(1) {
+            Some(_) => self.offered[usize::from(nth) % known].clone(),
+            None => "/confirm/a-token-that-nobody-was-offered-at-all".to_string(),
+        };
+        let origin = if agrees { "events.example.com" } else { "other.example.com" };
+        let called = Called::new("GET", &path).headers([("webhook-allowed-origin", origin)]);
+        drop(self.machine.called_back(self.now, &called));
     }
 
     fn answer_load(&mut self, found: bool) {
@@ -192,7 +311,15 @@ impl World {
                     }
                 }
                 Output::Load(request) => self.loads.push(request),
-                Output::Transmit(transmit) => self.open.push(transmit.attempt()),
+                Output::Transmit(transmit) => {
+                    // Of some the request is built, so that it is known which keys have signed.
+                    if transmit.purpose() == Purpose::Handshake || self.open.len().is_multiple_of(2) {
+                        let request = transmit.clear_by(Resolver::Simulation).unwrap().request();
+                        let offered = request.headers().get("webhook-request-callback");
+                        self.offered.extend(offered.map(|url| url.to_str().unwrap().to_string()));
+                    }
+                    self.open.push(transmit.attempt());
+                }
                 Output::Wait(Wake::Ready) => {}
                 Output::Wait(_) => return,
                 Output::Snapshot(_) | Output::Reclaim(_) | Output::Abort(_) | Output::Notice(_) => {}

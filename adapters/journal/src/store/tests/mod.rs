@@ -6,7 +6,6 @@ mod fake;
 mod golden;
 #[path = "../../history/tests/mod.rs"]
 mod history;
-mod rates;
 mod work;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use postrider_journal::history::{AttemptHistory, EventHistory};
 ///
 /// Of an event with more than [`PAGE`](postrider_journal::history::PAGE) records only so many are counted. Deliveries
 /// come in the order in which they ended. One whose endpoint is not known any more is counted and not listed.
-pub(super) fn report_of(history: &EventHistory) -> EventReport {
+pub(crate) fn report_of(history: &EventHistory) -> EventReport {
     let mut report = EventReport::new(history.event.clone(), history.accepted);
     report.settled = history.ended.is_some();
     let mut waiting = BTreeMap::new();
@@ -44,7 +44,8 @@ fn delivery_of(endpoint: &EndpointKey, last: &AttemptHistory) -> DeliveryReport 
     report
 }
 
-fn fate_of(then: Then) -> Fate {
+/// What has become of a delivery by an outcome.
+pub(crate) fn fate_of(then: Then) -> Fate {
     match then {
         Then::Delivered => Fate::Delivered,
         Then::Retry(_) => Fate::Waiting { rest: Duration::ZERO },
