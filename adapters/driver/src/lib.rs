@@ -22,6 +22,7 @@ mod idle;
 pub mod mint;
 mod opening;
 pub mod questions;
+pub mod replays;
 mod resolver;
 pub mod tls;
 mod transport;

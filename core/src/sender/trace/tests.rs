@@ -16,7 +16,7 @@ use crate::registration::{Endpoint, Policy};
 use crate::response::{Reply, TransportError};
 use crate::secret::Secret;
 use crate::seed::Seed;
-use crate::sender::{Close, Config, Input, LoadError, LoadRequest, Output, PersistFailure, Wake};
+use crate::sender::{Close, Config, Input, LoadError, LoadRequest, Output, PersistFailure, ReplayAs, Wake};
 use crate::time::{Instant, Now, UnixTime};
 
 const SEED: Seed = Seed::from_bytes([7; 32]);
@@ -26,6 +26,7 @@ const SALT: [u8; 32] = [3; 32];
 #[derive(Clone, Debug)]
 enum Op {
     Publish(u8, u8),
+    Replay(u8, u8, bool),
     Mistake,
     Put(u8, u8),
     Pause(u8),
@@ -48,6 +49,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..12u8, 0..3u8).prop_map(|(id, content)| Op::Publish(id, content)),
         1 => Just(Op::Mistake),
+        3 => (0..12u8, 0..3u8, any::<bool>()).prop_map(|(id, to, fresh)| Op::Replay(id, to, fresh)),
         4 => (0..3u8, 0..4u8).prop_map(|(endpoint, how)| Op::Put(endpoint, how)),
         1 => (0..3u8).prop_map(Op::Pause),
         1 => (0..3u8).prop_map(Op::Resume),
@@ -117,6 +119,13 @@ impl World {
                 let data = format!("secret-content-{content}");
                 let event = Event::json("order.paid", &data).unwrap().id(event_id(id).as_str());
                 let _ = self.machine.publish(now, event);
+            }
+            Op::Replay(id, to, fresh) => {
+                let event = Event::json("order.paid", &"secret-content-0").unwrap();
+                let how = if fresh { ReplayAs::Fresh } else { ReplayAs::Same };
+                let _ = self
+                    .machine
+                    .replay(now, crate::sender::Replay::new(event, &format!("{id}"), event_id(id), key(to).id, how));
             }
             Op::Mistake => {
                 let _ = self.machine.publish(now, Event::json("order.paid", &1).unwrap().tenant(""));
