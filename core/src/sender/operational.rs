@@ -69,7 +69,7 @@ impl Sender {
             return false;
         }
         let replay = self.jobs.replays.get(job);
-        replay.map_or(self.jobs.name(job), |replay| replay.of.as_str()).starts_with(OPERATIONAL)
+        replay.map_or_else(|| self.jobs.name(job), |replay| replay.of.as_str()).starts_with(OPERATIONAL)
     }
 
     /// Publishes what has happened to the tenant's subscribers, if that is wanted and was not done before. Behind the

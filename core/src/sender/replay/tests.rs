@@ -16,9 +16,7 @@ use crate::sender::{CommandError, Config, Fate, Notice, OPERATIONAL, Resolver, T
 const N: Duration = Duration::from_secs(1);
 
 fn config() -> Config {
-    let mut limits = Limits::default();
-    limits.snapshot_every = 1;
-    Config::new().limits(limits)
+    Config::new().limits(Limits { snapshot_every: 1, ..Limits::default() })
 }
 
 fn endpoint(id: &str) -> Endpoint {
@@ -197,9 +195,7 @@ fn many_are_paced_by_a_ramp() {
 /// Retries come by the schedule, the payload by a load, and every one says the same.
 #[test]
 fn it_is_retried_and_read_back_like_any_other() {
-    let mut limits = Limits::default();
-    limits.resident = 0;
-    let mut rig = Rig::new(Config::new().limits(limits));
+    let mut rig = Rig::new(Config::new().limits(Limits { resident: 0, ..Limits::default() }));
     rig.sender.put(rig.now, endpoint("a").schedule([Duration::ZERO, N, N])).unwrap();
     let receipt = rig.sender.replay(rig.now, again("again-1", "order-1", "a")).unwrap();
     for number in 1..=3 {

@@ -127,7 +127,7 @@ pub(super) fn event_id(id: u8) -> EventId {
 
 pub(super) fn tenant_of(id: &EventId) -> TenantId {
     let name = id.as_str().strip_prefix(REPLAYED).and_then(|name| name.split_once('-'));
-    let number: u8 = name.map_or(&id.as_str()[2..], |(of, _)| of).parse().expect("one of ours");
+    let number: u8 = name.map_or_else(|| &id.as_str()[2..], |(of, _)| of).parse().expect("one of ours");
     tenant(is_other_event(number))
 }
 
