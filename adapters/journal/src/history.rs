@@ -107,6 +107,8 @@ pub enum Query {
     },
     /// How many deliveries are kept that ended in each way: [`Answer::Counts`].
     Counts,
+    /// How far back anything is kept: [`Answer::Since`].
+    Since,
 }
 
 /// How a delivery ended.
@@ -212,6 +214,18 @@ pub enum Answer {
     },
     /// To [`Query::Counts`].
     Counts(Counts),
+    /// To [`Query::Since`].
+    Since(Since),
+}
+
+/// How far back a log remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Since {
+    /// Payloads of events that ended before this time are gone; of later ones they are there, unless they were erased.
+    pub payloads: UnixTime,
+    /// What else is known of events that ended before this time is gone too.
+    pub attempts: UnixTime,
 }
 
 /// An event with all its deliveries, as far as they are kept.
@@ -236,6 +250,8 @@ pub struct EventHistory {
     pub payload_len: u32,
     /// The payload; `None` when its retention is over, or when it was erased or purged.
     pub payload: Option<Bytes>,
+    /// The event that it sends again, where it is a replay.
+    pub replay_of: Option<EventId>,
     /// It was erased, or its tenant purged; no longer told once that was so long ago that nothing of it is on disk.
     pub erased: bool,
     /// Its content type; `None` for JSON.

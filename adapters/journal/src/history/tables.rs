@@ -194,6 +194,11 @@ impl Tables {
         self.events.push(EventRow { delta, offset, len, payload, tenant, id }.encode());
         let hash = rows::hash_event(&accepted.tenant, &accepted.id);
         self.names.push(row(&[&hash.to_be_bytes(), &delta.to_be_bytes()]));
+        if let Some(replay) = &accepted.replay {
+            // So that it is found when the event that it sends again is erased.
+            let hash = rows::hash_event(&accepted.tenant, &replay.of);
+            self.names.push(row(&[&hash.to_be_bytes(), &delta.to_be_bytes()]));
+        }
     }
 
     fn outcome(&mut self, place: Place, delta: u32, outcome: &OutcomeRecord, names: &Names) {
