@@ -53,6 +53,9 @@ struct State {
 /// Operations that are kept for people.
 const LOG: usize = 80;
 
+/// A file of so many bytes is given room for all of them at once.
+const LARGE: usize = 1 << 20;
+
 /// What has been injected, and done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -352,7 +355,10 @@ impl Disk for SimDisk {
         }
         state.has_room(size)?;
         let inode = state.inodes.len();
-        state.inodes.push(Inode { len: size, old_len: (size > 0).then_some(0), ..Inode::default() });
+        // Room that nobody has written to costs nothing, and a large file does not move while it grows.
+        let room = usize::try_from(size).unwrap_or(0);
+        let bytes = if room >= LARGE { Vec::with_capacity(room) } else { Vec::new() };
+        state.inodes.push(Inode { bytes, len: size, old_len: (size > 0).then_some(0), ..Inode::default() });
         state.relink(Relink { unlink: None, link: Some((name.to_owned(), inode)) });
         state.done()?;
         Ok(SimFile { disk: self.clone(), inode })

@@ -47,6 +47,8 @@ pub(super) struct Endpoint {
     described: u64,
     /// Attempts that any description of it has allowed: the fewest and the most.
     pub(super) attempts: (u16, u16),
+    /// Any description of it has let the first of a lane be tried on when its schedule had ended.
+    pub(super) tried_on: bool,
     /// The shortest time that any description has let a delivery wait or grow old.
     patience: Option<u64>,
     /// No attempt has failed since its last success before this; `None` before its first attempt.
@@ -119,6 +121,11 @@ impl Endpoint {
         !self.gone && self.states.all().all(|state| matches!(state, State::Active | State::Paused))
     }
 
+    /// Whether it may be out of service, so that whoever wants it back begins anew.
+    pub(super) fn may_be_out(&self) -> bool {
+        self.tripped.is_some() || !self.is_in_service()
+    }
+
     /// Whether it was described anew after this tick.
     pub(super) fn changed_since(&self, tick: u64) -> bool {
         self.described > tick
@@ -134,9 +141,10 @@ impl Endpoint {
         self.specs.all().map(|spec| spec.place).reduce(weaker).unwrap_or(Place::Anywhere)
     }
 
-    /// Whether it surely tries an event on for which its schedule has no attempt, however old that is.
-    pub(super) fn tries_on(&self) -> bool {
-        self.place() == Place::Strict && self.specs.all().all(|spec| spec.pace.max_age.is_none())
+    /// Whether it surely has tried an event on since this tick for which its schedule has no attempt, however old that is.
+    pub(super) fn has_tried_on(&self, since: u64) -> bool {
+        let ageless = self.specs.all().all(|spec| spec.pace.max_age.is_none());
+        self.place() == Place::Strict && ageless && !self.changed_since(since)
     }
 
     /// Whether it may try an event on for which its schedule has no attempt.
@@ -248,6 +256,7 @@ impl Endpoints {
                 disabled: None,
                 described: 0,
                 attempts: (u16::MAX, 0),
+                tried_on: false,
                 patience: None,
                 failing: None,
                 tripped: None,
@@ -259,9 +268,10 @@ impl Endpoints {
             endpoint.over = endpoint.over.max(tick - 1);
         }
         endpoint.described = tick;
-        // One with a largest age may be given up after any attempt.
+        // One with a largest age may be given up after any attempt, and the first of a strict lane is tried on.
         let fewest = if spec.pace.max_age.is_some() { 1 } else { attempts };
         endpoint.attempts = (endpoint.attempts.0.min(fewest), endpoint.attempts.1.max(attempts));
+        endpoint.tried_on |= spec.place == Place::Strict;
         let patience = spec.pace.queue.into_iter().chain(spec.pace.max_age).min();
         endpoint.patience = endpoint.patience.into_iter().chain(patience).min();
         endpoint.specs.ask(call, spec);

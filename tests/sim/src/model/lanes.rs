@@ -175,7 +175,7 @@ impl Lanes {
         let failed = event.to.iter().find(|(to, _)| *to == endpoint).map_or(u16::MAX, |(_, failed)| *failed);
         let flying = facts.attempts_of(known.node).filter(|open| (open.event, open.endpoint) == (number, endpoint));
         let overdue = flying.filter(|open| open.may_be_overdue(at)).map(|open| open.number).max().unwrap_or(0);
-        let exhausted = !known.tries_on() && failed.max(overdue) >= known.attempts.0;
+        let exhausted = !known.has_tried_on(event.asked) && failed.max(overdue) >= known.attempts.0;
         // What was superseded is told once that is durable.
         let superseded = known.coalesces() && self.has_newer(number, event);
         node.weak

@@ -47,6 +47,7 @@ impl Order {
             Seen::Noted { note: Note::Exhausted { endpoint, event, attempts }, .. } => {
                 let Some(endpoint_of) = facts.endpoints.get(*endpoint) else { return Ok(()) };
                 let (fewest, most) = endpoint_of.attempts;
+                let most = if endpoint_of.tried_on { u16::MAX } else { most };
                 if (fewest..=most).contains(attempts) || facts.node(endpoint_of.node).weak {
                     return Ok(());
                 }

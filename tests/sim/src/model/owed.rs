@@ -113,7 +113,7 @@ impl Event {
         let may = match fate {
             Fate::Delivered => owed.taken.is_some(),
             Fate::Exhausted => {
-                let tried_on = self.keyed && endpoint.is_some_and(Endpoint::tries_on);
+                let tried_on = self.keyed && endpoint.is_some_and(|endpoint| endpoint.has_tried_on(self.since));
                 owed.failures(facts, at) >= fewest && !tried_on
             }
             Fate::Refused => owed.denied,

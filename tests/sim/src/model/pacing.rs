@@ -3,9 +3,9 @@
 //! While a node runs, its own monotonic clock decides. Over a restart a due time is as far away as the wall clock says,
 //! but no further than it was; that clock may have been moved, which is the one way to be early.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::endpoints::{HOLD, State};
+use super::endpoints::{Endpoint, HOLD, State};
 use super::facts::{Attempt, Facts, GRACE, is_made};
 use super::retry_after::asked;
 use crate::observe::{Broken, Clocks, Note, Outcome, SECOND, Seen, SimTime, Told, Wish};
@@ -56,6 +56,10 @@ struct Lane {
     gone: Option<(u32, u32)>,
     /// What a ramp that has been asked for has grown to.
     ramp: u32,
+    /// When attempts failed, by the node's clock, while that may count for a breaker.
+    failed: VecDeque<u64>,
+    /// How many may be in flight if a breaker that may have opened has closed, so that a ramp has begun since.
+    recovery: Option<u32>,
 }
 
 impl Pacing {
@@ -113,6 +117,10 @@ impl Pacing {
                 if self.asked.values().all(|other| other != endpoint) {
                     lane.gone = Some((facts.node(*node).incarnation, generation));
                 }
+            }
+            Seen::Noted { note: Note::Recovered(number), .. } => {
+                let lane = self.lanes.entry(*number).or_default();
+                lane.window = lane.recovery.take().map(|size| (size, true));
             }
             Seen::Noted { note: Note::HoldEnded(number), .. } => return hold_ended(facts, at, *number),
             Seen::Restarted { node, .. } => {
@@ -179,7 +187,7 @@ impl Pacing {
         let most = endpoint.specs.all().map(|spec| u32::from(spec.concurrency)).max().unwrap_or(u32::MAX);
         let lane = self.lanes.entry(open.endpoint).or_default();
         lane.flying.push(attempt);
-        let most = lane.window.map_or(most, |(size, _)| most.min(size));
+        let most = lane.window.map_or(most, |(size, _)| most.min(size.max(lane.recovery.unwrap_or(0))));
         if lane.flying.len() > most as usize {
             lane.flying.retain(still);
             // Attempts for an endpoint of the same name that was removed do not count for this one.
@@ -219,6 +227,7 @@ impl Pacing {
             return;
         }
         let late = open.is_late(clocks.mono);
+        lane.failed(endpoint, clocks.mono);
         if let (Outcome::Status { status: 410, .. }, false) = (outcome, late) {
             lane.gone = Some((open.incarnation, open.generation));
         }
@@ -241,6 +250,7 @@ impl Pacing {
                 let (size, _) = lane.window.unwrap_or_else(|| (u32::from(spec.concurrency), false));
                 lane.window = Some(((size / 2).max(1), false));
             }
+            lane.recovery = lane.recovery.map(|size| (size / 2).max(1));
         }
         let Some(least) = delays().flatten().min().filter(|_| !is_made(open.event)) else {
             self.due.remove(&key);
@@ -266,7 +276,7 @@ impl Pacing {
         let Some(endpoint) = facts.endpoints.get(number) else { return };
         // What was before is all but the last, which is what was asked for just now.
         let before: Vec<_> = endpoint.states.all().collect();
-        if !endpoint.is_in_service() {
+        if endpoint.may_be_out() {
             self.lanes.entry(number).or_default().rest = None;
         }
         if let [State::Paused | State::Disabled, State::Active] = before[..] {
@@ -277,9 +287,24 @@ impl Pacing {
 }
 
 impl Lane {
+    /// An attempt has failed; so many may have by now that a breaker is open, which is told later.
+    fn failed(&mut self, endpoint: &Endpoint, now: u64) {
+        let breakers = || endpoint.specs.all().filter_map(|spec| spec.pace.breaker);
+        let Some(window) = breakers().map(|breaker| breaker.window + 2 * GRACE).max() else { return };
+        self.failed.push_back(now);
+        let least = breakers().map(|breaker| usize::from(breaker.attempts) * usize::from(breaker.percent) / 100).min();
+        while self.failed.front().is_some_and(|first| now.saturating_sub(*first) > window) {
+            self.failed.pop_front();
+        }
+        if self.failed.len() + self.flying.len() >= least.unwrap_or(0) {
+            self.recovery.get_or_insert(1);
+        }
+    }
+
     /// A success lets one more start, or twice as many.
     fn grow(&mut self) {
         self.ramp = self.ramp.saturating_mul(2);
+        self.recovery = self.recovery.map(|size| size.saturating_mul(2));
         if let Some((size, doubles)) = &mut self.window {
             *size = if *doubles { size.saturating_mul(2) } else { size.saturating_add(1) };
         }

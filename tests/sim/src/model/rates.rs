@@ -17,7 +17,7 @@ pub(super) struct Rates {
     buckets: BTreeMap<u32, Bucket>,
     of_tenants: BTreeMap<u32, Vec<u64>>,
     of_hosts: BTreeMap<(u32, String, u16), Vec<u64>>,
-    /// What the wall clock showed when an event was last submitted.
+    /// The latest that the wall clock showed when an event was submitted: which submission was taken is not known.
     offered: BTreeMap<u64, u64>,
     waits: BTreeMap<(u64, u32), Wait>,
 }
@@ -52,7 +52,8 @@ impl Rates {
                 }
             }
             Seen::Asked { wish: Wish::Publish(submission), clocks, .. } => {
-                self.offered.insert(submission.event, clocks.wall);
+                let latest = self.offered.entry(submission.event).or_default();
+                *latest = clocks.wall.max(*latest);
             }
             Seen::Started { attempt, .. } => {
                 let Some(open) = facts.attempt(*attempt) else { return Ok(()) };

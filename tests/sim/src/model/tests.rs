@@ -18,6 +18,8 @@ pub(super) struct Stage {
     booted: u64,
     calls: u64,
     attempts: u64,
+    /// Nanoseconds that the wall clock is behind.
+    behind: u64,
 }
 
 impl Stage {
@@ -28,6 +30,11 @@ impl Stage {
 
     /// The same with an endpoint that is to be spared so.
     pub(super) fn paced(pace: Pace) -> Self {
+        Self::of(&Spec { pace, ..spec(1) })
+    }
+
+    /// The same with an endpoint like this.
+    pub(super) fn of(spec: &Spec) -> Self {
         let rules = Rules {
             seed: 1,
             nodes: 1,
@@ -48,15 +55,15 @@ impl Stage {
                 attempt_bytes: u64::MAX,
             },
         };
-        let mut stage = Self { model: Model::default(), at: 0, booted: 0, calls: 0, attempts: 0 };
+        let mut stage = Self { model: Model::default(), at: 0, booted: 0, calls: 0, attempts: 0, behind: 0 };
         stage.ok(&Seen::Began(&rules));
         stage.ok(&Seen::Restarted { node: 0, clocks: stage.clocks(), lost: &[] });
-        assert_eq!(stage.ask(Wish::Put(&Spec { pace, ..spec(1) }), Told::Ok { fresh: true }), Ok(()));
+        assert_eq!(stage.ask(Wish::Put(spec), Told::Ok { fresh: true }), Ok(()));
         stage
     }
 
     pub(super) fn clocks(&self) -> Clocks {
-        Clocks { mono: self.at - self.booted, wall: WALL + self.at / 1_000_000 }
+        Clocks { mono: self.at - self.booted, wall: WALL + (self.at - self.behind) / 1_000_000 }
     }
 
     pub(super) fn see(&mut self, seen: &Seen<'_>) -> Result<(), u8> {
@@ -71,13 +78,22 @@ impl Stage {
         self.at += seconds * SECOND;
     }
 
-    fn ask(&mut self, wish: Wish<'_>, told: Told) -> Result<(), u8> {
+    /// Sets the wall clock to be so many seconds behind.
+    pub(super) fn step_back(&mut self, seconds: u64) {
+        self.behind = seconds * SECOND;
+    }
+
+    pub(super) fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    pub(super) fn ask(&mut self, wish: Wish<'_>, told: Told) -> Result<(), u8> {
         self.calls += 1;
         self.ok(&Seen::Asked { call: self.calls, node: 0, clocks: self.clocks(), wish });
         self.see(&Seen::Answered { call: self.calls, told })
     }
 
-    fn publish(&mut self, event: u64, payload: &[u8], told: Told) -> Result<(), u8> {
+    pub(super) fn publish(&mut self, event: u64, payload: &[u8], told: Told) -> Result<(), u8> {
         let submission =
             Submission { event, tenant: 0, event_type: "a.b", payload, expires: None, idempotency: None, key: None };
         self.ask(Wish::Publish(submission), told)
@@ -131,7 +147,7 @@ impl Stage {
     }
 }
 
-fn spec(endpoint: u32) -> Spec {
+pub(super) fn spec(endpoint: u32) -> Spec {
     Spec {
         endpoint,
         tenant: 0,

@@ -1,13 +1,19 @@
 //! The judges of rates and of breakers find what they are for.
 
-use super::tests::Stage;
-use crate::observe::{Breaker, Death, Note, Pace, Rate, SECOND, Seen};
+use super::tests::{Stage, spec};
+use crate::observe::{Breaker, Death, Note, Outcome, Pace, Place, Rate, SECOND, Seen, Spec, Told, Wish};
 
 impl Stage {
     fn note(&mut self, note: Note<'_>) -> Result<(), u8> {
         let clocks = self.clocks();
         self.see(&Seen::Noted { node: 0, clocks, note })
     }
+}
+
+fn usual_of(spec: Spec) -> Stage {
+    let mut stage = Stage::of(&spec);
+    (1..9).for_each(|event| stage.accept(event));
+    stage
 }
 
 fn usual(pace: Pace) -> Stage {
@@ -84,4 +90,86 @@ fn nothing_is_sent_that_is_too_old() {
     assert_eq!(stage.start("e1", 1), Ok(()));
     stage.wait(20);
     assert_eq!(stage.start("e2", 1), Err(6));
+}
+
+#[test]
+fn what_is_submitted_again_after_the_clock_went_back_is_no_older() {
+    let mut stage = Stage::paced(Pace { max_age: Some(60 * SECOND), ..Pace::default() });
+    stage.wait(100);
+    stage.accept(1);
+    stage.step_back(90);
+    assert_eq!(stage.publish(1, b"{}", Told::Ok { fresh: false }), Ok(()));
+    stage.wait(100);
+    assert_eq!(stage.start("e1", 1), Ok(()), "by what the clock showed when it was first submitted it is 10 s old");
+    stage.wait(60);
+    assert_eq!(stage.start("e1", 2), Err(6));
+}
+
+#[test]
+fn the_first_of_a_strict_lane_is_given_up_by_its_age_alone() {
+    let given_up = |place, max_age| {
+        let pace = Pace { max_age, ..Pace::default() };
+        let mut stage = usual_of(Spec { place, pace, ..spec(1) });
+        for number in 1..=3 {
+            stage.wait(20);
+            if stage.start("e1", number).is_err() {
+                return Err(0);
+            }
+            stage.end(u64::from(number), 500);
+        }
+        stage.note(Note::Exhausted { endpoint: 1, event: 1, attempts: 3 })
+    };
+    assert_eq!(given_up(Place::Strict, Some(60 * SECOND)), Ok(()));
+    assert_eq!(given_up(Place::Skip, Some(60 * SECOND)), Err(0), "its schedule has two attempts");
+}
+
+#[test]
+fn who_was_disabled_by_its_rule_and_is_wanted_back_rests_no_more() {
+    let rested = |disabled: bool| {
+        let mut stage = usual(Pace { disable: Some((3600 * SECOND, 1)), ..Pace::default() });
+        assert_eq!(stage.start("e1", 1), Ok(()));
+        stage.end(1, 500);
+        stage.wait(3600);
+        assert_eq!(stage.start("e1", 2), Ok(()));
+        let lines: &[(&str, &[u8])] = &[("retry-after", b"600")];
+        let outcome = Outcome::Status { status: 503, lines, body: &[] };
+        let clocks = stage.clocks();
+        assert_eq!(stage.see(&Seen::Ended { attempt: 2, clocks, outcome }), Ok(()));
+        if disabled {
+            assert_eq!(stage.note(Note::Disabled { endpoint: 1, failures: 2, age: 3600 * SECOND }), Ok(()));
+            assert_eq!(stage.ask(Wish::Resume(1), Told::Ok { fresh: true }), Ok(()));
+        }
+        stage.start("e2", 1)
+    };
+    assert_eq!(rested(false), Err(5));
+    assert_eq!(rested(true), Ok(()));
+}
+
+#[test]
+fn a_breaker_that_closes_begins_a_ramp_whatever_the_window_was() {
+    let breaker =
+        Some(Breaker { attempts: 2, percent: 50, window: 60 * SECOND, open: 10 * SECOND, longest: 10 * SECOND });
+    let crowd = |recovers: bool| {
+        let breaker = breaker.filter(|_| recovers);
+        let pace = Pace { breaker, ..Pace::default() };
+        let mut stage = usual_of(Spec { pace, concurrency: 4, ..spec(1) });
+        let attempt = |stage: &mut Stage, event: &str, status| {
+            assert_eq!(stage.start(event, 1), Ok(()));
+            let last = stage.attempts();
+            stage.end(last, status);
+        };
+        // The window is 1, and 2 after the success that closes the breaker; the ramp that begins then doubles.
+        for event in ["e1", "e2"] {
+            attempt(&mut stage, event, 503);
+            stage.wait(11);
+        }
+        for event in ["e3", "e4", "e5"] {
+            attempt(&mut stage, event, 200);
+        }
+        attempt(&mut stage, "e6", 503);
+        stage.wait(11);
+        [stage.start("e7", 1), stage.start("e8", 1), stage.start("e2", 2)]
+    };
+    assert_eq!(crowd(true), [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(crowd(false), [Ok(()), Ok(()), Err(8)]);
 }
