@@ -115,8 +115,11 @@ impl Tried {
             None => 1,
             Some(_) => 2,
         };
-        let answer = row.answer.as_ref().map_or(self.answer.is_none(), |answer| self.is_answer(answer));
-        (told, !answer)
+        let same = match &row.answer {
+            Some(answer) => self.is_answer(answer),
+            None => self.answer.is_none(),
+        };
+        (told, !same)
     }
 
     /// Whether an attempt may be told so, and why. One that the node gave up, or that was under way when the node died, may
