@@ -29,6 +29,10 @@
 //!   ends between trimming and the next index, or all indexes are lost, what was trimmed and not yet rewritten is shown
 //!   again until the next process has tidied, which trims the same by the same budget. What is erased or purged is in
 //!   records of the log and never shown again.
+//! * An outcome names a subscription, and an endpoint has another one after it was removed, disabled or told to want
+//!   something else. Whose the earlier ones were is known from the record that said so, and once that was rewritten from
+//!   the indexes alone. If those are lost too (a crash just after the rewriting, damage), such outcomes are shown with
+//!   their event, without the endpoint's name, are counted, and are in no list.
 //! * [`EventHistory`] lists the first [`PAGE`] attempts of an event and says [how many](EventHistory::total) there are;
 //!   the deliveries of an event beyond those are listed by endpoint, with [`Query::Endpoint`].
 

@@ -179,6 +179,16 @@ impl Endpoints {
         self.all.get(&endpoint)
     }
 
+    /// Whether an endpoint may have been taken out of service since it was last registered or resumed: somebody disabled
+    /// it, it was gone, or it kept failing.
+    pub(super) fn may_be_out(&self, endpoint: u32) -> bool {
+        let may_be = |endpoint: &Endpoint| {
+            let disabled = endpoint.states.all().any(|state| *state == State::Disabled);
+            disabled || endpoint.gone || endpoint.held_since().is_some()
+        };
+        self.get(endpoint).is_none_or(may_be)
+    }
+
     /// Endpoints of a tenant to which an event may be owed, and whether it is for sure.
     pub(super) fn matching(
         &self,

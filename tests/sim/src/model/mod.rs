@@ -24,6 +24,7 @@ mod possible;
 mod rates;
 mod recalled;
 mod repeats;
+mod retold;
 mod retry_after;
 mod schemes;
 mod secrecy;

@@ -4,10 +4,11 @@ use std::io;
 
 use bytes::Bytes;
 use postrider_core::id::{EventId, JournalSeq};
-use postrider_core::journal::{Kind, Record, ReplayRecord, Then};
+use postrider_core::journal::{EndpointRecord, Kind, Record, ReplayRecord, Then};
+use postrider_core::time::UnixTime;
 
 use super::rig::{self, Rig, at, outcome, retry, tenant};
-use crate::history::{Answer, Counts, PAGE, Query, Retention};
+use crate::history::{Answer, Counts, PAGE, Paging, Query, Retention};
 use crate::store::Tidied;
 
 const WEEK: u64 = 7 * 24 * 3_600_000;
@@ -337,4 +338,44 @@ fn answers_to_an_event_that_has_gone_can_be_erased() {
     rig.write(&[Record::Purged { tenant: tenant(0), at: at(rig.now) }]);
     rig.tidy_all();
     assert!(!rig.is_on_disk(b"the answer"));
+}
+
+#[test]
+fn what_an_endpoint_got_before_it_was_disabled_keeps_its_name() {
+    let mut rig = Rig::new(4096, rig::retention(WEEK, 4 * WEEK));
+    // Its subscription number is not that of the endpoint as snapshots describe it.
+    let before = EndpointRecord { subscription: Some(7), ..rig::endpoint_record(0) };
+    rig.write(&[Record::Endpoint(Box::new(before))]);
+    for n in 0..40 {
+        let event = rig.accept(0, &format!("event-{n}"), &[b'x'; 300]);
+        rig.write(&[Record::Outcome(outcome(event, 7, 1, Then::Exhausted, rig.now))]);
+        rig.end(event);
+    }
+    rig.write(&[Record::Endpoint(Box::new(rig::endpoint_record(0)))]);
+    let (from, to, page) = (UnixTime::EPOCH, at(u64::MAX), Paging::default());
+    let query = Query::Exhausted { tenant: tenant(0), from, to, page };
+    let dead = |rig: &mut Rig| match rig.ask(&query) {
+        Answer::Deliveries { items, .. } => items.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(dead(&mut rig), 40);
+    rig.settle();
+    rig.tidy_all();
+    rig.reopen();
+    let whole = rig.segment_bytes();
+    // Their payloads go, so that each segment is rewritten by a process that has never seen the endpoint as it was.
+    rig.now += WEEK;
+    rig.settle();
+    rig.tidy_all();
+    assert!(rig.segment_bytes() < whole / 2, "they were rewritten");
+    assert_eq!(dead(&mut rig), 40);
+    rig.reopen();
+    assert_eq!(dead(&mut rig), 40);
+    assert_eq!(rig.event(0, "event-3").unwrap().attempts[0].endpoint, Some(rig::endpoint(0)));
+    // An index that is lost is made again from the segment, and from what others know.
+    let indexes = rig.disk.files().into_keys().filter(|name| name.ends_with(".idx")).collect::<Vec<_>>();
+    assert!(indexes.len() > 1, "{indexes:?}");
+    rig.disk.edit(&indexes[0], |bytes| bytes.truncate(8));
+    rig.reopen();
+    assert_eq!(dead(&mut rig), 40);
 }
