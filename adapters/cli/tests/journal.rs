@@ -433,6 +433,8 @@ fn what_a_journal_keeps_is_sent_again() {
         let told = replay(&["--event", "e1", "--fresh-ids", "--name", "one", "--json"]);
         let said: Value = serde_json::from_str(&told.out).unwrap_or_else(|why| panic!("{why}: {told:?}"));
         assert_eq!((told.code, &said["replay"], &said["delivered"]), (Some(0), &"rpl_one".into(), &true.into()));
+        let shown = place.journal("show", &["rpl_one"]);
+        assert!(shown.out.contains("sends e1 again\n"), "{shown:?}");
         let refused = replay(&["--event", "e9"]);
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert!(refused.err.contains("nothing is known of e9"), "{refused:?}");

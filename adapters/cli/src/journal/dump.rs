@@ -164,6 +164,14 @@ fn event(event: &Accepted, len: usize, payloads: bool) -> Value {
         "expires": event.expires.map(UnixTime::to_rfc3339),
         "payload_bytes": len,
     });
+    if let Some(replay) = &event.replay {
+        value["replay"] = json!({
+            "of": replay.of.as_str(),
+            "number": replay.number,
+            "same_id": replay.keeps_id,
+            "subscription": replay.subscription,
+        });
+    }
     carried(&mut value, "payload", &event.payload, payloads);
     value
 }

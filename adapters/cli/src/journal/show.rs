@@ -130,6 +130,9 @@ impl View<'_> {
         let EventHistory { seq, tenant, event, event_type, accepted, ended, attempts, .. } = self.story;
         writeln!(out, "{event} {event_type}, tenant {tenant}, record {seq}")?;
         writeln!(out, "accepted {accepted}, {}", self.payload_words())?;
+        if let Some(of) = &self.story.replay_of {
+            writeln!(out, "sends {of} again")?;
+        }
         if let Some(at) = self.journal.own.cancelled.get(seq) {
             writeln!(out, "cancelled {at}")?;
         }
@@ -262,6 +265,7 @@ impl View<'_> {
             "accepted": story.accepted.to_rfc3339(),
             "cancelled": self.journal.own.cancelled.get(&story.seq).map(|at| at.to_rfc3339()),
             "ended": story.ended.map(UnixTime::to_rfc3339),
+            "replay_of": story.replay_of.as_ref().map(|of| of.as_str()),
             "payload_bytes": story.payload_len,
             "payload_kept": story.payload.is_some(),
             "payload": payload,

@@ -40,6 +40,8 @@ pub(crate) struct Event {
     /// The fan-out has passed these; all others are accounted for one by one.
     through: u32,
     passed_all: bool,
+    /// It sends another again, to one endpoint.
+    is_replay: bool,
     skip: BTreeSet<u32>,
     waiting: BTreeMap<u32, Waiting>,
 }
@@ -70,7 +72,8 @@ impl Event {
             cancelled: false,
             high_water: accepted.high_water,
             through: 0,
-            passed_all: false,
+            passed_all: accepted.replay.is_some(),
+            is_replay: accepted.replay.is_some(),
             skip: BTreeSet::new(),
             waiting: BTreeMap::new(),
         }
@@ -84,6 +87,11 @@ impl Event {
     /// What is owed to an endpoint of its tenant: `None` when nothing is (any more), `Some(None)` when the first attempt
     /// has not been made.
     pub(crate) fn owed(&self, endpoint: &EndpointRecord) -> Option<Option<Waiting>> {
+        if self.is_replay {
+            // Whether the endpoint wants it does not matter.
+            let mut numbers = endpoint.retired.iter().map(|old| old.number).chain(endpoint.subscription);
+            return numbers.find_map(|number| self.waiting.get(&number)).map(|waiting| Some(*waiting));
+        }
         let retired = endpoint.retired.iter().filter(|old| self.high_water <= old.at);
         let wanted =
             |number, patterns: Result<Subscription, _>, filter: &Option<_>| (number, patterns.ok(), filter.is_some());
@@ -130,7 +138,11 @@ impl State {
             Record::Genesis { seed } => self.seed = Some(*seed),
             Record::Opened { incarnation, .. } => self.incarnation = *incarnation,
             Record::Accepted(accepted) => {
+                let new = !self.events.contains_key(&seq);
                 self.events.entry(seq).or_insert_with(|| Event::new(accepted));
+                if let Some(replay) = accepted.replay.as_ref().filter(|_| new) {
+                    self.wait(seq, replay.subscription, 0, Due::default());
+                }
             }
             Record::Endpoint(endpoint) => self.endpoint(endpoint),
             Record::Removed { endpoint, .. } => {

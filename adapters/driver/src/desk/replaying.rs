@@ -102,7 +102,8 @@ impl Desk {
         self.walk(what, false, reply);
     }
 
-    /// Counts what [`replay_all`](Self::replay_all) would find, and sends nothing.
+    /// Counts what [`replay_all`](Self::replay_all) would find, and sends nothing. Which payloads were erased shows only when
+    /// they are read.
     pub fn replay_dry_run(&mut self, what: Retained, reply: Reply<Result<Replayed, Error>>) {
         self.walk(what, true, reply);
     }
@@ -239,7 +240,7 @@ impl Desk {
                 State::Wait if walk.open.is_empty() => return self.end_walk(number, None),
                 State::Wait => return,
                 _ if walk.told.cut => {
-                    walk.state = State::Wait;
+                    (walk.state, walk.rests) = (State::Wait, None);
                     continue;
                 }
                 State::Begin => walk.ask(Question::Since, Query::Since),
@@ -249,10 +250,13 @@ impl Desk {
                 }
                 State::Page { last } => {
                     let rests = walk.rests.is_some_and(|until| until > self.clock.now().mono);
-                    if rests || walk.open.len() >= OPEN {
+                    if rests {
                         return;
                     }
                     walk.rests = None;
+                    if walk.open.len() >= OPEN {
+                        return;
+                    }
                     match walk.page.front().map(|item| item.event.clone()) {
                         None => {
                             walk.state = if last { State::Wait } else { State::Turn };
