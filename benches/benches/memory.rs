@@ -194,6 +194,7 @@ fn accepted(n: u64) -> Accepted {
         digest: [0; 16],
         high_water: 0,
         at: WALL,
+        replay: None,
     }
 }
 

@@ -19,6 +19,7 @@ use postrider_core::sender::{
 };
 use postrider_core::time::UnixTime;
 use postrider_driver::questions::{self, Question};
+use postrider_driver::replays::{One, Replayed, Retained};
 use postrider_driver::{
     Command, CommandError, DeliveryStory, Desk, Error, PublishError, PutError, Receipt, Registered, Reply,
     SettledError, SyncError, SyncReport, Waiting, mint,
@@ -339,6 +340,44 @@ impl Sender {
     pub fn history<Q: Question>(&self, question: Q) -> Result<Q::Answer, Error> {
         let query = question.query();
         questions::read::<Q>(self.inquire(move |desk, reply| desk.history(query, reply)))
+    }
+
+    /// Sends one event again, as [`replays::one`](postrider_driver::replays::one) says; returns when that is durable. What
+    /// has ended is read from the log's history, so only a sender on a directory can.
+    pub fn replay(&self, one: One) -> Result<Receipt, Error> {
+        self.inquire(move |desk, reply| desk.replay(one, reply))
+    }
+
+    /// Sends everything again that is kept of this, as [`replays`](postrider_driver::replays) says; returns when all of it
+    /// has ended, or when another thread has called [`cancel_replay`](Self::cancel_replay).
+    ///
+    /// ```no_run
+    /// # fn example(sender: &postrider_blocking::Sender) -> Result<(), postrider_driver::Error> {
+    /// use postrider_core::id::EndpointKey;
+    /// use postrider_driver::replays;
+    /// use postrider_journal::history::End;
+    ///
+    /// let dead_letters = replays::retained(&EndpointKey::new("acme")?).ended([End::Exhausted]);
+    /// println!("would send {}", sender.replay_dry_run(dead_letters.clone())?);
+    /// println!("sent {}", sender.replay_all(dead_letters.named("after-the-outage"))?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replay_all(&self, what: Retained) -> Result<Replayed, Error> {
+        self.inquire(move |desk, reply| desk.replay_all(what, reply))
+    }
+
+    /// Counts what [`replay_all`](Self::replay_all) would find, and sends nothing.
+    pub fn replay_dry_run(&self, what: Retained) -> Result<Replayed, Error> {
+        self.inquire(move |desk, reply| desk.replay_dry_run(what, reply))
+    }
+
+    /// Stops what [`replay_all`](Self::replay_all) does under this name, and cancels the replays of it that have not
+    /// ended. Whether there was one.
+    pub fn cancel_replay(&self, name: &str) -> Result<bool, Error> {
+        let name = name.to_owned();
+        let asked = self.ask((), move |desk, (), reply: Reply<bool>| reply(desk.cancel_replay(&name)));
+        asked.wait().map_err(|_| Error::Stopped)
     }
 
     /// How deliveries to an endpoint ended since the sender was made; `None` when it is not known.

@@ -14,6 +14,7 @@ use postrider_core::registration::sync::Synced;
 use postrider_core::registration::{Endpoint, EndpointView, Policy};
 use postrider_core::secret::{KeyId, Secret};
 use postrider_core::sender::{EventReport, Notice, Page, Stats, Tally};
+use postrider_driver::replays::{One, Replayed, Retained};
 use postrider_driver::{Error, FlightRecorder, Heard, PublishError, Receipt, Registered};
 use tokio::runtime::Runtime;
 
@@ -56,6 +57,10 @@ pub(crate) trait Driver: Sync {
     fn revoke_key(&self, endpoint: &EndpointKey, key: KeyId) -> Result<(), Error>;
     /// What has become of an event.
     fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport>;
+    /// Sends one event again.
+    fn replay(&self, one: One) -> Result<Receipt, Error>;
+    /// Sends everything again that is kept of this, or counts it.
+    fn replay_all(&self, what: Retained, dry_run: bool) -> Result<Replayed, Error>;
     /// How deliveries to an endpoint ended.
     fn tally(&self, endpoint: &EndpointKey) -> Option<Tally>;
     /// The endpoints of a tenant.
@@ -186,6 +191,19 @@ impl Driver for Tokio {
         self.runtime.block_on(self.sender.report(tenant, event)).ok().flatten()
     }
 
+    fn replay(&self, one: One) -> Result<Receipt, Error> {
+        self.runtime.block_on(self.sender.replay(one))
+    }
+
+    fn replay_all(&self, what: Retained, dry_run: bool) -> Result<Replayed, Error> {
+        self.runtime.block_on(async {
+            match dry_run {
+                true => self.sender.replay_dry_run(what).await,
+                false => self.sender.replay_all(what).await,
+            }
+        })
+    }
+
     fn tally(&self, endpoint: &EndpointKey) -> Option<Tally> {
         self.runtime.block_on(self.sender.tally(endpoint)).ok().flatten()
     }
@@ -267,6 +285,14 @@ impl Driver for Blocking {
 
     fn report(&self, tenant: &TenantId, event: &EventId) -> Option<EventReport> {
         self.0.report(tenant, event).ok().flatten()
+    }
+
+    fn replay(&self, one: One) -> Result<Receipt, Error> {
+        self.0.replay(one)
+    }
+
+    fn replay_all(&self, what: Retained, dry_run: bool) -> Result<Replayed, Error> {
+        if dry_run { self.0.replay_dry_run(what) } else { self.0.replay_all(what) }
     }
 
     fn tally(&self, endpoint: &EndpointKey) -> Option<Tally> {

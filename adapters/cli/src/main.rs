@@ -15,6 +15,7 @@ mod exit;
 mod http;
 mod journal;
 mod listen;
+mod replay;
 mod replay_trace;
 mod sign;
 mod store;
@@ -43,6 +44,7 @@ enum Command {
     Deliver(deliver::Args),
     Journal(journal::Args),
     Listen(listen::Args),
+    Replay(replay::Args),
     ReplayTrace(replay_trace::Args),
     Sign(sign::Args),
     Top(top::Args),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Deliver(args) => deliver::run(&args),
         Command::Journal(args) => journal::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::ReplayTrace(args) => replay_trace::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Top(args) => top::run(&args),

@@ -406,3 +406,37 @@ fn no_answer_has_a_secret_in_it() {
         }
     }
 }
+
+/// Everything of an endpoint goes again, under a name once, and one event by itself under a fresh id.
+#[test]
+fn what_a_journal_keeps_is_sent_again() {
+    for driver in DRIVERS {
+        let listener = Listener::start(&[]);
+        let place = Place::new(&endpoint("acme", &listener.url, ALL));
+        let events: String =
+            (0..2).map(|n| format!("{{\"type\":\"order.paid\",\"id\":\"e{n}\",\"data\":{n}}}\n")).collect();
+        assert_eq!(place.deliver(&["--driver", driver], &events).code, Some(0));
+        let replay = |options: &[&str]| {
+            let args = ["replay", "--driver", driver, "--journal", &place.journal, "--endpoint", "acme"];
+            run(&[&args[..], &LOOPBACK, options].concat(), b"")
+        };
+        let told = replay(&["--state", "delivered", "--dry-run"]);
+        assert_eq!((told.code, told.out.as_str()), (Some(0), "2 found (2 delivered)\n"), "{told:?}");
+        let told = replay(&["--state", "delivered", "--name", "again"]);
+        assert_eq!(
+            (told.code, told.out.as_str()),
+            (Some(0), "2 found (2 delivered), 2 replayed, 2 delivered\n"),
+            "{told:?}"
+        );
+        let told = replay(&["--state", "delivered", "--name", "again"]);
+        assert_eq!(told.out, "2 found (2 delivered), 2 replayed before\n", "{told:?}");
+        let told = replay(&["--event", "e1", "--fresh-ids", "--name", "one", "--json"]);
+        let said: Value = serde_json::from_str(&told.out).unwrap_or_else(|why| panic!("{why}: {told:?}"));
+        assert_eq!((told.code, &said["replay"], &said["delivered"]), (Some(0), &"rpl_one".into(), &true.into()));
+        let refused = replay(&["--event", "e9"]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.err.contains("nothing is known of e9"), "{refused:?}");
+        let long_ago = replay(&["--from", "2001-01-01T00:00:00Z"]);
+        assert!(long_ago.err.contains("it is forgotten"), "{long_ago:?}");
+    }
+}

@@ -18,6 +18,7 @@ use postrider_journal::seal::{SealError, VaultError};
 
 use crate::directory::DirectoryError;
 use crate::mint::EntropyError;
+use crate::replays::ReplayError;
 use crate::tls::RootsError;
 
 /// Why an event was not published.
@@ -204,6 +205,8 @@ pub enum Error {
     Command(CommandError),
     /// A list of endpoints was not applied.
     Sync(SyncError),
+    /// Something is not sent again.
+    Replay(ReplayError),
     /// It cannot be said what became of an event.
     Settled(SettledError),
     /// Something is not an event.
@@ -263,6 +266,7 @@ impl Error {
             Self::Put(error) => error,
             Self::Command(error) => error,
             Self::Sync(error) => error,
+            Self::Replay(error) => error,
             Self::Settled(error) => error,
             Self::Event(error) => error,
             Self::Payload(error) => error,
@@ -329,6 +333,7 @@ from! {
     Put(PutError),
     Command(CommandError),
     Sync(SyncError),
+    Replay(ReplayError),
     Settled(SettledError),
     Event(EventError),
     Payload(PayloadError),

@@ -23,6 +23,7 @@ pub mod mint;
 mod opening;
 mod places;
 pub mod questions;
+pub mod replays;
 mod reported;
 mod resolver;
 mod story;

@@ -20,7 +20,7 @@ use postrider_core::id::{EndpointKey, EventId, TenantId};
 use postrider_core::time::UnixTime;
 use postrider_journal::LogError;
 use postrider_journal::history::{
-    Answer, Counts, End, EndedDelivery, EventHistory, HistoryError, Paging, Place, Query,
+    Answer, Counts, End, EndedDelivery, EventHistory, HistoryError, Paging, Place, Query, Since,
 };
 
 use crate::error::Error;
@@ -64,6 +64,27 @@ pub fn exhausted(tenant: &TenantId) -> Exhausted {
 /// How many deliveries are kept that ended in each way.
 pub fn counts() -> CountAll {
     CountAll
+}
+
+/// How far back anything is kept.
+pub fn since() -> SinceWhen {
+    SinceWhen
+}
+
+/// See [`since`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SinceWhen;
+
+impl Question for SinceWhen {
+    type Answer = Since;
+
+    fn query(self) -> Query {
+        Query::Since
+    }
+
+    fn read(answer: Answer) -> Option<Since> {
+        if let Answer::Since(since) = answer { Some(since) } else { None }
+    }
 }
 
 /// See [`event`]. Answered with `None` when nothing is known of it.

@@ -29,6 +29,10 @@
 //!   ends between trimming and the next index, or all indexes are lost, what was trimmed and not yet rewritten is shown
 //!   again until the next process has tidied, which trims the same by the same budget. What is erased or purged is in
 //!   records of the log and never shown again.
+//! * An outcome names a subscription, and an endpoint has another one after it was removed, disabled or told to want
+//!   something else. Whose the earlier ones were is known from the record that said so, and once that was rewritten from
+//!   the indexes alone. If those are lost too (a crash just after the rewriting, damage), such outcomes are shown with
+//!   their event, without the endpoint's name, are counted, and are in no list.
 //! * [`EventHistory`] lists the first [`PAGE`] attempts of an event and says [how many](EventHistory::total) there are;
 //!   the deliveries of an event beyond those are listed by endpoint, with [`Query::Endpoint`].
 
@@ -107,6 +111,8 @@ pub enum Query {
     },
     /// How many deliveries are kept that ended in each way: [`Answer::Counts`].
     Counts,
+    /// How far back anything is kept: [`Answer::Since`].
+    Since,
 }
 
 /// How a delivery ended.
@@ -212,6 +218,18 @@ pub enum Answer {
     },
     /// To [`Query::Counts`].
     Counts(Counts),
+    /// To [`Query::Since`].
+    Since(Since),
+}
+
+/// How far back a log remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Since {
+    /// Payloads of events that ended before this time are gone; of later ones they are there, unless they were erased.
+    pub payloads: UnixTime,
+    /// What else is known of events that ended before this time is gone too.
+    pub attempts: UnixTime,
 }
 
 /// An event with all its deliveries, as far as they are kept.
@@ -236,6 +254,8 @@ pub struct EventHistory {
     pub payload_len: u32,
     /// The payload; `None` when its retention is over, or when it was erased or purged.
     pub payload: Option<Bytes>,
+    /// The event that it sends again, where it is a replay.
+    pub replay_of: Option<EventId>,
     /// It was erased, or its tenant purged; no longer told once that was so long ago that nothing of it is on disk.
     pub erased: bool,
     /// Its content type; `None` for JSON.

@@ -108,6 +108,13 @@ pub mod history {
     };
 }
 
+/// Sending again what has ended: one event, or everything that a directory keeps for an endpoint. See a sender's `replay`,
+/// `replay_all`, `replay_dry_run` and `cancel_replay`.
+pub mod replays {
+    pub use postrider_core::sender::{REPLAYED, ReplayRefused};
+    pub use postrider_driver::replays::*;
+}
+
 /// Receiving: verify who sent it, drop what was handled already, answer what the sender needs to hear.
 ///
 /// [`standard::Verifier`](receiver::standard::Verifier) checks a signature and keeps no state. The receiving machine of

@@ -13,7 +13,7 @@ use super::error::{CodecError, Why};
 use super::kind::Kind;
 use super::pacing::{read_health, write_health};
 use super::record::{
-    Accepted, Due, EventRecord, Kept, Laned, Mark, OutcomeRecord, Record, Remembered, SnapshotBegin, Then,
+    Accepted, Due, EventRecord, Kept, Laned, Mark, OutcomeRecord, Record, Remembered, ReplayRecord, SnapshotBegin, Then,
 };
 use super::wire::{Reader, Writer, nanos};
 use crate::id::{EventId, IdError, TenantId};
@@ -31,6 +31,7 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
         Record::Accepted(accepted) => {
             write_accepted(accepted, w);
             w.long(&accepted.payload);
+            write_parts(accepted, w);
         }
         Record::Endpoint(endpoint) => write_endpoint(endpoint, w),
         Record::Removed { endpoint, at } => {
@@ -81,6 +82,7 @@ pub(super) fn write(record: &Record, w: &mut Writer<'_>) {
         Record::Kept(kept) => {
             write_accepted(&kept.accepted, w);
             w.u32(kept.payload_len);
+            write_parts(&kept.accepted, w);
         }
         Record::Synced { tenant, revision, at } => {
             w.text(tenant.as_str());
@@ -102,6 +104,7 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
         Kind::Accepted => {
             let mut accepted = read_accepted(r)?;
             accepted.payload = frame.slice_ref(r.long("payload")?);
+            read_parts(r, &mut accepted)?;
             Record::Accepted(Box::new(accepted))
         }
         Kind::Endpoint => Record::Endpoint(Box::new(read_endpoint(r)?)),
@@ -133,7 +136,11 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
             event: name(r, "event", EventId::new)?,
             at: r.time("at")?,
         },
-        Kind::Kept => Record::Kept(Box::new(Kept { accepted: read_accepted(r)?, payload_len: r.u32("payload_len")? })),
+        Kind::Kept => {
+            let mut kept = Kept { accepted: read_accepted(r)?, payload_len: r.u32("payload_len")? };
+            read_parts(r, &mut kept.accepted)?;
+            Record::Kept(Box::new(kept))
+        }
         Kind::Synced => Record::Synced {
             tenant: name(r, "tenant", TenantId::new)?,
             revision: r.u64("revision")?,
@@ -147,7 +154,7 @@ pub(super) fn read(kind: Kind, frame: &Bytes) -> Result<Record, CodecError> {
     Ok(record)
 }
 
-/// All but the payload.
+/// All but the payload and the parts.
 fn write_accepted(accepted: &Accepted, w: &mut Writer<'_>) {
     let Accepted {
         id,
@@ -162,6 +169,7 @@ fn write_accepted(accepted: &Accepted, w: &mut Writer<'_>) {
         digest,
         high_water,
         at,
+        replay: _,
     } = accepted;
     w.text(id.as_str());
     w.text(tenant.as_str());
@@ -176,7 +184,7 @@ fn write_accepted(accepted: &Accepted, w: &mut Writer<'_>) {
     w.time(*at);
 }
 
-/// All but the payload, which is left empty.
+/// All but the payload and the parts, which are left empty.
 fn read_accepted(r: &mut Reader<'_>) -> Result<Accepted, CodecError> {
     Ok(Accepted {
         id: name(r, "id", EventId::new)?,
@@ -191,7 +199,43 @@ fn read_accepted(r: &mut Reader<'_>) -> Result<Accepted, CodecError> {
         digest: r.array("digest")?,
         high_water: r.u32("high_water")?,
         at: r.time("at")?,
+        replay: None,
     })
+}
+
+/// The number of the part that says what an event sends again.
+const REPLAY_PART: u8 = 2;
+
+/// What only some events have, behind everything else: numbered parts in ascending order.
+fn write_parts(accepted: &Accepted, w: &mut Writer<'_>) {
+    if let Some(replay) = &accepted.replay {
+        let ReplayRecord { of, number, keeps_id, subscription } = &**replay;
+        w.u8(REPLAY_PART);
+        w.text(of.as_str());
+        w.u64(*number);
+        w.flag(*keeps_id);
+        w.u32(*subscription);
+    }
+}
+
+fn read_parts(r: &mut Reader<'_>, accepted: &mut Accepted) -> Result<(), CodecError> {
+    let mut last = 0;
+    while !r.is_over() {
+        last = r.checked(|r| {
+            let number = r.u8("part")?;
+            if number <= last || number != REPLAY_PART {
+                return Ok(Err(Why::Part { number }));
+            }
+            accepted.replay = Some(Box::new(ReplayRecord {
+                of: name(r, "of", EventId::new)?,
+                number: r.u64("number")?,
+                keeps_id: r.flag("keeps_id")?,
+                subscription: r.u32("subscription")?,
+            }));
+            Ok(Ok(number))
+        })?;
+    }
+    Ok(())
 }
 
 /// The code of what follows shares a byte with the number of bytes that the time taken needs: attempts are short, and
@@ -312,17 +356,20 @@ fn write_event(event: &EventRecord, w: &mut Writer<'_>) {
     write_accepted(accepted, w);
     w.u32(*payload_len);
     w.many(done, |w, number| w.u32(*number));
+    write_parts(accepted, w);
 }
 
 fn read_event(r: &mut Reader<'_>) -> Result<EventRecord, CodecError> {
-    Ok(EventRecord {
+    let mut event = EventRecord {
         mark: read_mark(r)?,
         passed_all: r.flag("passed_all")?,
         cancelled: r.flag("cancelled")?,
         accepted: read_accepted(r)?,
         payload_len: r.u32("payload_len")?,
         done: r.many("done", 4, |r| r.u32("done"))?,
-    })
+    };
+    read_parts(r, &mut event.accepted)?;
+    Ok(event)
 }
 
 fn write_remembered(remembered: &Remembered, w: &mut Writer<'_>) {

@@ -105,7 +105,7 @@ pub enum Why {
         /// The byte that tells the form.
         byte: u8,
     },
-    /// A part behind the last field of an endpoint is not known here, stands out of order, or is empty.
+    /// A part behind the last field of an endpoint or an event is not known here, stands out of order, or is empty.
     Part {
         /// Its number.
         number: u8,
@@ -178,7 +178,7 @@ impl fmt::Display for Why {
                 write!(f, "the form of a header's value is {byte}, 0 (open), 1 (secret) and 2 (sealed) are known")
             }
             Self::Part { number } => {
-                write!(f, "part {number} of the endpoint is not known, empty or out of order")
+                write!(f, "part {number} of the record is not known, empty or out of order")
             }
             Self::NoKey => f.write_str("a key is empty, or a pair has not 64 bytes"),
             Self::Then { code } => write!(f, "what follows the attempt is {code}, 0 to 7 are known"),

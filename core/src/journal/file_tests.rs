@@ -172,6 +172,7 @@ fn accepted(payload: &[u8]) -> Record {
         digest: [9; 16],
         high_water: 3,
         at: UnixTime::from_secs(1_795_246_000),
+        replay: None,
     }))
 }
 

@@ -148,8 +148,8 @@ pub use self::kind::Kind;
 pub use self::pacing::{BreakerRecord, DisableRecord, HealthRecord, PacingRecord, RateRecord, Setting};
 pub use self::record::{
     Accepted, AskRecord, CauseRecord, ConsentRecord, DialectRecord, Due, EndpointRecord, EventRecord, FilterRecord,
-    HeaderRecord, Kept, KeyRecord, KeyUseRecord, Laned, Mark, OutcomeRecord, Record, Remembered, RetiredRecord,
-    SnapshotBegin, StateRecord, Then, UseRecord,
+    HeaderRecord, Kept, KeyRecord, KeyUseRecord, Laned, Mark, OutcomeRecord, Record, Remembered, ReplayRecord,
+    RetiredRecord, SnapshotBegin, StateRecord, Then, UseRecord,
 };
 pub use self::salvage::{Piece, Salvage};
 pub use self::scan::{End, Scan, Tail, resync};

@@ -176,6 +176,22 @@ pub struct Accepted {
     pub high_water: u32,
     /// When it was accepted.
     pub at: UnixTime,
+    /// What it sends again; `None` for an event that was published.
+    pub replay: Option<Box<ReplayRecord>>,
+}
+
+/// An event that sends another one again, to one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data of a versioned format")]
+pub struct ReplayRecord {
+    /// The event that is sent again.
+    pub of: EventId,
+    /// What tells this replay from every other one of the same event.
+    pub number: u64,
+    /// It is sent under the id of that event, and not under its own.
+    pub keeps_id: bool,
+    /// The subscription whose endpoint it goes to, and to no other.
+    pub subscription: u32,
 }
 
 /// An endpoint, whole. `Debug` shows neither its keys nor the values of its headers nor the query of its URL.

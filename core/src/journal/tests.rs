@@ -532,6 +532,7 @@ fn plain() -> Accepted {
         digest: [0; 16],
         high_water: 0,
         at: UnixTime::EPOCH,
+        replay: None,
     }
 }
 

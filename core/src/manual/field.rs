@@ -93,7 +93,7 @@
 //! | `Retry-After` | on any failing status, a floor, at most 24 h, a date by the receiver's own clock | `core/src/response/tests.rs::retry_after_is_honoured_on_any_failure_and_only_there`, `core/src/response/tests.rs::a_date_counts_from_the_receivers_clock_if_it_tells_it`, `core/src/retry/plan.rs::next_due_is_never_early` |
 //! | scope of a schedule | each endpoint has its own | `tests/suite/tests/sandbox.rs::the_last_answer_repeats_and_the_schedule_ends` |
 //! | greatest age, expiry of an event | an event may expire, a schedule may have a greatest age, an endpoint a limit on waiting | `tests/suite/tests/laws.rs::l5_nothing_is_early`, `tests/suite/tests/pace.rs::an_age_ends_what_failed_and_what_was_held`, `tests/suite/tests/pace.rs::what_waits_too_long_for_its_endpoint_expires` |
-//! | what is sent again by hand is retried | replay | no (not built yet) |
+//! | what is sent again by hand is retried | a replay has all attempts of its endpoint's schedule | `core/src/sender/replay/tests.rs::it_is_retried_and_read_back_like_any_other` |
 //! | lanes for retries | when there is more than can be done, retries are a fifth of what starts | `tests/suite/tests/pace.rs::retries_are_a_fifth_when_there_is_too_much`, `core/src/retry/budget.rs::retries_get_their_share_and_no_more` |
 //!
 //! # 1.8 What a response means
@@ -142,10 +142,10 @@
 //!
 //! | row | here | shown by |
 //! | --- | --- | --- |
-//! | one delivery once more | replay | no (not built yet) |
-//! | many, by a range of time | replay, read through the log | no (not built yet); what would be read is there: `adapters/journal/src/history/tests/model.rs::answers_are_those_of_a_model_that_keeps_everything` |
+//! | one delivery once more | replay, under the old id or a fresh one, to that endpoint alone | `tests/suite/tests/replay.rs::one_delivery_once_more`, `core/src/sender/replay/tests.rs::it_survives_restarts` |
+//! | many, by a range of time | what is kept for an endpoint, by time and state, counted first or sent, cancelled, and refused past retention | `tests/suite/tests/replay.rs::everything_of_an_endpoint_once_more`, `tests/suite/tests/replay.rs::a_walk_is_paced_and_can_be_cancelled`, `tests/suite/tests/replay.rs::what_is_not_kept_is_refused` |
 //! | what cannot be worked on | a payload that cannot be read back ends its delivery as lost, by name | `tests/suite/tests/corners.rs::who_waits_behind_a_lost_payload_goes_on` |
-//! | replay with a ramp | the ramp of an endpoint that comes back | no (not built yet) |
+//! | replay with a ramp | the ramp of an endpoint that comes back | `core/src/sender/replay/tests.rs::many_are_paced_by_a_ramp` |
 //!
 //! # Defects of others
 //!

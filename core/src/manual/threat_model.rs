@@ -62,6 +62,9 @@
 //!   the id, which is signed too, is recognised: [`receiver`](crate::receiver). What a machine remembers ends with its
 //!   process, and its window may shrink under load, with a notice. An application whose effects must not happen twice
 //!   keeps the id in the transaction of the effect.
+//! * *A captured request that is made to look like a replay.* Off by default. Where replays are accepted, the header that
+//!   marks one is not signed, so a marked request must have been signed later than everything that came under its id:
+//!   [`ReceiverConfig::replays`](crate::receiver::ReceiverConfig::replays).
 //! * *A body of a terabyte.* Refused at its declared length, or cut by the adapter at the cap that it was given.
 //! * *Probing for keys, times or formats.* One text for every failure, and the status tells malformed from not trusted
 //!   and no more; what exactly was wrong is in a notice.

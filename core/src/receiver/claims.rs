@@ -12,10 +12,11 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::time::Duration;
 
 use super::contract::{DeliveryId, ExchangeId};
-use crate::time::Instant;
+use crate::time::{Instant, UnixTime};
 
 /// Entries forgotten in one call, at most; more than one comes in with it, so the rest goes with later calls.
 const FORGET_AT_ONCE: usize = 4;
@@ -24,7 +25,7 @@ const FORGET_AT_ONCE: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     entries: BTreeMap<DeliveryId, Entry>,
-    /// The one entry of each id.
+    /// The one entry of each id, and of each replay of it.
     by_id: BTreeMap<Arc<str>, DeliveryId>,
     /// Those in progress, by when they are overdue.
     deadlines: BTreeSet<(Instant, DeliveryId)>,
@@ -35,8 +36,31 @@ pub(super) struct Claims {
 
 #[derive(Debug)]
 struct Entry {
+    /// What it is found by.
+    key: Arc<str>,
     id: Arc<str>,
+    /// The newest request that came for it was signed then.
+    signed: UnixTime,
     state: State,
+}
+
+/// What a request brings that is looked for here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name<'a> {
+    pub(super) id: &'a str,
+    /// The number of the replay that it is, where it counts as one.
+    pub(super) replay: Option<u64>,
+    pub(super) signed: UnixTime,
+}
+
+impl Name<'_> {
+    /// An id has no NUL, so that what belongs to it stands right behind it.
+    fn key(&self) -> Arc<str> {
+        match self.replay {
+            None => Arc::from(self.id),
+            Some(number) => Arc::from(alloc::format!("{}\0{number}", self.id)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -76,26 +100,45 @@ pub(super) enum Ended {
 }
 
 impl Claims {
-    /// What is known of an id. What ended a window ago or earlier is not known any more.
-    pub(super) fn find(&self, id: &str, now: Instant, window: Duration) -> Known {
-        let Some(delivery) = self.by_id.get(id) else { return Known::Free };
-        match &self.entries[delivery].state {
-            State::InProgress { .. } => Known::InProgress(*delivery),
+    /// What is known of an id or of a replay of it. What ended a window ago or earlier is not known any more. A replay
+    /// that was not signed later than everything else under its id is taken for what came then.
+    pub(super) fn find(&mut self, name: &Name<'_>, now: Instant, window: Duration) -> Known {
+        let key = name.key();
+        let known = self.by_id.get(&key).map_or(Known::Free, |at| self.known(*at, now, window));
+        if known != Known::Free || name.replay.is_none() {
+            if let Some(entry) = self.by_id.get(&key).and_then(|at| self.entries.get_mut(at)) {
+                entry.signed = entry.signed.max(name.signed);
+            }
+            return known;
+        }
+        let of_id = self.by_id.range::<str, _>((Bound::Included(name.id), Bound::Unbounded)).take_while(|(key, _)| {
+            key.strip_prefix(name.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('\0'))
+        });
+        let newest = of_id.map(|(_, at)| *at).max_by_key(|at| self.entries[at].signed);
+        newest.filter(|at| name.signed <= self.entries[at].signed).map_or(Known::Free, |at| self.known(at, now, window))
+    }
+
+    fn known(&self, delivery: DeliveryId, now: Instant, window: Duration) -> Known {
+        match &self.entries[&delivery].state {
+            State::InProgress { .. } => Known::InProgress(delivery),
             State::Over { since, fate } if now.saturating_since(*since) < window => Known::Over(*fate),
             State::Over { .. } | State::Overdue { .. } => Known::Free,
         }
     }
 
     /// Claims a free id for an exchange, which becomes its first waiter.
-    pub(super) fn claim(&mut self, id: &str, deadline: Instant, by: ExchangeId) -> (DeliveryId, Arc<str>) {
-        if let Some(before) = self.by_id.get(id).copied() {
+    pub(super) fn claim(&mut self, name: &Name<'_>, deadline: Instant, by: ExchangeId) -> (DeliveryId, Arc<str>) {
+        let key = name.key();
+        if let Some(before) = self.by_id.get(&key).copied() {
             self.remove(before);
         }
         self.made += 1;
-        let (delivery, id) = (DeliveryId(self.made), Arc::from(id));
+        let id = if name.replay.is_none() { Arc::clone(&key) } else { Arc::from(name.id) };
+        let delivery = DeliveryId(self.made);
         let state = State::InProgress { deadline, waiters: Vec::from([by]) };
-        self.entries.insert(delivery, Entry { id: Arc::clone(&id), state });
-        self.by_id.insert(Arc::clone(&id), delivery);
+        let entry = Entry { key: Arc::clone(&key), id: Arc::clone(&id), signed: name.signed, state };
+        self.entries.insert(delivery, entry);
+        self.by_id.insert(key, delivery);
         self.deadlines.insert((deadline, delivery));
         (delivery, id)
     }
@@ -207,7 +250,7 @@ impl Claims {
 
     fn remove(&mut self, delivery: DeliveryId) -> Option<Entry> {
         let entry = self.entries.remove(&delivery)?;
-        self.by_id.remove(&entry.id);
+        self.by_id.remove(&entry.key);
         match entry.state {
             State::InProgress { deadline, .. } => self.deadlines.remove(&(deadline, delivery)),
             State::Overdue { since } | State::Over { since, .. } => self.ended.remove(&(since, delivery)),

@@ -23,18 +23,35 @@ pub struct ReceiverConfig {
     pub limits: ReceiverLimits,
     /// What a sender is answered when its event has been processed.
     pub success: Success,
+    /// Whether an event comes again that its sender replays under the same id; see [`replays`](Self::replays).
+    pub replays: bool,
 }
 
 impl ReceiverConfig {
     /// The defaults, for what this verifier accepts.
     pub fn new(verifier: Verifier) -> Self {
-        Self { verifier, limits: ReceiverLimits::default(), success: Success::default() }
+        Self { verifier, limits: ReceiverLimits::default(), success: Success::default(), replays: false }
     }
 
     /// With these limits.
     #[must_use]
     pub fn limits(self, limits: ReceiverLimits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// With replays accepted: an event that was seen is delivered again where the request says `postrider-replay: N`, once
+    /// for each number N. Off by default: then such a request is a repeat like any other.
+    ///
+    /// The header is not covered by the signature, so it alone proves nothing. A marked request counts as a replay only if
+    /// it was signed later than everything that has come under its id, by the signed timestamp, in whole seconds; else it
+    /// is answered as a repeat. So whoever has captured a request that came here cannot have it delivered again by adding
+    /// the header, nor by changing the number. Two things are left to somebody between sender and receiver, who must
+    /// already read and change what TLS protects: he can take the header from a replay, which is then answered as a repeat
+    /// and not delivered; and he can hold a repeat back and mark it, within the verifier's tolerance of its timestamp, and
+    /// have the event delivered once more.
+    #[must_use]
+    pub fn replays(self, accept: bool) -> Self {
+        Self { replays: accept, ..self }
     }
 
     /// With this answer to what has been processed.

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use super::config::{self, Success};
 use super::notice::RecvNotice;
 use crate::secret::KeyId;
-use crate::signing::standard::{Verified, VerifyError};
+use crate::signing::standard::{self, Verified, VerifyError};
 use crate::time::UnixTime;
 use crate::wake::Wake;
 
@@ -138,6 +138,14 @@ impl RequestHead {
     pub fn declared_length(self, bytes: u64) -> Self {
         Self { declared_length: Some(bytes), ..self }
     }
+
+    /// What its `postrider-replay` says, where it says one number.
+    pub(super) fn replay(&self) -> Option<u64> {
+        let mut said = self.headers.get_all(standard::REPLAY).iter();
+        let (Some(number), None) = (said.next(), said.next()) else { return None };
+        let number = number.to_str().ok()?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
+    }
 }
 
 impl fmt::Debug for RequestHead {
@@ -224,6 +232,12 @@ impl Delivery {
     /// The event's id, the same whenever it is sent again.
     pub fn webhook_id(&self) -> &str {
         &self.webhook_id
+    }
+
+    /// The number of the replay that it belongs to, as its `postrider-replay` says, which the signature does not cover;
+    /// `None` where it says none. Numbers are the sender's, and no two replays of an event have the same.
+    pub fn replay(&self) -> Option<u64> {
+        self.head.replay()
     }
 
     /// When the attempt was signed, by the sender's clock, in whole seconds.

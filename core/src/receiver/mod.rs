@@ -89,7 +89,7 @@ use crate::limits;
 use crate::secret::KeyId;
 use crate::signing::standard::Verifier;
 use crate::time::Now;
-use claims::{Claims, Ended, Fate, Known};
+use claims::{Claims, Ended, Fate, Known, Name};
 
 /// The receiving machine.
 ///
@@ -108,6 +108,7 @@ pub struct Receiver {
     verifier: Verifier,
     limits: ReceiverLimits,
     success: Success,
+    replays: bool,
     now: Now,
     life: Life,
     credit: u32,
@@ -161,6 +162,7 @@ impl Receiver {
             verifier: config.verifier,
             limits: config.limits,
             success: config.success,
+            replays: config.replays,
             now,
             life: Life::Running,
             credit: config::CREDIT,
@@ -286,7 +288,9 @@ impl Receiver {
             }
         };
         let key = verified.key();
-        match self.claims.find(verified.id(), self.now.mono, self.limits.window) {
+        let replay = head.replay().filter(|_| self.replays);
+        let name = Name { id: verified.id(), replay, signed: verified.timestamp() };
+        match self.claims.find(&name, self.now.mono, self.limits.window) {
             Known::Over(fate) => {
                 self.stats.duplicates += 1;
                 let reason = if fate == Fate::Done { Reason::Repeat } else { Reason::Refused };
@@ -304,7 +308,7 @@ impl Receiver {
             Known::Free => {
                 self.stats.accepted += 1;
                 let deadline = self.now.mono.saturating_add(self.limits.processing);
-                let (delivery, webhook_id) = self.claims.claim(verified.id(), deadline, exchange);
+                let (delivery, webhook_id) = self.claims.claim(&name, deadline, exchange);
                 let whole = Delivery::new(delivery, webhook_id, &verified, body.clone(), head);
                 self.ready.insert(delivery, whole);
                 self.exchanges.insert(exchange, Stage::Waiting(delivery, key));

@@ -285,6 +285,10 @@ impl Sender {
                 let answer = question.read(reply.kept());
                 consent.answered(now, answer, reply.status())
             }
+            #[cfg(postrider_planted)]
+            (Ok(reply), ConsentBy::Challenge, _) if crate::planted::breaks(59) && reply.status() < 300 => {
+                consent.echoed(now, Ok(()))
+            }
             (Ok(reply), ConsentBy::Challenge, _) => {
                 let body = reply.body().map(AsRef::as_ref).unwrap_or_default();
                 consent.echoed(now, read_echo(&token, reply.status(), body))

@@ -192,6 +192,7 @@ impl Sender {
         match gate {
             Gate::Event(job) => {
                 if self.jobs.slab.get(job).is_some_and(|known| known.seq == seq) {
+                    self.release_replay(job);
                     self.start_scan(job);
                     self.maybe_evict(job);
                 }

@@ -26,12 +26,13 @@ impl Sender {
         Ok(Change { seq, changed: true })
     }
 
-    /// The same for one event. An event that has ended, or that was never here, is erased too: it may have a history.
+    /// The same for one event and what sends it again. An event that has ended, or that was never here, is erased too: it
+    /// may have a history.
     pub fn erase(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.running(now)?;
         let record = Record::Erased { tenant: tenant.clone(), event: event.clone(), at: self.now.wall };
         let seq = self.record(&record);
-        if let Some(job) = self.find_event(tenant, event) {
+        for job in self.find_with_replays(tenant, event) {
             let named = self.jobs.slab[job].seq;
             self.apply_cancelled(job);
             self.drop_payload(job);

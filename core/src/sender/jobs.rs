@@ -12,6 +12,7 @@ use super::asleep::Asleep;
 use super::chains::{Chains, HashKey};
 use super::deliveries::{ByEvent, Queue};
 use super::filters::Matched;
+use super::replay::Replays;
 use super::report::{DeliveryReport, Tally};
 use super::slab::Slab;
 use super::texts::Texts;
@@ -115,6 +116,8 @@ pub(crate) struct Jobs {
     pub(crate) unfinished: BTreeMap<JournalSeq, u32>,
     /// Events that nothing has been done for since the restart.
     pub(crate) asleep: Asleep,
+    /// Those that send others again.
+    pub(crate) replays: Replays,
     /// Their ordering keys, where these matter.
     pub(crate) threads: Threads,
     /// Those whose payloads are here, the one first that was used longest ago.
@@ -211,6 +214,7 @@ impl Jobs {
             self.by_id.remove(hash, at);
         }
         self.expires.remove(&at);
+        self.replays.remove(at);
         let job = self.slab.remove(at).expect("an event ends once");
         self.names.remove(job.place());
         self.unfinished.remove(&job.seq);

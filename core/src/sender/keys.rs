@@ -70,14 +70,16 @@ impl Sender {
     pub fn finish_rotation(&mut self, now: Now, endpoint: &EndpointKey) -> Result<Change, CommandError> {
         let at = self.command(now, endpoint)?;
         let wall = self.now.wall;
+        // Also those leave that have expired already: a clock that is set back would let them sign again.
+        let before = self.endpoints.slab[at].draft.keys().count();
         self.rekey(at, |draft| {
             #[cfg(postrider_planted)]
             if crate::planted::breaks(80) {
                 return Ok(true);
             }
-            let changed = draft.finish(wall)?;
+            draft.finish(wall)?;
             draft.prune(wall);
-            Ok(changed)
+            Ok(draft.keys().count() < before)
         })
     }
 
@@ -172,5 +174,27 @@ mod tests {
         assert_eq!(status.unclear, 1, "a key that did not sign cannot have verified");
         let shown = alloc::format!("{status:?} {:?}", rig.log);
         assert!(!shown.contains(&secret(2).reveal()), "no secret is shown");
+    }
+
+    #[test]
+    fn who_had_expired_when_a_rotation_was_finished_signs_no_more_when_the_clock_goes_back() {
+        let mut rig = Rig::new(Config::new());
+        let key = EndpointKey::new("acme").unwrap();
+        let acme = Endpoint::new("acme", "https://acme.example.com/").signing_key(secret(1));
+        rig.sender.put(rig.now, acme).unwrap();
+        let early = rig.now.wall;
+        rig.sender.rotate_key(rig.now, &key, &secret(2), Duration::from_secs(60)).unwrap();
+        rig.drain();
+        rig.wait(Duration::from_secs(3600));
+        assert!(
+            rig.sender.finish_rotation(rig.now, &key).unwrap().changed,
+            "the first key had expired, and now it is gone"
+        );
+        assert!(!rig.sender.finish_rotation(rig.now, &key).unwrap().changed);
+        rig.drain();
+        rig.now.wall = early;
+        let event = Event::json("order.paid", &1).unwrap().id("e1");
+        rig.sender.publish(rig.now, event).unwrap();
+        assert_eq!(signatures(&rig.drain()[0]), 1);
     }
 }

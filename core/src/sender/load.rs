@@ -202,6 +202,10 @@ impl Sender {
         let (Some(payload), Ok(event_type), true) = (payload, event_type, same) else { return self.payload_lost(at) };
         let seq = job.seq;
         let event = Prepared::new(accepted.id.clone(), event_type, accepted.time, payload);
+        let event = match &accepted.replay {
+            Some(replay) => event.replayed(replay),
+            None => event,
+        };
         self.jobs.bring(at, Arc::new(event), self.now.mono);
         self.stats.loaded += 1;
         #[cfg(postrider_planted)]

@@ -39,6 +39,7 @@ mod persist;
 mod publish;
 mod quotas;
 mod repeats;
+mod replay;
 mod report;
 mod restore;
 pub mod shadow;
@@ -68,6 +69,7 @@ pub use explain::{Explanation, Page};
 pub use notice::{Expiry, Notice};
 pub use operational::OPERATIONAL;
 pub use publish::{Receipt, Refused, Told};
+pub use replay::{REPLAYED, Replay, ReplayAs, ReplayRefused};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
 pub use standing::{Because, DeliveryExplanation, Scope};
@@ -188,7 +190,7 @@ impl Config {
 /// [`publish`](Self::publish), [`put`](Self::put), [`pause`](Self::pause), [`resume`](Self::resume),
 /// [`disable`](Self::disable), [`remove`](Self::remove), [`add_key`](Self::add_key), [`expire_key`](Self::expire_key),
 /// [`revoke_key`](Self::revoke_key), [`rotate_key`](Self::rotate_key), [`finish_rotation`](Self::finish_rotation),
-/// [`called_back`](Self::called_back), [`sync`](Self::sync), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
+/// [`called_back`](Self::called_back), [`sync`](Self::sync), [`replay`](Self::replay), [`cancel`](Self::cancel), [`purge`](Self::purge), [`erase`](Self::erase),
 /// [`close`](Self::close): wishes, which may be refused.
 /// # Facts
 /// [`handle`](Self::handle): what has happened.

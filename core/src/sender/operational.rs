@@ -91,7 +91,8 @@ impl Sender {
         if crate::planted::breaks(56) {
             return false;
         }
-        self.jobs.name(job).starts_with(OPERATIONAL)
+        let replay = self.jobs.replays.get(job);
+        replay.map_or_else(|| self.jobs.name(job), |replay| replay.of.as_str()).starts_with(OPERATIONAL)
     }
 
     /// Publishes what has happened to the tenant's subscribers, if that is wanted and was not done before. Behind the

@@ -172,6 +172,14 @@ pub(super) struct Names {
     expires: Option<UnixTime>,
 }
 
+/// What is known of an event before its tenant is looked at.
+pub(super) enum Checked {
+    /// It may be accepted.
+    New(Box<Event>, EventId, Names),
+    /// It was accepted before.
+    Repeat(Receipt),
+}
+
 impl Names {
     pub(super) fn of(event: &Event, id: &EventId) -> Self {
         let parts = event.parts();
@@ -196,34 +204,10 @@ impl Sender {
         if !self.is_over() {
             self.clock(now);
         }
-        let event = Box::new(event);
-        match self.phase {
-            Stage::Running => {}
-            Stage::Draining | Stage::Closing | Stage::Closed => return Err(Refused::Closed(event)),
-            Stage::Fencing | Stage::Fenced => return Err(Refused::Fenced(event)),
-        }
-        if let Some(mistake) = event.mistake() {
-            let mistake = mistake.clone();
-            return Err(Refused::Invalid(event, mistake));
-        }
-        let Some(id) = event.event_id().cloned() else { return Err(Refused::NoId(event)) };
-        let names = Names::of(&event, &id);
-        match self.repeat(&names, &id, &event) {
-            Some(Ok(receipt)) => return Ok(receipt),
-            Some(Err(true)) => return Err(Refused::Conflict(event)),
-            Some(Err(false)) => return Err(Refused::Unsettled(event)),
-            None => {}
-        }
-        if event.payload().body().len() > self.limits.payload {
-            let limit = self.limits.payload;
-            return Err(Refused::TooLarge(event, limit));
-        }
-        if names.expires.is_some_and(|at| self.now.wall >= at) {
-            return Err(Refused::Expired(event));
-        }
-        if self.jobs.slab.len() >= self.limits.events || self.outbox.held() >= self.limits.unwritten {
-            return Err(Refused::Overloaded(event));
-        }
+        let (event, id, names) = match self.check(Box::new(event))? {
+            Checked::New(event, id, names) => (event, id, names),
+            Checked::Repeat(receipt) => return Ok(receipt),
+        };
         let tenant = self.tenants.find(event.tenant_id());
         let wanted = self.ask_new(tenant, &event, &id);
         let tenant = tenant.map(|tenant| &self.tenants[tenant]);
@@ -243,6 +227,38 @@ impl Sender {
         let (seq, job) = self.accept(&event, id.clone(), &names, wanted.matched);
         self.charge(job, admitted);
         Ok(Receipt { event: id, seq, fresh: true, told })
+    }
+
+    /// Whether an event can be accepted as far as that depends on neither its tenant nor the log's room, or was before.
+    pub(super) fn check(&mut self, event: Box<Event>) -> Result<Checked, Refused> {
+        match self.phase {
+            Stage::Running => {}
+            Stage::Draining | Stage::Closing | Stage::Closed => return Err(Refused::Closed(event)),
+            Stage::Fencing | Stage::Fenced => return Err(Refused::Fenced(event)),
+        }
+        if let Some(mistake) = event.mistake() {
+            let mistake = mistake.clone();
+            return Err(Refused::Invalid(event, mistake));
+        }
+        let Some(id) = event.event_id().cloned() else { return Err(Refused::NoId(event)) };
+        let names = Names::of(&event, &id);
+        match self.repeat(&names, &id, &event) {
+            Some(Ok(receipt)) => return Ok(Checked::Repeat(receipt)),
+            Some(Err(true)) => return Err(Refused::Conflict(event)),
+            Some(Err(false)) => return Err(Refused::Unsettled(event)),
+            None => {}
+        }
+        if event.payload().body().len() > self.limits.payload {
+            let limit = self.limits.payload;
+            return Err(Refused::TooLarge(event, limit));
+        }
+        if names.expires.is_some_and(|at| self.now.wall >= at) {
+            return Err(Refused::Expired(event));
+        }
+        if self.jobs.slab.len() >= self.limits.events || self.outbox.held() >= self.limits.unwritten {
+            return Err(Refused::Overloaded(event));
+        }
+        Ok(Checked::New(event, id, names))
     }
 
     /// Whether an event was accepted before: its receipt, or `Err(durable)` when the other one's content is different.
@@ -282,10 +298,25 @@ impl Sender {
     }
 
     pub(super) fn accept(&mut self, event: &Event, id: EventId, names: &Names, matched: Matched) -> (JournalSeq, u32) {
+        let record = Record::Accepted(Box::new(self.accepted(event, id, names)));
+        let seq = self.record(&record);
+        let Record::Accepted(accepted) = record else { unreachable!("it was made two lines above") };
+        let prepared =
+            Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, event.payload().clone());
+        self.stats.accepted += 1;
+        let job = self.apply_accepted(seq, &accepted, event.event_type(), matched);
+        self.jobs.bring(job, Arc::new(prepared), self.now.mono);
+        self.remember(job, accepted.id, names);
+        self.hold(seq, Gate::Event(job));
+        (seq, job)
+    }
+
+    /// An event as the journal says it.
+    pub(super) fn accepted(&self, event: &Event, id: EventId, names: &Names) -> Accepted {
         let parts = event.parts();
         let payload = event.payload();
         let content_type = payload.content_type();
-        let accepted = Accepted {
+        Accepted {
             id,
             tenant: event.tenant_id().clone(),
             event_type: event.event_type().as_str().to_string(),
@@ -299,17 +330,8 @@ impl Sender {
             digest: names.digest,
             high_water: self.next_subscription,
             at: self.now.wall,
-        };
-        let record = Record::Accepted(Box::new(accepted));
-        let seq = self.record(&record);
-        let Record::Accepted(accepted) = record else { unreachable!("it was made three lines above") };
-        let prepared = Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, payload.clone());
-        self.stats.accepted += 1;
-        let job = self.apply_accepted(seq, &accepted, event.event_type(), matched);
-        self.jobs.bring(job, Arc::new(prepared), self.now.mono);
-        self.remember(job, accepted.id, names);
-        self.hold(seq, Gate::Event(job));
-        (seq, job)
+            replay: None,
+        }
     }
 
     /// Makes the job of an accepted event, and lets it be fanned out.
@@ -331,8 +353,10 @@ impl Sender {
     /// Makes the job of an event; the same when it happens and when it is read back. Nothing is fanned out yet.
     pub(super) fn apply_event(&mut self, seq: JournalSeq, accepted: &Accepted) -> u32 {
         let tenant = self.tenants.retain(&accepted.tenant);
-        let Accepted { id, digest, at, expires, .. } = accepted;
-        self.jobs.insert(&Begin { seq, tenant, id, digest: *digest, at: *at, expires: *expires })
+        let Accepted { id, digest, at, expires, replay, .. } = accepted;
+        let job = self.jobs.insert(&Begin { seq, tenant, id, digest: *digest, at: *at, expires: *expires });
+        replay.iter().for_each(|replay| self.jobs.replays.add(job, replay));
+        job
     }
 
     /// Lets the fan-out of an event wait for those of earlier ones under its key, where an endpoint may have a lane for it.
@@ -344,7 +368,7 @@ impl Sender {
     }
 
     /// Lets repeats of an event be recognised from now on.
-    fn remember(&mut self, job: u32, event: EventId, names: &Names) {
+    pub(super) fn remember(&mut self, job: u32, event: EventId, names: &Names) {
         let (now, job) = (self.mono(), &self.jobs.slab[job]);
         let (tenant, known) = (job.tenant, Known { name: names.id, event, seq: job.seq, digest: names.digest });
         let key = names.key.map(|name| Known { name, ..known.clone() });

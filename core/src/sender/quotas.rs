@@ -81,6 +81,20 @@ impl Sender {
         let retired =
             self.retired.values().filter(|(of, wanted)| Some(*of) == at && wanted.matches(event_type.as_str()));
         let deliveries = reach.at_least.saturating_sub(retired.count());
+        self.admit_deliveries(tenant, deliveries, bytes)
+    }
+
+    /// The same of an event that has so many deliveries.
+    pub(super) fn admit_deliveries(
+        &self,
+        tenant: &TenantId,
+        deliveries: usize,
+        bytes: usize,
+    ) -> Result<Option<(Usage, Charge)>, Exceeded> {
+        let quotas = self.accounts.quotas(tenant);
+        if !quotas.limits_events() {
+            return Ok(None);
+        }
         let mut usage = self.usage(tenant);
         usage.admit_event(self.now.mono, quotas, deliveries as u64, bytes as u64)?;
         let most = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

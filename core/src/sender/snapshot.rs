@@ -266,6 +266,7 @@ impl Sender {
             digest: job.digest,
             high_water: high_water.unwrap_or_default(),
             at: job.at,
+            replay: self.jobs.replays.get(at).cloned().map(Box::new),
         };
         let beyond = |work: &Work| work.skip.iter().copied().filter(|number| *number > work.through).collect();
         let record = Record::Event(Box::new(EventRecord {

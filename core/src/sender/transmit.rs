@@ -13,6 +13,7 @@ use super::lanes::Tag;
 use super::signed::Signed;
 use crate::encoding::{self, EncodeError, Encoded, Message, Payload, Shape};
 use crate::id::{AttemptId, EndpointKey, EventId};
+use crate::journal::ReplayRecord;
 use crate::limits;
 use crate::matching::EventType;
 use crate::registration::consent::{Line, Origin};
@@ -31,12 +32,26 @@ pub(crate) struct Prepared {
     pub(crate) event_type: EventType,
     pub(crate) time: UnixTime,
     pub(crate) payload: Payload,
+    /// What it sends again.
+    replayed: Option<Replayed>,
     bodies: Bodies,
 }
 
 impl Prepared {
     pub(crate) fn new(id: EventId, event_type: EventType, time: UnixTime, payload: Payload) -> Self {
-        Self { id, event_type, time, payload, bodies: Bodies::default() }
+        Self { id, event_type, time, payload, replayed: None, bodies: Bodies::default() }
+    }
+
+    /// As one that sends another again, under the id of that or naming it.
+    pub(crate) fn replayed(mut self, replay: &ReplayRecord) -> Self {
+        let named = if replay.keeps_id {
+            self.id = replay.of.clone();
+            None
+        } else {
+            Some(replay.of.clone())
+        };
+        self.replayed = Some(Replayed { number: replay.number, named });
+        self
     }
 
     fn encoded(&self, shape: &Shape, endpoint: &Config) -> Result<Encoded, EncodeError> {
@@ -46,6 +61,14 @@ impl Prepared {
             encoding::encode(shape, &message.tenant(endpoint.key.tenant.as_str()))
         })
     }
+}
+
+/// What the requests of a replay say of it.
+#[derive(Debug)]
+struct Replayed {
+    number: u64,
+    /// The event that it sends again, where it does not have its id.
+    named: Option<EventId>,
 }
 
 /// Where and how an endpoint is reached; shared by its attempts, replaced when the endpoint changes.
@@ -166,9 +189,15 @@ impl Transmit {
         }
     }
 
-    /// The event that it carries; of one that asks for consent, a name that no event has.
+    /// The event that it carries, by the id that it is sent under; of one that asks for consent, a name that no event has.
     pub fn event(&self) -> &EventId {
         &self.event.id
+    }
+
+    /// What tells the replay that it belongs to from every other one of its event, sent as `postrider-replay`; `None`
+    /// where it sends nothing again.
+    pub fn replay(&self) -> Option<u64> {
+        self.event.replayed.as_ref().map(|replayed| replayed.number)
     }
 
     /// When the attempt must have ended, over look-up, connection, request and response, on the clock that was
@@ -455,6 +484,10 @@ impl Cleared {
         };
         signed.note(wire.ring.sign(started.wall, &outgoing, &mut put));
         put("postrider-attempt", decimal.format(u64::from(*number)));
+        if let Some(Replayed { number, named }) = &event.replayed {
+            put(standard::REPLAY, decimal.format(*number));
+            named.iter().for_each(|of| put(standard::REPLAY_OF, of.as_str().as_bytes()));
+        }
         if let Some(tag) = tag {
             tag.each_header(&mut put);
         }

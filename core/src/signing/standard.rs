@@ -32,6 +32,13 @@ pub const TIMESTAMP: &str = "webhook-timestamp";
 /// The header that carries the signatures.
 pub const SIGNATURE: &str = "webhook-signature";
 
+/// The header of a request that sends an event again, which was replayed: a number that is another one for each replay of
+/// the event, the same on every attempt of one. It is not covered by the signature.
+pub const REPLAY: &str = "postrider-replay";
+/// The header that names the event that is sent again, where the replay has an id of its own. It is not covered by the
+/// signature either.
+pub const REPLAY_OF: &str = "postrider-replay-of";
+
 /// How far a timestamp may lie from the receiver's clock, either way, unless told otherwise.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 

@@ -74,6 +74,9 @@ struct Run {
     /// With --seed: print the end of the trace even if nothing fails, and do not shrink.
     #[arg(long)]
     trace: bool,
+    /// With --trace: print instead every line of the whole trace that has one of these words in it, with commas.
+    #[arg(long, value_delimiter = ',', requires = "trace")]
+    about: Vec<String>,
     /// Run no seed twice.
     #[arg(long)]
     no_replay: bool,
@@ -172,7 +175,7 @@ fn run(options: &Run) -> Result<bool, String> {
         let fails = World::new(seed, &scale, Cast::usual()).run().broken.is_some();
         if fails || options.trace {
             let scale = if options.trace { scale } else { run::shrink(seed, &scale, Cast::usual) };
-            println!("{}", run::explain(seed, &scale, Cast::usual));
+            println!("{}", run::explain(seed, &scale, || Cast { about: options.about.clone(), ..Cast::usual() }));
         } else {
             println!("seed {seed} holds");
         }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 pub use crate::sim_time::{Clocks, SECOND, SimTime};
 pub use past::{Came, Ended, List, Of, Past, Question, Recalled, Spot, Try};
-pub use spec::{Breaker, Filter, Form, Key, Pace, Place, Rate, Scheme, Spec};
+pub use spec::{Ask, Breaker, Filter, Form, Key, Pace, Place, Rate, Scheme, Spec};
 
 /// An event as a producer submits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,6 +399,30 @@ pub enum Seen<'a> {
         clocks: Clocks,
         /// How.
         outcome: Outcome<'a>,
+    },
+    /// A node asks the owner of an endpoint for consent. That is no attempt of a delivery; its number is none of theirs.
+    Inquired {
+        /// Which inquiry.
+        attempt: u64,
+        /// Which node.
+        node: u32,
+        /// The node's clocks.
+        clocks: Clocks,
+        /// About which endpoint.
+        endpoint: u32,
+    },
+    /// The node was told how that ended.
+    Replied {
+        /// About which endpoint.
+        endpoint: u32,
+        /// Which node.
+        node: u32,
+        /// The node's clocks.
+        clocks: Clocks,
+        /// The status of the answer, if there was one.
+        status: Option<u16>,
+        /// The owner's word is in the answer: the token of a challenge, the header of a handshake.
+        word: bool,
     },
     /// The node gave an attempt up; its end follows.
     Aborted {

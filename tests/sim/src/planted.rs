@@ -74,6 +74,7 @@ pub const BUGS: &[Bug] = &[
     bug(55, "a retry is signed by Standard Webhooks alone, whatever its endpoint wants", "keys"),
     bug(56, "a node tells of what it told", "operational"),
     bug(57, "what came last is superseded too", "lanes"),
+    bug(59, "a status of 2xx is taken for consent", "consent"),
     bug(60, "records are acknowledged before they are synced", "world"),
     bug(61, "the directory is not synced after a segment was made", "world"),
     bug(62, "damage inside of the log is taken for a torn tail", "world"),

@@ -137,6 +137,10 @@ impl Trace {
             Seen::Stepped { node, by } => all(&[14, u64::from(*node), by.unsigned_abs()]),
             Seen::Suspended { node, nanos } => all(&[15, u64::from(*node), *nanos]),
             Seen::Damaged { node } => all(&[16, u64::from(*node)]),
+            Seen::Inquired { attempt, endpoint, clocks, .. } => all(&[20, *attempt, u64::from(*endpoint), clocks.mono]),
+            Seen::Replied { endpoint, clocks, status, word, .. } => {
+                all(&[21, u64::from(*endpoint), clocks.mono, u64::from(status.unwrap_or(0)), u64::from(*word)]);
+            }
             Seen::Healed { until } => all(&[17, until.0]),
         }
         hash.number(at.0);

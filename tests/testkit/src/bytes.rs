@@ -93,7 +93,8 @@ fn op(input: &mut Input<'_>) -> Op {
         11 => match input.byte() {
             id @ 0..=127 => Op::Cancel(id % 12),
             id @ 128..=239 => Op::Erase(id % 12),
-            other => Op::Purge(other % 2 == 1),
+            other @ 240..=247 => Op::Purge(other % 2 == 1),
+            _ => Op::Replay { id: input.byte() % 12, endpoint: input.byte() % 4 },
         },
         12 => Op::Tick(input.long() % 400_000),
         13 => Op::Jump((input.long() % 800_000) as i32 - 400_000, (input.long() % 800_000_000) as i32 - 400_000_000),

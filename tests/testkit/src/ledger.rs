@@ -54,6 +54,8 @@ pub struct Accepted {
     pub id: EventId,
     /// Its tenant.
     pub tenant: TenantId,
+    /// The event that it sends again.
+    pub replay_of: Option<EventId>,
     /// It has expired at some time, if it is set.
     pub expires: bool,
     /// It was cancelled or erased, or its tenant purged.
@@ -76,6 +78,7 @@ impl Ledger {
                 let event = Accepted {
                     id: accepted.id.clone(),
                     tenant: accepted.tenant.clone(),
+                    replay_of: accepted.replay.as_ref().map(|replay| replay.of.clone()),
                     expires: accepted.expires.is_some(),
                     cancelled: false,
                     ended: false,
@@ -132,7 +135,8 @@ impl Ledger {
                     .for_each(|event| event.cancelled = true);
             }
             Record::Erased { tenant, event: id, .. } => {
-                let named = self.events.values_mut().filter(|event| event.tenant == *tenant && event.id == *id);
+                let is_it = |event: &Accepted| event.id == *id || event.replay_of.as_ref() == Some(id);
+                let named = self.events.values_mut().filter(|event| event.tenant == *tenant && is_it(event));
                 named.for_each(|event| event.cancelled = true);
             }
             Record::Genesis { .. }

@@ -27,6 +27,13 @@ pub enum Op {
         /// One of 2 ordering keys.
         lane: Option<u8>,
     },
+    /// Send an event again to an endpoint, under a fresh id.
+    Replay {
+        /// Which of 12 ids.
+        id: u8,
+        /// Which of 4 endpoints.
+        endpoint: u8,
+    },
     /// Register or change an endpoint.
     Put {
         /// Which of 4.
@@ -202,6 +209,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     let jump = || prop_oneof![Just(0), -400_000_000..400_000_000_i32, -10_000..10_000_i32];
     prop_oneof![
         12 => publish(),
+        3 => (0..12_u8, 0..4_u8).prop_map(|(id, endpoint)| Op::Replay { id, endpoint }),
         4 => put(),
         1 => (0..4_u8).prop_map(Op::Pause),
         2 => (0..4_u8).prop_map(Op::Resume),

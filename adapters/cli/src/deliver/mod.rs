@@ -110,7 +110,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     Ok(if summary.is_clean() { Exit::Done } else { Exit::Failed })
 }
 
-fn limits(store: &Store) -> Limits {
+/// What a sender may hold for this command, and for every other that goes on with a journal of it.
+pub(crate) fn limits(store: &Store) -> Limits {
     let mut limits = Limits::default();
     // Ended events stay readable at least until they have been looked at.
     limits.reports = 2 * WINDOW;

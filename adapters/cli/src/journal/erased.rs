@@ -26,8 +26,11 @@ impl Erased {
     pub(super) fn has(&self, seq: JournalSeq, event: &Accepted) -> bool {
         let by_tenant = self.tenants.get(&event.tenant).is_some_and(|purged| seq < *purged);
         let by_event = || {
-            let name = (event.tenant.clone(), event.id.clone());
-            self.events.get(&name).is_some_and(|erased| seq < *erased)
+            let of = event.replay.as_ref().map(|replay| &replay.of);
+            [Some(&event.id), of].into_iter().flatten().any(|id| {
+                let name = (event.tenant.clone(), id.clone());
+                self.events.get(&name).is_some_and(|erased| seq < *erased)
+            })
         };
         by_tenant || by_event()
     }

@@ -9,12 +9,15 @@ use postrider_journal::history::{Answer, HistoryError};
 use postrider_journal::{Answered, LogError};
 
 use super::Reply;
+use super::replaying::Asking;
 use crate::error::Error;
 use crate::facts::{Facts, lock};
 use crate::story::DeliveryStory;
 
 /// Who asked, and what is made of the answer.
 pub(super) enum Ask {
+    /// What is to be sent again.
+    Replay(Asking),
     /// The answer as it is.
     Query(Reply<Result<Answer, Error>>),
     /// The report of an event that the machine does not know.

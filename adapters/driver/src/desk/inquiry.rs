@@ -5,6 +5,7 @@ use postrider_core::sender::EventReport;
 use postrider_journal::history::{Answer, HistoryError, Query};
 
 use super::asked::{Ask, Said};
+use super::replaying::Asking;
 use super::{Desk, Reply, Waiting};
 use crate::error::{Error, SettledError};
 use crate::reported;
@@ -103,7 +104,7 @@ impl Desk {
         }
     }
 
-    fn ask(&mut self, query: Query, ask: Ask) {
+    pub(super) fn ask(&mut self, query: Query, ask: Ask) {
         if self.is_over() {
             return ended(ask);
         }
@@ -115,6 +116,7 @@ impl Desk {
         while let Some((ask, said)) = self.asked.next() {
             match ask {
                 Ask::Query(reply) => reply(said.map_err(Error::History)),
+                Ask::Replay(asking) => self.hear_for_replay(asking, said),
                 Ask::Report(tenant, event, reply) => {
                     // It may have been published meanwhile.
                     let report = best(self.machine.report(&tenant, &event), said);
@@ -173,6 +175,7 @@ pub(super) fn ended(ask: Ask) {
         Ask::Report(_, _, reply) => reply(Err(Error::Stopped)),
         Ask::Story(_, _, reply) => reply(Err(Error::Stopped)),
         // Those who wait are answered on their own.
-        Ask::Settled(..) => {}
+        Ask::Settled(..) | Ask::Replay(Asking::Walk(_)) => {}
+        Ask::Replay(Asking::One(_, _, reply) | Asking::Gone(_, _, reply)) => reply(Err(Error::Stopped)),
     }
 }

@@ -5,6 +5,7 @@ mod asked;
 mod inquiry;
 mod making;
 mod notices;
+mod replaying;
 mod sealing;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use asked::Asked;
 use making::Making;
 use notices::Audience;
 pub use notices::{Heard, Missed, NOTICES, Notices};
+use replaying::Walks;
 use sealing::Opener;
 pub use waiters::Waiting;
 use waiters::{Due, Waiters};
@@ -127,6 +129,8 @@ pub struct Desk {
     facts: Facts,
     waiters: Waiters,
     asked: Asked,
+    /// What is being sent again.
+    walks: Walks,
     audience: Audience,
 }
 
@@ -184,6 +188,7 @@ impl Desk {
             facts,
             waiters: Waiters::default(),
             asked: Asked::default(),
+            walks: Walks::default(),
             audience: Audience::default(),
         }
     }
@@ -332,9 +337,10 @@ impl Desk {
             // A log that answers within the call has put its facts here.
             let heard = wake != Wake::Ready && self.hear();
             self.answer();
+            let acted = self.step_walks();
             self.keep_trace();
-            if !heard {
-                return wake;
+            if !heard && (!acted || wake == Wake::Ready) {
+                return self.wake_for_walks(wake);
             }
         }
         Wake::Ready
@@ -387,9 +393,11 @@ impl Desk {
     fn told(&mut self, notice: Notice) {
         if let Notice::Settled { tenant, event } = &notice {
             self.look_again(tenant, event);
+            self.walk_on(tenant, event);
         }
         if let Notice::Folded(_) = &notice {
             self.waiters.check_until(self.machine.last_record());
+            self.check_walks();
         }
         self.audience.tell(&notice);
     }
@@ -410,6 +418,7 @@ impl Desk {
     /// Answers everybody that nothing more will come.
     fn fail(&mut self) {
         self.waiters.fail();
+        self.fail_walks();
         self.asked.give_up().for_each(inquiry::ended);
         self.audience.end();
     }
@@ -423,6 +432,7 @@ impl Desk {
                 Due::Command(change, reply) => reply(Ok(change)),
                 Due::Called(reason, reply) => reply(Ok(reason)),
                 Due::Sync(report, reply) => reply(Ok(report)),
+                Due::Replay(receipt, _, reply) => reply(Ok(Receipt::new(receipt, self.durability))),
             }
         }
     }
@@ -497,6 +507,7 @@ impl fmt::Debug for Desk {
             .field("facts", &self.facts)
             .field("waiters", &self.waiters)
             .field("asked", &self.asked.len())
+            .field("walks", &self.walks)
             .finish_non_exhaustive()
     }
 }

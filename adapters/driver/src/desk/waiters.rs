@@ -9,7 +9,8 @@ use postrider_core::secret::Secret;
 use postrider_core::sender::{Change, EventReport, Put, Receipt};
 
 use super::{Receipt as Promise, Registered, Reply, SyncReport};
-use crate::error::{CommandError, PublishError, PutError, SettledError, SyncError};
+use crate::error::{CommandError, Error, PublishError, PutError, SettledError, SyncError};
+use crate::replays::ReplayError;
 
 /// Somebody who waits for an event to settle; see [`Desk::give_up`](super::Desk::give_up).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub(super) enum Due {
     Command(Change, Reply<Result<Change, CommandError>>),
     Called(ConsentReason, Reply<Result<ConsentReason, CommandError>>),
     Sync(SyncReport, Reply<Result<SyncReport, SyncError>>),
+    Replay(Receipt, String, Reply<Result<Promise, Error>>),
 }
 
 type Settled = Reply<Result<EventReport, SettledError>>;
@@ -87,6 +89,10 @@ impl Waiters {
 
     pub(super) fn sync(&mut self, report: SyncReport, reply: Reply<Result<SyncReport, SyncError>>) {
         self.add(report.done.change.seq, Due::Sync(report, reply));
+    }
+
+    pub(super) fn replay(&mut self, receipt: Receipt, name: String, reply: Reply<Result<Promise, Error>>) {
+        self.add(receipt.seq, Due::Replay(receipt, name, reply));
     }
 
     /// Somebody waits for an event to settle; `known` says whether the machine knows of it.
@@ -166,6 +172,7 @@ impl Waiters {
                 Due::Command(_, reply) => reply(Err(CommandError::NotDurable)),
                 Due::Called(_, reply) => reply(Err(CommandError::NotDurable)),
                 Due::Sync(_, reply) => reply(Err(SyncError::NotDurable)),
+                Due::Replay(_, name, reply) => reply(Err(ReplayError::NotDurable(name).into())),
             }
         }
         for ((_, event), ending) in std::mem::take(&mut self.settled) {

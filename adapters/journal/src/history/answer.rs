@@ -10,7 +10,7 @@ use postrider_core::time::UnixTime;
 use super::keep::History;
 use super::marks::Cut;
 use super::rows::{self, EVENTS, Rows, Table};
-use super::{Answer, AttemptHistory, Counts, End, EndedDelivery, EventHistory, PAGE, Paging, Place, Query};
+use super::{Answer, AttemptHistory, Counts, End, EndedDelivery, EventHistory, PAGE, Paging, Place, Query, Since};
 use crate::store::segments::Segments;
 use crate::{Disk, LogError};
 
@@ -34,6 +34,7 @@ impl<D: Disk> History<D> {
                 self.list(segments, &list, &[End::Exhausted])
             }
             Query::Counts => Ok(Answer::Counts(self.counts(segments, cut)?)),
+            Query::Since => Ok(Answer::Since(Since { payloads: cut.payloads, attempts: cut.attempts })),
         }
     }
 
@@ -81,7 +82,7 @@ impl<D: Disk> History<D> {
             (_, Record::Kept(kept)) => (kept.accepted, Some(kept.payload_len)),
             (_, other) => return Err(unexpected(number, offset, &other)),
         };
-        let erased = self.erasures.covers(&accepted.tenant, &accepted.id, seq);
+        let erased = self.erasures.has(&accepted, seq);
         let forgotten = erased || attempts.ended.is_some_and(|ended| cut.has_no_payload(ended));
         Ok(event_history(seq, accepted, payload_len, forgotten, attempts, erased))
     }
@@ -390,6 +391,7 @@ fn event_history(
         ended,
         payload_len: kept.unwrap_or(len),
         payload: (kept.is_none() && !forgotten).then_some(accepted.payload),
+        replay_of: accepted.replay.map(|replay| replay.of),
         erased,
         content_type: accepted.content_type,
         attempts: list,

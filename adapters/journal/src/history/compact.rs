@@ -260,8 +260,14 @@ impl<D: Disk> Compaction<D> {
     }
 
     /// Copies a piece, once it is known what is kept.
-    pub(super) fn copy(&mut self, segments: &mut Segments<D>, names: &Names) -> Result<Step, Stop> {
+    pub(super) fn copy(
+        &mut self,
+        segments: &mut Segments<D>,
+        shelf: &mut Shelf<D>,
+        names: &mut Names,
+    ) -> Result<Step, Stop> {
         if self.rewrite.is_none() {
+            names.look_again();
             self.begin(segments)?;
             return Ok(Step::More);
         }
@@ -275,7 +281,13 @@ impl<D: Disk> Compaction<D> {
             (self.at, self.walk) = (self.at + 1, None);
             return Ok(Step::More);
         }
-        self.write(number, found, names)?;
+        let kept = self.kept(number, found)?;
+        for (_, _, record) in &kept {
+            if let Record::Outcome(outcome) = record {
+                shelf.look_for(segments.disk(), outcome.subscription, number, names);
+            }
+        }
+        self.write(&kept, names)?;
         Ok(Step::More)
     }
 
@@ -289,7 +301,8 @@ impl<D: Disk> Compaction<D> {
         Ok(())
     }
 
-    fn write(&mut self, number: u64, found: Vec<Found>, names: &Names) -> Result<(), Stop> {
+    /// What is kept of the records that were found in a segment: their places, frames and contents.
+    fn kept(&mut self, number: u64, found: Vec<Found>) -> Result<Vec<(JournalSeq, Bytes, Record)>, Stop> {
         let mut kept = Vec::with_capacity(found.len());
         for found in found {
             let unsound = |why: journal::CodecError| {
@@ -301,6 +314,10 @@ impl<D: Disk> Compaction<D> {
                 kept.push((found.seq, frame, record));
             }
         }
+        Ok(kept)
+    }
+
+    fn write(&mut self, kept: &[(JournalSeq, Bytes, Record)], names: &Names) -> Result<(), Stop> {
         let (Some(rewrite), Some((first, ..))) = (&mut self.rewrite, kept.first()) else { return Ok(()) };
         let tables = self.tables.get_or_insert_with(|| Tables::new(*first));
         let frames: Vec<_> = kept.iter().map(|(_, frame, _)| frame.clone()).collect();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use postrider_core::id::{EventId, JournalSeq, TenantId};
-use postrider_core::journal::Record;
+use postrider_core::journal::{Accepted, Record};
 
 /// One record that says that something is to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,18 @@ impl Erasures {
             }
             of.all.is_some_and(|all| seq < all) || of.events.get(event).is_some_and(|erased| seq < *erased)
         })
+    }
+
+    /// Whether the event accepted at that place is to be forgotten, or the one that it sends again.
+    pub(super) fn has(&self, accepted: &Accepted, seq: JournalSeq) -> bool {
+        let of = accepted.replay.as_ref().map(|replay| &replay.of);
+        [Some(&accepted.id), of].into_iter().flatten().any(|id| self.covers(&accepted.tenant, id, seq))
+    }
+
+    /// The events of a tenant that were erased behind that place.
+    pub(super) fn behind(&self, tenant: &TenantId, seq: JournalSeq) -> impl Iterator<Item = &EventId> {
+        let events = self.newest.get(tenant).into_iter().flat_map(|of| &of.events);
+        events.filter(move |(_, erased)| seq < **erased).map(|(event, _)| event)
     }
 
     /// Whether any event at that place could be.

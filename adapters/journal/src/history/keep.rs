@@ -308,8 +308,9 @@ impl<D: Disk> History<D> {
             let (hash, mut before) = (rows::hash_event(&erasure.tenant, event), seq);
             loop {
                 let rows = self.shelf.rows(disk, number)?;
-                let Some(row) = rows::named(rows, (&erasure.tenant, event), hash, before)? else { break };
-                before = rows.summary().seq(row.delta);
+                // What sends it again is filed under its name too.
+                let Some(found) = rows::filed(rows, hash, before)? else { break };
+                before = found;
                 suspects.insert(number);
                 self.with_answers(disk, &numbers[at..], before, &mut suspects)?;
             }
@@ -388,6 +389,9 @@ impl<D: Disk> History<D> {
         mut walk: Walk,
         mut tables: Option<Box<Tables>>,
     ) -> Result<(), StoreError> {
+        if tables.is_none() {
+            self.names.look_again();
+        }
         let found = match walk.step(segments) {
             Ok(found) => found,
             // A store that is only looked at shows what is before the damage, and tells of the damage itself.
@@ -410,6 +414,9 @@ impl<D: Disk> History<D> {
             let len = u32::try_from(found.frame.len()).expect("a record is shorter than 4 GiB");
             if let Ok((seq, record)) = journal::decode(&mut found.frame.clone()) {
                 self.names.learn(&record);
+                if let Record::Outcome(outcome) = &record {
+                    self.shelf.look_for(segments.disk(), outcome.subscription, number, &mut self.names);
+                }
                 let tables = tables.get_or_insert_with(|| Box::new(Tables::new(seq)));
                 tables.note(Place { seq, offset: found.offset, len }, &record, &self.names);
             }
@@ -460,7 +467,7 @@ impl<D: Disk> History<D> {
         let Self { shelf, erasures, names, .. } = self;
         let step = match compaction.look(&mut View { shelf, segments, erasures }) {
             Ok(false) => Ok(Step::More),
-            Ok(true) => compaction.copy(segments, names),
+            Ok(true) => compaction.copy(segments, shelf, names),
             Err(stop) => Err(stop),
         };
         match step {

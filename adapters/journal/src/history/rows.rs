@@ -347,6 +347,23 @@ pub(super) fn named(
     Ok(None)
 }
 
+/// The newest event with a place below `before` that is filed under a hash: because it has that name, because it sends
+/// again the one that has it, or, hardly ever, by chance.
+pub(super) fn filed(rows: &mut dyn Rows, hash: u64, before: JournalSeq) -> Result<Option<JournalSeq>, LogError> {
+    let most = before.get().saturating_sub(rows.summary().base.get()).min(u32::MAX.into()) as u32;
+    let Some(at) = lower(rows, Table::Names, &row::<12>(&[&hash.to_be_bytes(), &most.to_be_bytes()]))?.checked_sub(1)
+    else {
+        return Ok(None);
+    };
+    let name = rows.row(Table::Names, at)?;
+    Ok((name.u64(0) == hash).then(|| rows.summary().seq(name.u32(8))))
+}
+
+/// Whether the event at a place is filed under a hash.
+pub(super) fn is_filed(rows: &mut dyn Rows, hash: u64, seq: JournalSeq) -> Result<bool, LogError> {
+    Ok(filed(rows, hash, seq.next())? == Some(seq))
+}
+
 /// The rows of an event's outcomes: from, to.
 pub(super) fn outcomes(rows: &mut dyn Rows, event: JournalSeq) -> Result<(u32, u32), LogError> {
     let from = lower(rows, Table::Outcomes, &event.get().to_be_bytes())?;

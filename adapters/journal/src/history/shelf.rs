@@ -8,9 +8,9 @@ use postrider_core::id::JournalSeq;
 use postrider_core::journal::SEGMENT_HEAD;
 
 use super::file::{self, Head, Index};
-use super::rows::{Rows, Summary};
+use super::rows::{self, Rows, Summary};
 use super::survey::Standing;
-use super::tables::Tables;
+use super::tables::{Names, Tables};
 use crate::store::segments::Sealed;
 use crate::{Disk, LogError};
 
@@ -141,6 +141,29 @@ impl<D: Disk> Shelf<D> {
                 Ok(&mut self.open[0].1)
             }
         }
+    }
+
+    /// Looks for whose a subscription is in the index of a segment, then in all others, the newest first. An endpoint that
+    /// was removed, disabled or wants something else now has lost the subscription under which earlier outcomes name it,
+    /// and the record that gave it that may have gone: then only indexes know it that were made before. One that is
+    /// damaged is passed over.
+    pub(super) fn look_for(&mut self, disk: &D, subscription: u32, near: u64, names: &mut Names) {
+        if !names.lacks(subscription) {
+            return;
+        }
+        let others = self.numbers().into_iter().rev().filter(|number| *number != near);
+        for number in std::iter::once(near).chain(others) {
+            let missing = |segment: &Segment| matches!(segment.rows, Source::Missing(_));
+            if self.sealed.get(&number).is_some_and(missing) || self.summary(number).is_none() {
+                continue;
+            }
+            let rows = self.rows(disk, number);
+            let found = rows.and_then(|rows| rows::endpoint(rows, subscription)).ok().flatten();
+            if found.is_some() {
+                return names.found(subscription, found.as_ref());
+            }
+        }
+        names.found(subscription, None);
     }
 
     /// A segment that is still to be read for its index.

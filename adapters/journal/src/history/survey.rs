@@ -1,6 +1,7 @@
 //! How much of a segment is still needed, and until when.
 
 use postrider_core::id::{EventId, JournalSeq, TenantId};
+use postrider_core::sender::REPLAYED;
 use postrider_core::time::UnixTime;
 
 use super::erasures::Erasures;
@@ -297,7 +298,12 @@ impl Survey {
             },
         };
         let id = EventId::new(rows.text(row.id)?);
-        let erased = id.is_ok_and(|id| view.erasures.covers(&tenant, &id, seq));
+        let mut erased = id.as_ref().is_ok_and(|id| view.erasures.covers(&tenant, id, seq));
+        if id.is_ok_and(|id| id.as_str().starts_with(REPLAYED)) {
+            for of in view.erasures.behind(&tenant, seq) {
+                erased |= rows::is_filed(rows, rows::hash_event(&tenant, of), seq)?;
+            }
+        }
         self.tenant = here.then_some((row.tenant, tenant));
         Ok(erased)
     }

@@ -1,8 +1,8 @@
 //! The index of one segment in memory: made record by record, and written to a file once the segment is sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use postrider_core::id::JournalSeq;
+use postrider_core::id::{EndpointKey, JournalSeq};
 use postrider_core::journal::{Accepted, OutcomeRecord, RECORD_CRC, Record};
 use postrider_core::time::UnixTime;
 
@@ -18,11 +18,13 @@ pub(super) struct Names {
     places: BTreeMap<u32, u32>,
     /// Endpoints as [`joined`](rows::joined) texts, each behind its length.
     texts: Vec<u8>,
+    /// Those that were looked for in vain.
+    strangers: BTreeSet<u32>,
 }
 
 impl Names {
     pub(super) const fn new() -> Self {
-        Self { places: BTreeMap::new(), texts: Vec::new() }
+        Self { places: BTreeMap::new(), texts: Vec::new(), strangers: BTreeSet::new() }
     }
 
     /// Learns from a record that describes an endpoint. What was learned stays, so that an outcome that comes after a
@@ -32,14 +34,37 @@ impl Names {
         let retired = endpoint.retired.iter().map(|retired| retired.number);
         let mut numbers: Vec<_> = endpoint.subscription.into_iter().chain(retired).collect();
         numbers.retain(|number| !self.places.contains_key(number));
-        if numbers.is_empty() {
-            return;
+        if !numbers.is_empty() {
+            self.add(&numbers, &endpoint.key);
         }
-        let text = rows::joined(&endpoint.key.tenant, endpoint.key.id.as_str());
+    }
+
+    /// Whether a subscription should be looked for elsewhere: nobody has said whose it is, and that was not yet tried.
+    pub(super) fn lacks(&self, subscription: u32) -> bool {
+        !self.places.contains_key(&subscription) && !self.strangers.contains(&subscription)
+    }
+
+    /// Learns what was found when a subscription was looked for elsewhere.
+    pub(super) fn found(&mut self, subscription: u32, endpoint: Option<&EndpointKey>) {
+        match endpoint {
+            Some(endpoint) => self.add(&[subscription], endpoint),
+            None => {
+                self.strangers.insert(subscription);
+            }
+        }
+    }
+
+    /// What was looked for in vain may be found now.
+    pub(super) fn look_again(&mut self) {
+        self.strangers.clear();
+    }
+
+    fn add(&mut self, numbers: &[u32], endpoint: &EndpointKey) {
+        let text = rows::joined(&endpoint.tenant, endpoint.id.as_str());
         // Beyond 4 GiB of names the newest ones go without.
         let Ok(place) = u32::try_from(self.texts.len()) else { return };
         put(&mut self.texts, &text);
-        self.places.extend(numbers.into_iter().map(|number| (number, place)));
+        self.places.extend(numbers.iter().map(|number| (*number, place)));
     }
 
     /// The endpoint of a subscription, as a joined text.
@@ -194,6 +219,11 @@ impl Tables {
         self.events.push(EventRow { delta, offset, len, payload, tenant, id }.encode());
         let hash = rows::hash_event(&accepted.tenant, &accepted.id);
         self.names.push(row(&[&hash.to_be_bytes(), &delta.to_be_bytes()]));
+        if let Some(replay) = &accepted.replay {
+            // So that it is found when the event that it sends again is erased.
+            let hash = rows::hash_event(&accepted.tenant, &replay.of);
+            self.names.push(row(&[&hash.to_be_bytes(), &delta.to_be_bytes()]));
+        }
     }
 
     fn outcome(&mut self, place: Place, delta: u32, outcome: &OutcomeRecord, names: &Names) {

@@ -104,9 +104,16 @@ fn setting<T: Clone + core::fmt::Debug + 'static>(
 
 pub(super) fn accepted() -> impl Strategy<Value = Accepted> {
     let names = (event_id(), tenant(), text(), option(text()), option(text()), option(text()));
-    let rest = (time(), option(time()), any::<[u8; 16]>(), any::<u32>(), time());
+    let replay = (event_id(), any::<u64>(), any::<bool>(), any::<u32>());
+    let replay = option(replay.prop_map(|(of, number, keeps_id, subscription)| {
+        Box::new(ReplayRecord { of, number, keeps_id, subscription })
+    }));
+    let rest = (time(), option(time()), any::<[u8; 16]>(), any::<u32>(), time(), replay);
     (names, rest).prop_map(
-        |((id, tenant, event_type, content_type, key, idempotency), (time, expires, digest, high_water, at))| {
+        |(
+            (id, tenant, event_type, content_type, key, idempotency),
+            (time, expires, digest, high_water, at, replay),
+        )| {
             let (key, idempotency) = (key.map(Arc::from), idempotency.map(Arc::from));
             let payload = Bytes::new();
             Accepted {
@@ -122,6 +129,7 @@ pub(super) fn accepted() -> impl Strategy<Value = Accepted> {
                 digest,
                 high_water,
                 at,
+                replay,
             }
         },
     )

@@ -446,3 +446,84 @@ fn debug_prints_no_payload_and_no_header() {
     assert!(!text.contains("canary") && !text.contains("v1,"), "{text}");
     assert!(text.contains("bytes: 17"));
 }
+
+/// A marked request of an event that was done, signed `later` seconds after it.
+fn replay(bench: &mut Bench, exchange: u64, number: &str, later: u64) {
+    let mut head = signed("a", bench.now.wall.saturating_add(Duration::from_secs(later)));
+    head.headers.insert("postrider-replay", number.parse().unwrap());
+    bench.head(exchange, head);
+    bench.body(exchange, BODY);
+}
+
+fn with_replays() -> Bench {
+    let mut bench = Bench::new(|_| {});
+    bench.machine = Receiver::new(ReceiverConfig::new(verifier()).replays(true), bench.now);
+    bench.request(1, "a");
+    let _ = bench.drain();
+    bench.processed(Processed::Done);
+    assert_eq!(bench.answered(), [(1, 204, Reason::Processed)]);
+    bench
+}
+
+#[test]
+fn a_replay_is_a_repeat_unless_they_are_accepted() {
+    let mut bench = Bench::new(|_| {});
+    bench.request(1, "a");
+    let _ = bench.drain();
+    bench.processed(Processed::Done);
+    replay(&mut bench, 2, "7", 1);
+    assert_eq!(bench.answered(), [(1, 204, Reason::Processed), (2, 204, Reason::Repeat)]);
+    assert_eq!(bench.deliveries.len(), 1);
+}
+
+#[test]
+fn a_replay_is_delivered_once_for_each_number() {
+    let mut bench = with_replays();
+    replay(&mut bench, 2, "7", 1);
+    let _ = bench.drain();
+    let delivery = bench.deliveries.last().unwrap();
+    assert_eq!((delivery.webhook_id(), delivery.replay()), ("a", Some(7)));
+    replay(&mut bench, 3, "7", 2);
+    assert_eq!(bench.answered(), [], "it is in progress");
+    bench.processed(Processed::Later { after: None });
+    assert_eq!(bench.answered().iter().map(|(_, status, _)| *status).collect::<Vec<_>>(), [503, 503]);
+    replay(&mut bench, 4, "7", 3);
+    let _ = bench.drain();
+    bench.processed(Processed::Done);
+    replay(&mut bench, 5, "7", 4);
+    replay(&mut bench, 6, "8", 5);
+    assert_eq!(bench.answered(), [(4, 204, Reason::Processed), (5, 204, Reason::Repeat)]);
+    bench.processed(Processed::Done);
+    bench.request(7, "a");
+    assert_eq!(bench.answered(), [(6, 204, Reason::Processed), (7, 204, Reason::Repeat)]);
+    assert_eq!(bench.deliveries.len(), 4);
+}
+
+/// Whoever has captured a request cannot have it delivered again by marking it, or by marking it otherwise.
+#[test]
+fn a_captured_request_is_no_replay() {
+    let mut bench = with_replays();
+    replay(&mut bench, 2, "1", 0);
+    replay(&mut bench, 3, "2", 0);
+    assert_eq!(bench.answered(), [(2, 204, Reason::Repeat), (3, 204, Reason::Repeat)]);
+    // A repeat was captured: it came here too, so marking it makes no replay of it either.
+    let late = signed("a", bench.now.wall.saturating_add(Duration::from_secs(9)));
+    bench.head(4, late);
+    bench.body(4, BODY);
+    replay(&mut bench, 5, "3", 9);
+    assert_eq!(bench.answered(), [(4, 204, Reason::Repeat), (5, 204, Reason::Repeat)]);
+    // So was a replay, which comes again under another number.
+    replay(&mut bench, 6, "4", 10);
+    let _ = bench.drain();
+    bench.processed(Processed::Done);
+    replay(&mut bench, 7, "5", 10);
+    assert_eq!(bench.answered(), [(6, 204, Reason::Processed), (7, 204, Reason::Repeat)]);
+    for mark in ["", "-1", "+1", "0x1", "1 ", "99999999999999999999", "1,2"] {
+        let mut head = signed("a", bench.now.wall.saturating_add(Duration::from_secs(20)));
+        head.headers.insert("postrider-replay", mark.parse().unwrap());
+        bench.head(8, head);
+        bench.body(8, BODY);
+        assert_eq!(bench.answered(), [(8, 204, Reason::Repeat)], "{mark:?} marks nothing");
+    }
+    assert_eq!(bench.deliveries.len(), 2);
+}

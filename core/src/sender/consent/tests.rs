@@ -25,7 +25,9 @@ pub(crate) struct Rig {
     pub(crate) sender: Sender,
     pub(crate) now: Now,
     pub(crate) log: Vec<(JournalSeq, Record)>,
-    told: Vec<Notice>,
+    pub(crate) told: Vec<Notice>,
+    /// The last snapshot that is complete, and the one that is being taken.
+    pub(crate) snapshots: [Vec<(JournalSeq, Record)>; 2],
     config: Config,
 }
 
@@ -47,7 +49,8 @@ impl Rig {
     pub(crate) fn new(config: Config) -> Self {
         let now = Now { mono: Instant::from_millis(1_000_000), wall: UnixTime::from_secs(1_800_000_000) };
         let sender = Sender::new(config.clone(), Seed::from_bytes([5; 32]), now);
-        let mut rig = Self { sender, now, log: Vec::new(), told: Vec::new(), config };
+        let mut rig =
+            Self { sender, now, log: Vec::new(), told: Vec::new(), snapshots: [Vec::new(), Vec::new()], config };
         assert!(rig.drain().is_empty());
         rig
     }
@@ -78,7 +81,16 @@ impl Rig {
                     let result = Ok(self.log.iter().filter(wanted).cloned().collect());
                     self.sender.handle(self.now, Input::Loaded { request: request.id(), result });
                 }
-                Output::Snapshot(_) | Output::Reclaim(_) | Output::Abort(_) => {}
+                Output::Snapshot(part) => {
+                    if part.part() == 0 {
+                        self.snapshots[1].clear();
+                    }
+                    self.snapshots[1].extend(journal::Frames::new(part.bytes().clone()).map(Result::unwrap));
+                    if part.is_last() {
+                        self.snapshots[0] = core::mem::take(&mut self.snapshots[1]);
+                    }
+                }
+                Output::Reclaim(_) | Output::Abort(_) => {}
             }
         }
     }
@@ -98,8 +110,20 @@ impl Rig {
         self.sender.handle(self.now, Input::Completed { attempt: transmit.attempt(), outcome });
     }
 
+    /// From its records alone.
     pub(crate) fn restart(&mut self) {
-        let restore = self.log.iter().cloned().fold(Restore::new(self.config.clone()), Restore::record);
+        self.restart_from(0);
+    }
+
+    /// From the newest snapshot and what lies behind it.
+    pub(crate) fn restart_from_snapshot(&mut self) {
+        assert!(!self.snapshots[0].is_empty());
+        self.restart_from(self.snapshots[0].len());
+    }
+
+    fn restart_from(&mut self, snapshot: usize) {
+        let records = self.snapshots[0][..snapshot].iter().chain(&self.log).cloned();
+        let restore = records.fold(Restore::new(self.config.clone()), Restore::record);
         self.sender = restore.finish(self.now).unwrap();
     }
 

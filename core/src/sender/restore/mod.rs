@@ -250,7 +250,7 @@ impl Fold {
             Record::Purged { tenant, .. } => self.purged(&tenant),
             Record::Erased { tenant, event, .. } => {
                 self.sender.jobs.index();
-                if let Some(job) = self.sender.find_event(&tenant, &event) {
+                for job in self.sender.find_with_replays(&tenant, &event) {
                     self.cancelled(job);
                 }
             }
@@ -324,10 +324,15 @@ impl Fold {
         // Numbers below were given, though the record that gave them may be missing.
         self.sender.next_subscription = self.sender.next_subscription.max(accepted.high_water);
         let job = self.sender.apply_event(seq, accepted);
-        self.fans.begin(job, &event_type, accepted.high_water);
-        self.lanes.keyed(job, accepted.key.as_ref());
         self.pending.add_event(&self.sender.jobs, job);
         self.note_payload(job, accepted.payload.len());
+        match &accepted.replay {
+            Some(replay) => self.wait(seq, replay.subscription, 0, Due::default(), None),
+            None => {
+                self.fans.begin(job, &event_type, accepted.high_water);
+                self.lanes.keyed(job, accepted.key.as_ref());
+            }
+        }
         Ok(())
     }
 

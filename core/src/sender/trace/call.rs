@@ -8,7 +8,7 @@ use crate::id::{AttemptId, EndpointKey, EventId, TenantId};
 use crate::registration::Endpoint;
 use crate::response::Outcome;
 use crate::secret::{KeyId, Secret};
-use crate::sender::{Called, Close, Input};
+use crate::sender::{Called, Close, Input, Replay};
 use crate::time::UnixTime;
 
 /// Kinds of entries. Below 16: the beginning; below 64: calls; from 128 on: what came of them.
@@ -44,6 +44,7 @@ pub(super) mod kind {
     pub(crate) const FINISH_ROTATION: u8 = 49;
     pub(crate) const CALLED_BACK: u8 = 50;
     pub(crate) const SYNC: u8 = 51;
+    pub(crate) const REPLAY: u8 = 54;
     pub(crate) const TICK: u8 = 32;
     pub(crate) const COMPLETED: u8 = 33;
     pub(crate) const PERSISTED: u8 = 34;
@@ -63,6 +64,7 @@ pub(super) mod kind {
 #[derive(Debug)]
 pub(super) enum Call {
     Publish(Event),
+    Replay(Replay),
     Put(Endpoint),
     Pause(EndpointKey),
     Resume(EndpointKey),

@@ -22,8 +22,8 @@ use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
 use crate::sender::filters::Answers;
 use crate::sender::{
-    Called, Change, Close, CommandError, Config, Input, Output, Put, PutError, Receipt, Refused, Restore, RestoreError,
-    Sender, SyncDone, SyncRefused,
+    Called, Change, Close, CommandError, Config, Input, Output, Put, PutError, Receipt, Refused, Replay, ReplayRefused,
+    Restore, RestoreError, Sender, SyncDone, SyncRefused,
 };
 use crate::time::{Now, UnixTime};
 
@@ -114,6 +114,17 @@ impl Recorder {
         if written {
             running.tape.matched(&self.machine.answers.take());
             running.tape.digest(kind::RESULT, published(&result));
+        }
+        result
+    }
+
+    /// See [`Sender::replay`].
+    pub fn replay(&mut self, now: Now, replay: Replay) -> Result<Receipt, ReplayRefused> {
+        let Some(running) = &mut self.tape else { return self.machine.replay(now, replay) };
+        let written = running.tape.replay(now, &replay, &running.mask);
+        let result = self.machine.replay(now, replay);
+        if written {
+            running.tape.digest(kind::RESULT, replayed(&result));
         }
         result
     }
@@ -352,6 +363,16 @@ fn names(w: &mut Writer<'_>, tenant: &TenantId, event: &EventId) {
 }
 
 /// Digests of what commands return, without the names of keys.
+/// What came of sending an event again.
+pub(super) fn replayed(result: &Result<Receipt, ReplayRefused>) -> u32 {
+    match result {
+        Ok(receipt) => published(&Ok(receipt.clone())),
+        Err(ReplayRefused::Refused(why)) => published(&Err(why.clone())),
+        Err(ReplayRefused::UnknownEndpoint(..)) => Sum::new(17).u64(64).end(),
+        Err(ReplayRefused::NotActive(..)) => Sum::new(17).u64(65).end(),
+    }
+}
+
 pub(super) fn published(result: &Result<Receipt, Refused>) -> u32 {
     match result {
         Ok(receipt) => Sum::new(16).u64(receipt.fresh.into()).u64(receipt.seq.get()).end(),

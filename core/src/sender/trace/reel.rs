@@ -20,7 +20,7 @@ use crate::response::{Reply, TransportError};
 use crate::secret::{KeyId, Secret};
 use crate::seed::Seed;
 use crate::sender::described::endpoint_of;
-use crate::sender::{Called, Close, Config, Input, LoadError, PersistFailure};
+use crate::sender::{Called, Close, Config, Input, LoadError, PersistFailure, Replay, ReplayAs};
 use crate::time::{Instant, Now, UnixTime};
 
 /// Bytes of a payload that a replay makes a stand-in for, at most.
@@ -208,6 +208,16 @@ impl Reel {
         let at = self.at;
         Ok(match of {
             kind::PUBLISH => Call::Publish(self.event()?),
+            kind::REPLAY => {
+                let event = self.event()?;
+                let (of, endpoint, fresh) =
+                    self.fields(|r| Ok((r.string("of")?, r.string("endpoint")?, r.flag("fresh")?)))?;
+                let (Ok(of), Ok(endpoint)) = (EventId::new(of), EndpointId::new(endpoint)) else {
+                    return Err(TraceError::Damaged { at });
+                };
+                let how = if fresh { ReplayAs::Fresh } else { ReplayAs::Same };
+                Call::Replay(Replay::of_parts(event, of, endpoint, how))
+            }
             kind::PUT => match self.record()?.1 {
                 Record::Endpoint(record) => Call::Put(put(&record)),
                 _ => return Err(TraceError::Damaged { at }),

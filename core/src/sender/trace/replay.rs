@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::fmt;
 
 use super::call::{Call, kind};
-use super::recorder::{called_back, changed, published, synced, was_put};
+use super::recorder::{called_back, changed, published, replayed, synced, was_put};
 use super::reel::Reel;
 use super::{MAGIC, VERSION, digest};
 use crate::id::JournalSeq;
@@ -270,6 +270,11 @@ impl Replay {
                 let result = machine.publish(now, event);
                 let said = result.as_ref().map_or_else(ToString::to_string, |receipt| format!("{receipt:?}"));
                 return Some((published(&result), said));
+            }
+            Call::Replay(replay) => {
+                let result = machine.replay(now, replay);
+                let said = result.as_ref().map_or_else(ToString::to_string, |receipt| format!("{receipt:?}"));
+                return Some((replayed(&result), said));
             }
             Call::Put(endpoint) => {
                 let result = machine.put(now, endpoint);

@@ -16,7 +16,7 @@ use crate::registration::{self, Endpoint, Policy};
 use crate::response::Reply;
 use crate::secret::Secret;
 use crate::sender::described::described;
-use crate::sender::{Config, Input, LoadError, PersistFailure};
+use crate::sender::{Config, Input, LoadError, PersistFailure, Replay, ReplayAs};
 use crate::time::Now;
 
 /// Appends entries.
@@ -134,6 +134,22 @@ impl Tape {
 
     /// Says whether the event could be written; one that is described wrongly changes nothing.
     pub(super) fn publish(&mut self, now: Now, event: &Event, mask: &Mask) -> bool {
+        self.event(kind::PUBLISH, now, event, mask)
+    }
+
+    /// The same of an event that is to be sent again, and where to.
+    pub(super) fn replay(&mut self, now: Now, replay: &Replay, mask: &Mask) -> bool {
+        let written = self.event(kind::REPLAY, now, replay.event(), mask);
+        if written {
+            let mut w = self.w();
+            w.text(replay.of().as_str());
+            w.text(replay.endpoint().as_str());
+            w.flag(replay.how() == ReplayAs::Fresh);
+        }
+        written
+    }
+
+    fn event(&mut self, kind: u8, now: Now, event: &Event, mask: &Mask) -> bool {
         if event.mistake().is_some() {
             self.plain(kind::TICK, now);
             return false;
@@ -150,7 +166,7 @@ impl Tape {
         ];
         let payload = event.payload().body();
         let mut few = Few::new();
-        few.head(kind::PUBLISH, self.since(now));
+        few.head(kind, self.since(now));
         few.put([flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag))]);
         few.put(mask.digest(event.digest()));
         self.out.put_slice(few.bytes());

@@ -21,7 +21,7 @@ use crate::retry::{BreakerPolicy, Rate};
 use crate::secret::Secret;
 use crate::seed::Seed;
 use crate::sender::{
-    Called, Close, Config, Input, LoadError, LoadRequest, Output, PersistFailure, Purpose, Resolver, Wake,
+    Called, Close, Config, Input, LoadError, LoadRequest, Output, PersistFailure, Purpose, ReplayAs, Resolver, Wake,
 };
 use crate::signing::Dialect;
 use crate::time::{Instant, Now, UnixTime};
@@ -33,6 +33,7 @@ const SALT: [u8; 32] = [3; 32];
 #[derive(Clone, Debug)]
 enum Op {
     Publish(u8, u8),
+    Replay(u8, u8, bool),
     Mistake,
     Put(u8, u8),
     Pause(u8),
@@ -70,6 +71,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..12u8, 0..3u8).prop_map(|(id, content)| Op::Publish(id, content)),
         1 => Just(Op::Mistake),
+        3 => (0..12u8, 0..3u8, any::<bool>()).prop_map(|(id, to, fresh)| Op::Replay(id, to, fresh)),
         4 => (0..3u8, 0..WAYS).prop_map(|(endpoint, how)| Op::Put(endpoint, how)),
         1 => (0..3u8).prop_map(Op::Pause),
         1 => (0..3u8).prop_map(Op::Resume),
@@ -206,6 +208,13 @@ impl World {
                 let event = if id % 3 == 0 { event.key("a key is a name") } else { event };
                 let event = if id % 4 == 3 { event.tenant("other") } else { event };
                 let _ = self.machine.publish(now, event);
+            }
+            Op::Replay(id, to, fresh) => {
+                let event = Event::json("order.paid", &"secret-content-0").unwrap();
+                let how = if fresh { ReplayAs::Fresh } else { ReplayAs::Same };
+                let _ = self
+                    .machine
+                    .replay(now, crate::sender::Replay::new(event, &format!("{id}"), event_id(id), key(to).id, how));
             }
             Op::Mistake => {
                 let _ = self.machine.publish(now, Event::json("order.paid", &1).unwrap().tenant(""));

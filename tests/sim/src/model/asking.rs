@@ -61,7 +61,13 @@ impl Ledger {
                 format!("e{number} was accepted, is owed to endpoint {}, and the node does not know it", owed.endpoint);
             return Err(Broken::new(law, what));
         }
-        self.forget(facts, number);
+        // A node may have ended it and have no room to tell of that any longer, before the end is durable. Who has not said
+        // that it has settled must not know it after a restart either.
+        let incarnation = facts.node(node).incarnation;
+        match self.events.get_mut(&number) {
+            Some(event) if event.unknown.is_none_or(|since| since == incarnation) => event.unknown = Some(incarnation),
+            Some(_) | None => self.forget(facts, number),
+        }
         Ok(())
     }
 }

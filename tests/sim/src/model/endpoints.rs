@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::filters;
+use super::filters::{self, names};
 use super::possible::Possible;
-use crate::observe::{Note, Place, SECOND, SimTime, Spec, Told, Wish};
+use crate::observe::{Ask, Note, Place, SECOND, SimTime, Spec, Told, Wish};
 
 /// What waits for a disabled endpoint is held this long: 72 h.
 pub(super) const HOLD: u64 = 72 * 3600 * SECOND;
@@ -56,6 +56,12 @@ pub(super) struct Endpoint {
     /// It may have been disabled since then because it kept failing, by what was seen until this tick, and nobody has
     /// resumed it for sure since.
     tripped: Option<(SimTime, u64)>,
+    /// Its owner may have declined since then, by what was seen at this tick, in the same way.
+    declined: Option<(SimTime, u64)>,
+    /// The last tick at which its owner consented; 0 for never. Nobody is asked who need not be.
+    pub(super) consented: u64,
+    /// The tick of the last removal that was confirmed: what was consented to before is void.
+    pub(super) removed: u64,
 }
 
 /// The administrative state.
@@ -73,7 +79,7 @@ impl Endpoint {
         let passes = |spec: &Spec| spec.filter.is_none_or(|filter| filters::passes(filter, event_type, payload));
         let named = |spec: &Rc<Spec>| spec.patterns.iter().any(|pattern| names(pattern, event_type)) && passes(spec);
         let matches = |state: &State| matches!(state, State::Active | State::Paused);
-        let in_service = !self.gone && self.tripped.is_none() && self.may_be_disabled(at, jumps).is_none();
+        let in_service = !self.gone && self.put_out().is_none() && self.may_be_disabled(at, jumps).is_none();
         let sure = in_service && self.specs.all().all(named) && self.states.all().all(matches);
         (sure, self.specs.all().any(named) && self.states.all().any(matches))
     }
@@ -81,7 +87,7 @@ impl Endpoint {
     /// Whether what waited for it since `since` may have been discarded.
     pub(super) fn may_discard(&self, since: u64, at: SimTime, jumps: bool) -> bool {
         let held = |from: SimTime| jumps || at.since(from) >= HOLD / 20 * 17;
-        self.over >= since || self.disabled.is_some_and(held) || self.tripped.is_some_and(|(from, _)| held(from))
+        self.over >= since || self.held_since().is_some_and(held)
     }
 
     /// Whether a delivery may have expired that was submitted then, though its event has not.
@@ -113,7 +119,12 @@ impl Endpoint {
 
     /// When what waits for it began to be held, at the earliest.
     pub(super) fn held_since(&self) -> Option<SimTime> {
-        self.disabled.into_iter().chain(self.tripped.map(|(from, _)| from)).min()
+        self.disabled.into_iter().chain(self.put_out()).min()
+    }
+
+    /// Since when it may be disabled although nobody has asked for that.
+    fn put_out(&self) -> Option<SimTime> {
+        self.tripped.into_iter().chain(self.declined).map(|(from, _)| from).min()
     }
 
     /// Whether it is in service for sure, so that what it answers counts.
@@ -123,7 +134,7 @@ impl Endpoint {
 
     /// Whether it may be out of service, so that whoever wants it back begins anew.
     pub(super) fn may_be_out(&self) -> bool {
-        self.tripped.is_some() || !self.is_in_service()
+        self.put_out().is_some() || !self.is_in_service()
     }
 
     /// Whether it was described anew after this tick.
@@ -166,6 +177,16 @@ impl Endpoint {
 impl Endpoints {
     pub(super) fn get(&self, endpoint: u32) -> Option<&Endpoint> {
         self.all.get(&endpoint)
+    }
+
+    /// Whether an endpoint may have been taken out of service since it was last registered or resumed: somebody disabled
+    /// it, it was gone, or it kept failing.
+    pub(super) fn may_be_out(&self, endpoint: u32) -> bool {
+        let may_be = |endpoint: &Endpoint| {
+            let disabled = endpoint.states.all().any(|state| *state == State::Disabled);
+            disabled || endpoint.gone || endpoint.held_since().is_some()
+        };
+        self.get(endpoint).is_none_or(may_be)
     }
 
     /// Endpoints of a tenant to which an event may be owed, and whether it is for sure.
@@ -250,6 +271,9 @@ impl Endpoints {
                 patience: None,
                 failing: None,
                 tripped: None,
+                declined: None,
+                consented: 0,
+                removed: 0,
             }
         });
         if endpoint.states.all().any(|state| *state == State::Absent) {
@@ -280,6 +304,10 @@ impl Endpoints {
             // A 410 that came after the call was made is not undone by it.
             endpoint.gone &= endpoint.gone_at > asked;
             endpoint.tripped = endpoint.tripped.filter(|(_, tick)| *tick > asked);
+            endpoint.declined = endpoint.declined.filter(|(_, tick)| *tick > asked);
+        }
+        if matches!(told, Told::Ok { .. }) && kind == Kind::Remove {
+            endpoint.removed = asked;
         }
         if !endpoint.states.all().any(|state| *state == State::Disabled) {
             endpoint.disabled = None;
@@ -289,6 +317,22 @@ impl Endpoints {
     pub(super) fn gone(&mut self, number: u32, tick: u64) {
         if let Some(endpoint) = self.all.get_mut(&number) {
             (endpoint.gone, endpoint.gone_at, endpoint.over) = (true, tick, tick);
+        }
+    }
+
+    /// Its owner was asked for consent, and this came of it: the word alone counts in a handshake, and in a challenge with
+    /// a status of 2xx.
+    pub(super) fn replied(&mut self, number: u32, at: SimTime, tick: u64, status: Option<u16>, word: bool) {
+        let Some(endpoint) = self.all.get_mut(&number) else { return };
+        let challenged = endpoint.specs.all().any(|spec| spec.ask == Ask::Challenge);
+        let fine = !challenged || status.is_some_and(|status| (200..300).contains(&status));
+        if word && fine {
+            (endpoint.consented, endpoint.declined) = (tick, None);
+            return;
+        }
+        endpoint.declined = Some((endpoint.declined.map_or(at, |(first, _)| first), tick));
+        if challenged && status == Some(410) {
+            self.gone(number, tick);
         }
     }
 
@@ -338,43 +382,6 @@ impl Endpoint {
         self.states.0.retain(|entry| !before(entry));
         if self.states.0.is_empty() {
             self.states.ask(call, State::Active);
-        }
-    }
-}
-
-/// Whether a pattern names an event type: `*` is one segment, `**` any number, none included.
-fn names(pattern: &str, event_type: &str) -> bool {
-    fn rest(pattern: &[&str], segments: &[&str]) -> bool {
-        match (pattern, segments) {
-            ([], []) => true,
-            ([first, after @ ..], _) if *first == "**" => (0..=segments.len()).any(|n| rest(after, &segments[n..])),
-            ([first, after @ ..], [segment, others @ ..]) => (*first == "*" || first == segment) && rest(after, others),
-            ([], [_, ..]) | ([_, ..], []) => false,
-        }
-    }
-    if pattern == "**" || pattern == event_type {
-        return true;
-    }
-    rest(&pattern.split('.').collect::<Vec<_>>(), &event_type.split('.').collect::<Vec<_>>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_name_types() {
-        for (pattern, event_type, named) in [
-            ("**", "a.b", true),
-            ("a.*", "a.b", true),
-            ("a.*", "a.b.c", false),
-            ("a.**", "a", true),
-            ("*.b.**", "a.b.c.d", true),
-            ("**.d", "a.b.c.d", true),
-            ("a.b", "a.c", false),
-            ("*", "a.b", false),
-        ] {
-            assert_eq!(names(pattern, event_type), named, "{pattern} {event_type}");
         }
     }
 }

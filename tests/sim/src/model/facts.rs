@@ -153,7 +153,11 @@ impl Facts {
                 self.clock(at, *node, *clocks);
                 self.endpoints.noted(at, self.tick, note);
             }
-            Seen::Read { node, clocks, .. } => self.clock(at, *node, *clocks),
+            Seen::Read { node, clocks, .. } | Seen::Inquired { node, clocks, .. } => self.clock(at, *node, *clocks),
+            Seen::Replied { endpoint, node, clocks, status, word } => {
+                self.clock(at, *node, *clocks);
+                self.endpoints.replied(*endpoint, at, self.tick, *status, *word);
+            }
             Seen::Died { node, .. } => {
                 // Where a disk lies, and the power may go while nobody looks, nothing is safe after that.
                 let lies = self.rules().lies;
@@ -215,6 +219,8 @@ impl Facts {
             | Seen::Refused { .. }
             | Seen::Stepped { .. }
             | Seen::Suspended { .. }
+            | Seen::Inquired { .. }
+            | Seen::Replied { .. }
             | Seen::Damaged { .. }
             | Seen::Healed { .. } => {}
         }

@@ -14,6 +14,22 @@ pub(super) fn passes(filter: Filter, event_type: &str, payload: &[u8]) -> bool {
     }
 }
 
+/// Whether a pattern names an event type: `*` is one segment, `**` any number, none included.
+pub(super) fn names(pattern: &str, event_type: &str) -> bool {
+    fn rest(pattern: &[&str], segments: &[&str]) -> bool {
+        match (pattern, segments) {
+            ([], []) => true,
+            ([first, after @ ..], _) if *first == "**" => (0..=segments.len()).any(|n| rest(after, &segments[n..])),
+            ([first, after @ ..], [segment, others @ ..]) => (*first == "*" || first == segment) && rest(after, others),
+            ([], [_, ..]) | ([_, ..], []) => false,
+        }
+    }
+    if pattern == "**" || pattern == event_type {
+        return true;
+    }
+    rest(&pattern.split('.').collect::<Vec<_>>(), &event_type.split('.').collect::<Vec<_>>())
+}
+
 /// The number `n` of a payload: the world writes it first.
 fn number(payload: &[u8]) -> Option<u64> {
     let rest = payload.strip_prefix(b"{\"n\":")?;
@@ -31,6 +47,22 @@ fn text(payload: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_name_types() {
+        for (pattern, event_type, named) in [
+            ("**", "a.b", true),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", false),
+            ("a.**", "a", true),
+            ("*.b.**", "a.b.c.d", true),
+            ("**.d", "a.b.c.d", true),
+            ("a.b", "a.c", false),
+            ("*", "a.b", false),
+        ] {
+            assert_eq!(names(pattern, event_type), named, "{pattern} {event_type}");
+        }
+    }
 
     #[test]
     fn payloads_are_read() {

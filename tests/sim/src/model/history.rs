@@ -78,6 +78,8 @@ impl History {
             | Seen::Refused { .. }
             | Seen::Stepped { .. }
             | Seen::Suspended { .. }
+            | Seen::Inquired { .. }
+            | Seen::Replied { .. }
             | Seen::Damaged { .. }
             | Seen::Healed { .. } => {}
         }
@@ -107,13 +109,10 @@ impl History {
         match wish {
             Wish::Publish(submission) => self.submitted(facts, at, call, (node, wall), submission),
             Wish::Put(spec) => {
-                self.endpoints.entry(spec.endpoint).or_insert_with(|| Place::new(node, spec)).put(spec);
+                self.endpoints.entry(spec.endpoint).or_insert_with(|| Place::new(node, spec)).put(tick, spec);
             }
-            Wish::Remove(endpoint) => {
-                if let Some(place) = self.endpoints.get_mut(endpoint) {
-                    place.steady = false;
-                }
-            }
+            Wish::Remove(endpoint) | Wish::Disable(endpoint) => self.rename(*endpoint, tick),
+            Wish::Resume(endpoint) if facts.endpoints.may_be_out(*endpoint) => self.rename(*endpoint, tick),
             Wish::Cancel { event, .. } => {
                 if let Some(story) = self.story_mut(*event) {
                     story.cancelled = true;
@@ -131,7 +130,6 @@ impl History {
             }
             Wish::Pause(_)
             | Wish::Resume(_)
-            | Wish::Disable(_)
             | Wish::AddKey(..)
             | Wish::ExpireKey(..)
             | Wish::RevokeKey(..)
@@ -248,14 +246,16 @@ impl History {
                 let made_up = || Broken::new(31, format!("node {node} tells that it has forgotten what it has not"));
                 return if known { Ok(()) } else { Err(made_up()) };
             }
+            Note::Gone(endpoint) | Note::Disabled { endpoint, .. } => {
+                self.rename(*endpoint, facts.tick);
+                return Ok(());
+            }
             Note::Expired { .. }
             | Note::Superseded { .. }
             | Note::Lost { .. }
-            | Note::Gone(_)
             | Note::Opened { .. }
             | Note::Reopened { .. }
             | Note::Recovered(_)
-            | Note::Disabled { .. }
             | Note::HoldEnded(_)
             | Note::WindowShrunk(_)
             | Note::Other(_) => return Ok(()),
@@ -275,6 +275,21 @@ impl History {
             place.closed.push(attempt);
         }
         Ok(())
+    }
+
+    /// What an endpoint got until now may lose its name.
+    fn rename(&mut self, endpoint: u32, tick: u64) {
+        if let Some(place) = self.endpoints.get_mut(&endpoint) {
+            place.renamed = Some(tick);
+        }
+    }
+
+    /// Whether what came of an attempt must have the name of its endpoint, wherever it is told.
+    pub(super) fn must_be_named(&self, facts: &Facts, tried: &Tried) -> bool {
+        let renamed = self.endpoints.get(&tried.endpoint).and_then(|place| place.renamed);
+        let submitted = self.story(tried.event).map_or(0, |story| story.first);
+        let of_now = renamed.is_none_or(|at| at < submitted) && !facts.endpoints.may_be_out(tried.endpoint);
+        of_now || tried.incarnation == facts.node(tried.node).incarnation
     }
 
     /// A node has forgotten something before its time: there must have been more than there is room for.

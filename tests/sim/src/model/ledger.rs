@@ -104,6 +104,8 @@ impl Ledger {
             | Seen::Read { .. }
             | Seen::Stepped { .. }
             | Seen::Suspended { .. }
+            | Seen::Inquired { .. }
+            | Seen::Replied { .. }
             | Seen::Damaged { .. }
             | Seen::Healed { .. } => {}
         }
@@ -142,6 +144,7 @@ impl Ledger {
                 incarnation: facts.node(node).incarnation,
                 owed: matching.into_iter().map(fresh).collect(),
                 cancelled: (false, false),
+                unknown: None,
                 lost: false,
             };
             self.events.insert(submission.event, event);

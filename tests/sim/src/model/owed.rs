@@ -34,6 +34,8 @@ pub(super) struct Event {
     pub(super) owed: Vec<Owed>,
     /// Somebody asked to cancel it; the second says whether it was confirmed.
     pub(super) cancelled: (bool, bool),
+    /// The node did not know it in this incarnation, and had not said that it has settled.
+    pub(super) unknown: Option<u32>,
     /// The node names it as lost with its disk.
     pub(super) lost: bool,
 }

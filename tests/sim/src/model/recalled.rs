@@ -3,12 +3,11 @@
 //! Invariants 31 and 32. What is told of an event must have happened, and what must be kept must be told: an event as long
 //! as a delivery of it waits, and after its end for as long as it is to be kept, unless the node said that it had no room.
 
-use std::collections::BTreeMap;
-
 use super::facts::Facts;
 use super::history::History;
-use super::story::{Place, Story, Tried};
-use crate::observe::{Broken, Came, Ended, Fate, List, Of, Past, Question, Recalled, SimTime, Spot, Try};
+use super::retold::is_verdict;
+use super::story::{Place, Story};
+use crate::observe::{Broken, Came, Ended, Fate, List, Of, Past, Question, Recalled, SimTime, Spot};
 
 /// When somebody asked whom.
 #[derive(Clone, Copy)]
@@ -37,7 +36,7 @@ pub(super) struct Audit {
 const ENDS: [Fate; 7] =
     [Fate::Delivered, Fate::Exhausted, Fate::Refused, Fate::Discarded, Fate::Expired, Fate::Lost, Fate::Superseded];
 
-fn wrong<T>(what: impl Into<String>) -> Result<T, Broken> {
+pub(super) fn wrong<T>(what: impl Into<String>) -> Result<T, Broken> {
     Err(Broken::new(31, what))
 }
 
@@ -147,76 +146,6 @@ impl History {
         Ok(())
     }
 
-    /// Every attempt happened, each that must be there is, and they come one after the other.
-    fn tries(&self, read: &Read<'_>, story: &Story, past: &Past<'_>) -> Result<(), Broken> {
-        let event = past.event;
-        let mut known: Vec<_> = self.tries_of(event).map(|(_, tried)| (tried, None)).collect();
-        known.reverse();
-        let mut tracks = BTreeMap::<u32, (u16, bool)>::new();
-        let mut before = 0;
-        // Some of the attempts of a registration that is over have lost its name.
-        let named = past.tries.iter().all(|row| row.endpoint.is_some());
-        for row in past.tries {
-            let what = || format!("e{event} is told with {row:?}");
-            let sorted = row.at >= before || read.facts.node(read.node).stepped_back > 0;
-            before = row.at;
-            if !sorted || !is_verdict(row.result, row.fate) {
-                return wrong(format!("{}: not in the order of time, or an end that does not follow", what()));
-            }
-            let here = |tried: &Tried| row.endpoint.is_none_or(|endpoint| tried.endpoint == endpoint);
-            if row.result != Came::None {
-                let fits = |(tried, used): &(&Tried, Option<How>), how: How| {
-                    let free = used.is_none_or(|used| tried.late && used == How::ByItself && how == How::Reported);
-                    free && here(tried) && tried.explains(row.number, row.at, row.result) == Some(how)
-                };
-                let found = [How::Reported, How::ByItself].into_iter().find_map(|how| {
-                    let at = known.iter().position(|entry| fits(entry, how))?;
-                    Some((at, how))
-                });
-                let Some((at, how)) = found else { return wrong(format!("{}, and no attempt ended so", what())) };
-                known[at].1 = Some(how);
-                let tried = known[at].0;
-                if tried.told.is_some_and(|told| !tried.late && told != row.fate) {
-                    return wrong(format!("{}, and the node had told {:?}", what(), tried.told));
-                }
-                self.answer(story, tried, row, past)?;
-            }
-            let Some(endpoint) = row.endpoint.filter(|_| named && !story.again) else { continue };
-            let (last, over) = tracks.entry(endpoint).or_default();
-            let follows = row.number == *last || (row.number == *last + 1 && row.result != Came::None);
-            if *over || !follows {
-                return wrong(format!("{} after attempt {last} to it, over: {over}", what()));
-            }
-            (*last, *over) = (row.number, row.fate.is_final());
-        }
-        if story.again {
-            return Ok(());
-        }
-        if let Some((endpoint, _)) = tracks.iter().find(|(_, (_, over))| past.ended.is_some() && !over) {
-            return wrong(format!("e{event} is told to have ended, and its delivery to {endpoint} has not"));
-        }
-        let missing =
-            known.iter().find(|(tried, used)| used.is_none() && past.more == 0 && self.is_safe(read.facts, tried));
-        match missing {
-            Some((tried, _)) => wrong(format!("e{event} is told without {tried:?}, which was safe")),
-            None => Ok(()),
-        }
-    }
-
-    fn answer(&self, story: &Story, tried: &Tried, row: &Try, past: &Past<'_>) -> Result<(), Broken> {
-        let name = || format!("attempt {} of e{} to {}", row.number, past.event, tried.endpoint);
-        match &row.answer {
-            Some(_) if self.is_forgotten(story) => {
-                Err(Broken::new(32, format!("{} was to be forgotten, and its answer is told", name())))
-            }
-            Some(answer) if !tried.is_answer(answer) => wrong(format!("{} is told with another answer", name())),
-            None if tried.answer.is_some() && !tried.late && !story.cancelled && !self.may_be_forgotten(story) => {
-                wrong(format!("{} is told without its answer", name()))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// A page has what ended between its first place and its last, all of it and nothing else.
     fn page(&self, read: &Read<'_>, list: &List<'_>, items: &[Ended], next: Option<Spot>) -> Result<(), Broken> {
         let ordered = items.is_sorted_by(|one, next| one.spot > next.spot);
@@ -231,7 +160,7 @@ impl History {
         }
         let (from, to) = (next.map_or(list.from, |next| next.at + 1), list.after.map_or(list.to, |after| after.at));
         let kept = read.facts.rules().history.attempts;
-        let places = self.endpoints.iter().filter(|(number, place)| place.steady && is_of(list.of, **number, place));
+        let places = self.endpoints.iter().filter(|(number, place)| is_of(list.of, **number, place));
         for attempt in places.flat_map(|(_, place)| &place.closed) {
             let Some(tried) = self.tried(*attempt).filter(|tried| (from..to.min(list.to)).contains(&tried.at)) else {
                 continue;
@@ -245,7 +174,8 @@ impl History {
                 && self.story(tried.event).is_some()
                 && self.endpoints.get(&tried.endpoint).is_some_and(|place| place.node == read.node)
                 && self.must_be_kept(read.facts, read.node, back(read, tried.at), kept)
-                && self.is_safe(read.facts, tried);
+                && self.is_safe(read.facts, tried)
+                && self.must_be_named(read.facts, tried);
             let first = items.partition_point(|item| item.spot.at > tried.at);
             let mut at_that_time = items[first..].iter().take_while(|item| item.spot.at == tried.at);
             if must && !at_that_time.any(|item| (item.event, item.endpoint) == (Some(tried.event), tried.endpoint)) {
@@ -311,7 +241,10 @@ impl History {
         if (audit.at, audit.node) != (read.at, read.node) {
             return Ok(());
         }
-        let steady = self.endpoints.values().filter(|place| place.node == read.node).all(|place| place.steady);
+        let of_node = self.endpoints.iter().filter(|(_, place)| place.node == read.node);
+        let is_steady =
+            |(number, place): (&u32, &Place)| place.renamed.is_none() && !read.facts.endpoints.may_be_out(*number);
+        let steady = of_node.into_iter().all(is_steady);
         let less = audit.ended.iter().zip(ended).all(|(listed, counted)| listed <= counted);
         let dead = [audit.ended[1]; 2];
         if !less || dead != audit.given_up || (steady && audit.ended != *ended) {
@@ -321,43 +254,9 @@ impl History {
     }
 }
 
-/// How an attempt came to the end that is told of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    /// As the node was told.
-    Reported,
-    /// The node gave it up by itself; if it succeeded after all, that may be told as well.
-    ByItself,
-}
-
-impl Tried {
-    /// Whether an attempt may be told so, and why. One that the node gave up, or that was under way when the node died, may
-    /// have been ended by the node itself at any time.
-    fn explains(&self, number: u16, at: u64, result: Came) -> Option<How> {
-        let by_itself = matches!(result, Came::Failed("timed-out-head" | "aborted"));
-        match () {
-            () if self.number != number => None,
-            () if self.came == result && self.at == at => Some(How::Reported),
-            () if by_itself && (self.late || self.came == Came::None) => Some(How::ByItself),
-            () => None,
-        }
-    }
-}
-
 /// A time that cannot be later, although the node's wall clock may have been set back since.
 fn back(read: &Read<'_>, time: u64) -> u64 {
     time.saturating_sub(read.facts.node(read.node).stepped_back)
-}
-
-/// Whether a delivery may go on so after that.
-fn is_verdict(came: Came, fate: Fate) -> bool {
-    match came {
-        Came::Status(200..=299) => fate == Fate::Delivered,
-        Came::Status(410) => fate == Fate::Discarded,
-        Came::Status(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded),
-        Came::Failed(_) => matches!(fate, Fate::Waiting(_) | Fate::Exhausted | Fate::Discarded | Fate::Refused),
-        Came::None => matches!(fate, Fate::Discarded | Fate::Expired | Fate::Lost | Fate::Exhausted | Fate::Superseded),
-    }
 }
 
 fn is_of(of: Of, number: u32, place: &Place) -> bool {

@@ -73,8 +73,12 @@ pub(super) struct Place {
     pub(super) patterns: Vec<String>,
     pub(super) filter: Option<Filter>,
     pub(super) keeps_answers: bool,
-    /// It was never removed and always wanted the same: all that it got has its name.
-    pub(super) steady: bool,
+    /// When it was last removed, taken out of service or described in another way, if ever: what it got before may have
+    /// lost its name. Nodes know the names of all that they know of their endpoints, and of what has happened since they
+    /// came up.
+    pub(super) renamed: Option<u64>,
+    /// It was described in another way before, so that any further description may be another one.
+    altered: bool,
     /// Attempts that ended a delivery.
     pub(super) closed: Vec<u64>,
 }
@@ -88,15 +92,18 @@ impl Place {
             patterns: spec.patterns.clone(),
             filter: spec.filter,
             keeps_answers: spec.keeps_answers,
-            steady: true,
+            renamed: None,
+            altered: false,
             closed: Vec::new(),
         }
     }
 
     /// It is described, perhaps in another way.
-    pub(super) fn put(&mut self, spec: &Spec) {
-        let same = self.patterns == spec.patterns && self.filter == spec.filter;
-        self.steady &= same && self.keeps_answers == spec.keeps_answers;
+    pub(super) fn put(&mut self, tick: u64, spec: &Spec) {
+        self.altered |= self.patterns != spec.patterns || self.filter != spec.filter;
+        if self.altered || self.keeps_answers != spec.keeps_answers {
+            self.renamed = Some(tick);
+        }
     }
 
     /// The digest of what is kept of an answer.

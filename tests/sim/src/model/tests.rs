@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::observe::{
-    Clocks, Death, Departure, Form, Kept, Key, Note, Outcome, Pace, Place, Report, Rules, SECOND, Spec, Submission,
-    Told, Wish,
+    Ask, Clocks, Death, Departure, Form, Kept, Key, Note, Outcome, Pace, Place, Report, Rules, SECOND, Spec,
+    Submission, Told, Wish,
 };
 
 mod past;
@@ -164,6 +164,7 @@ pub(super) fn spec(endpoint: u32) -> Spec {
         place: Place::Anywhere,
         coalesce: false,
         pace: Pace::default(),
+        ask: Ask::Nobody,
         keys: KEYS.to_vec(),
     }
 }
@@ -220,6 +221,27 @@ fn what_is_lost_is_missed() {
     assert_eq!(law(&mut stage, None), Err(1), "not known");
     assert_eq!(stage.see(&Seen::Settled { node: 0, report: None, event: "e1" }), Err(1), "ended without an attempt");
     assert_eq!(stage.see(&Seen::Restarted { node: 0, clocks: stage.clocks(), lost: &[1] }), Err(18));
+}
+
+#[test]
+fn whom_a_node_forgot_before_it_was_durable_may_come_back() {
+    let look = |stage: &mut Stage| {
+        let at = SimTime(stage.at);
+        assert_eq!(stage.model.sweep(at, &Known(None)).map_err(|broken| broken.law), Ok(()));
+    };
+    let mut stage = Stage::new();
+    stage.accept(1);
+    assert_eq!(stage.start("e1", 1), Ok(()));
+    stage.end(1, 200);
+    look(&mut stage);
+    look(&mut stage);
+    stage.restart(Death::Power);
+    assert_eq!(stage.start("e1", 1), Ok(()), "nobody was told that it has settled");
+    stage.end(2, 200);
+    look(&mut stage);
+    stage.restart(Death::Power);
+    look(&mut stage);
+    assert_eq!(stage.start("e1", 1), Err(4), "the log does not have it any more");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The judges of rates and of breakers find what they are for.
 
 use super::tests::{Stage, spec};
-use crate::observe::{Breaker, Death, Note, Outcome, Pace, Place, Rate, SECOND, Seen, Spec, Told, Wish};
+use crate::observe::{Ask, Breaker, Death, Note, Outcome, Pace, Place, Rate, SECOND, Seen, Spec, Told, Wish};
 
 impl Stage {
     fn note(&mut self, note: Note<'_>) -> Result<(), u8> {
@@ -172,4 +172,30 @@ fn a_breaker_that_closes_begins_a_ramp_whatever_the_window_was() {
     };
     assert_eq!(crowd(true), [Ok(()), Ok(()), Ok(())]);
     assert_eq!(crowd(false), [Ok(()), Ok(()), Err(8)]);
+}
+
+#[test]
+fn nothing_is_delivered_before_its_owner_has_consented() {
+    let reply = |stage: &mut Stage, status, word| {
+        let clocks = stage.clocks();
+        assert_eq!(stage.see(&Seen::Replied { endpoint: 1, node: 0, clocks, status, word }), Ok(()));
+    };
+    let with = |ask, status, word| {
+        let mut stage = usual_of(Spec { ask, ..spec(1) });
+        reply(&mut stage, status, word);
+        stage.start("e1", 1)
+    };
+    assert_eq!(with(Ask::Nobody, None, false), Ok(()));
+    for (status, challenge, handshake) in [(200, Ok(()), Ok(())), (500, Err(23), Ok(())), (204, Ok(()), Ok(()))] {
+        assert_eq!(with(Ask::Challenge, Some(status), true), challenge);
+        assert_eq!(with(Ask::Handshake, Some(status), true), handshake);
+        assert_eq!(with(Ask::Challenge, Some(status), false), Err(23), "a status is no consent");
+        assert_eq!(with(Ask::Handshake, Some(status), false), Err(23), "a status is no consent");
+    }
+    let mut stage = usual_of(Spec { ask: Ask::Handshake, ..spec(1) });
+    reply(&mut stage, Some(200), true);
+    assert_eq!(stage.ask(Wish::Remove(1), Told::Ok { fresh: true }), Ok(()));
+    assert_eq!(stage.ask(Wish::Put(&Spec { ask: Ask::Handshake, ..spec(1) }), Told::Ok { fresh: true }), Ok(()));
+    stage.accept(20);
+    assert_eq!(stage.start("e20", 1), Err(23), "what was consented to before a removal is void");
 }

@@ -46,6 +46,17 @@ pub enum Filter {
     TypeEnds(&'static str),
 }
 
+/// How an endpoint's owner is asked whether it wants events at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Not at all.
+    Nobody,
+    /// By an event whose token must come back, with a status of 2xx.
+    Challenge,
+    /// By the handshake of CloudEvents: a header of the answer, whatever its status.
+    Handshake,
+}
+
 /// A way of signing beside Standard Webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -143,6 +154,8 @@ pub struct Spec {
     pub coalesce: bool,
     /// How it is to be spared.
     pub pace: Pace,
+    /// How its owner is asked for consent, which never changes.
+    pub ask: Ask,
     /// The ring is to be exactly this; empty to leave the keys of an endpoint that exists as they are.
     pub keys: Vec<Key>,
 }

@@ -87,6 +87,12 @@ pub trait Peer {
     /// Reacts to a request.
     fn request(&mut self, at: SimTime, request: &Request<'_>) -> Reaction;
 
+    /// Reacts to a request that asks for its consent: a challenge, signed like any event, or the handshake of CloudEvents,
+    /// which has no body. `took` says that it consents.
+    fn consent(&mut self, _at: SimTime, _request: &Request<'_>) -> Reaction {
+        Reaction::status(200, 20_000_000)
+    }
+
     /// The operator has given the receiver these keys: requests may be signed with any of them.
     fn keys(&mut self, at: SimTime, keys: &[Key]);
 

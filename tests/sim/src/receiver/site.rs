@@ -22,17 +22,30 @@ impl Site {
     pub(super) fn new(mood: Mood, rng: Rng) -> Self {
         Self { mood, machine: Machine::default(), rng, healed: false }
     }
+
+    fn plan(&mut self, at: SimTime, request: &Request<'_>) -> Plan {
+        match self.healed {
+            true => Plan::good(PROMPT),
+            false => self.mood.plan(&mut self.rng, at, request.wall),
+        }
+    }
 }
 
 impl Peer for Site {
     fn request(&mut self, at: SimTime, request: &Request<'_>) -> Reaction {
-        let plan = match self.healed {
-            true => Plan::good(PROMPT),
-            false => self.mood.plan(&mut self.rng, at, request.wall),
-        };
+        let plan = self.plan(at, request);
         let taken = self.machine.request(at, request, plan.take);
         let wire = plan.wire.unwrap_or_else(|| Wire::Answer(Answer::status(taken.status)));
         Reaction { took: taken.has_it, delay: plan.delay, wire, complaint: taken.complaint }
+    }
+
+    fn consent(&mut self, at: SimTime, request: &Request<'_>) -> Reaction {
+        if request.body.is_empty() {
+            let plan = self.plan(at, request);
+            let wire = plan.wire.unwrap_or_else(|| Wire::Answer(Answer::status(200)));
+            return Reaction { took: plan.take, delay: plan.delay, wire, complaint: None };
+        }
+        self.request(at, request)
     }
 
     fn keys(&mut self, at: SimTime, keys: &[Key]) {

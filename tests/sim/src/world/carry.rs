@@ -9,7 +9,7 @@ use postrider_core::limits;
 use postrider_core::registration::lifecycle::Rule;
 use postrider_core::response::{Phase, Reply, TransportError};
 use postrider_core::retry::Transition;
-use postrider_core::sender::{Input, Notice, Transmit};
+use postrider_core::sender::{Input, Notice, Purpose, Transmit};
 
 use crate::addresses;
 use crate::clock::NodeClock;
@@ -30,6 +30,9 @@ const HEADERS: usize = 32;
 /// Nanoseconds within which even a slow adapter comes to an attempt that was given up: a machine counts on 5 s.
 const ABORTED: u64 = 4_000_000_000;
 
+/// What the number of an inquiry has that no attempt's has.
+const ASK: u64 = 1 << 63;
+
 /// Where a header line's name begins and ends in a request's head, and where its value ends.
 pub(super) type Mark = (u32, u32, u32);
 
@@ -39,13 +42,18 @@ pub(super) struct Lines<'a> {
     count: usize,
 }
 
+/// Whether a request begins with a method that there is.
+fn methods(first: &[u8]) -> bool {
+    first.starts_with(b"POST /") || first.starts_with(b"OPTIONS /")
+}
+
 impl<'a> Lines<'a> {
     /// Reads a request head, and marks where its lines are; `None` for one that nobody would take for HTTP/1.1.
     pub(super) fn read(head: &'a [u8], marks: &mut Vec<Mark>) -> Option<Self> {
         marks.clear();
         let text = head.strip_suffix(b"\r\n\r\n")?;
         let mut rest = text.split(|byte| *byte == b'\n');
-        let first = rest.next().filter(|first| first.starts_with(b"POST /") && first.ends_with(b" HTTP/1.1\r"))?;
+        let first = rest.next().filter(|first| methods(first) && first.ends_with(b" HTTP/1.1\r"))?;
         let mut at = first.len() + 1;
         for whole in rest {
             let line = whole.strip_suffix(b"\r").unwrap_or(whole);
@@ -76,25 +84,35 @@ impl World {
     /// A machine handed out an attempt.
     pub(super) fn take_off(&mut self, node: u32, transmit: Transmit) {
         self.counts.attempts += 1;
-        self.attempts += 1;
         let endpoint = number(transmit.endpoint().id.as_str()).and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
         if self.places.get(endpoint as usize).is_none_or(|place| place.node != node) {
             return self.break_off(Broken::new(2, format!("an attempt for {}, who is nobody", transmit.endpoint())));
         }
         let clocks = self.clocks(node);
-        let started = transmit.started().mono;
-        let seen = Seen::Started {
-            attempt: self.attempts,
-            node,
-            clocks,
-            endpoint,
-            event: transmit.event().as_str(),
-            number: transmit.number(),
-            time: u64::try_from(transmit.deadline().saturating_since(started).as_nanos()).unwrap_or(u64::MAX),
+        let number = match transmit.purpose() {
+            Purpose::Delivery => {
+                self.attempts += 1;
+                let time = transmit.deadline().saturating_since(transmit.started().mono);
+                self.see(&Seen::Started {
+                    attempt: self.attempts,
+                    node,
+                    clocks,
+                    endpoint,
+                    event: transmit.event().as_str(),
+                    number: transmit.number(),
+                    time: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+                });
+                self.attempts
+            }
+            Purpose::Challenge | Purpose::Handshake => {
+                self.asks += 1;
+                let attempt = ASK | self.asks;
+                self.see(&Seen::Inquired { attempt, node, clocks, endpoint });
+                attempt
+            }
         };
-        self.see(&seen);
         let life = self.nodes[node as usize].life;
-        let (slot, turn) = self.flights.take(node, life, self.attempts, endpoint, transmit);
+        let (slot, turn) = self.flights.take(node, life, number, endpoint, transmit);
         let mut took = self.streams.network.about(self.profile.latency / 4);
         if self.network_fault(Class::Delay) {
             took += self.streams.network.below(10_000_000_000);
@@ -281,13 +299,19 @@ impl World {
         let lines = Lines::marked(&head, &marks).expect("it was read when it left");
         let wall = NodeClock::truth(self.now);
         let request = Request { endpoint, wall, headers: lines.all(), body: &body };
-        let reaction = self.peers[endpoint as usize].request(self.now, &request);
+        let is_ask = attempt & ASK != 0;
+        let reaction = match is_ask {
+            true => self.peers[endpoint as usize].consent(self.now, &request),
+            false => self.peers[endpoint as usize].request(self.now, &request),
+        };
         self.counts.arrived += 1;
         let status = match &reaction.wire {
             Wire::Answer(answer) => Some(answer.status),
             Wire::Silence | Wire::Close | Wire::Garbage | Wire::DrippingHead | Wire::HugeHead => None,
         };
-        self.see(&Seen::Arrived { attempt, took: reaction.took, status });
+        if !is_ask {
+            self.see(&Seen::Arrived { attempt, took: reaction.took, status });
+        }
         if let Some(what) = &reaction.complaint {
             self.break_off(Broken::new(12, format!("the receiver of endpoint {endpoint} complains: {what}")));
         }
@@ -296,6 +320,7 @@ impl World {
         }
         if let Some(flight) = self.flights.find(slot, turn) {
             (flight.head, flight.marks) = (head, marks);
+            flight.word = (is_ask && reaction.took).then(|| token(&body));
             if !flight.over {
                 self.react(slot, turn, reaction);
             }
@@ -362,7 +387,9 @@ impl World {
         let Some((slot, turn)) = self.flights.of(node, life, attempt) else { return };
         let flight = self.flights.find(slot, turn).expect("it was just found");
         let (attempt, due) = (flight.number, flight.due);
-        self.see(&Seen::Aborted { attempt });
+        if attempt & ASK == 0 {
+            self.see(&Seen::Aborted { attempt });
+        }
         let soon = due.is_some_and(|due| due <= self.now.after(ABORTED));
         if soon && self.classes_now(Class::Tardy) && self.streams.network.once_in(2) {
             return;
@@ -377,8 +404,12 @@ impl World {
         flight.over = true;
         let (node, id, attempt, sent, endpoint) = (flight.node, flight.id, flight.number, flight.sent, flight.endpoint);
         let outcome = std::mem::replace(&mut flight.outcome, Err(TransportError::Aborted));
+        let word = flight.word.take();
         self.flights.release(slot);
         let clocks = self.clocks(node);
+        if attempt & ASK != 0 {
+            return self.replied(node, id, endpoint, word, outcome);
+        }
         let body = outcome.as_ref().map_or_else(|_| Bytes::new(), |answer| self.body_of(endpoint, attempt, answer));
         match &outcome {
             Ok(answer) => {
@@ -396,6 +427,26 @@ impl World {
             let reply = Reply::new(answer.status);
             let reply = answer.headers.iter().fold(reply, |reply, (name, value)| reply.header(name, value.as_bytes()));
             if body.is_empty() { reply } else { reply.with_body(body) }
+        });
+        self.fact(node, Input::Completed { attempt: id, outcome });
+    }
+
+    /// The adapter reports how an inquiry ended. Who consents says so whatever the status of the answer is.
+    fn replied(
+        &mut self,
+        node: u32,
+        id: AttemptId,
+        endpoint: u32,
+        word: Option<Bytes>,
+        outcome: Result<Answer, TransportError>,
+    ) {
+        let (clocks, status) = (self.clocks(node), outcome.as_ref().ok().map(|answer| answer.status));
+        let word = word.filter(|_| status.is_some());
+        self.see(&Seen::Replied { endpoint, node, clocks, status, word: word.is_some() });
+        let outcome = outcome.map(|answer| match word {
+            None => Reply::new(answer.status),
+            Some(token) if token.is_empty() => Reply::new(answer.status).header("webhook-allowed-origin", b"*"),
+            Some(token) => Reply::new(answer.status).with_body(token),
         });
         self.fact(node, Input::Completed { attempt: id, outcome });
     }
@@ -468,6 +519,15 @@ impl World {
         }
         self.see(&Seen::Noted { node, clocks, note });
     }
+}
+
+/// The token in the body of a challenge; nothing where there is none.
+fn token(body: &Bytes) -> Bytes {
+    let name = b"\"challenge\":\"";
+    let Some(at) = body.windows(name.len()).position(|window| window == name) else { return Bytes::new() };
+    let begin = at + name.len();
+    let end = body[begin..].iter().position(|byte| *byte == b'"').map_or(body.len(), |at| begin + at);
+    body.slice(begin..end)
 }
 
 fn circuit(endpoint: u32, change: &Transition) -> Note<'static> {

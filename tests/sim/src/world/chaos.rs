@@ -3,6 +3,7 @@
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::Record;
 use postrider_core::limits::Limits;
+use postrider_core::registration::consent::Origin;
 use postrider_core::seed::Seed;
 use postrider_core::sender::{Config, Input, Life, Restore, Sender};
 use postrider_core::time::UnixTime;
@@ -425,5 +426,6 @@ fn config(profile: &Profile) -> Config {
         limits.pending = 400;
         limits.unwritten = 16 * 1024;
     }
-    Config::new().limits(limits).operational_events(profile.tells)
+    let origin = Origin::new("sender.example.com").expect("a name");
+    Config::new().limits(limits).operational_events(profile.tells).origin(origin)
 }

@@ -260,6 +260,8 @@ impl Judge for Bounds {
             | Seen::Refused { .. }
             | Seen::Stepped { .. }
             | Seen::Suspended { .. }
+            | Seen::Inquired { .. }
+            | Seen::Replied { .. }
             | Seen::Damaged { .. }
             | Seen::Healed { .. } => {}
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::observe::{Breaker, Filter, Form, Key, Pace, Place as Place_, Rate, SECOND, Scheme, SimTime, Spec};
+use crate::observe::{Ask, Breaker, Filter, Form, Key, Pace, Place as Place_, Rate, SECOND, Scheme, SimTime, Spec};
 use crate::profile::{Class, Profile};
 use crate::rng::Rng;
 
@@ -43,6 +43,7 @@ impl World {
         let mut keeping = Rng::part(self.profile.seed, "answers");
         let mut order = Rng::part(self.profile.seed, "order");
         let mut pacing = Rng::part(self.profile.seed, "paces");
+        let mut asking = Rng::part(self.profile.seed, "asks");
         for endpoint in 0..self.profile.endpoints {
             let tenant = endpoint % self.profile.tenants;
             let key = self.new_key();
@@ -65,6 +66,10 @@ impl World {
                 place: Place_::Anywhere,
                 coalesce: false,
                 pace: if self.profile.paces { draw_pace(&mut pacing, &self.profile) } else { Pace::default() },
+                ask: match self.profile.consents {
+                    true => *asking.pick(&[Ask::Nobody, Ask::Challenge, Ask::Handshake]),
+                    false => Ask::Nobody,
+                },
                 keys: vec![key],
             };
             let place = *order.pick(&[Place_::Anywhere, Place_::Anywhere, Place_::Skip, Place_::Strict]);
@@ -219,6 +224,8 @@ fn draw_schedule(rng: &mut Rng, kind: u64) -> Vec<u64> {
 pub(super) fn longest_wait(places: &[Place], hints: bool) -> SimTime {
     // The first of a strict lane is tried on after 5 minutes at least.
     let delay = places.iter().flat_map(|place| &place.spec.schedule).copied().max().unwrap_or(0).max(300 * SECOND);
+    // Owners are asked again after 10 hours at most.
+    let asked = if places.iter().any(|place| place.spec.ask != Ask::Nobody) { 12 * 3600 * SECOND } else { 0 };
     let hinted = if hints { 24 * 3600 * SECOND } else { 0 };
-    SimTime((delay + delay / 5).max(hinted))
+    SimTime((delay + delay / 5).max(hinted) + asked)
 }

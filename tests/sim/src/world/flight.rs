@@ -49,6 +49,8 @@ pub(super) struct Flight {
     pub(super) sent: bool,
     /// A request is on its way to the receiver.
     pub(super) arriving: bool,
+    /// The owner of the endpoint is asked for consent, and what the answer says of that.
+    pub(super) word: Option<Bytes>,
     /// The adapter has reported, or there is no adapter any more.
     pub(super) over: bool,
 }
@@ -84,6 +86,7 @@ impl Flights {
                 due: None,
                 sent: false,
                 arriving: false,
+                word: None,
                 over: false,
             };
             return (slot, flight.turn);
@@ -105,6 +108,7 @@ impl Flights {
             due: None,
             sent: false,
             arriving: false,
+            word: None,
             over: false,
         });
         (slot, 0)

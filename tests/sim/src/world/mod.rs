@@ -50,6 +50,8 @@ pub struct Cast {
     pub judges: Vec<Box<dyn Judge>>,
     /// Keep the last lines of a readable trace; slow.
     pub readable: bool,
+    /// Of a readable trace, keep all lines that have one of these words in them instead of the last; none for the last.
+    pub about: Vec<String>,
 }
 
 impl std::fmt::Debug for Cast {
@@ -66,6 +68,7 @@ impl Cast {
             peers: Box::new(receiver::draw),
             judges: vec![Box::new(Model::default())],
             readable: false,
+            about: Vec::new(),
         }
     }
 }
@@ -213,6 +216,8 @@ pub struct World {
     over: bool,
     calls: u64,
     attempts: u64,
+    /// Inquiries so far.
+    asks: u64,
     next_event: u64,
     next_key: u32,
     scratch: String,
@@ -276,6 +281,7 @@ impl World {
             over: false,
             calls: 0,
             attempts: 0,
+            asks: 0,
             next_event: 0,
             next_key: 0,
             scratch: String::new(),
@@ -414,10 +420,13 @@ impl World {
         self.counts.observed += 1;
         self.trace.see(self.now, seen);
         if self.cast.readable {
-            if self.tail.len() == TAIL {
+            let (line, about) = (format!("{} {}", self.now, readable(seen)), &self.cast.about);
+            if about.is_empty() && self.tail.len() == TAIL {
                 self.tail.pop_front();
             }
-            self.tail.push_back(format!("{} {}", self.now, readable(seen)));
+            if about.is_empty() || about.iter().any(|word| line.contains(word)) {
+                self.tail.push_back(line);
+            }
         }
         let mut found = self.bounds.see(self.now, seen).err();
         for judge in &mut self.cast.judges {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use postrider_core::encoding::Encoding;
 use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
 use postrider_core::matching::filter::Language;
+use postrider_core::registration::consent::ConsentBy;
 use postrider_core::registration::{Endpoint, Ordering};
 use postrider_core::retry::{self, BreakerPolicy, DisableRule, Per};
 use postrider_core::secret::Secret;
@@ -12,7 +13,7 @@ use postrider_core::sender::{Change, Close, CommandError, PutError};
 use postrider_core::signing::{Custom, Dialect};
 use postrider_core::time::UnixTime;
 
-use crate::observe::{Filter, Form, Key, Pace, Place, Refusal, SECOND, Scheme, Seen, Spec, Told, Wish};
+use crate::observe::{Ask, Filter, Form, Key, Pace, Place, Refusal, SECOND, Scheme, Seen, Spec, Told, Wish};
 use crate::profile::Class;
 
 use super::content::{draw_filter, draw_pace, draw_patterns, draw_schemes};
@@ -339,6 +340,11 @@ fn endpoint_of(spec: &Spec) -> Endpoint {
             Place::Strict => Ordering::Strict,
         })
         .coalesce(spec.coalesce)
+        .consent(match spec.ask {
+            Ask::Nobody => ConsentBy::None,
+            Ask::Challenge => ConsentBy::Challenge,
+            Ask::Handshake => ConsentBy::CloudEvents,
+        })
         .secret_header("x-token", "canary~secret~~ of a header")
         .sign(std::iter::once(Dialect::Standard).chain(spec.schemes.iter().map(|scheme| dialect(*scheme))));
     let endpoint = paced(endpoint, &spec.pace);

@@ -62,9 +62,32 @@ impl Harness {
         let accepted = self.sender.now();
         self.events.insert(
             receipt.seq,
-            Event { id: event_id.clone(), matched, accepted, lowest: accepted.wall, expires, lane },
+            Event { id: event_id.clone(), replay_of: None, matched, accepted, lowest: accepted.wall, expires, lane },
         );
         self.latest_of.insert(event_id, receipt.seq);
+    }
+
+    /// A replay is owed to its endpoint alone, whatever that wants.
+    pub(super) fn replay(&mut self, id: u8, at: u8) {
+        let replay = fixture::replay(id, at);
+        let (of, name) = (replay.of().clone(), replay.event().event_id().cloned().expect("it has a name"));
+        let number = self.endpoints.get(&at).map(|known| known.number);
+        let Ok(receipt) = self.sender.replay(self.now, replay) else { return };
+        if !receipt.fresh {
+            if self.events.get(&receipt.seq).is_none_or(|known| known.id != receipt.event) {
+                self.violate(Law::Crash, format!("{name} repeats {}, which nobody knows", receipt.event));
+            }
+            return;
+        }
+        let Some(number) = number else {
+            return self.violate(Law::Drain, format!("{name} is for an endpoint that was removed"));
+        };
+        let (accepted, matched) = (self.sender.now(), [(fixture::key(at), number)].into());
+        let replay_of = Some(of);
+        let event =
+            Event { id: name.clone(), replay_of, matched, accepted, lowest: accepted.wall, expires: None, lane: None };
+        self.events.insert(receipt.seq, event);
+        self.latest_of.insert(name, receipt.seq);
     }
 
     /// Notes when the next attempt may begin at the earliest, if this end is a failure.

@@ -12,7 +12,7 @@ use postrider_core::registration::{Endpoint, Ordering, State};
 use postrider_core::retry::{BreakerPolicy, DisableRule, Rate};
 use postrider_core::secret::Secret;
 use postrider_core::seed::Seed;
-use postrider_core::sender::{Config, Input, Output, Sender, Wake};
+use postrider_core::sender::{Config, Input, Output, REPLAYED, Replay, ReplayAs, Sender, Wake};
 use postrider_core::signing::Dialect;
 use postrider_core::time::{Now, UnixTime};
 
@@ -126,7 +126,8 @@ pub(super) fn event_id(id: u8) -> EventId {
 }
 
 pub(super) fn tenant_of(id: &EventId) -> TenantId {
-    let number: u8 = id.as_str()[2..].parse().expect("one of ours");
+    let name = id.as_str().strip_prefix(REPLAYED).and_then(|name| name.split_once('-'));
+    let number: u8 = name.map_or_else(|| &id.as_str()[2..], |(of, _)| of).parse().expect("one of ours");
     tenant(is_other_event(number))
 }
 
@@ -138,6 +139,11 @@ pub(super) fn event(id: u8, kind: u8, variant: bool) -> Event {
     let body = format!("{{\"id\":{id},\"variant\":{variant},\"pad\":\"{}\"}}", "x".repeat(usize::from(id)));
     let event = Event::json_bytes(TYPES[usize::from(kind)], Bytes::from(body)).expect("JSON");
     event.id(event_id(id).as_str()).tenant(tenant(is_other_event(id)).as_str())
+}
+
+/// The event of this number once more, to an endpoint.
+pub(super) fn replay(id: u8, at: u8) -> Replay {
+    Replay::new(event(id, 0, false), &format!("{id}-{at}"), event_id(id), key(at).id, ReplayAs::Fresh)
 }
 
 /// The name of an attempt that another sender made.

@@ -41,6 +41,8 @@ struct Open {
 #[derive(Clone, Debug)]
 struct Event {
     id: EventId,
+    /// The event that it sends again.
+    replay_of: Option<EventId>,
     /// Who wanted it when it was accepted.
     matched: BTreeSet<Incarnate>,
     accepted: Now,
@@ -202,6 +204,7 @@ impl Harness {
             Op::Publish { id, kind, variant, expires, key, lane } => {
                 self.publish(id, kind, variant, (expires, key, lane));
             }
+            Op::Replay { id, endpoint } => self.replay(id, endpoint),
             Op::Put { endpoint, wants, concurrency, schedule, order } => {
                 self.put(endpoint, wants, (concurrency, schedule, order));
             }
@@ -266,6 +269,8 @@ impl Harness {
                 let id = fixture::event_id(id);
                 if self.sender.erase(self.now, &fixture::tenant_of(&id), &id).is_ok() {
                     self.cancelled.extend(self.latest_of.get(&id));
+                    let again = self.events.iter().filter(|(_, event)| event.replay_of.as_ref() == Some(&id));
+                    self.cancelled.extend(again.map(|(seq, _)| *seq));
                 }
             }
             Op::Purge(other) => {

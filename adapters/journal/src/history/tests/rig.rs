@@ -201,6 +201,7 @@ pub(super) fn accepted(owner: u8, id: &str, payload: &[u8], now: u64) -> Accepte
         digest: [3; 16],
         high_water: 4,
         at: at(now),
+        replay: None,
     }
 }
 

@@ -4,10 +4,11 @@ use std::io;
 
 use bytes::Bytes;
 use postrider_core::id::{EventId, JournalSeq};
-use postrider_core::journal::{Kind, Record, Then};
+use postrider_core::journal::{EndpointRecord, Kind, Record, ReplayRecord, Then};
+use postrider_core::time::UnixTime;
 
 use super::rig::{self, Rig, at, outcome, retry, tenant};
-use crate::history::{Answer, Counts, PAGE, Query, Retention};
+use crate::history::{Answer, Counts, PAGE, Paging, Query, Retention};
 use crate::store::Tidied;
 
 const WEEK: u64 = 7 * 24 * 3_600_000;
@@ -72,6 +73,43 @@ fn what_is_erased_is_not_shown_any_more_and_leaves_the_disk() {
     rig.reopen();
     let erased = rig.event(0, "event-7").unwrap();
     assert_eq!((erased.payload, erased.attempts.len(), erased.attempts[0].answer.clone()), (None, 1, None));
+}
+
+/// What an application gave with an event is in its replays too, in other segments.
+#[test]
+fn an_event_is_erased_with_its_replays() {
+    let mut rig = Rig::new(4096, rig::retention(WEEK, 4 * WEEK));
+    let id = |id: &str| EventId::new(id).unwrap();
+    delivered(&mut rig, "event-1", b"payload first.", "answer first.");
+    delivered(&mut rig, "event-2", b"payload other.", "answer other.");
+    let filler = |rig: &mut Rig, name: &str| {
+        for n in 0..40 {
+            delivered(rig, &format!("{name}-{n}"), &[b'a' + n; 300], "answer");
+        }
+    };
+    filler(&mut rig, "early");
+    for of in [1, 2] {
+        let mut again = rig::accepted(0, &format!("rpl_{of}"), format!("payload again {of}.").as_bytes(), rig.now);
+        let of = id(&format!("event-{of}"));
+        again.replay = Some(Box::new(ReplayRecord { of, number: 7, keeps_id: true, subscription: 0 }));
+        let event = rig.write(&[Record::Accepted(Box::new(again))]);
+        rig.end(event);
+    }
+    filler(&mut rig, "late");
+    rig.settle();
+    rig.tidy_all();
+    assert!(rig.is_on_disk(b"payload again 1.") && rig.event(0, "rpl_1").unwrap().payload.is_some());
+    assert_eq!(rig.event(0, "rpl_1").unwrap().replay_of, Some(id("event-1")));
+    assert_eq!(rig.event(0, "event-1").unwrap().replay_of, None, "a replay is not found by the name of its event");
+    rig.write(&[Record::Erased { tenant: tenant(0), event: id("event-1"), at: at(rig.now) }]);
+    let shown = |rig: &mut Rig| ["event-1", "rpl_1", "rpl_2"].map(|name| rig.event(0, name).unwrap().payload.is_some());
+    assert_eq!(shown(&mut rig), [false, false, true]);
+    rig.settle();
+    rig.tidy_all();
+    assert!(!rig.is_on_disk(b"payload first.") && !rig.is_on_disk(b"payload again 1."));
+    assert!(rig.is_on_disk(b"payload again 2."));
+    rig.reopen();
+    assert_eq!(shown(&mut rig), [false, false, true]);
 }
 
 #[test]
@@ -300,4 +338,44 @@ fn answers_to_an_event_that_has_gone_can_be_erased() {
     rig.write(&[Record::Purged { tenant: tenant(0), at: at(rig.now) }]);
     rig.tidy_all();
     assert!(!rig.is_on_disk(b"the answer"));
+}
+
+#[test]
+fn what_an_endpoint_got_before_it_was_disabled_keeps_its_name() {
+    let mut rig = Rig::new(4096, rig::retention(WEEK, 4 * WEEK));
+    // Its subscription number is not that of the endpoint as snapshots describe it.
+    let before = EndpointRecord { subscription: Some(7), ..rig::endpoint_record(0) };
+    rig.write(&[Record::Endpoint(Box::new(before))]);
+    for n in 0..40 {
+        let event = rig.accept(0, &format!("event-{n}"), &[b'x'; 300]);
+        rig.write(&[Record::Outcome(outcome(event, 7, 1, Then::Exhausted, rig.now))]);
+        rig.end(event);
+    }
+    rig.write(&[Record::Endpoint(Box::new(rig::endpoint_record(0)))]);
+    let (from, to, page) = (UnixTime::EPOCH, at(u64::MAX), Paging::default());
+    let query = Query::Exhausted { tenant: tenant(0), from, to, page };
+    let dead = |rig: &mut Rig| match rig.ask(&query) {
+        Answer::Deliveries { items, .. } => items.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(dead(&mut rig), 40);
+    rig.settle();
+    rig.tidy_all();
+    rig.reopen();
+    let whole = rig.segment_bytes();
+    // Their payloads go, so that each segment is rewritten by a process that has never seen the endpoint as it was.
+    rig.now += WEEK;
+    rig.settle();
+    rig.tidy_all();
+    assert!(rig.segment_bytes() < whole / 2, "they were rewritten");
+    assert_eq!(dead(&mut rig), 40);
+    rig.reopen();
+    assert_eq!(dead(&mut rig), 40);
+    assert_eq!(rig.event(0, "event-3").unwrap().attempts[0].endpoint, Some(rig::endpoint(0)));
+    // An index that is lost is made again from the segment, and from what others know.
+    let indexes = rig.disk.files().into_keys().filter(|name| name.ends_with(".idx")).collect::<Vec<_>>();
+    assert!(indexes.len() > 1, "{indexes:?}");
+    rig.disk.edit(&indexes[0], |bytes| bytes.truncate(8));
+    rig.reopen();
+    assert_eq!(dead(&mut rig), 40);
 }

@@ -102,6 +102,7 @@ fn event(n: u64) -> Record {
         digest: [n as u8; 16],
         high_water: 4,
         at: at(n),
+        replay: None,
     }))
 }
 

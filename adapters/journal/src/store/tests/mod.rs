@@ -55,6 +55,7 @@ fn accepted(n: u64, len: usize) -> Record {
         digest: [3; 16],
         high_water: 1,
         at: UnixTime::EPOCH,
+        replay: None,
     }))
 }
 

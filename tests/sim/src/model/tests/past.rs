@@ -151,6 +151,89 @@ fn pages_join_and_lack_nothing() {
 }
 
 #[test]
+fn attempts_without_a_name_are_told_apart_by_what_else_is_known_of_them() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.ask(Wish::Put(&spec(2)), Told::Ok { fresh: true }), Ok(()));
+    stage.accept(7);
+    assert_eq!(stage.start("e7", 1), Ok(()));
+    let (attempt, clocks) = (2, stage.clocks());
+    stage.ok(&Seen::Started { attempt, node: 0, clocks, endpoint: 2, event: "e7", number: 1, time: 20 * SECOND });
+    stage.wait(1);
+    let at = stage.clocks().wall;
+    let delays = [10 * SECOND, 11 * SECOND];
+    for (attempt, delay) in [1, 2].into_iter().zip(delays) {
+        stage.end(attempt, 500);
+        let endpoint = u32::try_from(attempt).expect("it is small");
+        let note = Note::Retrying { endpoint, event: 7, attempt: 1, delay };
+        stage.ok(&Seen::Noted { node: 0, clocks: stage.clocks(), note });
+    }
+    let waits = |delay| Try { endpoint: None, result: Came::Status(500), fate: Fate::Waiting(delay), ..tried(at) };
+    fn told(at: u64, tries: &[Try]) -> Option<Past<'_>> {
+        Some(Past { ended: None, ..past(7, at, tries) })
+    }
+    let [first, second] = delays;
+    for tries in [[waits(first), waits(second)], [waits(second), waits(first)]] {
+        assert_eq!(stage.tell(7, told(at, &tries), true), Ok(()));
+    }
+    let named = [waits(second), Try { endpoint: Some(1), ..waits(first) }];
+    assert_eq!(stage.tell(7, told(at, &named), true), Ok(()));
+    let wrong = [waits(second), waits(second)];
+    assert_eq!(stage.tell(7, told(at, &wrong), true), Err(31), "one of them waits for less");
+    let wrong = [waits(first), Try { endpoint: Some(1), ..waits(first) }];
+    assert_eq!(stage.tell(7, told(at, &wrong), true), Err(31), "the other one waits for longer");
+}
+
+#[test]
+fn what_came_before_an_endpoint_was_disabled_may_lose_its_name_in_a_restart_alone() {
+    let mut stage = Stage::new();
+    let item = |event: u64, at: u64| Ended {
+        spot: Spot { at, record: event },
+        event: Some(event),
+        endpoint: 1,
+        fate: Fate::Delivered,
+        attempts: 1,
+        result: Came::Status(204),
+    };
+    let list = List { of: Of::Endpoint(1), ends: &[], from: 0, to: u64::MAX, after: None, limit: 9 };
+    delivered(&mut stage, 7);
+    stage.restart(Death::Power);
+    assert_eq!(stage.list(list, &[], None), Err(31), "it is the same endpoint");
+    delivered(&mut stage, 8);
+    for wish in [Wish::Disable(1), Wish::Resume(1)] {
+        assert_eq!(stage.ask(wish, Told::Ok { fresh: true }), Ok(()));
+    }
+    let third = delivered(&mut stage, 9);
+    assert_eq!(stage.list(list, &[item(9, third)], None), Err(31), "the node has not been down since e8");
+    stage.restart(Death::Power);
+    assert_eq!(stage.list(list, &[item(9, third)], None), Ok(()));
+    assert_eq!(stage.list(list, &[], None), Err(31), "e9 came after the endpoint was resumed");
+    for wish in [Wish::Pause(1), Wish::Resume(1)] {
+        assert_eq!(stage.ask(wish, Told::Ok { fresh: true }), Ok(()));
+    }
+    stage.restart(Death::Power);
+    assert_eq!(stage.list(list, &[], None), Err(31), "a pause changes nothing");
+}
+
+#[test]
+fn what_is_over_for_long_may_be_told_in_part_once_the_clock_is_set_back() {
+    let mut stage = Stage::new();
+    let ended = delivered(&mut stage, 7);
+    let early = stage.clocks();
+    let less = Past { payload: None, ..past(7, ended, &[]) };
+    stage.wait(7200);
+    assert_eq!(stage.tell(7, None, false), Ok(()));
+    stage.ok(&Seen::Stepped { node: 0, by: -7_200_000 });
+    let (question, clocks) = (Question::Event { tenant: 0, event: 7 }, stage.clocks());
+    let read = |past| {
+        let (clocks, recalled) = (Clocks { wall: early.wall, ..clocks }, Recalled::Event(Some(past)));
+        Seen::Read { node: 0, clocks, question, recalled, pending: false }
+    };
+    assert_eq!(stage.see(&read(less)), Ok(()));
+    let wrong = [Try { number: 2, ..tried(ended) }];
+    assert_eq!(stage.see(&read(Past { tries: &wrong, ..less })), Err(31), "what is told of it must have happened");
+}
+
+#[test]
 fn what_is_trimmed_without_need_is_found() {
     let mut stage = Stage::new();
     delivered(&mut stage, 7);
