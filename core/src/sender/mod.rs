@@ -72,7 +72,7 @@ pub use publish::{Receipt, Refused, Told};
 pub use replay::{REPLAYED, Replay, ReplayAs, ReplayRefused};
 pub use report::{DeliveryReport, EventReport, Fate, Tally};
 pub use restore::{Restore, RestoreError};
-pub use standing::{Because, DeliveryExplanation};
+pub use standing::{Because, DeliveryExplanation, Scope};
 pub use sync::{SyncDone, SyncRefused};
 pub use transmit::{Caps, Cleared, Denied, Purpose, Reason, Resolver, Transmit, USER_AGENT};
 

@@ -107,12 +107,41 @@ pub enum Because {
         /// Attempts in flight.
         in_flight: u16,
     },
-    /// As many attempts are in flight as the tenant, the host or the adapter can have.
-    Crowded,
+    /// As many attempts are in flight as may be, counted wider than over the endpoint.
+    Crowded {
+        /// Over what.
+        by: Scope,
+        /// Attempts in flight.
+        in_flight: u32,
+        /// How many may be.
+        most: u32,
+    },
     /// Nothing but its turn.
     Turn,
     /// The event has not reached this endpoint yet; whether it is among those told is decided when it does.
     Unreached,
+}
+
+/// Over what attempts in flight are counted, where a bound holds a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Over the tenant ([`Limits::tenant_in_flight`](limits::Limits::tenant_in_flight)).
+    Tenant,
+    /// Over the host and port of the endpoint's URL ([`Limits::host_in_flight`](limits::Limits::host_in_flight)).
+    Host,
+    /// Over everything: the credit that the adapter gave ([`Input::Credit`](super::Input::Credit)).
+    Credit,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tenant => "of the tenant",
+            Self::Host => "to the host",
+            Self::Credit => "in all",
+        })
+    }
 }
 
 impl Because {
@@ -142,7 +171,7 @@ impl Because {
             Self::Probe => "a probe that succeeds; one that fails opens the breaker again",
             Self::Rate { .. } => "time, or a higher rate of the endpoint",
             Self::Concurrency { .. } => "the end of one of them, or a higher concurrency of the endpoint",
-            Self::Crowded => "the end of one of them",
+            Self::Crowded { .. } => "the end of one of them, or a higher bound",
             Self::Turn => "nothing; it goes out next, or after those of others that take turns with it",
             Self::Unreached => "its event's turn; cancelling ends it",
         }
@@ -177,7 +206,9 @@ impl fmt::Display for Because {
             Self::Concurrency { in_flight } => {
                 write!(f, "{in_flight} attempts to the endpoint are in flight, which are as many as may be")
             }
-            Self::Crowded => f.write_str("as many attempts are in flight as can be"),
+            Self::Crowded { by, in_flight, most } => {
+                write!(f, "{in_flight} attempts {by} are in flight, and {most} may be")
+            }
             Self::Turn => f.write_str("it is due and waits for its turn"),
             Self::Unreached => f.write_str("its event has not reached this endpoint yet"),
         }
@@ -307,16 +338,27 @@ impl Sender {
                 let in_flight = slot.in_flight;
                 if !slot.window.can_start(u32::from(in_flight) + u32::from(slot.fetching)) {
                     Because::Concurrency { in_flight }
-                } else if self.attempts.len() >= self.credit as usize
-                    || !self.has_host(slot)
-                    || self.tenants[slot.tenant].is_held
-                {
-                    Because::Crowded
                 } else {
-                    Because::Turn
+                    self.crowd_before(slot).unwrap_or(Because::Turn)
                 }
             }
         }
+    }
+
+    /// The bound wider than its endpoint that keeps an attempt from starting, if one does.
+    fn crowd_before(&self, slot: &Slot) -> Option<Because> {
+        let at = self.attempts.len();
+        let (by, in_flight, most) = if self.tenants[slot.tenant].is_held {
+            (Scope::Tenant, self.tenants[slot.tenant].in_flight, self.limits.tenant_in_flight)
+        } else if !self.has_host(slot) {
+            let target = &slot.wire.config.target;
+            (Scope::Host, self.hosts.in_flight(target.server_name(), target.port()), self.limits.host_in_flight)
+        } else if at >= self.credit as usize {
+            (Scope::Credit, u32::try_from(at).unwrap_or(u32::MAX), self.credit)
+        } else {
+            return None;
+        };
+        Some(Because::Crowded { by, in_flight, most })
     }
 
     fn ended(&self, endpoint: &EndpointKey, event: &EventId, report: &DeliveryReport) -> DeliveryExplanation {

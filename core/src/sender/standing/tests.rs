@@ -131,10 +131,36 @@ fn order_rate_and_turns() {
     rig.sender.handle(rig.now, Input::Credit(0));
     rig.wait(MINUTE * 2);
     rig.drain();
-    assert_eq!(of(&rig, "two").because, Because::Crowded);
+    assert_eq!(of(&rig, "two").because, Because::Crowded { by: Scope::Credit, in_flight: 0, most: 0 });
     assert!(rig.sender.explain_delivery(&key(), &id("three")).is_none());
     let nobody = EndpointKey::new("nobody").unwrap();
     assert!(rig.sender.explain_delivery(&nobody, &id("two")).is_none());
+}
+
+#[test]
+fn bounds_that_are_wider_than_an_endpoint() {
+    for by in [Scope::Tenant, Scope::Host] {
+        let mut limits = limits::Limits::default();
+        match by {
+            Scope::Tenant => limits.tenant_in_flight = 1,
+            Scope::Host | Scope::Credit => limits.host_in_flight = 1,
+        }
+        let mut rig = Rig::new(Config::new().limits(limits));
+        let delays = [Duration::ZERO, Duration::from_secs(1), MINUTE];
+        rig.sender.put(rig.now, acme().concurrency(8).schedule(delays)).unwrap();
+        publish(&mut rig, "one");
+        let first = rig.drain().remove(0);
+        failed(&mut rig, &first, 500);
+        publish(&mut rig, "two");
+        let second = rig.drain().remove(0);
+        rig.wait(Duration::from_secs(2));
+        assert!(rig.drain().is_empty(), "{by}: one is in flight");
+        let told = of(&rig, "one");
+        assert_eq!(told.because, Because::Crowded { by, in_flight: 1, most: 1 }, "{told}");
+        rig.answer(&second, Ok(Reply::new(204)));
+        assert_eq!(rig.drain().len(), 1);
+        assert!(matches!(of(&rig, "one").because, Because::Attempt { number: 2, .. }), "{}", of(&rig, "one"));
+    }
 }
 
 /// What a snapshot has no place for is not made up.
