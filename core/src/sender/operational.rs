@@ -143,6 +143,7 @@ impl Sender {
             Cause::State { endpoint, was, now, seq } => {
                 let name = self.endpoints.slab[endpoint].key.id.as_str();
                 id.update(seq.get().to_le_bytes());
+                id.update(name);
                 let (event_type, word, state) = if now.matches() {
                     ("endpoint.recovered", "was", was)
                 } else {
@@ -154,6 +155,7 @@ impl Sender {
             Cause::Closed { endpoint, seq } => {
                 let name = self.endpoints.slab[endpoint].key.id.as_str();
                 id.update(seq.get().to_le_bytes());
+                id.update(name);
                 let data = serde_json::json!({ "endpoint": name, "was": "open", "at": at.to_rfc3339() });
                 (endpoint, "endpoint.recovered", data)
             }
