@@ -549,6 +549,8 @@ pub struct Rules {
     pub lies: bool,
     /// Wall clocks jump in this seed.
     pub jumps: bool,
+    /// Until it heals, what nobody sees may keep a node waiting: room on its disk, payloads, its adapter's credit, limits.
+    pub stalls: bool,
     /// How long history is kept.
     pub history: Kept,
 }

@@ -21,6 +21,7 @@ mod order;
 mod owed;
 mod pacing;
 mod possible;
+mod prompt;
 mod rates;
 mod recalled;
 mod repeats;
@@ -47,6 +48,7 @@ use ledger::Ledger;
 use operational::Operational;
 use order::Order;
 use pacing::Pacing;
+use prompt::Prompt;
 use rates::Rates;
 use repeats::Repeats;
 use secrecy::Secrecy;
@@ -59,6 +61,7 @@ pub struct Model {
     repeats: Repeats,
     pacing: Pacing,
     rates: Rates,
+    prompt: Prompt,
     circuits: Circuits,
     order: Order,
     lanes: Lanes,
@@ -78,6 +81,7 @@ impl Model {
         while let Some(event) = self.facts.over.pop() {
             self.pacing.forget(event);
             self.rates.forget(event);
+            self.prompt.forget(event);
             self.order.forget(event);
             self.lanes.forget(event);
         }
@@ -91,6 +95,7 @@ impl Judge for Model {
         self.repeats.see(&self.facts, at, seen)?;
         self.pacing.see(&self.facts, at, seen)?;
         self.rates.see(&self.facts, seen)?;
+        self.prompt.see(&self.facts, at, seen)?;
         self.circuits.see(&self.facts, at, seen)?;
         self.order.see(&self.facts, at, seen)?;
         self.lanes.see(&self.facts, at, seen)?;

@@ -48,6 +48,7 @@ impl Stage {
             rots: false,
             lies: false,
             jumps: false,
+            stalls: false,
             history: Kept {
                 payloads: 3_600_000,
                 attempts: 7_200_000,

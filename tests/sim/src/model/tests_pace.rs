@@ -199,3 +199,39 @@ fn nothing_is_delivered_before_its_owner_has_consented() {
     stage.accept(20);
     assert_eq!(stage.start("e20", 1), Err(23), "what was consented to before a removal is void");
 }
+
+#[test]
+fn nothing_waits_that_could_go() {
+    let begun = || {
+        let mut stage = usual(Pace::default());
+        assert_eq!(stage.start("e1", 1), Ok(()));
+        stage.end(1, 200);
+        stage
+    };
+    let mut stage = begun();
+    stage.wait(200);
+    assert_eq!(stage.start("e2", 1), Err(6), "nothing was in its way since the first ended");
+    let mut stage = begun();
+    stage.wait(100);
+    assert_eq!(stage.start("e2", 1), Ok(()), "it was accepted long ago, and the first has just ended");
+    stage.wait(200);
+    stage.end(2, 200);
+    assert_eq!(stage.start("e3", 1), Ok(()), "the second was in flight");
+    let mut stage = begun();
+    stage.wait(200);
+    assert_eq!(stage.ask(Wish::Resume(1), Told::Ok { fresh: false }), Ok(()));
+    assert_eq!(stage.start("e2", 1), Ok(()), "somebody has just changed something");
+    let mut stage = begun();
+    stage.wait(200);
+    stage.restart(Death::Kill);
+    assert_eq!(stage.start("e2", 1), Ok(()), "the node has just come back");
+    let mut stage = begun();
+    assert_eq!(stage.start("e2", 1), Ok(()));
+    stage.end(2, 503);
+    assert_eq!(stage.note(Note::Retrying { endpoint: 1, event: 2, attempt: 1, delay: 11 * SECOND }), Ok(()));
+    stage.wait(70);
+    assert_eq!(stage.start("e3", 1), Ok(()));
+    stage.end(3, 200);
+    stage.wait(200);
+    assert_eq!(stage.start("e2", 2), Err(6), "its delay is over, and the endpoint is well again");
+}

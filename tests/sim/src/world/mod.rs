@@ -342,6 +342,9 @@ impl World {
             rots: self.profile.classes.has(Class::Rot),
             lies: self.profile.classes.has(Class::Lies),
             jumps: self.profile.classes.has(Class::Steps),
+            stalls: [Class::DiskFull, Class::LoadError, Class::Credit, Class::Tight]
+                .into_iter()
+                .any(|class| self.profile.classes.has(class)),
             history: self.profile.history,
         };
         self.see(&Seen::Began(&rules));
