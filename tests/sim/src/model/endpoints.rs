@@ -90,9 +90,9 @@ impl Endpoint {
         self.over >= since || self.held_since().is_some_and(held)
     }
 
-    /// Whether a delivery may have expired that was submitted then, though its event has not.
-    pub(super) fn may_expire(&self, submitted: SimTime, at: SimTime, jumps: bool) -> bool {
-        self.patience.is_some_and(|patience| jumps || at.since(submitted) >= patience / 10 * 8)
+    /// Whether a delivery of this age, in nanoseconds, may have expired, though its event has not.
+    pub(super) fn may_expire(&self, age: u64, jumps: bool) -> bool {
+        self.patience.is_some_and(|patience| jumps || age >= patience / 10 * 8)
     }
 
     /// How long it may have been failing.
@@ -181,7 +181,7 @@ impl Endpoints {
 
     /// Whether an endpoint may have been taken out of service since it was last registered or resumed: somebody disabled
     /// it, it was gone, or it kept failing.
-    pub(super) fn may_be_out(&self, endpoint: u32) -> bool {
+    pub(super) fn may_lack_a_name(&self, endpoint: u32) -> bool {
         let may_be = |endpoint: &Endpoint| {
             let disabled = endpoint.states.all().any(|state| *state == State::Disabled);
             disabled || endpoint.gone || endpoint.held_since().is_some()

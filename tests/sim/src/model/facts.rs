@@ -51,6 +51,12 @@ impl Node {
         self.latest_by(at) >= wall
     }
 
+    /// Nanoseconds that may have passed since then, by the world or by its wall clock, which leaps when a node that stood
+    /// still is started anew.
+    pub(super) fn age(&self, wall: u64, since: SimTime, at: SimTime) -> u64 {
+        at.since(since).max(self.latest_by(at).saturating_sub(wall).saturating_mul(1_000_000))
+    }
+
     /// The latest that its wall clock may have shown by now: it may go a little faster than the world.
     pub(super) fn latest_by(&self, at: SimTime) -> u64 {
         self.latest.max(self.clocks.wall + at.since(self.seen) / 900_000 + 1)

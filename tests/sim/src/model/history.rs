@@ -112,7 +112,7 @@ impl History {
                 self.endpoints.entry(spec.endpoint).or_insert_with(|| Place::new(node, spec)).put(tick, spec);
             }
             Wish::Remove(endpoint) | Wish::Disable(endpoint) => self.rename(*endpoint, tick),
-            Wish::Resume(endpoint) if facts.endpoints.may_be_out(*endpoint) => self.rename(*endpoint, tick),
+            Wish::Resume(endpoint) if facts.endpoints.may_lack_a_name(*endpoint) => self.rename(*endpoint, tick),
             Wish::Cancel { event, .. } => {
                 if let Some(story) = self.story_mut(*event) {
                     story.cancelled = true;
@@ -288,7 +288,7 @@ impl History {
     pub(super) fn must_be_named(&self, facts: &Facts, tried: &Tried) -> bool {
         let renamed = self.endpoints.get(&tried.endpoint).and_then(|place| place.renamed);
         let submitted = self.story(tried.event).map_or(0, |story| story.first);
-        let of_now = renamed.is_none_or(|at| at < submitted) && !facts.endpoints.may_be_out(tried.endpoint);
+        let of_now = renamed.is_none_or(|at| at < submitted) && !facts.endpoints.may_lack_a_name(tried.endpoint);
         of_now || tried.incarnation == facts.node(tried.node).incarnation
     }
 

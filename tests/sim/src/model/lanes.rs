@@ -35,6 +35,8 @@ struct Keyed {
     asked: u64,
     /// And then.
     first: SimTime,
+    /// When its node's wall clock showed this.
+    wall: u64,
     offers: u32,
     accepted: Option<u64>,
     expires: Option<u64>,
@@ -47,7 +49,9 @@ struct Keyed {
 impl Lanes {
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Asked { call, wish: Wish::Publish(submission), .. } => self.submitted(facts, at, *call, submission),
+            Seen::Asked { call, clocks, wish: Wish::Publish(submission), .. } => {
+                self.submitted(facts, (at, clocks.wall), *call, submission);
+            }
             Seen::Asked { wish: Wish::Cancel { event, .. } | Wish::Erase { event, .. }, .. } => {
                 self.through(*event, None)
             }
@@ -98,7 +102,7 @@ impl Lanes {
         self.events.remove(&event);
     }
 
-    fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, submission: &Submission<'_>) {
+    fn submitted(&mut self, facts: &Facts, (at, wall): (SimTime, u64), call: u64, submission: &Submission<'_>) {
         let Some(key) = submission.key else { return };
         let (number, tick) = (submission.event, facts.tick);
         let newest = self.newest.entry((submission.tenant, key)).or_insert([(u64::MAX, 0); 2]);
@@ -118,6 +122,7 @@ impl Lanes {
             tenant: submission.tenant,
             asked: tick,
             first: at,
+            wall,
             offers: 0,
             accepted: None,
             expires: submission.expires,
@@ -183,7 +188,7 @@ impl Lanes {
             || superseded
             || event.expires.is_some_and(|expires| node.may_have_seen(expires, at))
             || known.may_discard(event.asked, at, facts.rules().jumps)
-            || known.may_expire(event.first, at, facts.rules().jumps)
+            || known.may_expire(node.age(event.wall, event.first, at), facts.rules().jumps)
     }
 
     /// Whether another event of the same tenant and key was submitted later.

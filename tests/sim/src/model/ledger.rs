@@ -141,6 +141,7 @@ impl Ledger {
                 offers: 1,
                 since: facts.tick,
                 first: at,
+                wall: facts.node(node).clocks.wall,
                 incarnation: facts.node(node).incarnation,
                 owed: matching.into_iter().map(fresh).collect(),
                 cancelled: (false, false),

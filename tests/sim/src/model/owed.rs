@@ -29,6 +29,8 @@ pub(super) struct Event {
     pub(super) since: u64,
     /// And then.
     pub(super) first: SimTime,
+    /// When its node's wall clock showed this.
+    pub(super) wall: u64,
     /// Of this incarnation of its node.
     pub(super) incarnation: u32,
     pub(super) owed: Vec<Owed>,
@@ -73,7 +75,7 @@ impl Event {
                 owed.failures(facts, at) >= endpoint.attempts.0
                     || (self.keyed && endpoint.coalesces())
                     || endpoint.may_discard(self.since, at, facts.rules().jumps)
-                    || endpoint.may_expire(self.first, at, facts.rules().jumps)
+                    || endpoint.may_expire(node.age(self.wall, self.first, at), facts.rules().jumps)
             })
     }
 
@@ -124,7 +126,7 @@ impl Event {
             }
             Fate::Expired => {
                 self.expires.is_some_and(|expires| node.may_have_seen(expires, at))
-                    || endpoint.is_some_and(|endpoint| endpoint.may_expire(self.first, at, jumps))
+                    || endpoint.is_some_and(|endpoint| endpoint.may_expire(node.age(self.wall, self.first, at), jumps))
             }
             Fate::Lost => false,
             // What it was superseded by, the judge of lanes knows.

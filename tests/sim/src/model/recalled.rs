@@ -243,7 +243,7 @@ impl History {
         }
         let of_node = self.endpoints.iter().filter(|(_, place)| place.node == read.node);
         let is_steady =
-            |(number, place): (&u32, &Place)| place.renamed.is_none() && !read.facts.endpoints.may_be_out(*number);
+            |(number, place): (&u32, &Place)| place.renamed.is_none() && !read.facts.endpoints.may_lack_a_name(*number);
         let steady = of_node.into_iter().all(is_steady);
         let less = audit.ended.iter().zip(ended).all(|(listed, counted)| listed <= counted);
         let dead = [audit.ended[1]; 2];

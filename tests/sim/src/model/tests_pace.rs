@@ -235,3 +235,19 @@ fn nothing_waits_that_could_go() {
     stage.wait(200);
     assert_eq!(stage.start("e2", 2), Err(6), "its delay is over, and the endpoint is well again");
 }
+
+#[test]
+fn a_clock_that_leaps_at_a_restart_makes_deliveries_older() {
+    let expired = |behind| {
+        let mut stage = Stage::paced(Pace { max_age: Some(600 * SECOND), ..Pace::default() });
+        stage.wait(1000);
+        stage.step_back(behind);
+        stage.accept(1);
+        stage.step_back(0);
+        stage.restart(Death::Kill);
+        stage.wait(50);
+        stage.note(Note::Expired { endpoint: 1, event: 1 })
+    };
+    assert_eq!(expired(900), Ok(()), "by its node's clock it is 950 s old");
+    assert_eq!(expired(100), Err(1), "by its node's clock it is 150 s old");
+}

@@ -260,8 +260,9 @@ impl World {
         disk.power_loss(&mut self.streams.disk);
         // Nothing tells a sector that tore from one that rotted, so that its node may refuse to open what it has; but not
         // lose what was acknowledged.
-        self.nodes[node as usize].torn |= disk.counts().sectors_torn > torn;
-        self.nodes[node as usize].betrayed |= self.profile.classes.has(Class::Lies) && lost(&disk) > before;
+        let tore = disk.counts().sectors_torn > torn;
+        self.nodes[node as usize].torn |= tore;
+        self.nodes[node as usize].betrayed |= self.profile.classes.has(Class::Lies) && (tore || lost(&disk) > before);
     }
 
     /// A process starts and reads what its node has.
