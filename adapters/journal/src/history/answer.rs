@@ -118,31 +118,25 @@ impl<D: Disk> History<D> {
         Ok(attempts)
     }
 
-    /// A page of a list: a search in each segment for each end, and for each entry two rows and a record.
+    /// A page of a list: a search for each end in each segment that has something of the page's time, and for each entry
+    /// two rows and a record.
     fn list(&mut self, segments: &mut Segments<D>, list: &List<'_>, ends: &[End]) -> Result<Answer, LogError> {
-        let mut heads = BinaryHeap::new();
         let mut ends = ends.to_vec();
         ends.sort_unstable();
         ends.dedup();
-        for number in self.shelf.numbers() {
-            let summary = self.shelf.summary(number);
-            let times = summary.and_then(|summary| summary.times);
-            if times.is_none_or(|(first, last)| last < list.from || first >= list.to) {
-                continue;
-            }
-            for end in &ends {
-                if summary_has(self.shelf.summary(number), *end) {
-                    let rows = self.shelf.rows(segments.disk(), number)?;
-                    match list.of.hash() {
-                        Some(hash) => heads.extend(list.head(rows, number, *end, hash)?),
-                        None => list.heads(rows, number, *end, &mut heads)?,
-                    }
-                }
-            }
-        }
+        let mut unopened = self.concerned(list, &ends);
+        let mut heads = BinaryHeap::new();
         let limit = list.page.limit.clamp(1, PAGE);
-        let mut items = Vec::with_capacity(limit.min(heads.len().saturating_mul(16)));
-        while let Some(head) = heads.pop() {
+        let mut items = Vec::with_capacity(limit.min(64));
+        loop {
+            // What is newest in a segment comes next at the earliest when all that is newer has been shown.
+            while let Some((newest, number)) = unopened.last().copied()
+                && heads.peek().is_none_or(|head: &Head| head.place.at <= newest)
+            {
+                unopened.pop();
+                self.open(segments, list, &ends, number, &mut heads)?;
+            }
+            let Some(head) = heads.pop() else { return Ok(Answer::Deliveries { items, next: None }) };
             if items.len() == limit {
                 return Ok(Answer::Deliveries { next: items.last().map(|item: &EndedDelivery| item.place), items });
             }
@@ -150,7 +144,42 @@ impl<D: Disk> History<D> {
             heads.extend(head.behind(rows, list.of.table())?);
             items.extend(self.delivery(segments, list, &head)?);
         }
-        Ok(Answer::Deliveries { items, next: None })
+    }
+
+    /// The segments that may have entries of a page, each with the time of its newest; that with the newest comes last.
+    fn concerned(&self, list: &List<'_>, ends: &[End]) -> Vec<(UnixTime, u64)> {
+        let to = list.page.after.map_or(list.to, |after| after.at.min(list.to));
+        let active = self.shelf.active.as_ref().map(|(number, tables)| (*number, tables.summary()));
+        let sealed = self.shelf.sealed.iter().map(|(number, segment)| (*number, segment.summary()));
+        let concerned = sealed.chain(active).filter_map(|(number, summary)| {
+            let (first, last) = summary.times.filter(|(first, last)| *last >= list.from && *first <= to)?;
+            debug_assert!(first <= last, "times are in order");
+            ends.iter().any(|end| summary.ends[*end as usize] > 0).then_some((last.min(to), number))
+        });
+        let mut concerned: Vec<_> = concerned.collect();
+        concerned.sort_unstable();
+        concerned
+    }
+
+    /// The newest entries in a segment.
+    fn open(
+        &mut self,
+        segments: &Segments<D>,
+        list: &List<'_>,
+        ends: &[End],
+        number: u64,
+        into: &mut BinaryHeap<Head>,
+    ) -> Result<(), LogError> {
+        for end in ends {
+            if summary_has(self.shelf.summary(number), *end) {
+                let rows = self.shelf.rows(segments.disk(), number)?;
+                match list.of.hash() {
+                    Some(hash) => into.extend(list.head(rows, number, *end, hash)?),
+                    None => list.heads(rows, number, *end, into)?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The entry of a list at `head`; `None` when only the hash is the same.
