@@ -52,6 +52,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use postrider_core::event::Event;
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::journal::Then;
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
@@ -270,6 +271,17 @@ impl EventHistory {
     /// How many attempts are kept in all, those included that are not in the list.
     pub const fn total(&self) -> u64 {
         (self.attempts.len() as u64).saturating_add(self.more)
+    }
+
+    /// What was published, to be published again; `None` without its payload. It has no id, expires no more, and has no
+    /// ordering key.
+    pub fn into_event(self) -> Option<Event> {
+        let Self { tenant, event_type, time, content_type, payload, .. } = self;
+        let event = match (content_type, payload?) {
+            (None, payload) => Event::json_bytes(event_type, payload),
+            (Some(content_type), payload) => Event::raw(event_type, &content_type, payload),
+        };
+        Some(event.ok()?.tenant(tenant.as_str()).time(time))
     }
 }
 

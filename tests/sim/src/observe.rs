@@ -18,7 +18,7 @@ pub use spec::{Ask, Breaker, Filter, Form, Key, Pace, Place, Rate, Scheme, Spec}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Submission<'a> {
     /// Which event: its `webhook-id` is `e` and this number, its tenant and content are the same in every repeat that
-    /// is honest.
+    /// is honest. Of a replay the id is `rpl_` and this number.
     pub event: u64,
     /// Whose it is.
     pub tenant: u32,
@@ -32,6 +32,19 @@ pub struct Submission<'a> {
     pub idempotency: Option<u64>,
     /// The number of an ordering key, where it has one.
     pub key: Option<u32>,
+    /// What it sends again, where it is a replay.
+    pub replay: Option<Replay>,
+}
+
+/// An event of its own that sends another again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// The event that is sent again.
+    pub of: u64,
+    /// To this endpoint alone, whatever it wants.
+    pub endpoint: u32,
+    /// Under the id of that event, and not under its own.
+    pub keeps_id: bool,
 }
 
 /// What somebody asks of a node.

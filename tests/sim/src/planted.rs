@@ -74,6 +74,7 @@ pub const BUGS: &[Bug] = &[
     bug(55, "a retry is signed by Standard Webhooks alone, whatever its endpoint wants", "keys"),
     bug(56, "a node tells of what it told", "operational"),
     bug(57, "what came last is superseded too", "lanes"),
+    bug(58, "what is sent again does not say so once its payload was read back", "replays"),
     bug(59, "a status of 2xx is taken for consent", "consent"),
     bug(60, "records are acknowledged before they are synced", "world"),
     bug(61, "the directory is not synced after a segment was made", "world"),
@@ -89,7 +90,9 @@ pub const BUGS: &[Bug] = &[
     bug(71, "trimming takes an event that is pending", "ledger"),
     bug(72, "what was erased is told again after a restart", "recalled"),
     bug(73, "a purge passes the newest events over", "recalled"),
+    bug(74, "what sends an erased event again can still be read", "recalled"),
     bug(80, "a finished rotation lets the old keys go on signing", "keys"),
+    bug(81, "what sends an erased event again is sent all the same", "ledger"),
 ];
 
 /// Builds this program with the bugs in it and runs it with the same arguments.

@@ -192,6 +192,8 @@ pub struct Profile {
     pub tells: bool,
     /// People ask for history.
     pub asks: bool,
+    /// And have some of what they find sent again.
+    pub replays: bool,
     /// Endpoints want events under one key in order, or only the newest.
     pub lanes: bool,
     /// Endpoints have rates, breakers and limits of their own.
@@ -220,7 +222,8 @@ impl Profile {
         let drawn_gap = *rng.pick(&[2, 5, 10, 20, 60, 120, 600]) * SECOND;
         // What bounds a tenant must leave it room for what has gathered while its receivers were down.
         let pacing = &mut Rng::part(seed, "pacing");
-        let calm_enough = scale.gap.unwrap_or(drawn_gap) >= 20 * SECOND && !classes.has(Class::Bursts);
+        let gap = scale.gap.unwrap_or(drawn_gap);
+        let calm_enough = gap >= 20 * SECOND && !classes.has(Class::Bursts);
         Self {
             seed,
             classes,
@@ -230,14 +233,14 @@ impl Profile {
             nodes,
             tenants,
             endpoints: tenants * per_tenant,
-            gap: scale.gap.unwrap_or(drawn_gap),
+            gap,
             disaster: *rng.pick(&[600, 1800, 3600, 4 * 3600]) * SECOND,
             network: *rng.pick(&[1_000, 10_000, 50_000, 200_000]),
             operator: *rng.pick(&[60, 300, 1800]) * SECOND,
             latency: rng.between(1, 80) * 1_000_000,
             sync: rng.between(50, 8_000) * 1_000,
             credit: u32::try_from(*rng.pick(&[1, 2, 8, 64, 1024])).expect("it is small"),
-            segment: *rng.pick(&[4, 16, 64, 256]) * 1024,
+            segment: (*rng.pick(&[4, 16, 64, 256]) * 1024).max(least_segment(hours / gap, per_tenant, nodes)),
             snapshot: *rng.pick(&[4, 32, 128, 1024]) * 1024,
             resident: if tight { rng.between(0, 4096) } else { 64 << 20 },
             window: if tight { rng.between(60, 3600) * SECOND } else { 24 * 3600 * SECOND },
@@ -249,6 +252,7 @@ impl Profile {
             wants_all: false,
             tells: rng.once_in(2),
             asks: true,
+            replays: Rng::part(seed, "replays").once_in(2),
             lanes: true,
             paces: pacing.once_in(2),
             consents: Rng::part(seed, "consents").once_in(3),
@@ -292,6 +296,7 @@ impl Profile {
             wants_all: true,
             tells: false,
             asks: true,
+            replays: false,
             lanes: false,
             paces: false,
             consents: false,
@@ -308,6 +313,13 @@ impl Profile {
 }
 
 /// How long history is kept: some for longer than the seed lasts, some not at all, some for as much as there is room.
+/// Bytes of a segment with which so many events come to some hundred segments of a node, and not to many thousands: 10 GiB
+/// of history in segments of 64 MiB are not more either, and many things that a log does now and then look at each segment.
+fn least_segment(events: u64, per_tenant: u32, nodes: u32) -> u64 {
+    let bytes = events * (600 + 200 * u64::from(per_tenant)) / u64::from(nodes);
+    (bytes / 256).next_power_of_two()
+}
+
 fn draw_history(seed: u64) -> Kept {
     let rng = &mut Rng::part(seed, "history");
     let attempts = *rng.pick(&[0, HOUR / 4, 2 * HOUR, 12 * HOUR, 672 * HOUR, 672 * HOUR]);

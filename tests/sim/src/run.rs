@@ -174,8 +174,8 @@ impl Summary {
         writeln!(text, "injected: {}", shown.join(", ")).expect("text can be written");
         writeln!(
             text,
-            "{} events accepted, {} attempts, {} arrived, {} restarts that read {} records",
-            counts.accepted, counts.attempts, counts.arrived, counts.restarts, counts.recovered
+            "{} events accepted and {} replays, {} attempts, {} arrived, {} restarts that read {} records",
+            counts.accepted, counts.replayed, counts.attempts, counts.arrived, counts.restarts, counts.recovered
         )
         .expect("text can be written");
         writeln!(

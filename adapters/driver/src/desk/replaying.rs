@@ -11,7 +11,7 @@ use postrider_core::sender::{
 };
 use postrider_core::time::Instant;
 use postrider_journal::LogError;
-use postrider_journal::history::{Answer, EndedDelivery, EventHistory, HistoryError, Paging, Place, Query};
+use postrider_journal::history::{Answer, EndedDelivery, HistoryError, Paging, Place, Query};
 
 use super::asked::{Ask, Said};
 use super::{Desk, Receipt, Reply};
@@ -184,7 +184,7 @@ impl Desk {
             return reply(Err(ReplayError::Erased(found.event.clone()).into()));
         }
         let known = found.is_some();
-        let Some(event) = found.and_then(|found| event_of(*found)) else {
+        let Some(event) = found.and_then(|found| found.into_event()) else {
             return self.ask_for_replay(Query::Since, Asking::Gone(Box::new(one), known, reply));
         };
         match self.give_again(event, name, (&one.event, &one.endpoint.id), one.how) {
@@ -299,7 +299,7 @@ impl Desk {
                 walk.state = State::Page { last };
                 let Some(item) = walk.page.pop_front() else { return Ok(()) };
                 let found = found.filter(|found| found.seq == item.event_seq && !found.erased);
-                match found.and_then(|found| event_of(*found)) {
+                match found.and_then(|found| found.into_event()) {
                     Some(event) => self.replay_item(number, item, event)?,
                     None => walk.told.gone += 1,
                 }
@@ -417,16 +417,6 @@ impl fmt::Debug for Walks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walks").field("all", &self.all.len()).finish_non_exhaustive()
     }
-}
-
-/// What was published, to be published again; `None` without its payload. It expires no more, and has no ordering key.
-fn event_of(found: EventHistory) -> Option<Event> {
-    let EventHistory { tenant, event_type, time, content_type, payload, .. } = found;
-    let event = match (content_type, payload?) {
-        (None, payload) => Event::json_bytes(event_type, payload),
-        (Some(content_type), payload) => Event::raw(event_type, &content_type, payload),
-    };
-    Some(event.ok()?.tenant(tenant.as_str()).time(time))
 }
 
 /// A replay has ended so; it failed as far as anybody can tell when nothing is known of it any more.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::endpoints::Endpoints;
-use crate::observe::{Clocks, Outcome, Rules, SECOND, Seen, SimTime, Told};
+use crate::observe::{Clocks, Outcome, Replay, Rules, SECOND, Seen, SimTime, Submission, Told, Wish};
 
 /// An attempt is given up by a node this long after its time is over.
 pub(super) const GRACE: u64 = 5 * SECOND;
@@ -18,6 +18,8 @@ pub(super) struct Facts {
     nodes: BTreeMap<u32, Node>,
     attempts: BTreeMap<u64, Attempt>,
     calls: BTreeMap<u64, Call>,
+    /// What events send others again.
+    replays: BTreeMap<u64, Replay>,
     /// Up to which tick what a node had done was durable when it died, by node and incarnation.
     ends: BTreeMap<(u32, u32), u64>,
     /// Events that are over, by the ledger's word; the other judges forget them.
@@ -119,6 +121,9 @@ impl Facts {
             Seen::Asked { call, node, clocks, wish } => {
                 self.clock(at, *node, *clocks);
                 self.calls.insert(*call, Call { node: *node, tick: self.tick });
+                if let Wish::Publish(Submission { event, replay: Some(replay), .. }) = wish {
+                    self.replays.insert(*event, *replay);
+                }
                 self.endpoints.asked(at, self.tick, *node, *call, wish);
             }
             Seen::Answered { call, told } => {
@@ -248,6 +253,17 @@ impl Facts {
         tick < end.unwrap_or_else(|| self.node(node).durable)
     }
 
+    /// What an event sends again, where it is a replay.
+    pub(super) fn replay(&self, event: u64) -> Option<&Replay> {
+        self.replays.get(&event)
+    }
+
+    /// An event and all that was submitted to send it again: who wishes it forgotten means those too.
+    pub(super) fn with_replays(&self, event: u64) -> Vec<u64> {
+        let again = self.replays.iter().filter(|(_, replay)| replay.of == event).map(|(number, _)| *number);
+        std::iter::once(event).chain(again).collect()
+    }
+
     /// All attempts of a node that have not ended.
     pub(super) fn attempts_of(&self, node: u32) -> impl Iterator<Item = &Attempt> {
         self.attempts.values().filter(move |attempt| attempt.node == node)
@@ -287,12 +303,17 @@ impl Facts {
 pub(super) fn event_number(id: &str) -> Option<u64> {
     match id.strip_prefix(MADE) {
         Some(digits) => u64::from_str_radix(digits.get(..15)?, 16).ok().map(|number| number | MADE_BIT),
-        None => id.strip_prefix('e')?.parse().ok().filter(|number| !is_made(*number)),
+        None => {
+            id.strip_prefix(REPLAYED).or_else(|| id.strip_prefix('e'))?.parse().ok().filter(|number| !is_made(*number))
+        }
     }
 }
 
 /// What the id of an event begins with that a node has made itself, to tell of what has happened.
 pub(super) const MADE: &str = "postrider_op_";
+
+/// What the id of an event begins with that sends another again.
+pub(super) const REPLAYED: &str = "rpl_";
 
 const MADE_BIT: u64 = 1 << 63;
 

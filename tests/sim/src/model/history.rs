@@ -31,10 +31,10 @@ pub(super) struct History {
     pub(super) audit: super::recalled::Audit,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum About {
     Publish { event: u64, content: (u64, u64), tick: u64, before: (u64, bool) },
-    Erase { event: u64, tick: u64 },
+    Erase { events: Vec<u64>, tick: u64 },
     Purge { tenant: u32, tick: u64 },
 }
 
@@ -114,15 +114,14 @@ impl History {
             Wish::Remove(endpoint) | Wish::Disable(endpoint) => self.rename(*endpoint, tick),
             Wish::Resume(endpoint) if facts.endpoints.may_lack_a_name(*endpoint) => self.rename(*endpoint, tick),
             Wish::Cancel { event, .. } => {
-                if let Some(story) = self.story_mut(*event) {
-                    story.cancelled = true;
-                }
+                self.story_mut(*event).into_iter().for_each(|story| story.cancelled = true);
             }
             Wish::Erase { event, .. } => {
-                self.calls.insert(call, About::Erase { event: *event, tick });
-                if let Some(story) = self.story_mut(*event) {
-                    story.erased.asked = tick;
+                let events = facts.with_replays(*event);
+                for number in &events {
+                    self.story_mut(*number).into_iter().for_each(|story| story.erased.asked = tick);
                 }
+                self.calls.insert(call, About::Erase { events, tick });
             }
             Wish::Purge(tenant) => {
                 self.calls.insert(call, About::Purge { tenant: *tenant, tick });
@@ -188,9 +187,10 @@ impl History {
                     story.contents[1] = None;
                 }
             }
-            (Some(About::Erase { event, tick }), Told::Ok { .. }) => {
-                if let Some(story) = self.story_mut(event) {
-                    story.erased.sure = story.erased.sure.max(tick);
+            (Some(About::Erase { events, tick }), Told::Ok { .. }) => {
+                for event in events {
+                    let story = self.story_mut(event).into_iter();
+                    story.for_each(|story| story.erased.sure = story.erased.sure.max(tick));
                 }
             }
             (Some(About::Purge { tenant, tick }), Told::Ok { .. }) => {

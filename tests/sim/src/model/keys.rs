@@ -9,9 +9,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::base64;
-use super::facts::{Facts, is_made};
+use super::facts::{Facts, REPLAYED, is_made};
 use super::schemes;
-use crate::observe::{Broken, Departure, Key, Scheme, Seen, Spec, Told, Wish};
+use crate::observe::{Broken, Departure, Key, Replay, Scheme, Seen, Spec, Told, Wish};
 
 /// The rings of all endpoints.
 #[derive(Debug, Default)]
@@ -177,7 +177,12 @@ impl Keys {
         // What has to stand in the headers: "e12.1767225600.1", written once into a text that is kept.
         let mut expected = std::mem::take(&mut self.scratch);
         expected.clear();
-        write!(expected, "e{}", open.event).expect("a string takes everything");
+        let (prefix, id) = match facts.replay(open.event) {
+            Some(Replay { of, keeps_id: true, .. }) => ("e", *of),
+            Some(_) => (REPLAYED, open.event),
+            None => ("e", open.event),
+        };
+        write!(expected, "{prefix}{id}").expect("a string takes everything");
         let id = expected.len();
         write!(expected, ".{}", open.started.wall / 1000).expect("a string takes everything");
         let signed = expected.len();

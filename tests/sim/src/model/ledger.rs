@@ -44,7 +44,7 @@ impl Ledger {
         match seen {
             Seen::Asked { call, node, wish, .. } => match wish {
                 Wish::Publish(submission) => self.submitted(facts, at, *call, *node, submission),
-                Wish::Cancel { .. } | Wish::Erase { .. } | Wish::Purge(_) => self.void(*call, wish),
+                Wish::Cancel { .. } | Wish::Erase { .. } | Wish::Purge(_) => self.void(facts, *call, wish),
                 Wish::Put(_)
                 | Wish::Pause(_)
                 | Wish::Resume(_)
@@ -115,7 +115,10 @@ impl Ledger {
     fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, submission.event);
         let Submission { tenant, event_type, payload, .. } = *submission;
-        let matching = facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps);
+        let matching = match submission.replay {
+            Some(replay) => vec![(replay.endpoint, true)],
+            None => facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps),
+        };
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,

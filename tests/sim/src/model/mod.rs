@@ -25,6 +25,7 @@ mod prompt;
 mod rates;
 mod recalled;
 mod repeats;
+mod replays;
 mod retold;
 mod retry_after;
 mod schemes;
@@ -51,6 +52,7 @@ use pacing::Pacing;
 use prompt::Prompt;
 use rates::Rates;
 use repeats::Repeats;
+use replays::Replays;
 use secrecy::Secrecy;
 
 /// All judges of the model behind one name.
@@ -67,6 +69,7 @@ pub struct Model {
     lanes: Lanes,
     keys: Keys,
     operational: Operational,
+    replays: Replays,
     secrecy: Secrecy,
     history: History,
 }
@@ -84,6 +87,7 @@ impl Model {
             self.prompt.forget(event);
             self.order.forget(event);
             self.lanes.forget(event);
+            self.replays.forget(event);
         }
     }
 }
@@ -101,6 +105,7 @@ impl Judge for Model {
         self.lanes.see(&self.facts, at, seen)?;
         self.keys.see(&self.facts, seen)?;
         self.operational.see(&self.facts, seen)?;
+        self.replays.see(&self.facts, seen)?;
         addresses::see(&self.facts, seen)?;
         consent::see(&self.facts, seen)?;
         self.secrecy.see(seen)?;

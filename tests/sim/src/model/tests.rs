@@ -95,8 +95,16 @@ impl Stage {
     }
 
     pub(super) fn publish(&mut self, event: u64, payload: &[u8], told: Told) -> Result<(), u8> {
-        let submission =
-            Submission { event, tenant: 0, event_type: "a.b", payload, expires: None, idempotency: None, key: None };
+        let submission = Submission {
+            event,
+            tenant: 0,
+            event_type: "a.b",
+            payload,
+            expires: None,
+            idempotency: None,
+            key: None,
+            replay: None,
+        };
         self.ask(Wish::Publish(submission), told)
     }
 
@@ -287,6 +295,7 @@ fn an_event_that_nobody_remembers_begins_anew() {
         expires: None,
         idempotency: None,
         key: None,
+        replay: None,
     };
     let mut stage = Stage::new();
     assert_eq!(stage.publish(1, b"{}", Told::Lost), Ok(()));

@@ -93,12 +93,14 @@ impl World {
             Purpose::Delivery => {
                 self.attempts += 1;
                 let time = transmit.deadline().saturating_since(transmit.started().mono);
+                // What is sent again under the id of another is known by its mark.
+                let replay = transmit.replay().and_then(|mark| self.replays.marked(node, mark));
                 self.see(&Seen::Started {
                     attempt: self.attempts,
                     node,
                     clocks,
                     endpoint,
-                    event: transmit.event().as_str(),
+                    event: replay.as_ref().unwrap_or_else(|| transmit.event()).as_str(),
                     number: transmit.number(),
                     time: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
                 });

@@ -101,6 +101,9 @@ impl World {
 
     /// Whose an event is: the first number of its content.
     pub(super) fn tenant_of_event(&self, event: u64) -> u32 {
+        if let Some(tenant) = self.replays.tenant(event) {
+            return tenant;
+        }
         let tenant = Rng::new(self.profile.seed ^ event).below(self.profile.tenants.into());
         u32::try_from(tenant).expect("a tenant")
     }

@@ -78,7 +78,7 @@ impl World {
         }
         self.read_at_end();
         self.compact_copies();
-        let look = Looking::at(&self.nodes);
+        let look = Looking::at(&self.nodes, &self.replays);
         let mut found = None;
         for judge in &mut self.cast.judges {
             let wrong = judge.end(self.now, &look).err();

@@ -10,6 +10,7 @@ mod node;
 mod operate;
 mod produce;
 mod recall;
+mod replay;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +31,7 @@ use checks::Bounds;
 use content::Place;
 use flight::Flights;
 use node::Node;
+use replay::Replays;
 
 /// Whole-state checks come every so many events.
 const SWEEP: u64 = 1000;
@@ -103,6 +105,8 @@ pub struct Counts {
     pub effects: u64,
     /// Events that producers know to be accepted.
     pub accepted: u64,
+    /// Replays that were accepted.
+    pub replayed: u64,
     /// Attempts made.
     pub attempts: u64,
     /// Requests that arrived.
@@ -120,6 +124,7 @@ impl Counts {
         self.observed += other.observed;
         self.effects += other.effects;
         self.accepted += other.accepted;
+        self.replayed += other.replayed;
         self.attempts += other.attempts;
         self.arrived += other.arrived;
         self.restarts += other.restarts;
@@ -160,6 +165,8 @@ enum Happening {
     Flight { slot: u32, turn: u32, step: flight::Step },
     /// Faults end.
     Heal,
+    /// Somebody wants an event sent again.
+    Replay { replay: u64 },
     /// Look whether everything has ended.
     Settle,
 }
@@ -192,6 +199,7 @@ enum Caller {
     Producer(Offer),
     Registrar { endpoint: u32, how: Register },
     Operator { node: u32 },
+    Replayer { replay: u64 },
 }
 
 /// One seed's world.
@@ -219,12 +227,16 @@ pub struct World {
     /// Inquiries so far.
     asks: u64,
     next_event: u64,
+    /// Events that were offered in vain and are offered again.
+    backlog: u32,
     next_key: u32,
     scratch: String,
     /// Events that somebody wished forgotten, alone or with all of their tenant.
     forgotten: Vec<u64>,
     /// A list that somebody is reading.
     walk: Option<recall::Walk>,
+    /// What was sent again.
+    replays: Replays,
 }
 
 /// The sources of chance, one for each part of the world.
@@ -235,6 +247,7 @@ struct Streams {
     operator: Rng,
     chaos: Rng,
     reader: Rng,
+    replayer: Rng,
 }
 
 impl std::fmt::Debug for World {
@@ -266,6 +279,7 @@ impl World {
                 operator: Rng::part(seed, "operator"),
                 chaos: Rng::part(seed, "chaos"),
                 reader: Rng::part(seed, "reader"),
+                replayer: Rng::part(seed, "replayer"),
             },
             nodes: (0..profile.nodes).map(|_| Node::new()).collect(),
             places: Vec::new(),
@@ -283,10 +297,12 @@ impl World {
             attempts: 0,
             asks: 0,
             next_event: 0,
+            backlog: 0,
             next_key: 0,
             scratch: String::new(),
             forgotten: Vec::new(),
             walk: None,
+            replays: Replays::default(),
             cast,
             profile,
         };
@@ -387,6 +403,7 @@ impl World {
             Happening::Tidy { node, life } => self.tidy(node, life),
             Happening::Flight { slot, turn, step } => self.fly(slot, turn, step),
             Happening::Heal => self.heal(),
+            Happening::Replay { replay } => self.replay(replay),
             Happening::Settle => self.settle(),
         }
         if self.counts.events.is_multiple_of(SWEEP) {
@@ -407,6 +424,7 @@ impl World {
             | Happening::Tidy { node, .. } => *node,
             Happening::Flight { slot, turn, step } => self.flights.node(*slot, *turn, *step)?,
             Happening::Offer(offer) => self.node_of_event(offer.event),
+            Happening::Replay { replay } => self.node_of_event(*replay),
             Happening::Register { endpoint, .. } => self.places[*endpoint as usize].node,
             Happening::Calm { .. }
             | Happening::Produce
@@ -446,7 +464,7 @@ impl World {
     }
 
     fn sweep(&mut self) {
-        let look = node::Looking::at(&self.nodes);
+        let look = node::Looking::at(&self.nodes, &self.replays);
         let mut found = self.bounds.sweep(self.now, &look).err();
         for judge in &mut self.cast.judges {
             let wrong = judge.sweep(self.now, &look).err();
@@ -494,6 +512,7 @@ impl World {
             Caller::Registrar { endpoint, how } => self.registered(endpoint, how, told),
             Caller::Operator { node } if told == Told::Ok { fresh: true } => self.tempt_fate(node),
             Caller::Operator { .. } => {}
+            Caller::Replayer { replay } => self.replay_answered(replay, told),
         }
     }
 }
@@ -519,13 +538,14 @@ fn readable(seen: &Seen<'_>) -> String {
             )
         }
         Seen::Asked { call, node, clocks, wish: Wish::Publish(event) } => format!(
-            "Asked {{ call: {call}, node: {node}, {clocks:?}, publish e{} of t{}, {}, {} bytes, expires {:?}, key {:?} }}",
+            "Asked {{ call: {call}, node: {node}, {clocks:?}, publish e{} of t{}, {}, {} bytes, expires {:?}, key {:?}, {:?} }}",
             event.event,
             event.tenant,
             event.event_type,
             event.payload.len(),
             event.expires,
-            event.idempotency
+            event.idempotency,
+            event.replay
         ),
         Seen::Asked { call, node, clocks, wish: Wish::Put(spec) } => {
             let keys: Vec<_> = spec.keys.iter().map(|key| key.number).collect();

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use postrider_core::id::{EventId, JournalSeq, TenantId};
 use postrider_core::limits;
-use postrider_core::sender::{EventReport, Fate as Told_, Input, Output, PersistBatch, PersistFailure, Sender, Wake};
+use postrider_core::sender::{
+    EventReport, Fate as Told_, Input, Output, PersistBatch, PersistFailure, REPLAYED, Sender, Wake,
+};
 use postrider_core::time::{Instant, Now, UnixTime};
 use postrider_journal::store::Tidied;
 
@@ -15,6 +17,7 @@ use crate::profile::Class;
 use crate::store::{Failure, Store};
 
 use super::checks::Prefix;
+use super::replay::Replays;
 use super::{Caller, Happening, World};
 
 /// Outputs that one drain may give before it has to let its driver go on.
@@ -82,9 +85,9 @@ pub(super) fn now(clocks: Clocks) -> Now {
     Now { mono: Instant::from_nanos(clocks.mono), wall: UnixTime::from_millis(clocks.wall) }
 }
 
-/// The number in a name such as `e17`, `p3` or `t0`.
+/// The number in a name such as `e17`, `p3`, `t0` or, of a replay, `rpl_18`.
 pub(super) fn number(name: &str) -> Option<u64> {
-    name.get(1..)?.parse().ok()
+    name.strip_prefix(REPLAYED).or_else(|| name.get(1..))?.parse().ok()
 }
 
 impl Node {
@@ -409,11 +412,12 @@ fn plain<'a>(tenant: &TenantId, report: &EventReport, rows: &'a mut Vec<Row>) ->
 /// The nodes as judges may look at them.
 pub(super) struct Looking<'a> {
     nodes: &'a [Node],
+    replays: &'a Replays,
 }
 
 impl<'a> Looking<'a> {
-    pub(super) fn at(nodes: &'a [Node]) -> Self {
-        Self { nodes }
+    pub(super) fn at(nodes: &'a [Node], replays: &'a Replays) -> Self {
+        Self { nodes, replays }
     }
 
     fn sender(&self, node: u32) -> Option<&Sender> {
@@ -428,7 +432,7 @@ impl Look for Looking<'_> {
 
     fn report(&self, node: u32, tenant: u32, event: u64, read: &mut dyn FnMut(Report<'_>)) -> bool {
         let tenant = TenantId::new(format!("t{tenant}")).expect("a name");
-        let event = EventId::new(format!("e{event}")).expect("a name");
+        let event = self.replays.id(event);
         let Some(report) = self.sender(node).and_then(|sender| sender.report(&tenant, &event)) else { return false };
         read(plain(&tenant, &report, &mut Vec::new()));
         true

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postrider_core::encoding::Encoding;
-use postrider_core::id::{EndpointId, EndpointKey, EventId, TenantId};
+use postrider_core::id::{EndpointId, EndpointKey, TenantId};
 use postrider_core::matching::filter::Language;
 use postrider_core::registration::consent::ConsentBy;
 use postrider_core::registration::{Endpoint, Ordering};
@@ -108,7 +108,7 @@ impl World {
         let call = self.calls;
         self.see(&Seen::Asked { call, node, clocks, wish: *wish });
         let Some(process) = &mut self.nodes[node as usize].up else { return };
-        let (sender, now) = (&mut process.sender, now(clocks));
+        let (sender, now, id) = (&mut process.sender, now(clocks), |event| self.replays.id(event));
         let change = match wish {
             Wish::Pause(_) => sender.pause(now, &key),
             Wish::Resume(_) => sender.resume(now, &key),
@@ -121,13 +121,9 @@ impl World {
                 sender.rotate_key(now, &key, &secret(new), Duration::from_millis(*overlap))
             }
             Wish::FinishRotation(_) => sender.finish_rotation(now, &key),
-            Wish::Cancel { event, .. } => {
-                sender.cancel(now, &key.tenant, &EventId::new(format!("e{event}")).expect("a name"))
-            }
+            Wish::Cancel { event, .. } => sender.cancel(now, &key.tenant, &id(*event)),
             Wish::Purge(_) => sender.purge(now, &key.tenant),
-            Wish::Erase { event, .. } => {
-                sender.erase(now, &key.tenant, &EventId::new(format!("e{event}")).expect("a name"))
-            }
+            Wish::Erase { event, .. } => sender.erase(now, &key.tenant, &id(*event)),
             Wish::Close(drain) => {
                 sender.close(now, if *drain { Close::Drain } else { Close::Now });
                 return self.drain(node);

@@ -15,10 +15,18 @@ use super::{Caller, Happening, Offer, World};
 /// Times that a producer offers an event before it gives up.
 const TRIES: u16 = 400;
 
+/// Events that were offered in vain and are offered again, beyond which producers make no new ones.
+const BACKLOG: u32 = 256;
+
 impl World {
     /// A producer has a new event, and will have the next some time later.
     pub(super) fn produce(&mut self) {
         if self.now.0 >= self.profile.workload || self.next_event >= self.profile.events {
+            return;
+        }
+        let gap = self.streams.workload.about(self.profile.gap);
+        self.schedule.at(self.now.after(gap), Happening::Produce);
+        if self.backlog >= BACKLOG {
             return;
         }
         let burst = if self.classes_now(Class::Bursts) && self.streams.workload.once_in(500) {
@@ -32,8 +40,6 @@ impl World {
             self.next_event += 1;
             self.offer_or_wait(offer);
         }
-        let gap = self.streams.workload.about(self.profile.gap);
-        self.schedule.at(self.now.after(gap), Happening::Produce);
     }
 
     fn offer_or_wait(&mut self, offer: Offer) {
@@ -50,6 +56,7 @@ impl World {
 
     /// A producer offers an event to its node.
     pub(super) fn offer(&mut self, offer: Offer) {
+        self.backlog -= u32::from(offer.tries > 0);
         let node = self.node_of_event(offer.event);
         let clocks = self.clocks(node);
         if self.nodes[node as usize].up.is_none() {
@@ -68,6 +75,7 @@ impl World {
             expires: content.expires,
             idempotency: content.idempotency,
             key: content.key,
+            replay: None,
         };
         self.see(&Seen::Asked { call, node, clocks, wish: Wish::Publish(submission) });
         let event = Event::json_bytes(event_type, payload).expect("made as JSON");
@@ -123,6 +131,7 @@ impl World {
         }
         let longest = if self.healed { 20 } else { 600 };
         let wait = self.streams.workload.about((SECOND << offer.tries.min(9)).min(longest * SECOND));
+        self.backlog += 1;
         self.schedule.at(self.now.after(wait), Happening::Offer(Offer { tries: offer.tries + 1, ..offer }));
     }
 
@@ -131,6 +140,7 @@ impl World {
         if !fresh || offer.other_content {
             return;
         }
+        let offer = Offer { tries: 0, ..offer };
         if self.classes_now(Class::Repeats) && self.streams.workload.once_in(16) {
             self.injected.count(Class::Repeats);
             let wait = self.streams.workload.about(60 * SECOND);
@@ -148,7 +158,7 @@ impl World {
     }
 }
 
-fn refusal(refused: &Refused) -> Refusal {
+pub(super) fn refusal(refused: &Refused) -> Refusal {
     match refused {
         Refused::TooLarge(..) => Refusal::TooLarge,
         Refused::Conflict(_) => Refusal::Conflict,

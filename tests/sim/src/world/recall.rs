@@ -1,6 +1,6 @@
 //! Whoever asks a node about the past: one event, lists page by page, counts.
 
-use postrider_core::id::{EndpointId, EndpointKey, EventId, JournalSeq, TenantId};
+use postrider_core::id::{EndpointId, EndpointKey, JournalSeq, TenantId};
 use postrider_core::journal::Then;
 use postrider_core::response::TransportError;
 use postrider_core::time::UnixTime;
@@ -108,10 +108,10 @@ impl World {
             return;
         }
         let mut pending = false;
-        Looking::at(&self.nodes).report(node, tenant, event, &mut |report| {
+        Looking::at(&self.nodes, &self.replays).report(node, tenant, event, &mut |report| {
             pending = report.rows.iter().any(|row| !row.fate.is_final());
         });
-        let id = EventId::new(format!("e{event}")).expect("a name");
+        let id = self.replays.id(event);
         self.ask(
             node,
             Question::Event { tenant, event },
@@ -230,6 +230,9 @@ impl World {
             Ok(_) => Recalled::Failed("an answer of a kind that is not known here"),
         };
         self.see(&Seen::Read { node, clocks, question, recalled, pending });
+        if let Ok(Answer::Event(Some(event))) = answer {
+            self.may_replay(*event);
+        }
         next
     }
 
