@@ -196,6 +196,44 @@ fn several_keys_sign_standard_webhooks() {
     }
 }
 
+fn explain(case: &Case, secret: &str, signed: &Signed, now: &str) -> String {
+    let headers: Vec<&str> = signed.headers.iter().flat_map(|line| ["-H", line.as_str()]).collect();
+    let fixed =
+        ["verify", "--explain", "--scheme", case.scheme, "--secret", secret, "--url", &signed.url, "--now", now];
+    let ran = run(&[&fixed[..], &["--method", "PUT"], &headers].concat(), signed.body.as_bytes());
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}: {ran:?}", case.scheme);
+    assert!(ran.err.starts_with("invalid: ") && !ran.err.contains(secret.trim()), "{}: {ran:?}", case.scheme);
+    ran.err
+}
+
+/// Of each scheme: a line break behind the key, a body that was changed, and a request of another scheme.
+#[test]
+fn the_cause_is_named_in_every_scheme() {
+    let files = Files::new();
+    for case in CASES {
+        let name = case.scheme;
+        let signed = sign(&case, &files);
+        let said = explain(&case, &format!("{}\n", case.verifying), &signed, NOW);
+        assert!(said.contains("without the white space around it; give the key so"), "{name}: {said}");
+        let again =
+            Signed { body: signed.body.replace(':', ": "), headers: signed.headers.clone(), url: signed.url.clone() };
+        let covered =
+            !matches!(name, "adyen-notification" | "braintree" | "mailgun" | "gitlab") && case.body.contains(':');
+        if covered {
+            let said = explain(&case, case.verifying, &again, NOW);
+            assert!(said.contains("cause: the JSON was parsed and written again"), "{name}: {said}");
+        }
+        let strange = if name == "stripe" { &CASES[1] } else { &CASES[4] };
+        let other = sign(strange, &files);
+        let said = explain(&case, case.verifying, &other, NOW);
+        let wanted = format!("cause: the request has a signature of the scheme {}; verify it as such", strange.scheme);
+        assert!(said.contains(&wanted), "{name}: {said}");
+    }
+    let stripe = sign(&CASES[4], &files);
+    let said = explain(&CASES[4], "some secret", &stripe, "1700000900");
+    assert!(said.contains("cause: the signature fits, but the timestamp is 900 s behind"), "{said}");
+}
+
 /// SendGrid's published request. Nobody but SendGrid can sign one.
 #[test]
 fn sendgrid_is_verified() {
