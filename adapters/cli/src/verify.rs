@@ -3,41 +3,42 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use postrider_core::secret::Secret;
-use postrider_core::signing::diagnose::diagnose;
-use postrider_core::signing::standard::{TOLERANCE, Verifier};
-use postrider_core::signing::{self, Received, Scheme};
+use postrider_core::signing::{PrivateKey, Received, Scheme, Verifier, VerifierError};
 use postrider_core::time::UnixTime;
 use postrider_driver::mint;
 
 use crate::exit::{Exit, Refusal, complain};
-use crate::sign::{now, time};
+use crate::sign::{header, now, time, undescribed, url};
 
-/// Verify a body from stdin against its headers (Standard Webhooks, or another scheme); exit 0 valid, 1 invalid, 2 usage
+/// Verify a body from stdin against its headers; exit 0 valid, 1 invalid, 2 usage
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The shared secret, as whsec_ and base64 (repeatable: any of them may have signed)
+    /// The key, written as the scheme writes it; of standard-webhooks whsec_ or whpk_ and base64 (repeatable: any of them
+    /// may have signed)
     #[arg(long, required = true, value_name = "S")]
     secret: Vec<String>,
     /// A request header (repeatable)
-    #[arg(short = 'H', long = "header", required = true, value_name = "NAME: VALUE", value_parser = header)]
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// The receiver's clock, as Unix seconds or RFC 3339 [default: now]
     #[arg(long, value_name = "T", value_parser = time)]
     now: Option<UnixTime>,
-    /// The scheme, such as github or stripe; keys are then written as that scheme writes them
+    /// The scheme, such as github or stripe; a wrong name lists them
     #[arg(long, value_name = "NAME", default_value_t = Scheme::Standard)]
     scheme: Scheme,
-    /// The URL as the sender has it, for schemes that sign it
-    #[arg(long, value_name = "U", default_value = "")]
-    url: String,
-    /// How far the timestamp may lie from that clock
-    #[arg(long, value_name = "SECS", default_value_t = TOLERANCE.as_secs())]
-    tolerance: u64,
-    /// Accept secrets of fewer than 24 or more than 64 bytes
+    /// The URL as the sender has it; schemes that sign it need it
+    #[arg(long, value_name = "U")]
+    url: Option<String>,
+    /// The method, for schemes that sign it
+    #[arg(long, value_name = "M", default_value = "POST")]
+    method: String,
+    /// How far the timestamp may lie from that clock [default: the scheme's own, often 300]
+    #[arg(long, value_name = "SECS")]
+    tolerance: Option<u64>,
+    /// With standard-webhooks: accept secrets of fewer than 24 or more than 64 bytes
     #[arg(long)]
     any_size: bool,
-    /// Accept svix-id, svix-timestamp and svix-signature too
+    /// With standard-webhooks: accept svix-id, svix-timestamp and svix-signature too
     #[arg(long)]
     svix: bool,
     /// When it is invalid, try the usual causes and name the one that fits
@@ -50,17 +51,24 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
-    if args.scheme != Scheme::Standard {
-        return other(args);
-    }
     let (verifier, complaint) = verifier(args)?;
+    let in_body = matches!(args.scheme, Scheme::AdyenNotification | Scheme::Braintree | Scheme::Mailgun);
+    if args.headers.is_empty() && !in_body {
+        return Err(Refusal::new(format!("--header: {} signs in a header; give the request's with -H", args.scheme)));
+    }
+    let url = url(args.scheme, args.url.as_deref())?;
     let mut body = Vec::new();
     io::stdin().lock().read_to_end(&mut body)?;
     let now = args.now.unwrap_or_else(now);
-    let error = match (verifier.verify(&args.headers, &body, now), &complaint) {
+    let method = args.method.to_ascii_uppercase();
+    let received = Received { method: &method, url, headers: &args.headers, body: &body };
+    let error = match (verifier.verify(&received, now), &complaint) {
         (Ok(verified), None) => {
             let mut out = io::stdout().lock();
-            writeln!(out, "valid: {}, signed {} with {}", verified.id(), verified.timestamp(), verified.key())?;
+            let id = verified.id().map_or_else(String::new, |id| format!(" {id},"));
+            let scheme = if args.scheme == Scheme::Standard { String::new() } else { format!(" by {}", args.scheme) };
+            let time = verified.timestamp().map_or_else(String::new, |time| format!(" {time}"));
+            writeln!(out, "valid:{id} signed{time}{scheme} with {}", verified.key())?;
             out.flush()?;
             return Ok(Exit::Done);
         }
@@ -74,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     }
     if args.explain {
         let secrets: Vec<&str> = args.secret.iter().chain(&args.also).map(String::as_str).collect();
-        let causes = diagnose(&verifier, &secrets, &args.headers, &body, now, &error);
+        let causes = error.hints(&verifier, &received, &secrets, now);
         for cause in &causes {
             complain!("cause: {cause}");
         }
@@ -85,58 +93,58 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     Ok(Exit::Failed)
 }
 
-/// The same of another scheme. Its tolerance is its own unless another is given.
-fn other(args: &Args) -> Result<Exit, Refusal> {
-    let verifier = signing::Verifier::new(args.scheme, &args.secret);
-    let mut verifier = verifier.map_err(|why| Refusal::new(format!("--secret: {why}")))?;
-    if args.tolerance != TOLERANCE.as_secs() {
-        verifier = verifier.tolerance(Duration::from_secs(args.tolerance));
-    }
-    let mut body = Vec::new();
-    io::stdin().lock().read_to_end(&mut body)?;
-    let received = Received { method: "POST", url: &args.url, headers: &args.headers, body: &body };
-    match verifier.verify(&received, args.now.unwrap_or_else(now)) {
-        Ok(verified) => {
-            let mut out = io::stdout().lock();
-            let id = verified.id().map_or_else(String::new, |id| format!(" {id},"));
-            writeln!(out, "valid:{id} by {} with {}", args.scheme, verified.key())?;
-            out.flush()?;
-            Ok(Exit::Done)
-        }
-        Err(error) => {
-            complain!("invalid: {error}");
-            Ok(Exit::Failed)
-        }
-    }
-}
-
-/// The verifier, and what is wrong with the secrets where that is to be explained rather than refused.
+/// The verifier, and what is wrong with the secrets where that is to be explained rather than refused. Then one that can
+/// be read is enough.
 fn verifier(args: &Args) -> Result<(Verifier, Option<String>), Refusal> {
-    let mut secrets = Vec::new();
-    let mut complaint = None;
-    for text in &args.secret {
-        let parsed = if args.any_size { Secret::parse_any_size(text) } else { Secret::parse(text) };
-        match parsed {
-            Ok(secret) => secrets.push(secret),
-            Err(why) if args.explain => complaint = Some(format!("--secret: {why}")),
-            Err(why) => return Err(Refusal::new(format!("--secret: {why}"))),
+    if args.scheme == Scheme::Custom {
+        return Err(undescribed());
+    }
+    let all: Vec<&str> = args.secret.iter().map(String::as_str).collect();
+    let (verifier, complaint) = match make(args, &all) {
+        Ok(verifier) => (verifier, None),
+        Err(why) if args.explain => {
+            let readable: Vec<&str> = all.into_iter().filter(|text| make(args, &[text]).is_ok()).collect();
+            match make(args, &readable) {
+                Ok(verifier) => (verifier, None),
+                Err(_) => {
+                    let complaint = format!("--secret: {why}");
+                    (stand_in(args.scheme)?.ok_or_else(|| Refusal::new(&complaint))?, Some(complaint))
+                }
+            }
         }
-    }
-    if secrets.is_empty() {
-        secrets.push(mint::secret().map_err(Refusal::new)?);
-    } else {
-        complaint = None;
-    }
-    let verifier = Verifier::new(&secrets).map_err(|why| Refusal::new(format!("--secret: {why}")))?;
-    let verifier = verifier.tolerance(Duration::from_secs(args.tolerance)).accept_svix_names(args.svix);
-    Ok((verifier, complaint))
+        Err(why) => return Err(Refusal::new(format!("--secret: {why}"))),
+    };
+    let verifier = match args.tolerance {
+        Some(secs) => verifier.tolerance(Duration::from_secs(secs)),
+        None => verifier,
+    };
+    Ok((verifier.accept_svix_names(args.svix), complaint))
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            Ok((name.trim().to_string(), value.trim_matches([' ', '\t']).to_string()))
+fn make(args: &Args, texts: &[&str]) -> Result<Verifier, VerifierError> {
+    match args.scheme {
+        Scheme::Standard if args.any_size => Verifier::standard_allow_size(1..=usize::MAX, texts),
+        scheme => Verifier::new(scheme, texts),
+    }
+}
+
+/// A verifier that no request fits, where no secret can be read. None where such a key cannot be made.
+fn stand_in(scheme: Scheme) -> Result<Option<Verifier>, Refusal> {
+    let secret = mint::secret().map_err(Refusal::new)?;
+    let hex: String = secret.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = match scheme {
+        Scheme::Discord => {
+            let seed = <[u8; 32]>::try_from(secret.expose()).map_err(|_| Refusal::new("a secret has 32 bytes"))?;
+            let public = PrivateKey::from_seed(&seed).public().to_bytes();
+            public.iter().map(|byte| format!("{byte:02x}")).collect()
         }
-        Some(_) | None => Err("write it as 'name: value'".into()),
+        Scheme::Braintree => format!("nobody:{hex}"),
+        Scheme::AdyenHeader | Scheme::AdyenNotification => hex,
+        _ => secret.reveal(),
+    };
+    match Verifier::new(scheme, [text]) {
+        Ok(verifier) => Ok(Some(verifier)),
+        Err(VerifierError::Key { .. }) => Ok(None),
+        Err(why) => Err(Refusal::new(why)),
     }
 }

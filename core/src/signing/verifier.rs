@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::bodies::{adyen, braintree::Braintree, mailgun, twilio::Twilio};
 use super::custom::Custom;
 use super::error::{KeyError, VerifierError, VerifyError};
-use super::keys::{self, Algorithm, KeyText, Ring};
+use super::keys::{self, Algorithm, Key, KeyText, Ring};
 use super::message::{MessageKey, Policy};
 use super::received::{Received, Window};
 use super::rows::{Name, PARTS, Row};
@@ -254,14 +254,41 @@ impl Verifier {
         }
     }
 
-    /// The same with other keys.
-    pub(super) fn with_ring(&self, ring: Ring) -> Self {
-        let mut other = self.clone();
-        match &mut other.kind {
-            Kind::Row(_, old) | Kind::Custom(_, old) | Kind::Mailgun(old) | Kind::Adyen(old) => *old = ring,
-            Kind::Standard(_) | Kind::Twilio(_) | Kind::Braintree(_) | Kind::Token(_) | Kind::Message(_) => {}
+    /// The same with the bytes of this one key instead of its keys. None where keys are more than bytes, or these are no
+    /// key of the scheme.
+    pub(super) fn with_key(&self, secret: &Secret) -> Option<Self> {
+        let ring = |algorithm| Ring::new(alloc::vec![Key::new(algorithm, secret.expose()).ok()?]).ok();
+        let kind = match &self.kind {
+            Kind::Row(row, _) => Kind::Row(row, ring(row.algorithm)?),
+            Kind::Custom(custom, _) => Kind::Custom(custom.clone(), ring(custom.algorithm())?),
+            Kind::Mailgun(_) => Kind::Mailgun(ring(Algorithm::HmacSha256)?),
+            Kind::Adyen(_) => Kind::Adyen(ring(Algorithm::HmacSha256)?),
+            Kind::Twilio(_) => Kind::Twilio(Twilio::new(ring(Algorithm::HmacSha1)?, ring(Algorithm::HmacSha256)?)),
+            Kind::Token(_) => Kind::Token(alloc::vec![hashed(secret)]),
+            Kind::Message(policy) => Kind::Message(policy.with_key(MessageKey::shared(secret))),
+            Kind::Standard(_) | Kind::Braintree(_) => return None,
+        };
+        Some(Self { kind, ..self.clone() })
+    }
+
+    /// The row that describes the scheme, if one does.
+    pub(super) fn row(&self) -> Option<Row<'_>> {
+        match &self.kind {
+            Kind::Row(row, _) => Some(**row),
+            Kind::Custom(custom, _) => Some(custom.row()),
+            Kind::Standard(_)
+            | Kind::Twilio(_)
+            | Kind::Braintree(_)
+            | Kind::Mailgun(_)
+            | Kind::Adyen(_)
+            | Kind::Token(_)
+            | Kind::Message(_) => None,
         }
-        other
+    }
+
+    /// Whether a time lies within the tolerances.
+    pub(super) fn check_time(&self, secs: u64, now: UnixTime) -> Result<(), VerifyError> {
+        self.window.check(secs, now)
     }
 
     /// The verifier of Standard Webhooks inside, if it is one.
@@ -283,14 +310,14 @@ impl Verifier {
         }
     }
 
-    /// How the texts of keys are read, where the scheme has shared keys of one kind.
+    /// How the texts of keys are read, where each is one key.
     pub(super) fn key_form(&self) -> Option<(Algorithm, KeyText)> {
         match &self.kind {
             Kind::Row(row, _) => Some((row.algorithm, row.key)),
             Kind::Custom(custom, _) => Some((custom.algorithm(), custom.key())),
-            Kind::Mailgun(_) => Some((Algorithm::HmacSha256, KeyText::Whole)),
+            Kind::Mailgun(_) | Kind::Twilio(_) | Kind::Token(_) => Some((Algorithm::HmacSha256, KeyText::Whole)),
             Kind::Adyen(_) => Some((Algorithm::HmacSha256, KeyText::Hex)),
-            Kind::Standard(_) | Kind::Twilio(_) | Kind::Braintree(_) | Kind::Token(_) | Kind::Message(_) => None,
+            Kind::Standard(_) | Kind::Braintree(_) | Kind::Message(_) => None,
         }
     }
 }
@@ -360,11 +387,15 @@ fn tokens<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<(KeyI
         let text = text.as_ref().as_bytes();
         let secret =
             Secret::from_bytes_any_size(text).map_err(|_| VerifierError::Key { index, why: KeyError::Empty })?;
-        tokens.push((secret.id(), CtOutput::new(Sha256::digest(text))));
+        tokens.push(hashed(&secret));
     }
     match tokens.len() {
         0 => Err(VerifierError::NoKeys),
         1..=RING_KEYS => Ok(tokens),
         _ => Err(VerifierError::TooManyKeys),
     }
+}
+
+fn hashed(token: &Secret) -> (KeyId, CtOutput<Sha256>) {
+    (token.id(), CtOutput::new(Sha256::digest(token.expose())))
 }

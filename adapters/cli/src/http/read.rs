@@ -57,6 +57,8 @@ pub(crate) struct Conn {
     pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
     deadline: Instant,
+    /// Whether the peer has said that nothing more comes.
+    closed: bool,
 }
 
 /// How the length of a body is told.
@@ -68,7 +70,7 @@ pub(crate) enum Framing {
 
 impl Conn {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new(), deadline: Instant::now() }
+        Self { stream, buffer: Vec::new(), deadline: Instant::now(), closed: false }
     }
 
     /// Everything up to and including the empty line that ends a head; `idle` is the time that may pass before its
@@ -103,6 +105,23 @@ impl Conn {
             Framing::Length(length) if length > BODY => Err(Fault::BodyTooLarge),
             Framing::Length(length) => self.take(length),
             Framing::Chunked => self.chunks(),
+        }
+    }
+
+    /// Everything until the peer closes, within `patience`.
+    pub(crate) fn until_end(&mut self, patience: Duration) -> Result<Vec<u8>, Fault> {
+        self.deadline = Instant::now() + patience;
+        loop {
+            match self.fill() {
+                Ok(()) if self.buffer.len() > BODY => return Err(Fault::BodyTooLarge),
+                Ok(()) => {}
+                // The peer closed: cleanly, since nothing else was announced.
+                Err(Fault::Ended) => return Ok(Vec::new()),
+                Err(Fault::Broken) if self.closed => {
+                    return Ok(std::mem::take(&mut self.buffer));
+                }
+                Err(fault) => return Err(fault),
+            }
         }
     }
 
@@ -175,7 +194,10 @@ impl Conn {
         let mut chunk = [0; 8192];
         loop {
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(if self.buffer.is_empty() { Fault::Ended } else { Fault::Broken }),
+                Ok(0) => {
+                    self.closed = true;
+                    return Err(if self.buffer.is_empty() { Fault::Ended } else { Fault::Broken });
+                }
                 Ok(read) => {
                     self.buffer.extend_from_slice(&chunk[..read]);
                     return Ok(());

@@ -15,7 +15,7 @@ use super::super::{Received, Scheme};
 use crate::limits::RING_KEYS;
 
 const PAYLOAD: &str = "bt_payload";
-const SIGNATURE: &str = "bt_signature";
+pub(in super::super) const SIGNATURE: &str = "bt_signature";
 
 /// Pairs of a public name and a private key.
 #[derive(Clone)]

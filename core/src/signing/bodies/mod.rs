@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::error::VerifyError;
 
 /// The only field of a form with this name.
-fn field<'b>(form: &'b [u8], name: &'static str) -> Result<Cow<'b, str>, VerifyError> {
+pub(super) fn field<'b>(form: &'b [u8], name: &'static str) -> Result<Cow<'b, str>, VerifyError> {
     let mut found = form_urlencoded::parse(form).filter(|(key, _)| key == name);
     match (found.next(), found.next()) {
         (Some((_, value)), None) => Ok(value),

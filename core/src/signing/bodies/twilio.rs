@@ -15,7 +15,7 @@ use super::super::{Extent, Headers, Received, Scheme};
 
 pub(in super::super) const SIGNATURE: Name<'static> = Name::fixed("x-twilio-signature");
 const SETTINGS: Name<'static> = Name::fixed("x-twilio-webhooks-signature-settings");
-const BODY_DIGEST: &str = "bodySHA256";
+pub(in super::super) const BODY_DIGEST: &str = "bodySHA256";
 
 /// The auth tokens, for either algorithm.
 #[derive(Clone)]
@@ -25,6 +25,10 @@ pub(in super::super) struct Twilio {
 }
 
 impl Twilio {
+    pub(in super::super) fn new(sha1: Ring, sha256: Ring) -> Self {
+        Self { sha1, sha256 }
+    }
+
     pub(in super::super) fn read<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, VerifierError> {
         let texts: Vec<T> = texts.into_iter().take(crate::limits::RING_KEYS + 1).collect();
         let ring = |algorithm| Ring::read(algorithm, KeyText::Whole, texts.iter().map(AsRef::as_ref));

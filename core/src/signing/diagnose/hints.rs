@@ -1,20 +1,21 @@
 //! The usual mistakes of any scheme, tried by verifying again with one thing put right.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use zeroize::Zeroizing;
-
-use super::super::keys::{Algorithm, Key, KeyText, Ring, from_base64, from_hex};
-use super::super::rows::TABLE;
-use super::super::{Headers, Received, Scheme, Verified, Verifier, VerifyError, standard};
-use super::{Cause, JSON_BYTES, Node, Reading, UrlForm, diagnose, json_forms, plain_forms};
+use super::super::rows::{Row, Stamp, Unit};
+use super::super::{Headers, Received, Verifier, VerifyError, standard};
+use super::headers::{Mended, NameForm, in_seconds};
+use super::looks::other_scheme;
+use super::readings::{READINGS, readings};
+use super::urls::{URL_FORMS, url_forms};
+use super::{BODY_FORMS, Cause, JSON_BYTES, MILLISECONDS_FROM, Node, diagnose, json_forms, plain_forms};
 use crate::limits::RING_KEYS;
 use crate::time::UnixTime;
 
-/// The times that a request is verified again, at most: as it is, with 60 readings of 10 secrets, with 23 forms of the
-/// body and with 6 of the URL.
-pub const MAX_CHECKS: usize = 1 + 6 * RING_KEYS + 23 + 6;
+/// The times that a request is verified again, at most: under 4 other names of its headers; twice under 28 other schemes
+/// with 10 secrets; and with its time as it is and as it may have been meant, each as it is, with 13 readings of 10 secrets,
+/// with 25 forms of the body and with 60 of the URL.
+pub const MAX_CHECKS: usize = 4 + 2 * 28 * RING_KEYS + 2 * (1 + READINGS * RING_KEYS + BODY_FORMS + URL_FORMS);
 
 impl VerifyError {
     /// Looks for the reasons why `verifier` refused this request so. Empty when none of the usual ones fits.
@@ -30,27 +31,84 @@ impl VerifyError {
         secrets: &[&str],
         now: UnixTime,
     ) -> Vec<Cause> {
-        if let Some(own) = verifier.as_standard() {
-            let causes = diagnose(&own, secrets, received.headers, received.body, now, self);
-            let families = family(self, received).or_else(|| other_scheme(self, verifier.scheme(), received));
-            return if causes.is_empty() { families.into_iter().collect() } else { causes };
+        let mut headers = Mended { inner: received.headers, names: None, other: None };
+        let stranger = other_scheme(self, verifier.scheme(), received, secrets, now);
+        if let (Self::Missing { .. }, None) = (self, stranger) {
+            for form in NameForm::ALL {
+                headers.names = Some(form);
+                let named = Cause::HeaderNames { form };
+                match verifier.verify(&with(received, &headers), now) {
+                    Ok(_) => return alloc::vec![named],
+                    Err(error) if error == *self => {}
+                    Err(error) => {
+                        let mut causes = alloc::vec![named];
+                        causes.extend(of_named(&error, verifier, received, headers, secrets, now));
+                        return causes;
+                    }
+                }
+            }
+            headers.names = None;
         }
-        if let Some(cause) = other_scheme(self, verifier.scheme(), received) {
-            return alloc::vec![cause];
-        }
-        let timeless = verifier.clone().any_time();
-        let mut causes: Vec<Cause> = search(&timeless, received, secrets, now).into_iter().flatten().collect();
-        causes.extend(clock(self).filter(|_| !causes.is_empty() || timeless.verify(received, now).is_ok()));
-        causes
+        of_named(self, verifier, received, headers, secrets, now)
     }
 }
 
-/// A cause that lies in the time alone.
-fn clock(error: &VerifyError) -> Option<Cause> {
-    match error {
-        VerifyError::TooOld { age, .. } => Some(Cause::ClockOff { by: *age, ahead: false }),
-        VerifyError::TooNew { lead, .. } => Some(Cause::ClockOff { by: *lead, ahead: true }),
-        VerifyError::Expired { ago } => Some(Cause::ClockOff { by: *ago, ahead: false }),
+/// The request with these headers.
+fn with<'r, H: Headers + ?Sized>(
+    received: &Received<'r, H>,
+    headers: &'r Mended<'r, H>,
+) -> Received<'r, Mended<'r, H>> {
+    Received { method: received.method, url: received.url, headers, body: received.body }
+}
+
+/// The causes beside the names of headers.
+fn of_named<H: Headers + ?Sized>(
+    error: &VerifyError,
+    verifier: &Verifier,
+    received: &Received<'_, H>,
+    mut headers: Mended<'_, H>,
+    secrets: &[&str],
+    now: UnixTime,
+) -> Vec<Cause> {
+    {
+        let received = with(received, &headers);
+        if let Some(own) = verifier.as_standard() {
+            let causes = diagnose(&own, secrets, &headers, received.body, now, error);
+            // What a public key signed is looked for below.
+            let svix = causes.first() == Some(&Cause::SvixNames);
+            if !causes.is_empty() && (svix || !own.keys().is_empty()) {
+                return causes;
+            }
+            if let Some(cause) = family(error, &received) {
+                return alloc::vec![cause];
+            }
+        }
+        if let Some(cause) = other_scheme(error, verifier.scheme(), &received, secrets, now) {
+            return alloc::vec![cause];
+        }
+    }
+    let timeless = verifier.clone().any_time();
+    let mut found = search(&timeless, &with(received, &headers), secrets, now);
+    if found.is_none()
+        && let Some(row) = verifier.row()
+        && let Some(meant) = in_seconds(&row, received)
+    {
+        headers.other = Some(meant);
+        found = search(&timeless, &with(received, &headers), secrets, now);
+    }
+    let fits = found.is_some();
+    let mut causes = found.unwrap_or_default();
+    causes.extend(of_time(error, verifier, now, fits).into_iter().flatten());
+    causes
+}
+
+/// What is wrong with the time. That its unit is another can be seen; that a clock is off is only worth saying of a time
+/// that was signed.
+fn of_time(error: &VerifyError, verifier: &Verifier, now: UnixTime, fits: bool) -> [Option<Cause>; 2] {
+    let secs = match error {
+        VerifyError::TooOld { age, .. } => now.as_secs().saturating_sub(age.as_secs()),
+        VerifyError::TooNew { lead, .. } => now.as_secs().saturating_add(lead.as_secs()),
+        VerifyError::Expired { ago } => return [None, fits.then_some(Cause::ClockOff { by: *ago, ahead: false })],
         VerifyError::Missing { .. }
         | VerifyError::Duplicate { .. }
         | VerifyError::TooLong { .. }
@@ -63,7 +121,29 @@ fn clock(error: &VerifyError) -> Option<Cause> {
         | VerifyError::NotCovered { .. }
         | VerifyError::BodyDigest { .. }
         | VerifyError::NoSignature { .. }
-        | VerifyError::NoMatch { .. } => None,
+        | VerifyError::NoMatch { .. } => return [None, None],
+    };
+    let (unit, secs) = match secs {
+        millis if millis >= MILLISECONDS_FROM => (Some(Cause::Milliseconds), millis / 1000),
+        // What it was in seconds is lost with its last three digits, which is no reason to blame a clock too.
+        short if short < MILLISECONDS_FROM / 1000 && verifier.row().is_some_and(|row| in_millis(&row)) => {
+            return [Some(Cause::Seconds), None];
+        }
+        secs => (None, secs),
+    };
+    let off = match verifier.check_time(secs, now) {
+        Err(VerifyError::TooOld { age, .. }) if fits => Some(Cause::ClockOff { by: age, ahead: false }),
+        Err(VerifyError::TooNew { lead, .. }) if fits => Some(Cause::ClockOff { by: lead, ahead: true }),
+        Ok(()) | Err(_) => None,
+    };
+    [unit, off]
+}
+
+/// Whether a scheme writes its times in milliseconds.
+pub(super) fn in_millis(row: &Row<'_>) -> bool {
+    match row.stamp {
+        Stamp::Header(_, unit) | Stamp::Item(_, unit) | Stamp::Json(_, unit) => unit == Unit::Millis,
+        Stamp::None => false,
     }
 }
 
@@ -79,46 +159,25 @@ fn family<H: Headers + ?Sized>(error: &VerifyError, received: &Received<'_, H>) 
     }
 }
 
-/// The scheme whose signature the request has, where it has none of the verifier's.
-fn other_scheme<H: Headers + ?Sized>(error: &VerifyError, own: Scheme, received: &Received<'_, H>) -> Option<Cause> {
-    match error {
-        VerifyError::Missing { .. } | VerifyError::NoSignature { .. } | VerifyError::Downgrade { .. } => {}
-        VerifyError::Duplicate { .. }
-        | VerifyError::TooLong { .. }
-        | VerifyError::BadHeader { .. }
-        | VerifyError::Field { .. }
-        | VerifyError::BadBody { .. }
-        | VerifyError::BadId
-        | VerifyError::BadTimestamp
-        | VerifyError::TooOld { .. }
-        | VerifyError::TooNew { .. }
-        | VerifyError::Expired { .. }
-        | VerifyError::NotCovered { .. }
-        | VerifyError::BodyDigest { .. }
-        | VerifyError::NoMatch { .. } => return None,
-    }
-    let standard = received.headers.all(standard::SIGNATURE).next().is_some();
-    if standard && own != Scheme::Standard {
-        return Some(Cause::OtherScheme { scheme: Scheme::Standard });
-    }
-    let others = TABLE.iter().filter(|row| row.scheme != own && row.has_signature(received));
-    others.map(|row| Cause::OtherScheme { scheme: row.scheme }).next()
-}
-
 /// Verifies again with one thing put right, until it fits.
 fn search<H: Headers + ?Sized>(
     verifier: &Verifier,
     received: &Received<'_, H>,
     secrets: &[&str],
     now: UnixTime,
-) -> Option<Option<Cause>> {
+) -> Option<Vec<Cause>> {
     if verifier.verify(received, now).is_ok() {
-        return Some(None);
+        return Some(Vec::new());
     }
-    for (n, text) in secrets.iter().take(RING_KEYS).enumerate() {
-        for (other, reading) in readings(verifier, text) {
+    for (secret, text) in secrets.iter().take(RING_KEYS).enumerate() {
+        let readings = readings(verifier, text);
+        debug_assert!(readings.len() <= READINGS, "the readings are more than were counted");
+        for (other, reading) in readings {
             if let Ok(verified) = other.verify(received, now) {
-                return Some(Some(meant(n, reading, &verified)));
+                return Some(alloc::vec![match reading {
+                    Some(reading) => Cause::KeyRead { secret, reading },
+                    None => Cause::AnotherKey { secret, key: verified.key() },
+                }]);
             }
         }
     }
@@ -127,62 +186,13 @@ fn search<H: Headers + ?Sized>(
     let forms = plain_forms(received.body).into_iter().flatten().chain(tree.iter().flat_map(json_forms));
     for (cause, body) in forms.filter(|(_, form)| form != received.body) {
         if verifier.verify(&Received { body: &body, ..*received }, now).is_ok() {
-            return Some(Some(cause));
+            return Some(alloc::vec![cause]);
         }
     }
-    if !verifier.scheme().signs_url() && verifier.scheme() != Scheme::Custom {
-        return None;
-    }
-    let fits = |(_, url): &(UrlForm, String)| verifier.verify(&Received { url, ..*received }, now).is_ok();
-    let form = url_forms(received.url).into_iter().find(fits);
-    form.map(|(form, _)| Some(Cause::WrongUrl { form }))
-}
-
-fn meant(secret: usize, reading: Option<Reading>, verified: &Verified<'_>) -> Cause {
-    match reading {
-        Some(reading) => Cause::KeyRead { secret, reading },
-        None => Cause::AnotherKey { secret, key: verified.key() },
-    }
-}
-
-/// The verifier with a given secret instead of its keys, read as the scheme reads it and in other ways.
-fn readings(verifier: &Verifier, text: &str) -> Vec<(Verifier, Option<Reading>)> {
-    let Some((algorithm, form)) = verifier.key_form() else {
-        let other = Verifier::new(verifier.scheme(), [text.trim()]).ok().map(Verifier::any_time);
-        return other.into_iter().map(|other| (other, None)).collect();
-    };
-    let trimmed = text.trim();
-    let bare = trimmed.rsplit_once('_').map_or(trimmed, |(_, bare)| bare);
-    let whole = |text: &str| Some(Zeroizing::new(text.as_bytes().to_vec()));
-    let others = [
-        (form.read(text).ok(), None),
-        (form.read(trimmed).ok(), Some(Reading::Trimmed)),
-        (whole(trimmed).filter(|_| form != KeyText::Whole), Some(Reading::TextWithPrefix)),
-        (whole(bare).filter(|_| bare != trimmed), Some(Reading::Text)),
-        (from_base64(bare), Some(Reading::Base64)),
-        (from_hex(bare), Some(Reading::Hex)),
-    ];
-    let hmac = !matches!(algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256);
-    let others = others.into_iter().filter(|(_, reading)| hmac || reading.is_none());
-    let others = others.filter_map(|(key, reading)| Some((Key::new(algorithm, &key?).ok()?, reading)));
-    others.filter_map(|(key, reading)| Some((verifier.with_ring(Ring::new(alloc::vec![key]).ok()?), reading))).collect()
-}
-
-/// The URL as a sender may have it instead.
-fn url_forms(url: &str) -> Vec<(UrlForm, String)> {
-    let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
-    let query = query.map_or_else(String::new, |query| alloc::format!("?{query}"));
-    let mut forms = Vec::new();
-    forms.push(match path.strip_suffix('/') {
-        Some(shorter) => (UrlForm::NoSlash, alloc::format!("{shorter}{query}")),
-        None => (UrlForm::Slash, alloc::format!("{path}/{query}")),
-    });
-    forms.extend(url.strip_prefix("http://").map(|rest| (UrlForm::Https, alloc::format!("https://{rest}"))));
-    forms.extend(url.strip_prefix("https://").map(|rest| (UrlForm::Http, alloc::format!("http://{rest}"))));
-    forms.extend((!query.is_empty()).then(|| (UrlForm::NoQuery, path.into())));
-    let end = path.find("://").map_or(0, |at| at + 3);
-    let end = path[end..].find('/').map_or(path.len(), |at| end + at);
-    let authority = path[..end].strip_suffix(":443").or_else(|| path[..end].strip_suffix(":80"));
-    forms.extend(authority.map(|shorter| (UrlForm::NoPort, alloc::format!("{shorter}{}{query}", &path[end..]))));
-    forms
+    let signs = verifier.scheme().signs_url() || verifier.row().is_some_and(|row| row.signs_url());
+    let forms = if signs { url_forms(verifier.scheme(), received) } else { Vec::new() };
+    debug_assert!(forms.len() <= URL_FORMS, "the forms are more than were counted");
+    let (changes, _) =
+        forms.into_iter().find(|(_, url)| verifier.verify(&Received { url, ..*received }, now).is_ok())?;
+    Some(changes.into_iter().map(|form| Cause::WrongUrl { form }).collect())
 }

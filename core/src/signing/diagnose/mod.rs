@@ -6,8 +6,12 @@
 //! What cannot be found: a body whose numbers were rewritten (`1.0` as `1`), one that is no longer JSON of the same
 //! values, and two mistakes of the same kind at once.
 
+mod headers;
 mod hints;
 mod json;
+mod looks;
+mod readings;
+mod urls;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -17,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+pub use self::headers::NameForm;
 pub use self::hints::MAX_CHECKS;
 use self::json::Node;
 pub use self::json::{Layout, Strings};
@@ -28,9 +33,12 @@ use crate::secret::{KeyId, Secret};
 use crate::time::UnixTime;
 
 /// The signatures computed at most: two forms of the timestamp, each with the body as it is under every key and
-/// reading of a secret (10 keys, 10 secrets as they should be read, 50 as they should not), and with 23 other forms of
+/// reading of a secret (10 keys, 10 secrets as they should be read, 50 as they should not), and with 25 other forms of
 /// the body under every key and secret.
-pub const MAX_TRIES: usize = 2 * ((2 * RING_KEYS + 5 * RING_KEYS) + 23 * 2 * RING_KEYS);
+pub const MAX_TRIES: usize = 2 * ((2 * RING_KEYS + 5 * RING_KEYS) + BODY_FORMS * 2 * RING_KEYS);
+
+/// The other forms of a body: 7 plain ones and 18 of JSON.
+const BODY_FORMS: usize = 25;
 
 /// A longer body is not tried in other JSON forms.
 pub const JSON_BYTES: usize = 256 * 1024;
@@ -44,6 +52,11 @@ const MILLISECONDS_FROM: u64 = 100_000_000_000;
 pub enum Cause {
     /// The request has `svix-*` headers, and the verifier does not look at them.
     SvixNames,
+    /// The headers are there under other names: something on the way, or in front of the verifier, wrote them anew.
+    HeaderNames {
+        /// How their names are written.
+        form: NameForm,
+    },
     /// The signature fits, but one of the two clocks is wrong, or the request is an old one.
     ClockOff {
         /// How far the timestamp lies from the receiver's clock.
@@ -51,8 +64,10 @@ pub enum Cause {
         /// Whether it lies ahead.
         ahead: bool,
     },
-    /// The timestamp is in milliseconds; the header carries seconds.
+    /// The timestamp is in milliseconds, where the scheme has seconds.
     Milliseconds,
+    /// The timestamp is in seconds, where the scheme has milliseconds.
+    Seconds,
     /// The signature fits another of the given secrets, which the verifier does not hold.
     AnotherKey {
         /// Which of the given secrets, counted from 0.
@@ -84,7 +99,8 @@ pub enum Cause {
         /// Which.
         scheme: Scheme,
     },
-    /// The signature fits another form of the URL: the receiver was told one that is not the sender's.
+    /// The signature fits another form of the URL: the receiver was told one that is not the sender's. Where several are
+    /// found, all of them together are the sender's.
     WrongUrl {
         /// The form that fits.
         form: UrlForm,
@@ -93,6 +109,10 @@ pub enum Cause {
     FinalNewlineAdded,
     /// The signature fits the body with a line break at its end, which was lost on the way.
     FinalNewlineLost,
+    /// The signature fits the body without the byte order mark at its start, which was added on the way.
+    BomAdded,
+    /// The signature fits the body with a byte order mark at its start, which was lost on the way.
+    BomLost,
     /// The signature fits the body with LF where it has CRLF.
     LfBecameCrLf,
     /// The signature fits the body with CRLF where it has LF.
@@ -127,6 +147,16 @@ pub enum Reading {
     Base64,
     /// As the scheme reads it, without the white space around it.
     Trimmed,
+    /// As the scheme reads it, with a line break at its end.
+    WithNewline,
+    /// As the scheme reads it, behind the prefix that belongs to such keys.
+    WithPrefix,
+    /// The text as it stands is the key; it was not decoded.
+    AsIs,
+    /// Without the lines of PEM around it.
+    Pem,
+    /// With the halves before and behind its `:` exchanged.
+    Swapped,
 }
 
 /// Other forms of a URL.
@@ -143,8 +173,16 @@ pub enum UrlForm {
     Https,
     /// Without the query.
     NoQuery,
+    /// With the query that carries the digest of the body.
+    DigestQuery,
     /// Without the port.
     NoPort,
+    /// With the port that is usual for its scheme.
+    UsualPort,
+    /// With the host of the request's own `Host`.
+    Host,
+    /// With the host that a proxy has put into `X-Forwarded-Host`.
+    ForwardedHost,
 }
 
 /// Looks for the reasons why `verifier` refused this request with `error`. Empty when none of the usual ones fits.
@@ -198,12 +236,16 @@ impl Candidates {
         let mut proper: Vec<_> = verifier.keys().iter().map(|key| (key.clone(), None)).collect();
         let mut improper = Vec::new();
         for (n, text) in secrets.iter().take(RING_KEYS).enumerate() {
-            let text = text.trim();
-            let text = text.strip_prefix("v1,").unwrap_or(text);
+            let trimmed = text.trim();
+            let spaced = trimmed.len() != text.len();
+            let text = trimmed.strip_prefix("v1,").unwrap_or(trimmed);
             if let Ok(secret) = Secret::parse_any_size(text) {
                 let key = SigningKey::new(&secret);
                 if proper.iter().all(|(known, _)| known.id() != key.id()) {
-                    let cause = Cause::AnotherKey { secret: n, key: key.id() };
+                    let cause = match spaced {
+                        true => Cause::KeyRead { secret: n, reading: Reading::Trimmed },
+                        false => Cause::AnotherKey { secret: n, key: key.id() },
+                    };
                     proper.push((key, Some(cause)));
                 }
             }
@@ -282,8 +324,10 @@ impl Search<'_> {
     }
 }
 
-/// The body with other line breaks: 5 forms at most.
-fn plain_forms(body: &[u8]) -> [Option<(Cause, Vec<u8>)>; 5] {
+/// The body with other line breaks, and with or without a byte order mark: 7 forms at most.
+fn plain_forms(body: &[u8]) -> [Option<(Cause, Vec<u8>)>; 7] {
+    const BOM: &[u8] = b"\xef\xbb\xbf";
+    let unmarked = body.strip_prefix(BOM);
     let shorter = body.strip_suffix(b"\r\n").or_else(|| body.strip_suffix(b"\n"));
     let mut lf = Vec::new();
     let mut crlf = Vec::new();
@@ -302,6 +346,8 @@ fn plain_forms(body: &[u8]) -> [Option<(Cause, Vec<u8>)>; 5] {
         Some((Cause::FinalNewlineLost, [body, b"\r\n"].concat())),
         Some((Cause::LfBecameCrLf, lf)),
         Some((Cause::CrLfBecameLf, crlf)),
+        unmarked.map(|unmarked| (Cause::BomAdded, unmarked.to_vec())),
+        unmarked.is_none().then(|| (Cause::BomLost, [BOM, body].concat())),
     ]
 }
 
@@ -323,12 +369,16 @@ impl fmt::Display for Cause {
             Self::SvixNames => f.write_str(
                 "the request carries `svix-*` headers instead of `webhook-*`; let the verifier accept those names",
             ),
+            Self::HeaderNames { form } => {
+                write!(f, "the request's headers are there {form}; give them to the verifier under their own names")
+            }
             Self::ClockOff { by, ahead } => {
                 let side = if *ahead { "ahead of" } else { "behind" };
                 let secs = by.as_secs();
                 write!(f, "the signature fits, but the timestamp is {secs} s {side} this receiver's clock")
             }
             Self::Milliseconds => f.write_str("the timestamp is in milliseconds; the sender must send seconds"),
+            Self::Seconds => f.write_str("the timestamp is in seconds; the sender must send milliseconds"),
             Self::AnotherKey { secret, key } => {
                 write!(f, "the signature was made with another key, {key}, which is given secret number {}", secret + 1)
             }
@@ -356,6 +406,12 @@ impl fmt::Display for Cause {
             Self::FinalNewlineLost => {
                 f.write_str("the body lacks the line break at its end that was signed; verify the bytes as received")
             }
+            Self::BomAdded => f.write_str(
+                "the body has a byte order mark at its start that was not signed; verify the bytes as received",
+            ),
+            Self::BomLost => f.write_str(
+                "the body lacks the byte order mark at its start that was signed; verify the bytes as received",
+            ),
             Self::LfBecameCrLf => f.write_str("the body was signed with LF line breaks and now has CRLF"),
             Self::CrLfBecameLf => f.write_str("the body was signed with CRLF line breaks and now has LF"),
             Self::Reserialised { layout, sorted, strings } => {
@@ -380,6 +436,11 @@ impl fmt::Display for Reading {
             Self::Hex => "as hexadecimal digits",
             Self::Base64 => "as base64 behind its prefix",
             Self::Trimmed => "without the white space around it",
+            Self::WithNewline => "with a line break at its end",
+            Self::WithPrefix => "with its prefix, such as whsec_, before it",
+            Self::AsIs => "as text, not decoded",
+            Self::Pem => "without the lines of PEM around it",
+            Self::Swapped => "with its two halves exchanged",
         })
     }
 }
@@ -392,10 +453,16 @@ impl fmt::Display for UrlForm {
             Self::Http => "with http",
             Self::Https => "with https",
             Self::NoQuery => "without its query",
+            Self::DigestQuery => "with the query bodySHA256",
             Self::NoPort => "without its port",
+            Self::UsualPort => "with its usual port written out",
+            Self::Host => "with the host of the header Host",
+            Self::ForwardedHost => "with the host of the header X-Forwarded-Host",
         })
     }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_hints;

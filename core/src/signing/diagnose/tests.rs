@@ -72,7 +72,9 @@ fn the_secret_read_in_another_way() {
 fn another_key() {
     let other = Cause::AnotherKey { secret: 1, key: key(OTHER).id() };
     assert_eq!(found(&key(OTHER), NOW, b"{}", NOW, b"{}", &[TEXT, OTHER]), [other]);
-    assert_eq!(found(&key(OTHER), NOW, b"{}", NOW, b"{}", &[TEXT, &format!("v1,{OTHER}\n")]), [other]);
+    assert_eq!(found(&key(OTHER), NOW, b"{}", NOW, b"{}", &[TEXT, &format!("v1,{OTHER}")]), [other]);
+    let trimmed = Cause::KeyRead { secret: 1, reading: Reading::Trimmed };
+    assert_eq!(found(&key(OTHER), NOW, b"{}", NOW, b"{}", &[TEXT, &format!("{OTHER}\n")]), [trimmed]);
     assert_eq!(found(&key(OTHER), NOW, b"{}", NOW, b"{}\n", &[TEXT, OTHER]), [other, Cause::FinalNewlineAdded]);
 }
 

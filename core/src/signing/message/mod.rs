@@ -103,6 +103,11 @@ impl Policy {
         }
     }
 
+    /// The same with this one key.
+    pub(super) fn with_key(&self, key: MessageKey) -> Self {
+        Self { keys: alloc::vec![key], demanded: self.demanded.clone() }
+    }
+
     pub(super) fn demand(&mut self, components: Vec<&'static str>) {
         self.demanded = Some(components);
     }
