@@ -2,7 +2,7 @@
 //! until it answers.
 //!
 //! This is the crate that applications add. It gathers the parts: the protocol (`postrider-core`, here as [`core`]),
-//! and a driver by feature: [`tokio`] (the default) or [`blocking`], with the same words.
+//! and a driver by feature: `tokio` (the default) or `blocking`, with the same words.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tokio")]

@@ -1,6 +1,7 @@
 //! Tests of your own with Postrider: a [`Sandbox`] in which time is virtual, proptest strategies ([`ops`]), and the laws
 //! of the sending machine as functions ([`laws`]), for those who drive it by an adapter of their own, a suite that judges
-//! such adapters ([`driver_suite()`]), and a search for secrets in what is printed ([`Canaries`]).
+//! such adapters ([`driver_suite()`]), a search for secrets in what is printed ([`Canaries`]), and
+//! requests as the providers of all schemes sign them ([`signed`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -26,6 +27,7 @@ mod log;
 pub mod ops;
 mod sandbox;
 pub mod schemes;
+pub mod signed;
 
 pub use canary::Canaries;
 pub use driver_suite::driver_suite;

@@ -1,12 +1,11 @@
 //! What a receiver of any signature scheme does with requests that somebody else made, as a fuzzer gives them.
 
-use postrider_core::signing::{Custom, Extent, Received, Scheme, Signed, Signer, Unsigned, Verifier};
+use postrider_core::signing::{Extent, Received, Scheme, Signed, Verifier};
 use postrider_core::time::UnixTime;
 
+use crate::signed::{Provider, SHARED, URL};
+
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-const SHARED: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const HEX: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
-const URL: &str = "https://example.com/hook?a=1";
 
 /// Reads `data` as the choice of a scheme, the choice of a header, and two texts parted by a zero byte: one takes the
 /// place of that header's value in a request that is rightly signed, the other that of its body.
@@ -21,22 +20,14 @@ pub fn verify_any(data: &[u8]) {
     let end = rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
     let (value, body) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
     let scheme = Scheme::ALL[usize::from(scheme) % Scheme::ALL.len()];
-    let Some((signer, verifier)) = sides(scheme) else { return guess(scheme, value, body) };
-    let own = match scheme {
-        Scheme::Linear => &br#"{"webhookTimestamp":1700000000000}"#[..],
-        Scheme::Mailgun => b"{}",
-        Scheme::AdyenNotification => br#"{"notificationItems":[{"NotificationRequestItem":{"amount":{"value":1}}}]}"#,
-        _ => body,
-    };
-    let request =
-        Unsigned { method: "POST", url: URL, id: Some("msg_1"), headers: &[("content-type", "text/plain")], body: own };
-    let signed = signer.sign(&request, NOW).expect("these bodies can be signed");
-    let right = verify(&verifier, &signed, None, &signed.body).expect("what is signed is accepted");
+    let Some(provider) = Provider::new(scheme) else { return guess(scheme, value, body) };
+    let (verifier, signed) = (provider.verifier(), provider.request("msg_1", body, NOW));
+    let right = verify(verifier, &signed, None, &signed.body).expect("what is signed is accepted");
     let chosen = usize::from(chosen) % signed.headers.len();
-    let verdict = verify(&verifier, &signed, Some((chosen, value)), &signed.body);
+    let verdict = verify(verifier, &signed, Some((chosen, value)), &signed.body);
     assert!(verdict.is_none_or(|digest| digest == right), "{scheme}: another {}", signed.headers[chosen].0);
     if scheme.facts().body != Extent::Nothing || scheme == Scheme::Custom {
-        let verdict = verify(&verifier, &signed, None, value);
+        let verdict = verify(verifier, &signed, None, value);
         assert!(verdict.is_none_or(|digest| digest == right), "{scheme}: another body");
     }
 }
@@ -70,21 +61,4 @@ fn guess(scheme: Scheme, value: &[u8], body: &[u8]) {
     let headers = [(name, value), ("x-twilio-email-event-webhook-timestamp", b"1700000000")];
     let received = Received { method: "POST", url: URL, headers: &headers[..], body };
     assert!(verifier.verify(&received, NOW).is_err(), "nobody guesses a signature");
-}
-
-/// Both sides of a scheme, where a key can be had.
-fn sides(scheme: Scheme) -> Option<(Signer, Verifier)> {
-    let (signing, verifying) = match scheme {
-        Scheme::Custom => {
-            let custom = Custom::sha256("x-sig").id_header("x-id").timestamp_header("x-time");
-            let custom = custom.content("{id}.{timestamp}.{url}.{body}").expect("it is a scheme");
-            return Some((Signer::custom(custom.clone(), "k").ok()?, Verifier::custom(custom, ["k"]).ok()?));
-        }
-        Scheme::Standard | Scheme::MessageSignatures => (SHARED, SHARED),
-        Scheme::Discord => (HEX, "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),
-        Scheme::AdyenHeader | Scheme::AdyenNotification => (HEX, HEX),
-        Scheme::Braintree => ("public:private", "public:private"),
-        _ => ("secret", "secret"),
-    };
-    Some((Signer::new(scheme, signing).ok()?, Verifier::new(scheme, [verifying]).ok()?))
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, event_number};
+use super::facts::{Facts, event_number, is_made};
 use super::story::{Place, Story, Tried, Wished, digest, numbers};
 use crate::observe::{Broken, Came, Fate, Look, Note, Outcome, Seen, SimTime, Submission, Told, Wish};
 
@@ -301,12 +301,16 @@ impl History {
         let stories = || self.stories.iter().filter(|story| story.first != 0 && story.node == node);
         let payloads: u64 =
             stories().map(|story| story.contents.iter().flatten().map(|(_, len)| len).sum::<u64>()).sum();
-        let tries = self.tries.iter().filter(|tried| tried.node == node).count();
-        let rest = stories().count() as u64 * REST.0 + tries as u64 * REST.1;
+        let tries = || self.tries.iter().filter(|tried| tried.node == node);
+        // What a node tells of itself has payloads too, and no story.
+        let payloads = payloads + tries().filter(|tried| is_made(tried.event)).count() as u64 * REST.0;
+        let rest = stories().count() as u64 * REST.0 + tries().count() as u64 * REST.1;
         if payloads > kept.payload_bytes || rest > kept.attempt_bytes || facts.node(node).weak {
             return Ok(());
         }
-        let what = format!("node {node} forgets what ended before {before}, and there was room for all of it");
+        let (payload_bytes, attempt_bytes) = (kept.payload_bytes, kept.attempt_bytes);
+        let room = format!("{payloads} bytes of {payload_bytes}, {rest} of {attempt_bytes} at most");
+        let what = format!("node {node} forgets what ended before {before}, and there was room for all of it: {room}");
         Err(Broken::new(31, what))
     }
 

@@ -82,7 +82,15 @@ impl Prompt {
                 _ => {}
             },
             Seen::Inquired { node, .. } | Seen::Replied { node, .. } => self.nodes.entry(*node).or_default().busy = at,
-            Seen::Suspended { node, nanos } => self.nodes.entry(*node).or_default().busy = at.after(*nanos),
+            Seen::Suspended { node, nanos } => {
+                self.nodes.entry(*node).or_default().busy = at.after(*nanos);
+                // Who stands still waits for as much longer.
+                for ((_, endpoint), (_, due)) in &mut self.due {
+                    if facts.endpoints.get(*endpoint).is_none_or(|known| known.node == *node) {
+                        *due = due.after(*nanos);
+                    }
+                }
+            }
             Seen::Died { node, .. } | Seen::Restarted { node, .. } => {
                 *self.nodes.entry(*node).or_default() = Carrier { busy: at, flying: 0 };
                 for (endpoint, way) in &mut self.ways {

@@ -40,7 +40,11 @@ impl History {
             }
             let Some(endpoint) = row.endpoint.filter(|_| named && whole) else { continue };
             let (last, over) = tracks.entry(endpoint).or_default();
-            let follows = row.number == *last || (row.number == *last + 1 && row.result != Came::None);
+            // A success may come after its attempt was given up and the next one has failed.
+            let late = row.fate == Fate::Delivered && pair.is_some_and(|at| known[at].0.late);
+            let follows = row.number == *last
+                || (row.number == *last + 1 && row.result != Came::None)
+                || (row.number < *last && late);
             if *over || !follows {
                 return wrong(format!("{} after attempt {last} to it, over: {over}", what()));
             }

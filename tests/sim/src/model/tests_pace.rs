@@ -234,6 +234,19 @@ fn nothing_waits_that_could_go() {
     stage.end(3, 200);
     stage.wait(200);
     assert_eq!(stage.start("e2", 2), Err(6), "its delay is over, and the endpoint is well again");
+    // Due in 11 s, or 12.6 by a slow clock, and then its node stands still for 500 s: it has 632.6 s.
+    for (waits, told) in [(556, Ok(())), (570, Err(6))] {
+        let mut stage = begun();
+        assert_eq!(stage.start("e2", 1), Ok(()));
+        stage.end(2, 503);
+        assert_eq!(stage.note(Note::Retrying { endpoint: 1, event: 2, attempt: 1, delay: 11 * SECOND }), Ok(()));
+        assert_eq!(stage.see(&Seen::Suspended { node: 0, nanos: 500 * SECOND }), Ok(()));
+        stage.wait(70);
+        assert_eq!(stage.start("e3", 1), Ok(()));
+        stage.end(3, 200);
+        stage.wait(waits);
+        assert_eq!(stage.start("e2", 2), told, "after {waits} s");
+    }
 }
 
 #[test]
