@@ -27,6 +27,10 @@ pub const RESIDENT_FOR: Duration = Duration::from_secs(60);
 /// Notices kept for a driver that does not drain; those beyond are folded into a count.
 pub const NOTICES: usize = 1024;
 
+/// Requests in a row that were signed and out of time, all in one direction and each signed later than the one before, after
+/// which a receiver tells that the clocks differ.
+pub const SKEW_REQUESTS: u32 = 5;
+
 /// An attempt that the adapter has not reported this long after its deadline is ended by the core, and its slot is
 /// freed at the latest this long after that.
 pub const OVERDUE_GRACE: Duration = Duration::from_secs(5);

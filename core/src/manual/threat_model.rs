@@ -61,7 +61,11 @@
 //! * *Old requests sent again.* The timestamp is signed and must be near. Within that time and for the window after,
 //!   the id, which is signed too, is recognised: [`receiver`](crate::receiver). What a machine remembers ends with its
 //!   process, and its window may shrink under load, with a notice. An application whose effects must not happen twice
-//!   keeps the id in the transaction of the effect.
+//!   keeps the id in the transaction of the effect. Some providers sign no time and no id: what was signed is then
+//!   recognised by its digest, under whatever id it comes
+//!   ([`Delivery::dedup_key`](crate::receiver::Delivery::dedup_key)).
+//! * *An address that somebody else names.* Where a scheme signs the URL it is put together from the configuration, and
+//!   only without one from the request: [`PublicUrl`](crate::receiver::PublicUrl).
 //! * *A captured request that is made to look like a replay.* Off by default. Where replays are accepted, the header that
 //!   marks one is not signed, so a marked request must have been signed later than everything that came under its id:
 //!   [`ReceiverConfig::replays`](crate::receiver::ReceiverConfig::replays).

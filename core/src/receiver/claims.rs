@@ -1,18 +1,29 @@
 //! Which events have been seen: claim, then commit or abort.
 //!
 //! ```text
-//!   unseen ──claim──> in progress ──Done, Refuse──> over ──age, number──> unseen
-//!     ^                 │     │                       ^
-//!     ├──────Later──────┘     └─time-out─> overdue ───┤ late Done, Refuse
-//!     └───────────claimed again, Later, age, number──┘
+//!   unseen ──claim──> in progress ──for good──> over ──age, number──> unseen
+//!     ^                 │     │                  ^
+//!     ├──Later, owed────┘     └─time-out─> overdue ──late, for good
+//!     └──────────claimed again, Later, age, number──┘
 //! ```
 //!
-//! An overdue id is free: a request with it is delivered again, and the delivery before is then forgotten.
+//! What is overdue or owed is free: a request for it is delivered again, and the delivery before is then forgotten.
+//!
+//! **By what an event is known.** By its id, where the signature covers it, and else by the digest of what was signed:
+//! nobody can change either. An id that is not covered is looked at only where the digest is unseen, so it can make a
+//! repeat of what looks new and never the other way round. Such an id belongs to the content that it came with first:
+//! content that comes again under another one gains nothing by it, and takes it from nobody. Therefore a delivery that
+//! failed is remembered as owed where there is such an id: its content is delivered when it comes again, whatever has come
+//! under its id meanwhile. Content that came as a repeat by such an id (a sender that signs the time signs each attempt
+//! anew) belongs to that event too.
+//!
+//! What this leaves open: whoever holds signed content that the machine has not seen inside of its window, and knows the id
+//! of an event before the machine does, can have that event taken for a repeat. To know both he must sit between sender
+//! and receiver, behind TLS.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Bound;
 use core::time::Duration;
 
 use super::contract::{DeliveryId, ExchangeId};
@@ -21,12 +32,20 @@ use crate::time::{Instant, UnixTime};
 /// Entries forgotten in one call, at most; more than one comes in with it, so the rest goes with later calls.
 const FORGET_AT_ONCE: usize = 4;
 
-/// The ids in progress, and those remembered for a time and up to a number.
+/// Other contents that are remembered to have come under the id of an event, at most.
+const VARIANTS: usize = 16;
+
+/// SHA-256 of what was signed.
+pub(super) type Digest = [u8; 32];
+
+/// The events in progress, and those remembered for a time and up to a number.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     entries: BTreeMap<DeliveryId, Entry>,
-    /// The one entry of each id, and of each replay of it.
-    by_id: BTreeMap<Arc<str>, DeliveryId>,
+    /// The newest entry of each id, and of each replay of it.
+    by_id: BTreeMap<IdKey, DeliveryId>,
+    /// The one entry of each content, where the signature covers no id. An entry may have several.
+    by_digest: BTreeMap<(u32, Digest), DeliveryId>,
     /// Those in progress, by when they are overdue.
     deadlines: BTreeSet<(Instant, DeliveryId)>,
     /// The others, by when they ended.
@@ -36,54 +55,105 @@ pub(super) struct Claims {
 
 #[derive(Debug)]
 struct Entry {
-    /// What it is found by.
-    key: Arc<str>,
-    id: Arc<str>,
-    /// The newest request that came for it was signed then.
-    signed: UnixTime,
+    name: Name,
     state: State,
+    /// What else was signed and came under its id, which the signature does not cover, while it was not free.
+    variants: Vec<Digest>,
 }
 
 /// What a request brings that is looked for here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Name<'a> {
-    pub(super) id: &'a str,
-    /// The number of the replay that it is, where it counts as one.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    /// Whose ids and contents it is among.
+    pub(super) scope: u32,
+    pub(super) id: Option<Arc<str>>,
+    /// What was signed, where the signature covers no id; so it is there where the id is not.
+    pub(super) digest: Option<Digest>,
+    /// The number of the replay that it is, where it counts as one: only under an id that is covered.
     pub(super) replay: Option<u64>,
+    /// When it was signed; of an entry, the newest request that came for it.
     pub(super) signed: UnixTime,
 }
 
-impl Name<'_> {
-    /// An id has no NUL, so that what belongs to it stands right behind it.
-    fn key(&self) -> Arc<str> {
-        match self.replay {
-            None => Arc::from(self.id),
-            Some(number) => Arc::from(alloc::format!("{}\0{number}", self.id)),
+/// An id, or a replay of it. Those that are covered and those that are not have nothing to do with each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct IdKey {
+    scope: u32,
+    covered: bool,
+    id: Arc<str>,
+    replay: Option<u64>,
+}
+
+impl Name {
+    /// What a person calls it by.
+    fn label(&self) -> Arc<str> {
+        match (&self.id, &self.digest) {
+            (Some(id), _) => Arc::clone(id),
+            (None, Some(digest)) => digest_text(digest).into(),
+            (None, None) => Arc::from(""),
         }
     }
+
+    fn id_key(&self) -> Option<IdKey> {
+        let id = Arc::clone(self.id.as_ref()?);
+        Some(IdKey { scope: self.scope, covered: self.digest.is_none(), id, replay: self.replay })
+    }
+
+    fn digest_key(&self) -> Option<(u32, Digest)> {
+        self.digest.map(|digest| (self.scope, digest))
+    }
+}
+
+/// A digest as text.
+pub(super) fn digest_text(digest: &Digest) -> alloc::string::String {
+    digest.iter().fold("sha256:".into(), |text, byte| alloc::format!("{text}{byte:02x}"))
 }
 
 #[derive(Debug)]
 enum State {
-    InProgress { deadline: Instant, waiters: Vec<ExchangeId> },
-    Overdue { since: Instant },
-    Over { since: Instant, fate: Fate },
+    InProgress {
+        deadline: Instant,
+        waiters: Vec<ExchangeId>,
+    },
+    /// It has taken too long, and may still end.
+    Overdue {
+        since: Instant,
+    },
+    /// It has had no effect, and is owed.
+    Owed {
+        since: Instant,
+    },
+    Over {
+        since: Instant,
+        fate: Fate,
+    },
 }
 
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Done,
+    Queued,
     Refused,
+    Unsubscribed,
 }
 
-/// What is known of an id.
+/// What is known of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// Nothing, or nothing that counts: it can be claimed.
     Free,
     InProgress(DeliveryId),
     Over(Fate),
+}
+
+/// What was claimed.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub(super) delivery: DeliveryId,
+    pub(super) id: Option<Arc<str>>,
+    /// What a person calls it by.
+    pub(super) label: Arc<str>,
 }
 
 /// What reporting a delivery came to.
@@ -93,54 +163,109 @@ pub(super) enum Ended {
     InTime(Vec<ExchangeId>),
     /// It was overdue, and counts after all. Nobody waits for it.
     Late(Arc<str>),
-    /// It was overdue, and its id was free already.
+    /// It was overdue, and its event was free already.
     Freed,
     /// Nothing is known of it.
     Stale,
 }
 
 impl Claims {
-    /// What is known of an id or of a replay of it. What ended a window ago or earlier is not known any more. A replay
+    /// What is known of an event or of a replay of it. What ended a window ago or earlier is not known any more. A replay
     /// that was not signed later than everything else under its id is taken for what came then.
-    pub(super) fn find(&mut self, name: &Name<'_>, now: Instant, window: Duration) -> Known {
-        let key = name.key();
-        let known = self.by_id.get(&key).map_or(Known::Free, |at| self.known(*at, now, window));
-        if known != Known::Free || name.replay.is_none() {
-            if let Some(entry) = self.by_id.get(&key).and_then(|at| self.entries.get_mut(at)) {
-                entry.signed = entry.signed.max(name.signed);
+    pub(super) fn find(&mut self, name: &Name, now: Instant, window: Duration) -> Known {
+        let Some(id) = name.id_key() else { return self.find_content(name, now, window).unwrap_or(Known::Free) };
+        if !id.covered {
+            let known = self.find_content(name, now, window);
+            return known.unwrap_or_else(|| self.find_uncovered(&id, name, now, window));
+        }
+        let known = self.by_id.get(&id).map_or(Known::Free, |at| self.known(*at, now, window));
+        if known != Known::Free || id.replay.is_none() {
+            if let Some(entry) = self.by_id.get(&id).and_then(|at| self.entries.get_mut(at)) {
+                entry.name.signed = entry.name.signed.max(name.signed);
             }
             return known;
         }
-        let of_id = self.by_id.range::<str, _>((Bound::Included(name.id), Bound::Unbounded)).take_while(|(key, _)| {
-            key.strip_prefix(name.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('\0'))
-        });
-        let newest = of_id.map(|(_, at)| *at).max_by_key(|at| self.entries[at].signed);
-        newest.filter(|at| name.signed <= self.entries[at].signed).map_or(Known::Free, |at| self.known(at, now, window))
+        let of_id = IdKey { replay: None, ..id.clone() }..=IdKey { replay: Some(u64::MAX), ..id };
+        let newest = self.by_id.range(of_id).map(|(_, at)| *at).max_by_key(|at| self.entries[at].name.signed);
+        newest
+            .filter(|at| name.signed <= self.entries[at].name.signed)
+            .map_or(Known::Free, |at| self.known(at, now, window))
+    }
+
+    /// What is known of what was signed. `None`: it is unseen. What is owed is free.
+    fn find_content(&self, name: &Name, now: Instant, window: Duration) -> Option<Known> {
+        let at = self.by_digest.get(&name.digest_key()?)?;
+        match &self.entries[at].state {
+            State::InProgress { .. } => Some(Known::InProgress(*at)),
+            State::Over { since, .. } | State::Overdue { since } | State::Owed { since } => {
+                (now.saturating_since(*since) < window).then(|| self.known(*at, now, window))
+            }
+        }
+    }
+
+    /// What is known of an id that anyone could have given to what was signed, which is unseen. If it is no news, that
+    /// content has been seen with it.
+    fn find_uncovered(&mut self, id: &IdKey, name: &Name, now: Instant, window: Duration) -> Known {
+        let Some(at) = self.by_id.get(id).copied() else { return Known::Free };
+        let known = self.known(at, now, window);
+        if known != Known::Free {
+            let digest = name.digest.expect("an id that is not covered comes with a digest");
+            let variants = &mut self.entries.get_mut(&at).expect("each id is of an entry").variants;
+            if variants.len() < VARIANTS {
+                variants.push(digest);
+                self.by_digest.insert((id.scope, digest), at);
+            }
+        }
+        known
     }
 
     fn known(&self, delivery: DeliveryId, now: Instant, window: Duration) -> Known {
         match &self.entries[&delivery].state {
             State::InProgress { .. } => Known::InProgress(delivery),
             State::Over { since, fate } if now.saturating_since(*since) < window => Known::Over(*fate),
-            State::Over { .. } | State::Overdue { .. } => Known::Free,
+            State::Over { .. } | State::Overdue { .. } | State::Owed { .. } => Known::Free,
         }
     }
 
-    /// Claims a free id for an exchange, which becomes its first waiter.
-    pub(super) fn claim(&mut self, name: &Name<'_>, deadline: Instant, by: ExchangeId) -> (DeliveryId, Arc<str>) {
-        let key = name.key();
-        if let Some(before) = self.by_id.get(&key).copied() {
+    /// Claims a free event for an exchange, which becomes its first waiter. Its id is the one that its content came with
+    /// first.
+    pub(super) fn claim(
+        &mut self,
+        mut name: Name,
+        (by, deadline): (ExchangeId, Instant),
+        (now, window): (Instant, Duration),
+    ) -> Claimed {
+        let mut variants = Vec::new();
+        let before = name.digest_key().and_then(|key| self.by_digest.get(&key)).copied();
+        if let Some(before) = before.and_then(|before| self.remove(before)) {
+            name.id = before.name.id.or(name.id);
+            variants = before.variants;
+            variants.extend(before.name.digest);
+            // Those that came again after its window are another's by now.
+            let free = |digest: &Digest| !self.by_digest.contains_key(&(name.scope, *digest));
+            variants.retain(|digest| Some(*digest) != name.digest && free(digest));
+        }
+        let before = name.id_key().and_then(|key| self.by_id.get(&key)).copied();
+        if let Some(before) = before.filter(|_| name.digest.is_none()) {
             self.remove(before);
         }
+        let (id, label) = (name.id.clone(), name.label());
         self.made += 1;
-        let id = if name.replay.is_none() { Arc::clone(&key) } else { Arc::from(name.id) };
         let delivery = DeliveryId(self.made);
+        if let Some(key) = name.id_key() {
+            // An id that is not covered stays with what is known under it.
+            let known = self.by_id.get(&key).map_or(Known::Free, |at| self.known(*at, now, window));
+            if known == Known::Free {
+                self.by_id.insert(key, delivery);
+            }
+        }
+        for digest in name.digest.iter().chain(&variants) {
+            self.by_digest.insert((name.scope, *digest), delivery);
+        }
         let state = State::InProgress { deadline, waiters: Vec::from([by]) };
-        let entry = Entry { key: Arc::clone(&key), id: Arc::clone(&id), signed: name.signed, state };
-        self.entries.insert(delivery, entry);
-        self.by_id.insert(key, delivery);
+        self.entries.insert(delivery, Entry { name, state, variants });
         self.deadlines.insert((deadline, delivery));
-        (delivery, id)
+        Claimed { delivery, id, label }
     }
 
     /// Lets another exchange wait for a delivery in progress, unless as many as `most` do.
@@ -166,26 +291,36 @@ impl Claims {
             }
             State::Overdue { since } => {
                 self.ended.remove(&(*since, delivery));
-                Ended::Late(Arc::clone(&entry.id))
+                Ended::Late(entry.name.label())
             }
-            State::Over { .. } => return Ended::Stale,
+            State::Owed { .. } | State::Over { .. } => return Ended::Stale,
         };
         entry.state = State::Over { since: now, fate };
         self.ended.insert((now, delivery));
         ended
     }
 
-    /// A delivery has ended without effect: its id is free.
-    pub(super) fn abort(&mut self, delivery: DeliveryId) -> Ended {
-        let over = |entry: &Entry| matches!(entry.state, State::Over { .. });
-        if self.entries.get(&delivery).is_none_or(over) {
-            return Ended::Stale;
+    /// A delivery has ended without effect: its event is free. Where its id is not covered, what the id came with is
+    /// remembered, so that no other content can take its place.
+    pub(super) fn abort(&mut self, delivery: DeliveryId, now: Instant) -> Ended {
+        let Some(entry) = self.entries.get_mut(&delivery) else { return Ended::Stale };
+        let ended = match &mut entry.state {
+            State::InProgress { deadline, waiters } => {
+                self.deadlines.remove(&(*deadline, delivery));
+                Ended::InTime(core::mem::take(waiters))
+            }
+            State::Overdue { since } => {
+                self.ended.remove(&(*since, delivery));
+                Ended::Freed
+            }
+            State::Owed { .. } | State::Over { .. } => return Ended::Stale,
+        };
+        entry.state = State::Owed { since: now };
+        self.ended.insert((now, delivery));
+        if entry.name.digest.is_none() || entry.name.id.is_none() {
+            self.remove(delivery);
         }
-        match self.remove(delivery).map(|entry| entry.state) {
-            Some(State::InProgress { waiters, .. }) => Ended::InTime(waiters),
-            Some(State::Overdue { .. }) => Ended::Freed,
-            Some(State::Over { .. }) | None => Ended::Stale,
-        }
+        ended
     }
 
     /// The first delivery in progress that is overdue at `now`, with who waits for it. It keeps its entry, so that it
@@ -197,9 +332,9 @@ impl Claims {
         let entry = self.entries.get_mut(&delivery).expect("each deadline is of an entry");
         let waiters = match core::mem::replace(&mut entry.state, State::Overdue { since: now }) {
             State::InProgress { waiters, .. } => waiters,
-            State::Overdue { .. } | State::Over { .. } => Vec::new(),
+            State::Overdue { .. } | State::Owed { .. } | State::Over { .. } => Vec::new(),
         };
-        Some((delivery, Arc::clone(&entry.id), waiters))
+        Some((delivery, entry.name.label(), waiters))
     }
 
     /// Forgets what ended a window ago or earlier, and the oldest while more than `most` have ended. Says the age of
@@ -220,7 +355,7 @@ impl Claims {
             let entry = self.remove(delivery).expect("what has ended is of an entry");
             *early = match entry.state {
                 State::Over { .. } => Some(age).filter(|age| *age < window),
-                State::InProgress { .. } | State::Overdue { .. } => None,
+                State::InProgress { .. } | State::Overdue { .. } | State::Owed { .. } => None,
             };
         }
         early.into_iter().flatten()
@@ -236,7 +371,7 @@ impl Claims {
         self.deadlines.len()
     }
 
-    /// Ids whose deliveries have ended.
+    /// Events whose deliveries have ended.
     pub(super) fn remembered(&self) -> usize {
         self.ended.len()
     }
@@ -244,16 +379,28 @@ impl Claims {
     fn waiters(&mut self, delivery: DeliveryId) -> Option<&mut Vec<ExchangeId>> {
         match &mut self.entries.get_mut(&delivery)?.state {
             State::InProgress { waiters, .. } => Some(waiters),
-            State::Overdue { .. } | State::Over { .. } => None,
+            State::Overdue { .. } | State::Owed { .. } | State::Over { .. } => None,
         }
     }
 
     fn remove(&mut self, delivery: DeliveryId) -> Option<Entry> {
         let entry = self.entries.remove(&delivery)?;
-        self.by_id.remove(&entry.key);
+        // An id that is not covered may be another entry's by now.
+        if let Some(key) = entry.name.id_key().filter(|key| self.by_id.get(key) == Some(&delivery)) {
+            self.by_id.remove(&key);
+        }
+        for digest in entry.name.digest.iter().chain(&entry.variants) {
+            let key = (entry.name.scope, *digest);
+            // So may content whose window had passed.
+            if self.by_digest.get(&key) == Some(&delivery) {
+                self.by_digest.remove(&key);
+            }
+        }
         match entry.state {
             State::InProgress { deadline, .. } => self.deadlines.remove(&(deadline, delivery)),
-            State::Overdue { since } | State::Over { since, .. } => self.ended.remove(&(since, delivery)),
+            State::Overdue { since } | State::Owed { since } | State::Over { since, .. } => {
+                self.ended.remove(&(since, delivery))
+            }
         };
         Some(entry)
     }

@@ -1,10 +1,15 @@
 //! What a receiver is made with.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use http::StatusCode;
 
-use crate::signing::standard::Verifier;
+use super::public_url::PublicUrl;
+use crate::retry::Rate;
+use crate::secret::KeyId;
+use crate::signing::Verifier;
 
 /// What a 503 tells the sender to wait when nothing better is known. Short, because a busy moment is.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -25,12 +30,50 @@ pub struct ReceiverConfig {
     pub success: Success,
     /// Whether an event comes again that its sender replays under the same id; see [`replays`](Self::replays).
     pub replays: bool,
+    /// The address under which senders know the receiver; see [`PublicUrl`].
+    pub public_url: Option<PublicUrl>,
+    /// Media types of bodies that are read; without any, all are. See [`media_types`](Self::media_types).
+    pub media_types: Vec<Box<str>>,
+    /// Whose key is whose; see [`scope`](Self::scope).
+    pub scopes: Vec<(KeyId, u32)>,
 }
 
 impl ReceiverConfig {
-    /// The defaults, for what this verifier accepts.
-    pub fn new(verifier: Verifier) -> Self {
-        Self { verifier, limits: ReceiverLimits::default(), success: Success::default(), replays: false }
+    /// The defaults, for what this verifier accepts: a [`signing::Verifier`](Verifier) of any scheme, or a
+    /// [`signing::standard::Verifier`](crate::signing::standard::Verifier).
+    pub fn new(verifier: impl Into<Verifier>) -> Self {
+        Self {
+            verifier: verifier.into(),
+            limits: ReceiverLimits::default(),
+            success: Success::default(),
+            replays: false,
+            public_url: None,
+            media_types: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+
+    /// With this public address, for schemes that sign it. Without it the address is made of the request.
+    #[must_use]
+    pub fn public_url(self, url: PublicUrl) -> Self {
+        Self { public_url: Some(url), ..self }
+    }
+
+    /// With nothing but bodies of these media types, such as `application/json`, in place of all. Others, and those that
+    /// name none, are answered 415 before a byte is read. Parameters and case do not matter.
+    #[must_use]
+    pub fn media_types<T: Into<Box<str>>>(self, types: impl IntoIterator<Item = T>) -> Self {
+        Self { media_types: types.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// With this key in this scope. All keys are in scope 0 unless told otherwise: they are one sender's, and an event is
+    /// a repeat under whichever of them it is signed. Where keys of several senders are in one verifier give each sender
+    /// a scope: what one sends is then never taken for a repeat of another's.
+    #[must_use]
+    pub fn scope(mut self, key: KeyId, scope: u32) -> Self {
+        self.scopes.retain(|(known, _)| *known != key);
+        self.scopes.push((key, scope));
+        self
     }
 
     /// With these limits.
@@ -44,7 +87,7 @@ impl ReceiverConfig {
     ///
     /// The header is not covered by the signature, so it alone proves nothing. A marked request counts as a replay only if
     /// it was signed later than everything that has come under its id, by the signed timestamp, in whole seconds; else it
-    /// is answered as a repeat. So whoever has captured a request that came here cannot have it delivered again by adding
+    /// is answered as a repeat, as it is where the scheme's signature does not cover both id and time. So whoever has captured a request that came here cannot have it delivered again by adding
     /// the header, nor by changing the number. Two things are left to somebody between sender and receiver, who must
     /// already read and change what TLS protects: he can take the header from a replay, which is then answered as a repeat
     /// and not delivered; and he can hold a repeat back and mark it, within the verifier's tolerance of its timestamp, and
@@ -71,12 +114,15 @@ pub struct ReceiverLimits {
     pub exchanges: usize,
     /// Exchanges that wait for the same delivery, the one that brought it among them. One more is answered 503.
     pub waiters: usize,
-    /// How long an id is remembered after its delivery has ended.
+    /// How long an event is remembered after its delivery has ended.
     pub window: Duration,
-    /// Ids remembered at once; the oldest are forgotten first, with a notice where their window has not passed.
+    /// Events remembered at once; the oldest are forgotten first, with a notice where their window has not passed.
     pub ids: usize,
     /// How long the application may take for a delivery before whoever waits for it is answered 503.
     pub processing: Duration,
+    /// New events in so much time, for each [`scope`](ReceiverConfig::scope). One more is answered 429, and may come when
+    /// there is room again. Repeats do not count; whoever has not signed does not either. Without it there is no bound.
+    pub rate: Option<Rate>,
 }
 
 impl Default for ReceiverLimits {
@@ -88,6 +134,7 @@ impl Default for ReceiverLimits {
             window: Duration::from_secs(24 * 3600),
             ids: 100_000,
             processing: Duration::from_secs(30),
+            rate: None,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Effects, pulled: what a drain does, in which order, and how it ends.
 
-use super::contract::{Reason, RecvOutput};
+use super::contract::RecvOutput;
 use super::notice::RecvNotice;
+use super::response::Reason;
 use super::{Life, Receiver, Stage};
 use crate::limits;
 use crate::wake::Wake;
@@ -61,7 +62,7 @@ impl Receiver {
             Stage::Reading { asking, .. } => *asking = None,
             Stage::Waiting(..) | Stage::Answered(_) => {}
         }
-        Some(RecvOutput::ReadBody { exchange, cap: self.limits.body })
+        Some(RecvOutput::ReadBody { exchange, cap: self.config.limits.body })
     }
 
     /// Whether another step would do something.
@@ -95,7 +96,7 @@ impl Receiver {
     fn expire(&mut self) -> bool {
         let Some((delivery, webhook_id, waiters)) = self.claims.expire(self.now.mono) else { return false };
         if self.ready.remove(&delivery).is_some() {
-            self.claims.abort(delivery);
+            self.claims.abort(delivery, self.now.mono);
         }
         self.stats.timed_out += 1;
         self.tell(RecvNotice::TimedOut { delivery, webhook_id });

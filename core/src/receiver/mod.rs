@@ -5,27 +5,37 @@
 //! machine: [`Verifier`].
 //!
 //! ```text
-//!   Head ──405, 413, 503──> Respond
+//!   Head ──405, 413, 415, 503──> Respond
 //!    └─> ReadBody ─> Body ──400, 401──> Respond
 //!                     └─ verified ──over before──> Respond (as before)
 //!                          ├─ in progress ──> waits for that delivery, or 503
+//!                          ├─ too many ──429, 503──> Respond
 //!                          └─ unseen ─> Deliver ─> Processed ──> Respond to everybody who waits
 //! ```
 //!
-//! **At most one delivery of an id at a time, and none after one that was done.** The id is claimed before the
-//! application gets the event and committed when it says [`Processed::Done`], never before: an event whose processing
+//! **At most one delivery of an event at a time, and none after one that was done.** The event is claimed before the
+//! application gets it and committed when it says [`Processed::Done`], never before: an event whose processing
 //! fails or is lost comes again. A success is answered only after that, so the sender keeps what has had no effect.
 //! What the machine remembers is lost with it, so an application whose effect must happen once deduplicates by
-//! [`Delivery::webhook_id`] in the transaction of that effect.
+//! [`Delivery::dedup_key`] in the transaction of that effect.
+//!
+//! **What one event is.** Where the scheme's signature covers an id, the id tells. Where it does not (GitHub, Shopify),
+//! anyone who has seen a request can send it again under another id, so the id never stands in for the digest of what was
+//! signed: an event is new if both are unseen. What was delivered and failed is owed when its content comes again, whatever
+//! came under its id meanwhile, so that nobody can have an event taken for a repeat by giving its id to something else that
+//! he has captured. Where there is no id, the digest alone tells: then two events of the same content are one, and a
+//! sender that signs the time of each attempt has its repeats delivered.
 //!
 //! **Nobody is heard before he has signed.** Until a body is verified its exchange costs its head and at most
 //! [`ReceiverLimits::body`] bytes, takes none of the application's credit, and learns from the answer no more than
 //! that it was not accepted.
 //!
 //! **Memory** is at most [`ReceiverLimits::exchanges`] heads, one body for each delivery that waits for credit, and an
-//! id of at most 256 bytes and about 200 more for each of [`ReceiverLimits::ids`] and of the deliveries in progress,
-//! of which there are at most as many as the largest credit given; and what the driver has not drained.
-//! **Cost**: verifying hashes the body once for each key, on the thread that calls; all else is O(log n).
+//! id of at most 256 bytes and about 250 more for each of [`ReceiverLimits::ids`] and of the deliveries in progress,
+//! of which there are at most as many as the largest credit given; and what the driver has not drained. An id that is not
+//! covered costs about 100 bytes more for each other content that came under it, 16 at most.
+//! **Cost**: verifying hashes the body once for each key, on the thread that calls, and once more where no id is covered or
+//! the time is wrong; all else is O(log n).
 //!
 //! ```
 //! use bytes::Bytes;
@@ -69,11 +79,17 @@
 mod claims;
 mod config;
 mod contract;
+mod delivery;
 mod drain;
 mod notice;
+mod public_url;
+mod response;
+mod skew;
 mod stats;
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -81,15 +97,22 @@ use http::Method;
 
 pub use crate::wake::Wake;
 pub use config::{ReceiverConfig, ReceiverLimits, Success};
-pub use contract::{Delivery, DeliveryId, ExchangeId, Processed, Reason, RecvInput, RecvOutput, RequestHead, Response};
+pub use contract::{DeliveryId, ExchangeId, Processed, RecvInput, RecvOutput, RequestHead};
+pub use delivery::Delivery;
 pub use notice::RecvNotice;
+pub use public_url::{PublicUrl, PublicUrlError};
+pub use response::{Reason, Response};
+pub use skew::ClockSkew;
 pub use stats::{ReceiverStats, Refusals};
 
 use crate::limits;
+use crate::retry::{Gcra, Pace, Rate};
 use crate::secret::KeyId;
-use crate::signing::standard::Verifier;
+use crate::signing::{Received, Verifier, VerifyError};
 use crate::time::Now;
-use claims::{Claims, Ended, Fate, Known, Name};
+use claims::{Claims, Ended, Fate, Known};
+use delivery::{Places, Proof};
+use skew::Skew;
 
 /// The receiving machine.
 ///
@@ -105,10 +128,13 @@ use claims::{Claims, Ended, Fate, Known, Name};
 /// It is `Send` and has no thread of its own: one thread at a time drives it.
 #[derive(Debug)]
 pub struct Receiver {
-    verifier: Verifier,
-    limits: ReceiverLimits,
-    success: Success,
-    replays: bool,
+    config: ReceiverConfig,
+    /// The verifier, comparing no time: whether a request that is out of time was signed at all.
+    timeless: Verifier,
+    places: Arc<Places>,
+    signs_url: bool,
+    paces: BTreeMap<u32, Gcra>,
+    skew: Skew,
     now: Now,
     life: Life,
     credit: u32,
@@ -159,10 +185,12 @@ impl Receiver {
     /// A machine that has seen nothing.
     pub fn new(config: ReceiverConfig, now: Now) -> Self {
         Self {
-            verifier: config.verifier,
-            limits: config.limits,
-            success: config.success,
-            replays: config.replays,
+            timeless: config.verifier.clone().any_time(),
+            places: Arc::new(Places::of(&config.verifier)),
+            signs_url: config.verifier.signs_url(),
+            paces: BTreeMap::new(),
+            skew: Skew::default(),
+            config,
             now,
             life: Life::Running,
             credit: config::CREDIT,
@@ -182,7 +210,7 @@ impl Receiver {
     /// machine's end nothing has an effect.
     ///
     /// A head is answered 503 while the machine closes, 405 when its method is not POST, 413 when its body is declared
-    /// longer than the cap, and 503 when there are too many exchanges or the application can take nothing; else its
+    /// longer than the cap, 415 when it is of a type that is not read, and 503 when there are too many exchanges or the application can take nothing; else its
     /// body is asked for.
     ///
     /// A delivery that ends late, after its time has passed, still counts as done or refused if its event has not been
@@ -246,7 +274,7 @@ impl Receiver {
         self.claims.in_progress()
     }
 
-    /// Ids remembered of deliveries that have ended.
+    /// Events remembered whose deliveries have ended.
     pub fn remembered(&self) -> usize {
         self.claims.remembered()
     }
@@ -256,14 +284,16 @@ impl Receiver {
             self.stats.stale += 1;
             return;
         }
-        let too_large = |bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > self.limits.body);
+        let too_large = |bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > self.config.limits.body);
         if self.life == Life::Closing {
             self.answer(exchange, Reason::Closing);
         } else if head.method != Method::POST {
             self.answer(exchange, Reason::Method);
         } else if head.declared_length.is_some_and(too_large) {
             self.answer(exchange, Reason::TooLarge);
-        } else if self.exchanges() >= self.limits.exchanges {
+        } else if !self.reads_type_of(&head) {
+            self.answer(exchange, Reason::MediaType);
+        } else if self.exchanges() >= self.config.limits.exchanges {
             self.answer(exchange, Reason::TooManyExchanges);
         } else if !self.has_credit() {
             self.answer(exchange, Reason::NoCredit);
@@ -276,29 +306,31 @@ impl Receiver {
 
     fn body(&mut self, exchange: ExchangeId, body: Bytes) {
         let Some(head) = self.stop_reading(exchange) else { return };
-        if body.len() > self.limits.body {
+        if body.len() > self.config.limits.body {
             return self.answer(exchange, Reason::TooLarge);
         }
-        let verified = match self.verifier.verify(&head.headers, &body, self.now.wall) {
-            Ok(verified) => verified,
-            Err(why) => {
-                self.tell(RecvNotice::Unverified { exchange, why });
-                let malformed = why.status_hint() == 400;
-                return self.answer(exchange, if malformed { Reason::Malformed } else { Reason::Unverified });
-            }
+        let proof = match self.verify(&head, &body) {
+            Ok(proof) => proof,
+            Err(why) => return self.refuse(exchange, &head, &body, why),
         };
-        let key = verified.key();
-        let replay = head.replay().filter(|_| self.replays);
-        let name = Name { id: verified.id(), replay, signed: verified.timestamp() };
-        match self.claims.find(&name, self.now.mono, self.limits.window) {
+        if proof.timestamp.is_some() {
+            self.skew.fits();
+        }
+        let (key, window) = (proof.key, self.config.limits.window);
+        match self.claims.find(&proof.name, self.now.mono, window) {
             Known::Over(fate) => {
                 self.stats.duplicates += 1;
-                let reason = if fate == Fate::Done { Reason::Repeat } else { Reason::Refused };
+                let reason = match fate {
+                    Fate::Done => Reason::Repeat,
+                    Fate::Queued => Reason::Queued,
+                    Fate::Refused => Reason::Refused,
+                    Fate::Unsubscribed => Reason::Unsubscribed,
+                };
                 self.answer_to(exchange, reason, Some(key));
             }
             Known::InProgress(delivery) => {
                 self.stats.duplicates += 1;
-                if self.claims.join(delivery, exchange, self.limits.waiters) {
+                if self.claims.join(delivery, exchange, self.config.limits.waiters) {
                     self.exchanges.insert(exchange, Stage::Waiting(delivery, key));
                 } else {
                     self.answer_to(exchange, Reason::TooManyWaiters, Some(key));
@@ -306,14 +338,44 @@ impl Receiver {
             }
             Known::Free if !self.has_credit() => self.answer_to(exchange, Reason::NoCredit, Some(key)),
             Known::Free => {
+                if let Pace::At(at) = self.pace(proof.name.scope) {
+                    let after = at.saturating_since(self.now.mono);
+                    return self.answer_to(exchange, Reason::OverRate { after }, Some(key));
+                }
                 self.stats.accepted += 1;
-                let deadline = self.now.mono.saturating_add(self.limits.processing);
-                let (delivery, webhook_id) = self.claims.claim(&name, deadline, exchange);
-                let whole = Delivery::new(delivery, webhook_id, &verified, body.clone(), head);
-                self.ready.insert(delivery, whole);
+                let deadline = self.now.mono.saturating_add(self.config.limits.processing);
+                let claimed = self.claims.claim(proof.name.clone(), (exchange, deadline), (self.now.mono, window));
+                let delivery = claimed.delivery;
+                self.ready.insert(delivery, Delivery::new(claimed, proof, &self.places, body, head));
                 self.exchanges.insert(exchange, Stage::Waiting(delivery, key));
             }
         }
+    }
+
+    /// Verifies a request, and takes what is needed of it.
+    fn verify(&self, head: &RequestHead, body: &Bytes) -> Result<Proof, VerifyError> {
+        let url = self.url(head);
+        let received = Received { method: head.method.as_str(), url: &url, headers: &head.headers, body };
+        let verified = self.config.verifier.verify(&received, self.now.wall)?;
+        let scope = self.config.scopes.iter().find(|(key, _)| *key == verified.key()).map_or(0, |(_, scope)| *scope);
+        let replay = if self.config.replays { head.replay() } else { None };
+        Ok(Proof::of(&verified, scope, replay))
+    }
+
+    /// Answers what is not verified. Where only its time is wrong, a known key has signed it all the same, and the clocks
+    /// may differ.
+    fn refuse(&mut self, exchange: ExchangeId, head: &RequestHead, body: &Bytes, why: VerifyError) {
+        self.tell(RecvNotice::Unverified { exchange, why });
+        if matches!(why, VerifyError::TooOld { .. } | VerifyError::TooNew { .. }) {
+            let url = self.url(head);
+            let received = Received { method: head.method.as_str(), url: &url, headers: &head.headers, body };
+            let signed = self.timeless.verify(&received, self.now.wall).ok().and_then(|verified| verified.timestamp());
+            if let Some((skew, requests)) = signed.and_then(|signed| self.skew.is_off(signed, self.now.wall)) {
+                self.tell(RecvNotice::ClockSkew { skew, requests });
+            }
+        }
+        let malformed = why.status_hint() == 400;
+        self.answer(exchange, if malformed { Reason::Malformed } else { Reason::Unverified });
     }
 
     fn processed(&mut self, delivery: DeliveryId, result: Processed) {
@@ -325,9 +387,14 @@ impl Receiver {
         let (ended, reason) = match result {
             Processed::Done => (self.claims.commit(delivery, Fate::Done, self.now.mono), Reason::Processed),
             Processed::Refuse => (self.claims.commit(delivery, Fate::Refused, self.now.mono), Reason::Refused),
-            Processed::Later { after } => {
-                (self.claims.abort(delivery), Reason::Later { after: after.unwrap_or(config::RETRY_AFTER) })
+            Processed::Queued => (self.claims.commit(delivery, Fate::Queued, self.now.mono), Reason::Queued),
+            Processed::Unsubscribed => {
+                (self.claims.commit(delivery, Fate::Unsubscribed, self.now.mono), Reason::Unsubscribed)
             }
+            Processed::Later { after } => (
+                self.claims.abort(delivery, self.now.mono),
+                Reason::Later { after: after.unwrap_or(config::RETRY_AFTER) },
+            ),
         };
         match ended {
             Ended::InTime(waiters) => self.answer_all(waiters, reason),
@@ -381,6 +448,24 @@ impl Receiver {
         self.claims.in_progress() < self.credit as usize
     }
 
+    /// Whether bodies of this type are read.
+    fn reads_type_of(&self, head: &RequestHead) -> bool {
+        let types = &self.config.media_types;
+        let named = |said: &str| types.iter().any(|known| known.eq_ignore_ascii_case(said));
+        types.is_empty() || head.media_type().is_some_and(named)
+    }
+
+    /// Takes room for a new event of a scope, of which there are at most as many as keys and one.
+    fn pace(&mut self, scope: u32) -> Pace {
+        let full = |rate: Rate| self.paces.entry(scope).or_insert_with(|| Gcra::full(rate)).take(self.now.mono);
+        self.config.limits.rate.map_or(Pace::Ready, full)
+    }
+
+    /// The URL of a request, where its signature covers it.
+    fn url<'h>(&'h self, head: &'h RequestHead) -> Cow<'h, str> {
+        if self.signs_url { public_url::url(self.config.public_url.as_ref(), head) } else { Cow::Borrowed("") }
+    }
+
     /// Answers everybody who waited for a delivery: at most [`ReceiverLimits::waiters`].
     fn answer_all(&mut self, waiters: Vec<ExchangeId>, reason: Reason) {
         for exchange in waiters {
@@ -400,7 +485,7 @@ impl Receiver {
     fn answer_to(&mut self, exchange: ExchangeId, reason: Reason, key: Option<KeyId>) {
         self.stats.refused.count(reason);
         let answer = self.next_number();
-        self.answers.insert(answer, Response { exchange, reason, success: self.success, key });
+        self.answers.insert(answer, Response { exchange, reason, success: self.config.success, key });
         self.exchanges.insert(exchange, Stage::Answered(answer));
     }
 
@@ -411,7 +496,7 @@ impl Receiver {
     }
 
     fn forget(&mut self) {
-        let (window, ids) = (self.limits.window, self.limits.ids);
+        let (window, ids) = (self.config.limits.window, self.config.limits.ids);
         for age in self.claims.forget(self.now.mono, window, ids) {
             self.stats.forgotten_early += 1;
             self.tell(RecvNotice::WindowShrunk { age });

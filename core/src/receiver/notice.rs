@@ -5,7 +5,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::contract::{DeliveryId, ExchangeId};
-use crate::signing::standard::VerifyError;
+use super::skew::ClockSkew;
+use crate::signing::VerifyError;
 
 /// Something worth telling. Losing one never hangs or lies to anyone: each is counted in
 /// [`ReceiverStats`](super::ReceiverStats) too.
@@ -24,7 +25,7 @@ pub enum RecvNotice {
     TimedOut {
         /// The delivery.
         delivery: DeliveryId,
-        /// The event's id.
+        /// The event's id, or the digest of what was signed.
         webhook_id: Arc<str>,
     },
     /// A delivery that had timed out has ended after all, before its event came again: repeats are now answered
@@ -32,13 +33,21 @@ pub enum RecvNotice {
     Late {
         /// The delivery.
         delivery: DeliveryId,
-        /// The event's id.
+        /// The event's id, or the digest of what was signed.
         webhook_id: Arc<str>,
     },
     /// Repeats of an event are no longer recognised, though its window has not passed: there are too many events.
     WindowShrunk {
         /// How long ago its delivery ended.
         age: Duration,
+    },
+    /// Requests that a known key signed come out of time, one after the other: the wall clocks of sender and receiver seem to
+    /// differ. None of them was accepted. Told at the fifth in a row and whenever there are twice as many.
+    ClockSkew {
+        /// By how much, as far as those requests show.
+        skew: ClockSkew,
+        /// How many there were.
+        requests: u32,
     },
     /// The monotonic clock went back, and was held.
     ClockWentBack {
@@ -60,6 +69,16 @@ impl fmt::Display for RecvNotice {
             Self::WindowShrunk { age } => {
                 write!(f, "repeats of an event from {age:.0?} ago are no longer recognised: there are too many events")
             }
+            Self::ClockSkew { skew: ClockSkew::Ahead(by), requests } => write!(
+                f,
+                "{requests} signed requests in a row are too old: this receiver's clock seems to be {by:.0?} ahead of the \
+                 sender's"
+            ),
+            Self::ClockSkew { skew: ClockSkew::Behind(by), requests } => write!(
+                f,
+                "{requests} signed requests in a row are ahead of their time: this receiver's clock seems to be {by:.0?} \
+                 behind the sender's"
+            ),
             Self::ClockWentBack { by } => write!(f, "the monotonic clock went back by {by:?} and was held"),
             Self::Folded(count) => write!(f, "{count} notices were not kept"),
         }

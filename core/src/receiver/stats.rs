@@ -1,6 +1,6 @@
 //! What a receiver counts.
 
-use super::contract::Reason;
+use super::response::Reason;
 
 /// Counters since the machine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct ReceiverStats {
     pub timed_out: u64,
     /// Of those, the ones that ended afterwards and still counted.
     pub late: u64,
-    /// Ids forgotten before their window had passed.
+    /// Events forgotten before their window had passed.
     pub forgotten_early: u64,
     /// Facts about exchanges and deliveries that the machine does not know, or not as such any more.
     pub stale: u64,
@@ -37,10 +37,16 @@ pub struct Refusals {
     pub method: u64,
     /// Longer than the cap.
     pub too_large: u64,
+    /// Of another media type than those that are read.
+    pub media_type: u64,
     /// Not signed by a known key, or not now, or without what is needed to tell.
     pub unverified: u64,
     /// Refused by the application, repeats included.
     pub refused: u64,
+    /// Not wanted any more by the application, repeats included.
+    pub unsubscribed: u64,
+    /// More than the rate allows.
+    pub over_rate: u64,
     /// Too many exchanges, deliveries or waiters at once.
     pub busy: u64,
     /// Wanted later by the application.
@@ -54,11 +60,14 @@ pub struct Refusals {
 impl Refusals {
     pub(super) fn count(&mut self, reason: Reason) {
         *match reason {
-            Reason::Processed | Reason::Repeat => return,
+            Reason::Processed | Reason::Repeat | Reason::Queued => return,
             Reason::Method => &mut self.method,
             Reason::TooLarge => &mut self.too_large,
+            Reason::MediaType => &mut self.media_type,
             Reason::Malformed | Reason::Unverified => &mut self.unverified,
             Reason::Refused => &mut self.refused,
+            Reason::Unsubscribed => &mut self.unsubscribed,
+            Reason::OverRate { .. } => &mut self.over_rate,
             Reason::TooManyExchanges | Reason::NoCredit | Reason::TooManyWaiters => &mut self.busy,
             Reason::Later { .. } => &mut self.later,
             Reason::TimedOut => &mut self.timed_out,

@@ -1,6 +1,8 @@
 //! Every interleaving of facts and partial drains, seen from outside.
 
+mod dedup;
 mod rules;
+mod schemes;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -14,14 +16,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::secret::Secret;
-use crate::signing::{SigningKey, standard};
+use crate::signing::{Scheme, Signer, SigningKey, Unsigned, standard};
 use crate::time::{Instant, UnixTime};
 
 const SECRET: [u8; 32] = [7; 32];
 const BODY: &[u8] = b"{\"canary\":\"9d1c\"}";
 
-fn verifier() -> Verifier {
-    Verifier::new([Secret::from_bytes(SECRET).unwrap()]).unwrap()
+fn verifier() -> standard::Verifier {
+    standard::Verifier::new([Secret::from_bytes(SECRET).unwrap()]).unwrap()
 }
 
 fn signed(id: &str, wall: UnixTime) -> RequestHead {
@@ -31,7 +33,56 @@ fn signed(id: &str, wall: UnixTime) -> RequestHead {
     headers.insert(standard::TIMESTAMP, HeaderValue::from(wall.as_secs()));
     let signature = standard::sign([&key], id, wall.as_secs(), BODY);
     headers.insert(standard::SIGNATURE, HeaderValue::try_from(signature).unwrap());
-    RequestHead::new(Method::POST, headers).path("/hooks")
+    RequestHead::new(Method::POST, headers).target("/hooks?token=1")
+}
+
+/// A sender of one scheme. Of the schemes one covers an id in a header, one an id in the body, one no id that it sends,
+/// one has none and signs the time, and one has none and signs none.
+#[derive(Clone, Debug)]
+struct Source {
+    scheme: Scheme,
+    key: &'static str,
+}
+
+const SOURCES: [(Scheme, &str); 5] = [
+    (Scheme::Standard, "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="),
+    (Scheme::Stripe, "whsec_canary"),
+    (Scheme::Github, "a secret"),
+    (Scheme::Zoom, "a secret"),
+    (Scheme::Meta, "a secret"),
+];
+
+impl Source {
+    fn verifier(&self) -> Verifier {
+        Verifier::new(self.scheme, [self.key]).unwrap()
+    }
+
+    fn body(event: &str) -> Bytes {
+        format!("{{\"id\":\"evt_{event}\",\"type\":\"t.{event}\",\"created\":7,\"canary\":\"9d1c\"}}").into()
+    }
+
+    /// A request with an event, under another id where `id` says one.
+    fn request(&self, event: &str, id: Option<&str>, wall: UnixTime) -> (RequestHead, Bytes) {
+        let body = Self::body(event);
+        let id = Some(id.unwrap_or(event));
+        let unsigned = Unsigned { method: "POST", url: "https://example.com/hooks", id, headers: &[], body: &body };
+        let key = self.key;
+        let signed = Signer::new(self.scheme, key).unwrap().sign(&unsigned, wall).unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in &signed.headers {
+            headers.append(http::HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+        }
+        (RequestHead::new(Method::POST, headers).target("/hooks?token=1"), signed.body.into())
+    }
+
+    /// What makes two requests the same event: what is signed, but where an id is signed.
+    fn identity(&self, body: &[u8], signed: Option<UnixTime>) -> String {
+        let body = String::from_utf8_lossy(body);
+        match self.scheme {
+            Scheme::Zoom => format!("{body} at {:?}", signed.map(UnixTime::as_secs)),
+            _ => body.into(),
+        }
+    }
 }
 
 /// What may happen, in any order.
@@ -54,6 +105,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Processed::Done),
         2 => Just(Processed::Later { after: None }),
         1 => Just(Processed::Refuse),
+        1 => Just(Processed::Queued),
+        1 => Just(Processed::Unsubscribed),
     ];
     let millis = prop_oneof![4 => 0..40_000_i64, 1 => 0..4_000_000_i64, 1 => -60_000..0_i64];
     prop_oneof![
@@ -72,13 +125,15 @@ fn op() -> impl Strategy<Value = Op> {
 /// What the outside knows of an exchange.
 #[derive(Clone, Debug, PartialEq)]
 enum Seen {
-    Head(Option<String>),
-    /// Of the event with this id, if it was signed.
+    /// With the body that was signed with it, and its event.
+    Head(Bytes, Option<String>),
+    /// Of this event, if it was signed.
     Body(Option<String>),
 }
 
 /// The machine, seen from outside, and everything that must be true of it.
 struct World {
+    source: Source,
     machine: Receiver,
     now: Now,
     latest: Instant,
@@ -97,11 +152,14 @@ const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const WINDOW: Duration = Duration::from_secs(3600);
 
 impl World {
-    fn new() -> Self {
+    fn new(source: usize) -> Self {
+        let (scheme, key) = SOURCES[source];
+        let source = Source { scheme, key };
         let now = Now { mono: Instant::from_millis(100_000), wall: UnixTime::from_secs(1_700_000_000) };
         let limits = ReceiverLimits { exchanges: 8, waiters: 3, window: WINDOW, ..ReceiverLimits::default() };
         Self {
-            machine: Receiver::new(ReceiverConfig::new(verifier()).limits(limits), now),
+            machine: Receiver::new(ReceiverConfig::new(source.verifier()).limits(limits), now),
+            source,
             now,
             latest: now.mono,
             credit: 64,
@@ -124,7 +182,7 @@ impl World {
             Op::Head { exchange, kind } => self.head(exchange, kind),
             Op::Body { exchange, kind } => self.body(exchange, kind),
             Op::TooLarge { exchange } => {
-                if let Some(seen @ Seen::Head(_)) = self.open.get_mut(&exchange) {
+                if let Some(seen @ Seen::Head(..)) = self.open.get_mut(&exchange) {
                     *seen = Seen::Body(None);
                 }
                 self.feed(RecvInput::BodyTooLarge { exchange: ExchangeId::new(exchange) });
@@ -155,30 +213,39 @@ impl World {
 
     fn head(&mut self, exchange: u64, kind: u8) {
         let id = IDS[usize::from(kind % 4)];
-        let head = match kind {
-            0..20 => signed(id, self.now.wall),
+        // Whoever is on the way changes an id that is not covered, to one that nobody else has.
+        let forged = format!("forged-{id}");
+        let forged = (self.source.scheme == Scheme::Github && kind % 8 > 5).then_some(&*forged);
+        let mut wall = self.now.wall;
+        if kind == 20 {
             // Too old however far the wall clock goes back.
-            20 => signed(id, self.now.wall.saturating_sub(Duration::from_secs(365 * 86_400))),
-            21 => signed(id, self.now.wall).declared_length(u64::MAX),
+            wall = wall.saturating_sub(Duration::from_secs(365 * 86_400));
+        }
+        let (head, body) = self.source.request(id, forged, wall);
+        let head = match kind {
+            0..=20 => head,
+            21 => head.declared_length(u64::MAX),
             22 => RequestHead::new(Method::GET, HeaderMap::new()),
             _ => RequestHead::new(Method::POST, HeaderMap::new()),
         };
         // One that is signed now may be too old when its body comes; then it may only be refused.
-        let signed = (kind < 20).then(|| id.into());
+        let timeless = matches!(self.source.scheme, Scheme::Github | Scheme::Meta);
+        let signed = (kind < 20 || kind == 20 && timeless).then(|| self.source.identity(&body, Some(wall)));
         if self.machine.life() != Life::Closed {
-            self.open.entry(exchange).or_insert(Seen::Head(signed));
+            self.open.entry(exchange).or_insert(Seen::Head(body, signed));
         }
         self.feed(RecvInput::Head { exchange: ExchangeId::new(exchange), head });
     }
 
     fn body(&mut self, exchange: u64, kind: u8) {
         let forged = kind == 0;
+        let mut body = Bytes::from_static(b"forged");
         if let Some(seen) = self.open.get_mut(&exchange)
-            && let Seen::Head(signed) = seen
+            && let Seen::Head(whole, signed) = seen
         {
+            body = if forged { body } else { whole.clone() };
             *seen = Seen::Body(signed.take().filter(|_| !forged));
         }
-        let body = if forged { Bytes::from_static(b"forged") } else { Bytes::from_static(BODY) };
         self.feed(RecvInput::Body { exchange: ExchangeId::new(exchange), body });
     }
 
@@ -191,11 +258,12 @@ impl World {
         let counts = self.machine.stats().stale == stale && self.machine.life() != Life::Closed;
         match result {
             Processed::Later { .. } => {}
-            Processed::Done | Processed::Refuse if !counts => {}
-            Processed::Done | Processed::Refuse => {
-                let before = self.over.insert(id.clone(), (self.latest, result == Processed::Done));
+            Processed::Done | Processed::Queued | Processed::Refuse | Processed::Unsubscribed if !counts => {}
+            Processed::Done | Processed::Queued | Processed::Refuse | Processed::Unsubscribed => {
+                let taken = matches!(result, Processed::Done | Processed::Queued);
+                let before = self.over.insert(id.clone(), (self.latest, taken));
                 assert!(before.is_none_or(|(at, _)| self.latest.saturating_since(at) >= WINDOW), "{id} ended twice");
-                if result == Processed::Done {
+                if taken {
                     self.fulfilled.insert(id);
                 }
             }
@@ -219,7 +287,7 @@ impl World {
         match self.machine.poll_output() {
             RecvOutput::ReadBody { exchange, .. } => {
                 let seen = self.open.get(&exchange.get());
-                assert!(matches!(seen, Some(Seen::Head(_))), "only a body that has not come is read: {seen:?}");
+                assert!(matches!(seen, Some(Seen::Head(..))), "only a body that has not come is read: {seen:?}");
             }
             RecvOutput::Respond(response) => self.check_answer(&response),
             RecvOutput::Deliver(delivery) => self.check_delivery(&delivery),
@@ -239,22 +307,22 @@ impl World {
     fn check_answer(&mut self, response: &Response) {
         let seen = self.open.remove(&response.exchange().get()).expect("each exchange is answered once");
         let id = match seen {
-            Seen::Head(_) => None,
+            Seen::Head(..) => None,
             Seen::Body(id) => id,
         };
         if response.status().is_success() {
             let id = id.as_ref().expect("only what is signed succeeds");
             assert!(self.fulfilled.contains(id), "{id} is answered before it is done");
         }
-        if response.reason() == Reason::Refused {
+        if matches!(response.reason(), Reason::Refused | Reason::Unsubscribed) {
             assert!(id.is_some(), "only what is signed reaches the application");
         }
         assert_eq!(response.status() == 503, response.retry_after().is_some());
     }
 
     fn check_delivery(&mut self, delivery: &Delivery) {
-        let id = String::from(delivery.webhook_id());
-        assert_eq!(&delivery.body()[..], BODY);
+        let id = self.source.identity(delivery.body(), delivery.timestamp());
+        assert!(IDS.iter().any(|event| Source::body(event) == delivery.body()), "what was signed is delivered");
         assert!(self.in_progress.values().all(|other| *other != id), "{id} is in progress already");
         assert!(self.in_progress.len() < self.credit as usize, "no more than the application can take");
         if let Some((at, _)) = self.over.get(&id) {
@@ -292,7 +360,7 @@ impl World {
     fn finish(mut self) {
         let _ = self.drain();
         for (exchange, seen) in self.open.clone() {
-            if matches!(seen, Seen::Head(_)) {
+            if matches!(seen, Seen::Head(..)) {
                 self.step(Op::TooLarge { exchange });
             }
         }
@@ -310,16 +378,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_interleaving_keeps_the_rules(ops in prop::collection::vec(op(), 0..160)) {
-        let mut world = World::new();
+    fn every_interleaving_keeps_the_rules(
+        source in 0..SOURCES.len(),
+        ops in prop::collection::vec(op(), 0..160),
+    ) {
+        let mut world = World::new(source);
         ops.into_iter().for_each(|op| world.step(op));
         world.finish();
     }
 
     #[test]
-    fn the_same_calls_give_the_same_outputs(ops in prop::collection::vec(op(), 0..80)) {
+    fn the_same_calls_give_the_same_outputs(
+        source in 0..SOURCES.len(),
+        ops in prop::collection::vec(op(), 0..80),
+    ) {
         let run = || {
-            let mut world = World::new();
+            let mut world = World::new(source);
             let mut log = String::new();
             for op in &ops {
                 world.step(*op);

@@ -1,10 +1,13 @@
 //! A request as it was received, and what is read from it on the way to a verdict.
 
+use alloc::borrow::Cow;
 use core::time::Duration;
 
 use super::Headers;
 use super::error::{HEADER_BYTES, ID_BYTES, VerifyError};
+use super::pointer;
 use super::rows::{Name, Unit};
+use super::scheme::Place;
 use crate::time::UnixTime;
 
 /// A request as it was received: borrowed, and exactly as it came.
@@ -62,6 +65,17 @@ impl<'r, H: Headers + ?Sized> Received<'r, H> {
             return None;
         }
         core::str::from_utf8(value).ok()
+    }
+}
+
+impl Place<'_> {
+    /// What a request that was verified tells in this place, as a [`Verified`](super::Verified) does.
+    pub(crate) fn read<'r, H: Headers + ?Sized>(self, headers: &'r H, body: &'r [u8]) -> Option<Cow<'r, str>> {
+        match self {
+            Self::Nowhere => None,
+            Self::Header(name) => Received { method: "", url: "", headers, body }.told(name).map(Cow::Borrowed),
+            Self::Json(pointer) => pointer::find_text(body, pointer),
+        }
     }
 }
 

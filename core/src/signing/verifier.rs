@@ -17,7 +17,7 @@ use super::received::{Received, Window};
 use super::rows::{Name, PARTS, Row};
 use super::scheme::Family;
 use super::verified::{Signed, Told, Verified};
-use super::{Headers, Scheme, facts, standard};
+use super::{Facts, Headers, Scheme, facts, standard};
 use crate::limits::{KEY_BYTES, RING_KEYS};
 use crate::secret::{KeyId, Secret};
 use crate::time::UnixTime;
@@ -218,6 +218,37 @@ impl Verifier {
     /// The scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme
+    }
+
+    /// What is known of the scheme, or what the description of a custom one says. Message signatures cover what their sender
+    /// chose: [`Verified::covered`] tells it of each.
+    pub fn facts(&self) -> Facts<'_> {
+        match &self.kind {
+            Kind::Custom(custom, _) => custom.row().facts,
+            Kind::Standard(_)
+            | Kind::Row(..)
+            | Kind::Twilio(_)
+            | Kind::Braintree(_)
+            | Kind::Mailgun(_)
+            | Kind::Adyen(_)
+            | Kind::Token(_)
+            | Kind::Message(_) => *self.scheme.facts(),
+        }
+    }
+
+    /// Whether it looks at the URL of a request.
+    pub fn signs_url(&self) -> bool {
+        match &self.kind {
+            Kind::Custom(custom, _) => custom.row().signs_url(),
+            Kind::Standard(_)
+            | Kind::Row(..)
+            | Kind::Twilio(_)
+            | Kind::Braintree(_)
+            | Kind::Mailgun(_)
+            | Kind::Adyen(_)
+            | Kind::Token(_)
+            | Kind::Message(_) => self.scheme.signs_url(),
+        }
     }
 
     /// Checks a request that was received at `now`.

@@ -259,7 +259,7 @@ fn a_receiver_shows_no_secret() {
     for (number, head) in [(1, head.clone()), (2, wrong), (3, head)] {
         let exchange = ExchangeId::new(number);
         let path = format!("/hooks?token={TOKEN}");
-        let head = head.path(path).declared_length(body.len() as u64);
+        let head = head.target(path).declared_length(body.len() as u64);
         canaries.assert_dull("a head", &head);
         for input in [RecvInput::Head { exchange, head }, RecvInput::Body { exchange, body: body.clone() }] {
             canaries.assert_dull("a receiver's fact", &input);

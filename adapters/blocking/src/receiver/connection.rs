@@ -98,7 +98,8 @@ impl<'a> Connection<'a> {
         let (asks, asked) = mpsc::sync_channel(ASKS);
         let (parts, ()) = std::mem::take(&mut head.request).into_parts();
         let method = parts.method.clone();
-        let told = RequestHead::new(parts.method, parts.headers).path(parts.uri.path()).declared_length(head.length);
+        let told =
+            RequestHead::new(parts.method, parts.headers).target(parts.uri.to_string()).declared_length(head.length);
         self.house.tell(Fact::Head { exchange: id, head: told, asks });
         loop {
             match asked.recv() {

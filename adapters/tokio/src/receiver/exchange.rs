@@ -43,8 +43,9 @@ impl Exchange {
         B: Body,
     {
         let (head, body) = request.into_parts();
-        let head =
-            RequestHead::new(head.method, head.headers).path(head.uri.path()).declared_length(body.size_hint().lower());
+        let head = RequestHead::new(head.method, head.headers)
+            .target(head.uri.to_string())
+            .declared_length(body.size_hint().lower());
         let (asks, mut asked) = mpsc::channel(ASKS);
         self.tell(Fact::Head { exchange: self.id, head, asks });
         let mut body = Some(body);
