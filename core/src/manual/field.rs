@@ -165,3 +165,7 @@
 //! | D12: 304 counted as success, redirects were followed, private addresses dialled | the table, and the policy | `tests/suite/tests/defects.rs::d12_what_is_no_success_is_none_and_no_request_goes_inside` |
 //! | D13: a claim of 5 s beside a timeout that could be longer | one attempt of a delivery at a time, however long | `tests/suite/tests/defects.rs::d13_no_second_attempt_beside_the_first` |
 //! | D14: an outcome and what followed from it were written apart | one record | `tests/suite/tests/defects.rs::d14_an_outcome_and_what_follows_are_one_record` |
+//! | D17: a timestamp from the future was accepted | the tolerance goes both ways, in every scheme | `tests/suite/tests/defects.rs::d17_a_request_from_the_future_is_refused_as_one_from_the_past` |
+//! | D18: a transaction was held while somebody else worked | a claim holds itself alone, and ends | `tests/suite/tests/defects.rs::d18_who_is_slow_holds_nobody_else` |
+//! | D19: malformed input raised foreign errors, binary could not be signed | one error, and bodies are bytes | `tests/suite/tests/defects.rs::d19_anything_malformed_is_our_error_and_any_bytes_can_be_signed`, `tests/suite/tests/mutations.rs::nothing_that_was_changed_is_accepted` |
+//! | D20: 200 to what failed, 500 to a wrong signature, work after the answer | the answer says what became of it, afterwards | `tests/suite/tests/defects.rs::d20_an_answer_says_what_became_of_it` |

@@ -18,8 +18,9 @@
 //! anew) belongs to that event too.
 //!
 //! What this leaves open: whoever holds signed content that the machine has not seen inside of its window, and knows the id
-//! of an event before the machine does, can have that event taken for a repeat. To know both he must sit between sender
-//! and receiver, behind TLS.
+//! of an event before the machine does, can have that event taken for a repeat. To know both he must usually sit
+//! between sender and receiver, behind TLS; of an event that failed and comes again after its window, or whose memory was
+//! evicted early, an old capture is enough.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;

@@ -6,10 +6,15 @@ use std::time::Duration;
 use postrider_core::encoding::Encoding;
 use postrider_core::event::Event;
 use postrider_core::matching::filter::{Filter, Flat};
+use postrider_core::receiver::{
+    Delivery, ExchangeId, Processed, Receiver, ReceiverConfig, RecvInput, RecvOutput, RequestHead,
+};
 use postrider_core::registration::{Endpoint, Policy, Target};
 use postrider_core::response::{Profile, Reply, Verdict, verdict};
 use postrider_core::sender::Config;
-use postrider_core::time::UnixTime;
+use postrider_core::signing::{Received, Scheme, Signed, VerifyError};
+use postrider_core::time::{Instant, Now, UnixTime};
+use postrider_testkit::signed::Provider;
 use postrider_testkit::{Answer, Sandbox};
 use serde_json::json;
 
@@ -152,4 +157,165 @@ fn d14_an_outcome_and_what_follows_are_one_record() {
     assert!(is_jittered(attempts[1], 5 * SECOND), "{attempts:?}");
     assert!(is_jittered(attempts[2] - attempts[1], 5 * MINUTE), "{attempts:?}");
     sandbox.assert_delivered("acme", &event).attempts(3);
+}
+
+fn noon() -> UnixTime {
+    UnixTime::from_secs(1_700_000_000)
+}
+
+/// Seconds later, or earlier where they are negative.
+fn shifted(seconds: i64) -> UnixTime {
+    UnixTime::from_secs(1_700_000_000_u64.saturating_add_signed(seconds))
+}
+
+/// Whether a provider's request of noon is accepted when the receiver's clock shows that time.
+fn is_accepted_at(provider: &Provider, request: &Signed, now: UnixTime) -> Result<(), VerifyError> {
+    let headers = &request.headers[..];
+    let received = Received { method: "POST", url: &request.url, headers, body: &request.body };
+    provider.verifier().verify(&received, now).map(|_| ())
+}
+
+/// A timestamp from the future was accepted, however far. Here the tolerance goes both ways, in every scheme that signs a
+/// time.
+#[test]
+fn d17_a_request_from_the_future_is_refused_as_one_from_the_past() {
+    let mut timed = 0;
+    for provider in Provider::all() {
+        let Some(tolerance) = provider.scheme().facts().tolerance else { continue };
+        let most = i64::try_from(tolerance.as_secs()).unwrap();
+        let request = provider.request("evt_1", b"{}", noon());
+        let accepted = |seconds| is_accepted_at(&provider, &request, shifted(seconds)).is_ok();
+        let name = provider.scheme().name();
+        assert!(accepted(0) && accepted(most) && accepted(-most), "{name}: within {most} s");
+        assert!(!accepted(most + 1) && !accepted(-most - 1), "{name}: beyond {most} s");
+        timed += 1;
+    }
+    assert!(timed >= 8, "{timed} schemes sign a time");
+}
+
+/// A receiving machine, what it answers and what it gives the application.
+struct Door {
+    machine: Receiver,
+    now: Now,
+    given: Vec<Delivery>,
+    answers: Vec<(ExchangeId, u16)>,
+}
+
+impl Door {
+    fn of(provider: &Provider) -> Self {
+        let now = Now { mono: Instant::from_millis(1000), wall: noon() };
+        let config = ReceiverConfig::new(provider.verifier().clone());
+        Self { machine: Receiver::new(config, now), now, given: Vec::new(), answers: Vec::new() }
+    }
+
+    fn request(&mut self, number: u64, request: &Signed) {
+        let exchange = ExchangeId::new(number);
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in &request.headers {
+            headers.append(http::HeaderName::try_from(name).unwrap(), http::HeaderValue::try_from(value).unwrap());
+        }
+        let head = RequestHead::new(http::Method::POST, headers).target(&*request.url);
+        self.machine.handle(self.now, RecvInput::Head { exchange, head });
+        self.drain(&request.body);
+    }
+
+    fn processed(&mut self, at: usize, result: Processed) {
+        let delivery = self.given[at].id();
+        self.machine.handle(self.now, RecvInput::Processed { delivery, result });
+        self.drain(b"");
+    }
+
+    fn drain(&mut self, body: &[u8]) {
+        loop {
+            match self.machine.poll_output() {
+                RecvOutput::ReadBody { exchange, .. } => {
+                    let body = bytes::Bytes::copy_from_slice(body);
+                    self.machine.handle(self.now, RecvInput::Body { exchange, body });
+                }
+                RecvOutput::Deliver(delivery) => self.given.push(delivery),
+                RecvOutput::Respond(answer) => self.answers.push((answer.exchange(), answer.status().as_u16())),
+                RecvOutput::Notice(_) => {}
+                RecvOutput::Wait(_) => return,
+            }
+        }
+    }
+
+    fn answer(&self, number: u64) -> Option<u16> {
+        let mut answers = self.answers.iter();
+        answers.find(|(exchange, _)| *exchange == ExchangeId::new(number)).map(|(_, status)| *status)
+    }
+}
+
+/// A transaction was held open for as long as somebody else took. Here what one application is at holds nothing but its own
+/// claim, and that ends by itself.
+#[test]
+fn d18_who_is_slow_holds_nobody_else() {
+    let provider = Provider::new(Scheme::Standard).unwrap();
+    let mut door = Door::of(&provider);
+    door.request(1, &provider.request("evt_1", b"1", noon()));
+    for number in 2..10 {
+        door.request(number, &provider.request(&format!("evt_{number}"), b"2", noon()));
+        let last = door.given.len() - 1;
+        door.processed(last, Processed::Done);
+        assert_eq!(door.answer(number), Some(204), "the first has not been processed, and that is no reason to wait");
+    }
+    assert_eq!(door.answer(1), None);
+    door.now.mono = door.now.mono.saturating_add(HOUR);
+    door.machine.handle(door.now, RecvInput::Tick);
+    door.drain(b"");
+    assert_eq!(door.answer(1), Some(503), "its sender is not kept for ever, and may try again");
+    door.request(11, &provider.request("evt_1", b"1", noon()));
+    assert_eq!(door.given.len(), 10, "nobody holds it any more, so it is given out again");
+}
+
+/// Malformed input raised whatever a library below raised, and binary bodies could not be signed. Here there is one error
+/// for everything, and a body is bytes.
+#[test]
+fn d19_anything_malformed_is_our_error_and_any_bytes_can_be_signed() {
+    let binary: Vec<u8> = (0..=255).collect();
+    let nonsense: [&[u8]; 8] =
+        [b"", b",", b"v1,", b"v1,\xff\xfe", b"=====", b"t=,v1=", &[b'9'; 40], b"\x00\x01 \xe2\x28\xa1"];
+    for provider in Provider::all() {
+        let name = provider.scheme().name();
+        let request = provider.request("evt_1", &binary, noon());
+        assert_eq!(is_accepted_at(&provider, &request, noon()), Ok(()), "{name}: any bytes");
+        let is_read = |header: &str| {
+            let mut without = request.clone();
+            without.headers.retain(|(other, _)| other != header);
+            is_accepted_at(&provider, &without, noon()).is_err()
+        };
+        for (at, (header, _)) in request.headers.iter().enumerate().filter(|(_, (header, _))| is_read(header)) {
+            for value in nonsense {
+                let mut headers: Vec<(&str, &[u8])> =
+                    request.headers.iter().map(|(name, value)| (&name[..], value.as_bytes())).collect();
+                headers[at].1 = value;
+                let received =
+                    Received { method: "POST", url: &request.url, headers: &headers[..], body: &request.body };
+                let told: Result<_, VerifyError> = provider.verifier().verify(&received, noon());
+                assert!(told.is_err(), "{name}: {header}: {}", value.escape_ascii());
+            }
+        }
+    }
+}
+
+/// 200 was answered when a rule had failed, 500 to a wrong signature, and work began after an answer without anything kept.
+/// Here the answer says what became of it, and a success only after the application said so.
+#[test]
+fn d20_an_answer_says_what_became_of_it() {
+    let provider = Provider::new(Scheme::Standard).unwrap();
+    let mut door = Door::of(&provider);
+    let mut forged = provider.request("evt_0", b"0", noon());
+    forged.body.push(b' ');
+    door.request(0, &forged);
+    assert_eq!((door.answer(0), door.given.len()), (Some(401), 0), "a wrong signature is its sender's fault");
+    let later = Processed::Later { after: None };
+    let told =
+        [(Processed::Done, 204), (Processed::Refuse, 400), (Processed::Unsubscribed, 410), (Processed::Queued, 202)];
+    for (number, (result, status)) in (1..).zip(told.into_iter().chain([(later, 503)])) {
+        door.request(number, &provider.request(&format!("evt_{number}"), b"1", noon()));
+        assert_eq!(door.answer(number), None, "nothing is answered before it is known");
+        let last = door.given.len() - 1;
+        door.processed(last, result);
+        assert_eq!(door.answer(number), Some(status));
+    }
 }
