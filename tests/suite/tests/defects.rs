@@ -182,7 +182,7 @@ fn d17_a_request_from_the_future_is_refused_as_one_from_the_past() {
     let mut timed = 0;
     for provider in Provider::all() {
         let Some(tolerance) = provider.scheme().facts().tolerance else { continue };
-        let most = i64::try_from(tolerance.as_secs()).unwrap();
+        let most = i64::try_from(tolerance.as_secs()).expect("some minutes");
         let request = provider.request("evt_1", b"{}", noon());
         let accepted = |seconds| is_accepted_at(&provider, &request, shifted(seconds)).is_ok();
         let name = provider.scheme().name();
@@ -212,7 +212,10 @@ impl Door {
         let exchange = ExchangeId::new(number);
         let mut headers = http::HeaderMap::new();
         for (name, value) in &request.headers {
-            headers.append(http::HeaderName::try_from(name).unwrap(), http::HeaderValue::try_from(value).unwrap());
+            headers.append(
+                http::HeaderName::try_from(name).expect("a name"),
+                http::HeaderValue::try_from(value).expect("a value"),
+            );
         }
         let head = RequestHead::new(http::Method::POST, headers).target(&*request.url);
         self.machine.handle(self.now, RecvInput::Head { exchange, head });
@@ -250,7 +253,7 @@ impl Door {
 /// claim, and that ends by itself.
 #[test]
 fn d18_who_is_slow_holds_nobody_else() {
-    let provider = Provider::new(Scheme::Standard).unwrap();
+    let provider = Provider::new(Scheme::Standard).expect("it has a key");
     let mut door = Door::of(&provider);
     door.request(1, &provider.request("evt_1", b"1", noon()));
     for number in 2..10 {
@@ -302,7 +305,7 @@ fn d19_anything_malformed_is_our_error_and_any_bytes_can_be_signed() {
 /// Here the answer says what became of it, and a success only after the application said so.
 #[test]
 fn d20_an_answer_says_what_became_of_it() {
-    let provider = Provider::new(Scheme::Standard).unwrap();
+    let provider = Provider::new(Scheme::Standard).expect("it has a key");
     let mut door = Door::of(&provider);
     let mut forged = provider.request("evt_0", b"0", noon());
     forged.body.push(b' ');
