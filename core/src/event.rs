@@ -131,6 +131,11 @@ impl Event {
         self
     }
 
+    /// The time after which it is no longer worth sending, where one is set.
+    pub fn expires_at(&self) -> Option<UnixTime> {
+        self.expires
+    }
+
     /// The id, where one is set.
     pub fn event_id(&self) -> Option<&EventId> {
         self.id.as_ref()

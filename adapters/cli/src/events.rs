@@ -20,7 +20,7 @@ use crate::suggest::unknown_key;
 /// A longer line is no event: the payload limit, its escapes and an envelope are well within.
 const LINE_BYTES: u64 = 4 * 1024 * 1024;
 
-const KEYS: [&str; 6] = ["type", "id", "timestamp", "data", "tenant", "key"];
+const KEYS: [&str; 7] = ["type", "id", "timestamp", "data", "tenant", "key", "expires"];
 
 /// The lines of a file, as events or as faults.
 pub(crate) struct Lines<R> {
@@ -187,11 +187,11 @@ impl<'a> Fields<'a> {
             Some(tenant) => event.tenant(checked("tenant", TenantId::new(&tenant))?.as_str()),
             None => event,
         };
-        self.timed("timestamp", self.keyed("key", event)?)
+        self.expiring("expires", self.timed("timestamp", self.keyed("key", event)?)?)
     }
 
     /// CloudEvents 1.0.2, JSON format. Of the context attributes, `type`, `time`, `source` and `id` are carried on;
-    /// the extension `partitionkey` is the ordering key.
+    /// the extension `partitionkey` is the ordering key, and `expirytime` says until when the event is worth sending.
     fn cloud_event(&self) -> Result<Event, BadLine> {
         let version = self.required("specversion")?;
         if version != "1.0" {
@@ -227,15 +227,29 @@ impl<'a> Fields<'a> {
             }
         };
         let event = event.map_err(fault)?.id(cloud_event_id(&source, &id).as_str());
-        self.timed("time", self.keyed("partitionkey", event)?)
+        self.expiring("expirytime", self.timed("time", self.keyed("partitionkey", event)?)?)
     }
 
     fn timed(&self, key: &str, event: Event) -> Result<Event, BadLine> {
-        let Some(text) = self.text(key)? else { return Ok(event) };
+        Ok(match self.time(key)? {
+            Some(time) => event.time(time),
+            None => event,
+        })
+    }
+
+    fn expiring(&self, key: &str, event: Event) -> Result<Event, BadLine> {
+        Ok(match self.time(key)? {
+            Some(time) => event.expires(time),
+            None => event,
+        })
+    }
+
+    fn time(&self, key: &str) -> Result<Option<UnixTime>, BadLine> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
         let time = UnixTime::parse_rfc3339(&text).ok_or_else(|| {
             BadLine::of_key(key, format!("{text:?} is not an RFC 3339 time; write it like 2026-11-21T07:26:00Z"))
         })?;
-        Ok(event.time(time))
+        Ok(Some(time))
     }
 
     fn keyed(&self, key: &str, event: Event) -> Result<Event, BadLine> {
@@ -333,6 +347,7 @@ mod tests {
             (r#"{"type":"a","id":7}"#, "e.ndjson:1: id: this is not a text; write it in quotes"),
             (r#"{"type":"a","id":"a.b"}"#, "e.ndjson:1: id: has a '.' at byte 1"),
             (r#"{"type":"a","timestamp":"today"}"#, "e.ndjson:1: timestamp: \"today\" is not an RFC 3339 time"),
+            (r#"{"type":"a","expires":"1d"}"#, "e.ndjson:1: expires: \"1d\" is not an RFC 3339 time"),
             (r#"{"type":"a","tenat":"x"}"#, "e.ndjson:1: tenat: there is no such key; did you mean `tenant`?"),
             (r#"{"type":"a","type":"b"}"#, "e.ndjson:1: type: the key appears twice"),
             (r#"{"type":"a","key":""}"#, "e.ndjson:1: key: is empty"),
@@ -361,6 +376,18 @@ mod tests {
         let line = r#"{"specversion":"1.0","type":"a","source":"s","id":"1","data_base64":"AAE="}"#;
         let (_, event) = read(line).remove(0).unwrap();
         assert_eq!(event.payload().body().as_ref(), [0, 1]);
+    }
+
+    #[test]
+    fn an_event_says_until_when_it_is_worth_sending() {
+        let plain = r#"{"type":"a","expires":"2026-11-21T07:26:00Z"}"#;
+        let cloud =
+            r#"{"specversion":"1.0","type":"a","source":"s","id":"1","expirytime":"2026-11-21T08:26:00+01:00"}"#;
+        for line in [plain, cloud] {
+            let (_, event) = read(line).remove(0).unwrap();
+            assert_eq!(event.expires_at(), UnixTime::parse_rfc3339("2026-11-21T07:26:00Z"), "{line}");
+        }
+        assert_eq!(read(r#"{"type":"a"}"#).remove(0).unwrap().1.expires_at(), None);
     }
 
     #[test]

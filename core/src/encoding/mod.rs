@@ -142,17 +142,24 @@ pub struct Message<'a> {
     pub payload: &'a Payload,
     /// Whose it is. It names the source of CloudEvents where the endpoint does not.
     pub tenant: &'a str,
+    /// Until when it is worth sending; CloudEvents say so in `expirytime`.
+    pub expires: Option<UnixTime>,
 }
 
 impl<'a> Message<'a> {
     /// An event of the tenant `default`.
     pub fn new(id: &'a str, event_type: &'a str, time: UnixTime, payload: &'a Payload) -> Self {
-        Self { id, event_type, time, payload, tenant: "default" }
+        Self { id, event_type, time, payload, tenant: "default", expires: None }
     }
 
     /// The same of this tenant.
     pub fn tenant(self, tenant: &'a str) -> Self {
         Self { tenant, ..self }
+    }
+
+    /// The same, worth sending until then.
+    pub fn expires(self, expires: Option<UnixTime>) -> Self {
+        Self { expires, ..self }
     }
 }
 
@@ -196,7 +203,10 @@ pub fn encode(shape: &Shape, message: &Message<'_>) -> Result<Encoded, EncodeErr
     let payload = chosen.as_ref().unwrap_or(message.payload);
     let Message { id, event_type, time, .. } = *message;
     let text = || payload.as_json().ok_or(EncodeError::NotJson);
-    let cloud = || CloudEvent::of_payload(id, &shape.source_for(message.tenant), event_type, time, payload);
+    let cloud = || {
+        let event = CloudEvent::of_payload(id, &shape.source_for(message.tenant), event_type, time, payload);
+        event.expiring(message.expires)
+    };
     let made = |content_type, body: String| Encoded::new(HeaderValue::from_static(content_type), body.into());
     Ok(match shape.encoding {
         Encoding::Envelope if payload.is_json() => {

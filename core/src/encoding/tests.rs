@@ -121,6 +121,29 @@ fn each_encoding_as_it_is_documented() {
     }
 }
 
+/// CloudEvents say until when they are worth sending, and nothing else has a place for it.
+#[test]
+fn cloudevents_say_when_they_expire() {
+    let payload = json("7");
+    let expires = Some(UnixTime::from_millis(86_400_000));
+    for encoding in Encoding::ALL {
+        let message = Message::new("msg_1", "a.b", UnixTime::from_millis(1), &payload);
+        let with = encode(&encoding.into(), &message.expires(expires)).unwrap();
+        let without = encode(&encoding.into(), &message).unwrap();
+        let text = |sent: &Encoded| format!("{:?} {}", sent.headers(), String::from_utf8_lossy(&sent.body));
+        let expected = match encoding {
+            Encoding::CloudEvents | Encoding::CloudEventsBatch => r#""expirytime":"1970-01-02T00:00:00.000Z""#,
+            Encoding::CloudEventsBinary => r#"("ce-expirytime", "1970-01-02T00:00:00.000Z")"#,
+            _ => {
+                assert_eq!(with, without, "{encoding}");
+                continue;
+            }
+        };
+        assert!(text(&with).contains(expected), "{encoding}: {}", text(&with));
+        assert!(!text(&without).contains("expirytime"), "{encoding}");
+    }
+}
+
 /// What is no JSON, in every encoding.
 #[test]
 fn raw_payloads_go_or_are_refused() {

@@ -201,7 +201,7 @@ impl Sender {
         let same = accepted.id.as_str() == self.jobs.name(at) && accepted.digest == job.digest;
         let (Some(payload), Ok(event_type), true) = (payload, event_type, same) else { return self.payload_lost(at) };
         let seq = job.seq;
-        let event = Prepared::new(accepted.id.clone(), event_type, accepted.time, payload);
+        let event = Prepared::new(accepted.id.clone(), event_type, accepted.time, payload).expires(accepted.expires);
         let replay = accepted.replay.as_ref();
         #[cfg(postrider_planted)]
         let replay = replay.filter(|_| !crate::planted::breaks(58));

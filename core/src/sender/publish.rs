@@ -302,7 +302,8 @@ impl Sender {
         let seq = self.record(&record);
         let Record::Accepted(accepted) = record else { unreachable!("it was made two lines above") };
         let prepared =
-            Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, event.payload().clone());
+            Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, event.payload().clone())
+                .expires(accepted.expires);
         self.stats.accepted += 1;
         let job = self.apply_accepted(seq, &accepted, event.event_type(), matched);
         self.jobs.bring(job, Arc::new(prepared), self.now.mono);

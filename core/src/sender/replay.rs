@@ -242,7 +242,8 @@ impl Sender {
         let mut accepted = self.accepted(event, id, names);
         accepted.key = None;
         let prepared =
-            Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, event.payload().clone());
+            Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, event.payload().clone())
+                .expires(accepted.expires);
         let prepared = prepared.replayed(&replay);
         let subscription = replay.subscription;
         accepted.replay = Some(Box::new(replay));

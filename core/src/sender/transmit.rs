@@ -32,6 +32,8 @@ pub(crate) struct Prepared {
     pub(crate) event_type: EventType,
     pub(crate) time: UnixTime,
     pub(crate) payload: Payload,
+    /// Until when it is worth sending.
+    expires: Option<UnixTime>,
     /// What it sends again.
     replayed: Option<Replayed>,
     bodies: Bodies,
@@ -39,7 +41,13 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(id: EventId, event_type: EventType, time: UnixTime, payload: Payload) -> Self {
-        Self { id, event_type, time, payload, replayed: None, bodies: Bodies::default() }
+        Self { id, event_type, time, payload, expires: None, replayed: None, bodies: Bodies::default() }
+    }
+
+    /// As one that is worth sending until then.
+    pub(crate) const fn expires(mut self, expires: Option<UnixTime>) -> Self {
+        self.expires = expires;
+        self
     }
 
     /// As one that sends another again, under the id of that or naming it.
@@ -58,7 +66,7 @@ impl Prepared {
         self.bodies.get(shape, || {
             let message = Message::new(self.id.as_str(), self.event_type.as_str(), self.time, &self.payload);
             // An event is sent to endpoints of its own tenant alone.
-            encoding::encode(shape, &message.tenant(endpoint.key.tenant.as_str()))
+            encoding::encode(shape, &message.tenant(endpoint.key.tenant.as_str()).expires(self.expires))
         })
     }
 }

@@ -97,7 +97,7 @@ fn request(transmit: &Transmit) -> http::Request<Bytes> {
 fn each_endpoint_is_sent_its_own_shape() {
     let mut rig = Rig::new(Encoding::ALL.map(endpoint));
     let event = Event::json_bytes("order.paid", Bytes::from_static(b"{\"id\": 7}")).unwrap().id("o1");
-    let sent = rig.publish(event);
+    let sent = rig.publish(event.expires(UnixTime::parse_rfc3339("2027-01-16T08:00:00Z").unwrap()));
     assert_eq!(sent.len(), Encoding::ALL.len());
     for transmit in sent {
         let encoding = Encoding::by_name(transmit.endpoint().id.as_str()).unwrap();
@@ -116,9 +116,13 @@ fn each_endpoint_is_sent_its_own_shape() {
                 let events = CloudEvent::decode(request.headers(), request.body()).unwrap();
                 let attributes: Vec<_> =
                     events[0].attributes().map(|(name, value)| format!("{name}={value}")).collect();
-                for expected in
-                    ["id=o1", "source=/postrider/default", "type=order.paid", "time=2027-01-15T08:00:00.000Z"]
-                {
+                for expected in [
+                    "id=o1",
+                    "source=/postrider/default",
+                    "type=order.paid",
+                    "time=2027-01-15T08:00:00.000Z",
+                    "expirytime=2027-01-16T08:00:00.000Z",
+                ] {
                     assert!(attributes.iter().any(|found| found == expected), "{expected}: {attributes:?}");
                 }
                 assert_eq!(events[0].data().map(CloudData::bytes).unwrap(), "{\"id\": 7}");

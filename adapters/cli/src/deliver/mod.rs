@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// { hmac = { header = "x-..." } })
     #[arg(long, value_name = "FILE.toml")]
     endpoints: PathBuf,
-    /// The events: type, and optionally id, timestamp, data, tenant, key; or CloudEvents; - is stdin
+    /// The events: type, and optionally id, timestamp, data, tenant, key, expires; or CloudEvents; - is stdin
     #[arg(value_name = "EVENTS.ndjson", default_value = "-")]
     events: PathBuf,
     #[command(flatten)]

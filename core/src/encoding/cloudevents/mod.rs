@@ -258,6 +258,12 @@ impl CloudEvent {
         Self { attributes, data: Some(data) }
     }
 
+    /// The same with the extension `expirytime`. Source: CloudEvents 1.0.2, "Expiry Time Extension".
+    pub(super) fn expiring(mut self, at: Option<UnixTime>) -> Self {
+        self.attributes.extend(at.map(|at| ("expirytime".to_string(), Attribute::Text(at.to_rfc3339()))));
+        self
+    }
+
     /// The event in binary form, whose data is a payload.
     pub(super) fn binary_of_payload(&self, payload: &Payload) -> Encoded {
         Encoded { headers: Some(self.headers().into()), ..Encoded::new(payload.content_type(), payload.body().clone()) }
