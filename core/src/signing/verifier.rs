@@ -223,32 +223,12 @@ impl Verifier {
     /// What is known of the scheme, or what the description of a custom one says. Message signatures cover what their sender
     /// chose: [`Verified::covered`] tells it of each.
     pub fn facts(&self) -> Facts<'_> {
-        match &self.kind {
-            Kind::Custom(custom, _) => custom.row().facts,
-            Kind::Standard(_)
-            | Kind::Row(..)
-            | Kind::Twilio(_)
-            | Kind::Braintree(_)
-            | Kind::Mailgun(_)
-            | Kind::Adyen(_)
-            | Kind::Token(_)
-            | Kind::Message(_) => *self.scheme.facts(),
-        }
+        self.row().map_or_else(|| *self.scheme.facts(), |row| row.facts)
     }
 
     /// Whether it looks at the URL of a request.
     pub fn signs_url(&self) -> bool {
-        match &self.kind {
-            Kind::Custom(custom, _) => custom.row().signs_url(),
-            Kind::Standard(_)
-            | Kind::Row(..)
-            | Kind::Twilio(_)
-            | Kind::Braintree(_)
-            | Kind::Mailgun(_)
-            | Kind::Adyen(_)
-            | Kind::Token(_)
-            | Kind::Message(_) => self.scheme.signs_url(),
-        }
+        self.row().map_or_else(|| self.scheme.signs_url(), |row| row.signs_url())
     }
 
     /// Checks a request that was received at `now`.
