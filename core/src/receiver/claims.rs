@@ -27,6 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::claim::Ending;
 use super::contract::{DeliveryId, ExchangeId};
 use crate::time::{Instant, UnixTime};
 
@@ -126,17 +127,8 @@ enum State {
     },
     Over {
         since: Instant,
-        fate: Fate,
+        fate: Ending,
     },
-}
-
-/// How a delivery ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Done,
-    Queued,
-    Refused,
-    Unsubscribed,
 }
 
 /// What is known of an event.
@@ -145,12 +137,12 @@ pub(super) enum Known {
     /// Nothing, or nothing that counts: it can be claimed.
     Free,
     InProgress(DeliveryId),
-    Over(Fate),
+    Over(Ending),
 }
 
 /// What was claimed.
 #[derive(Debug)]
-pub(super) struct Claimed {
+pub(super) struct Begun {
     pub(super) delivery: DeliveryId,
     pub(super) id: Option<Arc<str>>,
     /// What a person calls it by.
@@ -235,7 +227,7 @@ impl Claims {
         mut name: Name,
         (by, deadline): (ExchangeId, Instant),
         (now, window): (Instant, Duration),
-    ) -> Claimed {
+    ) -> Begun {
         let mut variants = Vec::new();
         let before = name.digest_key().and_then(|key| self.by_digest.get(&key)).copied();
         if let Some(before) = before.and_then(|before| self.remove(before)) {
@@ -266,7 +258,7 @@ impl Claims {
         let state = State::InProgress { deadline, waiters: Vec::from([by]) };
         self.entries.insert(delivery, Entry { name, state, variants });
         self.deadlines.insert((deadline, delivery));
-        Claimed { delivery, id, label }
+        Begun { delivery, id, label }
     }
 
     /// Lets another exchange wait for a delivery in progress, unless as many as `most` do.
@@ -283,7 +275,7 @@ impl Claims {
     }
 
     /// A delivery has ended for good.
-    pub(super) fn commit(&mut self, delivery: DeliveryId, fate: Fate, now: Instant) -> Ended {
+    pub(super) fn commit(&mut self, delivery: DeliveryId, fate: Ending, now: Instant) -> Ended {
         let Some(entry) = self.entries.get_mut(&delivery) else { return Ended::Stale };
         let ended = match &mut entry.state {
             State::InProgress { deadline, waiters } => {

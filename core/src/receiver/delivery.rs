@@ -8,7 +8,7 @@ use core::fmt;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::claims::{Claimed, Digest, Name, digest_text};
+use super::claims::{Begun, Digest, Name, digest_text};
 use super::contract::{DeliveryId, RequestHead};
 use crate::secret::KeyId;
 use crate::signing::{Covered, Place, Scheme, Verified, Verifier};
@@ -107,7 +107,7 @@ impl Spot {
 }
 
 impl Delivery {
-    pub(super) fn new(claimed: Claimed, proof: Proof, places: &Arc<Places>, body: Bytes, head: RequestHead) -> Self {
+    pub(super) fn new(claimed: Begun, proof: Proof, places: &Arc<Places>, body: Bytes, head: RequestHead) -> Self {
         Self {
             id: claimed.delivery,
             event_id: claimed.id,

@@ -76,6 +76,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod claim;
 mod claims;
 mod config;
 mod contract;
@@ -96,6 +97,7 @@ use bytes::Bytes;
 use http::Method;
 
 pub use crate::wake::Wake;
+pub use claim::{Claim, ClaimError, ClaimToken, Claimed, Commit, Ending, Release};
 pub use config::{ReceiverConfig, ReceiverLimits, Success};
 pub use contract::{DeliveryId, ExchangeId, Processed, RecvInput, RecvOutput, RequestHead};
 pub use delivery::Delivery;
@@ -110,7 +112,7 @@ use crate::retry::{Gcra, Pace, Rate};
 use crate::secret::KeyId;
 use crate::signing::{Received, Verifier, VerifyError};
 use crate::time::Now;
-use claims::{Claims, Ended, Fate, Known};
+use claims::{Claims, Ended, Known};
 use delivery::{Places, Proof};
 use skew::Skew;
 
@@ -321,10 +323,10 @@ impl Receiver {
             Known::Over(fate) => {
                 self.stats.duplicates += 1;
                 let reason = match fate {
-                    Fate::Done => Reason::Repeat,
-                    Fate::Queued => Reason::Queued,
-                    Fate::Refused => Reason::Refused,
-                    Fate::Unsubscribed => Reason::Unsubscribed,
+                    Ending::Done => Reason::Repeat,
+                    Ending::Queued => Reason::Queued,
+                    Ending::Refused => Reason::Refused,
+                    Ending::Unsubscribed => Reason::Unsubscribed,
                 };
                 self.answer_to(exchange, reason, Some(key));
             }
@@ -385,11 +387,11 @@ impl Receiver {
             return;
         }
         let (ended, reason) = match result {
-            Processed::Done => (self.claims.commit(delivery, Fate::Done, self.now.mono), Reason::Processed),
-            Processed::Refuse => (self.claims.commit(delivery, Fate::Refused, self.now.mono), Reason::Refused),
-            Processed::Queued => (self.claims.commit(delivery, Fate::Queued, self.now.mono), Reason::Queued),
+            Processed::Done => (self.claims.commit(delivery, Ending::Done, self.now.mono), Reason::Processed),
+            Processed::Refuse => (self.claims.commit(delivery, Ending::Refused, self.now.mono), Reason::Refused),
+            Processed::Queued => (self.claims.commit(delivery, Ending::Queued, self.now.mono), Reason::Queued),
             Processed::Unsubscribed => {
-                (self.claims.commit(delivery, Fate::Unsubscribed, self.now.mono), Reason::Unsubscribed)
+                (self.claims.commit(delivery, Ending::Unsubscribed, self.now.mono), Reason::Unsubscribed)
             }
             Processed::Later { after } => (
                 self.claims.abort(delivery, self.now.mono),
