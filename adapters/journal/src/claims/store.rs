@@ -265,7 +265,7 @@ impl<D: Disk> ClaimFile<D> {
         } else {
             let mut without = commit.clone();
             without.place = None;
-            self.book.commit(now, &without).and(Err(unavailable("a line is longer than 1024 bytes")))
+            self.book.commit(now, &without).and_then(|()| Err(unavailable("a line is longer than 1024 bytes")))
         };
         self.note();
         let healthy = self.write_anew(now);

@@ -1,5 +1,7 @@
 //! The power fails at every operation, the disk fails at every operation, and every byte is damaged once.
 
+mod machines;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc;
