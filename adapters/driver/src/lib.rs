@@ -10,6 +10,7 @@
 //!
 //! Nothing here starts a runtime, and nothing but [`Resolver`] starts a thread.
 
+pub mod challenges;
 mod clock;
 mod desk;
 mod directory;
@@ -30,6 +31,7 @@ mod story;
 pub mod tls;
 mod transport;
 
+pub use challenges::Challenges;
 pub use clock::Clock;
 pub use desk::{
     Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, SyncReport, Waiting,
