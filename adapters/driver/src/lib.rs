@@ -11,6 +11,7 @@
 //! Nothing here starts a runtime, and nothing but [`Resolver`] starts a thread.
 
 mod claiming;
+pub mod challenges;
 mod clock;
 mod desk;
 mod directory;
@@ -32,6 +33,7 @@ pub mod tls;
 mod transport;
 
 pub use claiming::Claiming;
+pub use challenges::Challenges;
 pub use clock::Clock;
 pub use desk::{
     Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, SyncReport, Waiting,

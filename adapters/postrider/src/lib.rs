@@ -2,7 +2,7 @@
 //! until it answers.
 //!
 //! This is the crate that applications add. It gathers the parts: the protocol (`postrider-core`, here as [`core`]),
-//! and a driver by feature: `tokio` (the default) or `blocking`, with the same words.
+//! and a driver by feature: `tokio` (the default) or `blocking`, with the same words; `axum` adds receiving under axum.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tokio")]
@@ -88,6 +88,8 @@ pub use postrider_driver::{
 pub use postrider_journal as journal;
 pub use postrider_journal::seal::Vault;
 
+#[cfg(feature = "axum")]
+pub use postrider_axum as axum;
 #[cfg(feature = "blocking")]
 pub use postrider_blocking as blocking;
 #[cfg(feature = "tokio")]
@@ -118,11 +120,43 @@ pub mod replays {
 /// Receiving: verify who sent it, drop what was handled already, answer what the sender needs to hear.
 ///
 /// [`standard::Verifier`](receiver::standard::Verifier) checks a signature and keeps no state. The receiving machine of
-/// [`core::receiver`] adds limits and deduplication; the drivers put it on sockets.
+/// [`core::receiver`] adds limits and deduplication; the drivers put it on sockets, and the feature `axum` under handlers:
+///
+/// ```no_run
+/// # #[cfg(feature = "axum")]
+/// # mod shop {
+/// use axum::{Router, extract::State};
+/// use postrider::axum::{Handled, Later, Receiver, Webhook};
+/// use postrider::receiver::scheme;
+///
+/// # #[derive(Clone)]
+/// # struct Db;
+/// # impl Db { async fn pay(&self, _: &str, _: &str) -> std::io::Result<()> { Ok(()) } }
+/// # #[derive(serde::Deserialize)]
+/// # struct Order { id: String }
+/// # async fn example(db: Db) -> Result<(), Box<dyn std::error::Error>> {
+/// let hooks = Receiver::builder()
+///     .source("stripe", scheme::stripe(std::env::var("STRIPE_WEBHOOK_SECRET")?)?)
+///     .source("slack", scheme::slack(std::env::var("SLACK_SIGNING_SECRET")?)?) // answers url_verification by itself
+///     .build()?;
+/// let app = Router::new().route("/hooks/stripe", hooks.post("stripe", paid)).with_state(db);
+/// let listener = tokio::net::TcpListener::bind("0.0.0.0:3000").await?;
+/// axum::serve(listener, app).await?;
+/// # Ok(())
+/// # }
+///
+/// async fn paid(hook: Webhook<Order>, State(db): State<Db>) -> Result<Handled, Later> {
+///     db.pay(&hook.dedup_key(), &hook.data().id).await?; // an error is `Later`: 503, and the event comes again
+///     Ok(Handled::Processed) // 204
+/// }
+/// # }
+/// ```
 pub mod receiver {
     pub use postrider_core::receiver::*;
-    pub use postrider_core::signing::standard;
+    pub use postrider_core::signing::{Scheme, Verifier, standard};
     pub use postrider_journal::claims::{ClaimOptions, ClaimStore, FileClaims, MemoryClaims};
+
+    pub mod scheme;
 }
 
 /// The examples of the README, compiled.

@@ -79,6 +79,29 @@ impl fmt::Display for ChallengeError {
 
 impl core::error::Error for ChallengeError {}
 
+/// The answer to a question that was asked by a signed request: of [`slack`], [`zoom`] or [`discord`]. None for what is no
+/// question. The verifier is the one that has verified it.
+pub fn signed(verifier: &Verifier, verified: &Verified<'_>) -> Option<Answer> {
+    match verified.scheme() {
+        Scheme::Slack => slack(verified),
+        Scheme::Zoom => zoom(verifier, verified),
+        Scheme::Discord => discord(verified),
+        _ => None,
+    }
+}
+
+/// Whether a body reads like a question that [`signed`] answers, for whoever wants to verify no more than those. It may be
+/// anybody's.
+pub fn reads_like_one(scheme: Scheme, body: &[u8]) -> bool {
+    let (at, says) = match scheme {
+        Scheme::Slack => ("/type", "url_verification"),
+        Scheme::Zoom => ("/event", "endpoint.url_validation"),
+        Scheme::Discord => ("/type", "1"),
+        _ => return false,
+    };
+    pointer::find_text(body, at).is_some_and(|said| said == says)
+}
+
 /// Slack's `url_verification`: the `challenge` as plain text. None for any other event.
 ///
 /// Source: Slack, "url_verification event".
@@ -253,6 +276,7 @@ fn parameter<'q>(query: &'q str, name: &'static str) -> Result<Cow<'q, str>, Cha
 
 #[cfg(test)]
 mod tests {
+    use super::signed as signed_answer;
     use super::*;
     use crate::signing::{Received, Signer, Unsigned};
     use crate::time::UnixTime;
@@ -277,7 +301,10 @@ mod tests {
         let verifier = Verifier::new(scheme, ["other", verifying].into_iter().skip(usize::from(signing != "secret")));
         let verifier = verifier.unwrap();
         let received = Received { method: "POST", url: "", headers: &signed.headers, body: &signed.body };
-        answer(&verifier, &verifier.verify(&received, NOW).unwrap())
+        let verified = verifier.verify(&received, NOW).unwrap();
+        let answer = answer(&verifier, &verified);
+        assert_eq!(signed_answer(&verifier, &verified).is_some(), reads_like_one(scheme, body.as_bytes()), "{body}");
+        answer
     }
 
     #[test]

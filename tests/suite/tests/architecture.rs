@@ -36,9 +36,17 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("adapters/driver", &["postrider-core", "postrider-journal"]),
     ("adapters/tokio", &["postrider-core", "postrider-driver", "postrider-journal"]),
     ("adapters/blocking", &["postrider-core", "postrider-driver", "postrider-journal"]),
+    ("adapters/axum", &["postrider-core", "postrider-tokio"]),
     (
         "adapters/postrider",
-        &["postrider-core", "postrider-driver", "postrider-journal", "postrider-tokio", "postrider-blocking"],
+        &[
+            "postrider-core",
+            "postrider-driver",
+            "postrider-journal",
+            "postrider-tokio",
+            "postrider-blocking",
+            "postrider-axum",
+        ],
     ),
     ("adapters/cli", &["postrider", "postrider-core", "postrider-driver"]),
     ("tests/testkit", &["postrider-core"]),

@@ -3,6 +3,7 @@
 use postrider_core::signing::challenge::{self, Answer};
 use postrider_core::signing::{Custom, Received, Scheme, Verified, Verifier, VerifyError};
 use postrider_core::time::UnixTime;
+use postrider_driver::Challenges;
 
 use crate::exit::Refusal;
 use crate::http::{Headers, Request, header};
@@ -102,26 +103,12 @@ impl Keys {
         Err(refused.unwrap_or(VerifyError::NoMatch { signatures: 0 }))
     }
 
-    /// The answer to a question that is asked by a GET with a query: of Meta, a WebSub hub, or Twitter. None where it is
-    /// none of theirs; an error says why it is not answered.
-    pub(super) fn asked(&self, target: &str) -> Option<Result<Answer, String>> {
-        let (_, query) = target.split_once('?')?;
-        let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    /// What unsigned questions are answered: of Meta, WebSub hubs and X.
+    pub(super) fn challenges(&self) -> Challenges {
+        let challenges = Challenges::default().topics(&self.topics);
+        let challenges = challenges.consumer_secrets(self.known.iter().flat_map(|known| &known.consumer));
         let meta = self.known.iter().any(|known| known.verifier.scheme() == Scheme::Meta);
-        if has("hub.topic") && !self.topics.is_empty() {
-            let asked = match challenge::websub(query) {
-                Ok(asked) => asked,
-                Err(why) => return Some(Err(why.to_string())),
-            };
-            let wanted = self.topics.iter().any(|topic| *topic == asked.topic);
-            return Some(if wanted { Ok(asked.confirm()) } else { Err("this topic is none of --topic".into()) });
-        }
-        if has("hub.mode") && meta {
-            let tokens = self.tokens.iter().map(String::as_str);
-            return Some(challenge::meta(query, tokens).map_err(|why| why.to_string()));
-        }
-        let consumer = self.known.iter().find_map(|known| known.consumer.first())?;
-        has("crc_token").then(|| challenge::twitter_crc(query, consumer).map_err(|why| why.to_string()))
+        if meta { challenges.verify_tokens(&self.tokens) } else { challenges }
     }
 }
 
@@ -144,11 +131,6 @@ impl Known {
 
     /// The answer to a question that was asked by a signed request: of Slack, Zoom or Discord.
     pub(super) fn asked(&self, verified: &Verified<'_>) -> Option<Answer> {
-        match self.verifier.scheme() {
-            Scheme::Slack => challenge::slack(verified),
-            Scheme::Zoom => challenge::zoom(&self.verifier, verified),
-            Scheme::Discord => challenge::discord(verified),
-            _ => None,
-        }
+        challenge::signed(&self.verifier, verified)
     }
 }

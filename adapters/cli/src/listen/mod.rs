@@ -12,9 +12,11 @@ use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ::http::{HeaderMap, Method};
+use bytes::Bytes;
 use postrider_core::registration::consent::{CHALLENGE_TYPE, Doorkeeper, Token};
-use postrider_core::signing::challenge::Answer;
 use postrider_core::signing::{Received, Scheme};
+use postrider_driver::challenges::{Challenges, Unwanted, answered};
 
 use self::exec::Ended;
 use self::forward::Forward;
@@ -119,6 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         (false, false) => Form::Plain,
     };
     let receiver = Receiver {
+        challenges: keys.challenges(),
         keys,
         then,
         form,
@@ -154,6 +157,7 @@ struct Count {
 
 struct Receiver {
     keys: Keys,
+    challenges: Challenges,
     then: Then,
     form: Form,
     status: u16,
@@ -168,14 +172,12 @@ impl Handler for Receiver {
         if request.method == "OPTIONS" {
             return consent(&request, peer);
         }
-        if request.method == "GET"
-            && let Some(answer) = self.keys.asked(&request.target)
-        {
+        if let Some(answer) = self.asked(&request) {
             return match answer {
                 Ok(answer) => consented(answer, peer),
                 Err(why) => {
-                    complain!("refused: {peer}: 404, {why}");
-                    Response::new(404).text("nobody asked for this")
+                    complain!("refused: {peer}: {}, {why}", why.status().as_u16());
+                    Response::new(why.status().as_u16()).text(why.wire_text())
                 }
             };
         }
@@ -190,7 +192,7 @@ impl Handler for Receiver {
         let received = Received { method: &request.method, url: &url, headers: &request.headers, body: &request.body };
         match self.keys.verify(&received, now()) {
             Ok((known, verified)) => match known.asked(&verified) {
-                Some(answer) => consented(answer, peer),
+                Some(answer) => consented(answered(answer), peer),
                 None => self.accept(&Webhook::verified(&request, known.name, &verified), peer),
             },
             Err(why) => {
@@ -218,6 +220,12 @@ impl Handler for Receiver {
 }
 
 impl Receiver {
+    /// The answer to a question that is asked by a GET.
+    fn asked(&self, request: &Request) -> Option<Result<http::Response<Bytes>, Unwanted>> {
+        let get = request.method == "GET";
+        get.then(|| self.challenges.answer(&Method::GET, &request.target, &HeaderMap::new()))?
+    }
+
     /// What becomes of a webhook that nobody objects to.
     fn accept(&self, webhook: &Webhook<'_>, peer: SocketAddr) -> Response {
         if let Some(token) = challenge(webhook.request) {
@@ -305,12 +313,11 @@ fn failed(peer: SocketAddr, why: &str) -> Response {
 }
 
 /// A provider's question that is answered.
-fn consented(answer: Answer, peer: SocketAddr) -> Response {
-    if answer.status < 300 {
-        complain!("consented: {peer}: its question was answered");
-    }
-    let headers = answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
-    Response { headers, body: answer.body, ..Response::new(answer.status) }
+fn consented(answer: http::Response<Bytes>, peer: SocketAddr) -> Response {
+    let (head, body) = answer.into_parts();
+    complain!("consented: {peer}: its question was answered");
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_owned())).collect();
+    Response { headers, body: body.into(), ..Response::new(head.status.as_u16()) }
 }
 
 /// Whoever listens wants to be sent to: every sender that asks by the handshake of CloudEvents may, as often as it likes.

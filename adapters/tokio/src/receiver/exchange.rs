@@ -1,6 +1,7 @@
 //! One request, from its head to its answer.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -13,15 +14,22 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::drive::{ASKS, Ask, Fact};
+use super::questions::Questions;
 
 /// What a sender is asked to wait, in seconds, when the receiver is closed.
 const RETRY_SECS: u64 = 5;
+
+/// How requests are treated before the machine hears of them.
+pub(super) struct Manners {
+    pub(super) body_time: Duration,
+    pub(super) questions: Questions,
+}
 
 /// One request. Dropped without an answer it is given up, and the machine is told.
 pub(super) struct Exchange {
     id: ExchangeId,
     facts: mpsc::UnboundedSender<Fact>,
-    body_time: Duration,
+    manners: Arc<Manners>,
     answered: bool,
 }
 
@@ -33,22 +41,26 @@ enum Unread {
 }
 
 impl Exchange {
-    pub(super) fn new(id: ExchangeId, facts: mpsc::UnboundedSender<Fact>, body_time: Duration) -> Self {
-        Self { id, facts, body_time, answered: false }
+    pub(super) fn new(id: ExchangeId, facts: mpsc::UnboundedSender<Fact>, manners: Arc<Manners>) -> Self {
+        Self { id, facts, manners, answered: true }
     }
 
-    /// Does what it is asked to until there is an answer.
-    pub(super) async fn answer<B>(mut self, request: Request<B>) -> Response<Full<Bytes>>
+    /// Does what it is asked to until there is an answer. `brought` is called with the body before the machine has it.
+    pub(super) async fn answer<B>(mut self, request: Request<B>, brought: impl FnOnce(&Bytes)) -> Response<Full<Bytes>>
     where
         B: Body,
     {
         let (head, body) = request.into_parts();
-        let head = RequestHead::new(head.method, head.headers)
-            .target(head.uri.to_string())
-            .declared_length(body.size_hint().lower());
+        let (target, questions) = (head.uri.to_string(), &self.manners.questions);
+        if let Some(answer) = questions.unsigned(&head.method, &target, &head.headers) {
+            return answer;
+        }
+        let headers = questions.are_signed().then(|| head.headers.clone());
+        let head = RequestHead::new(head.method, head.headers).target(target).declared_length(body.size_hint().lower());
         let (asks, mut asked) = mpsc::channel(ASKS);
+        self.answered = false;
         self.tell(Fact::Head { exchange: self.id, head, asks });
-        let mut body = Some(body);
+        let mut unread = Some((body, brought));
         loop {
             let cap = match asked.recv().await {
                 Some(Ask::Body { cap }) => cap,
@@ -61,10 +73,17 @@ impl Exchange {
                     return closed();
                 }
             };
-            let body = body.take().expect("a body is asked for once");
-            let read = timeout(self.body_time, read(body, cap)).await.unwrap_or(Err(Unread::TimedOut));
+            let (body, brought) = unread.take().expect("a body is asked for once");
+            let read = timeout(self.manners.body_time, read(body, cap)).await.unwrap_or(Err(Unread::TimedOut));
             match read {
-                Ok(body) => self.tell(Fact::Read(RecvInput::Body { exchange: self.id, body })),
+                Ok(body) => {
+                    let signed = |headers| self.manners.questions.signed(headers, &body);
+                    if let Some(answer) = headers.as_ref().and_then(signed) {
+                        return answer;
+                    }
+                    brought(&body);
+                    self.tell(Fact::Read(RecvInput::Body { exchange: self.id, body }));
+                }
                 Err(Unread::TooLarge) => self.tell(Fact::Read(RecvInput::BodyTooLarge { exchange: self.id })),
                 Err(Unread::TimedOut) => return text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
                 Err(Unread::Broken) => return text(StatusCode::BAD_REQUEST, "the body broke off"),
@@ -86,10 +105,11 @@ impl Drop for Exchange {
     }
 }
 
-/// The bytes of a body, trailers left out, as long as there are no more than `cap`.
+/// The bytes of a body, trailers left out, as long as there are no more than `cap`. They are in a place of their own,
+/// none of them as well.
 async fn read<B: Body>(body: B, cap: usize) -> Result<Bytes, Unread> {
     let mut body = pin!(body);
-    let mut bytes = BytesMut::new();
+    let mut bytes = BytesMut::with_capacity(1);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
         if data.remaining() > cap - bytes.len() {

@@ -52,8 +52,13 @@
 
 mod drive;
 mod exchange;
+mod gate;
+mod layer;
+mod questions;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_layer;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -73,10 +78,13 @@ use postrider_journal::claims::ClaimStore;
 use tokio::sync::{mpsc, oneshot};
 use tower_service::Service;
 
-pub use postrider_driver::Handled;
+pub use gate::{Ended, Gate};
+pub use layer::{Verify, VerifyLayer};
+pub use postrider_driver::{Challenges, Handled};
 
 use drive::{Drive, Fact, Tell};
-use exchange::Exchange;
+use exchange::{Exchange, Manners};
+use questions::Questions;
 
 /// How long the body of a request may take, when nothing else is said.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -97,6 +105,7 @@ pub struct Builder {
     concurrency: u32,
     body_time: Duration,
     claims: Option<Box<dyn ClaimStore>>,
+    challenges: Challenges,
     tell: Tell,
 }
 
@@ -107,7 +116,7 @@ pub struct Answering(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>
 struct Handle {
     facts: mpsc::UnboundedSender<Fact>,
     exchanges: AtomicU64,
-    body_time: Duration,
+    manners: Arc<Manners>,
 }
 
 impl Receiver {
@@ -125,22 +134,28 @@ impl Receiver {
 
     /// A receiver with more to say about it.
     pub fn builder(config: ReceiverConfig) -> Builder {
-        Builder { config, concurrency: CONCURRENCY, body_time: BODY_TIME, claims: None, tell: Box::new(drop) }
+        Builder {
+            config,
+            concurrency: CONCURRENCY,
+            body_time: BODY_TIME,
+            claims: None,
+            challenges: Challenges::default(),
+            tell: Box::new(drop),
+        }
     }
 
     /// The answer to a request; what [`Service::call`] does, for frameworks without tower.
     ///
     /// The response's extensions hold the [`Reason`](postrider_core::receiver::Reason) for it, where the machine gave
     /// the answer. What the adapter says by itself is 408 to a body that does not come in its time, 400 to one that
-    /// breaks off, and 503 once the receiver is closed.
+    /// breaks off, and 503 once the receiver is closed; and it answers the questions of providers: those that Slack, Zoom
+    /// and Discord sign, and [`Builder::challenges`].
     pub fn answer<B>(&self, request: Request<B>) -> Answering
     where
         B: Body + Send + 'static,
         B::Data: Send,
     {
-        let number = self.0.exchanges.fetch_add(1, Ordering::Relaxed);
-        let exchange = Exchange::new(ExchangeId::new(number), self.0.facts.clone(), self.0.body_time);
-        Answering(Box::pin(exchange.answer(request)))
+        Answering(Box::pin(self.exchange().answer(request, |_: &Bytes| {})))
     }
 
     /// Closes: new requests are answered 503 with `Retry-After`, those in progress as ever. Returns when the last
@@ -151,6 +166,12 @@ impl Receiver {
         // Either fails when the loop has ended: it drops what it holds, and says so by that alone.
         let _ = self.0.facts.send(Fact::Close(Some(closed)));
         let _ = end.await;
+    }
+
+    /// The next exchange.
+    fn exchange(&self) -> Exchange {
+        let number = self.0.exchanges.fetch_add(1, Ordering::Relaxed);
+        Exchange::new(ExchangeId::new(number), self.0.facts.clone(), Arc::clone(&self.0.manners))
     }
 }
 
@@ -181,6 +202,12 @@ impl Builder {
         self
     }
 
+    /// Sets which unsigned questions of providers are answered; none without it.
+    pub fn challenges(mut self, challenges: Challenges) -> Self {
+        self.challenges = challenges;
+        self
+    }
+
     /// Sets who is told what is worth telling, such as why a request was not accepted. It is called on the receiver's
     /// loop, so it must not wait. A panic in it is passed over.
     pub fn on_notice(mut self, tell: impl Fn(RecvNotice) + Send + 'static) -> Self {
@@ -196,9 +223,21 @@ impl Builder {
     {
         let (facts, heard) = mpsc::unbounded_channel();
         let claims = (self.claims, facts.clone());
+        let questions = Questions::new(&self.config, self.challenges);
+        let manners = Arc::new(Manners { body_time: self.body_time, questions });
         let drive = Drive::new(self.config, handler, self.concurrency, self.tell, claims);
         tokio::spawn(drive.run(heard));
-        Receiver(Arc::new(Handle { facts, exchanges: AtomicU64::new(1), body_time: self.body_time }))
+        Receiver(Arc::new(Handle { facts, exchanges: AtomicU64::new(1), manners }))
+    }
+
+    /// Makes a receiver without a handler: each request brings its own. Panics as [`handler`](Self::handler) does.
+    pub fn gate(self) -> Gate {
+        Gate::new(|guests| self.handler(move |delivery| guests.run(delivery)))
+    }
+
+    /// Makes a receiver that is a layer. Panics as [`handler`](Self::handler) does.
+    pub fn layer(self) -> VerifyLayer {
+        VerifyLayer::of(self.gate())
     }
 }
 
@@ -247,6 +286,7 @@ impl fmt::Debug for Builder {
             .field("config", &self.config)
             .field("concurrency", &self.concurrency)
             .field("body_time", &self.body_time)
+            .field("challenges", &self.challenges)
             .finish_non_exhaustive()
     }
 }

@@ -20,9 +20,9 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-fn config() -> ReceiverConfig {
+pub(super) fn config() -> ReceiverConfig {
     ReceiverConfig::new(standard::Verifier::new([&Secret::parse(SECRET).unwrap()]).unwrap())
 }
 
@@ -41,7 +41,7 @@ fn head(id: &str, secs: u64, body: &str) -> String {
     )
 }
 
-fn signed(id: &str, body: &str) -> String {
+pub(super) fn signed(id: &str, body: &str) -> String {
     format!("{}\r\n{body}", head(id, unix_secs(), body))
 }
 
@@ -51,13 +51,13 @@ async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-async fn send(addr: SocketAddr, request: &str) -> String {
+pub(super) async fn send(addr: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     rest(&mut stream).await
 }
 
-fn status(answer: &str) -> u16 {
+pub(super) fn status(answer: &str) -> u16 {
     answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {answer:?}"))
 }
 
