@@ -1,6 +1,7 @@
 //! Every interleaving of facts and partial drains, seen from outside.
 
 mod dedup;
+mod receipts;
 mod rules;
 mod schemes;
 
