@@ -59,7 +59,7 @@ use key::Decimal;
 pub use key::SigningKey;
 pub use keys::Algorithm;
 pub use message::MessageKey;
-pub(crate) use outgoing::{Outgoing, ReadyKey, sign};
+pub(crate) use outgoing::{Made, Outgoing, ReadyKey, sign};
 #[cfg(feature = "ed25519")]
 pub use pair::{PrivateKey, PublicKey};
 pub use received::Received;
