@@ -45,7 +45,7 @@ impl Response {
     /// The status.
     pub fn status(&self) -> StatusCode {
         match self.reason {
-            Reason::Processed | Reason::Repeat => self.success.status(),
+            Reason::Processed | Reason::Repeat | Reason::Late => self.success.status(),
             Reason::Queued => StatusCode::ACCEPTED,
             Reason::Method => StatusCode::METHOD_NOT_ALLOWED,
             Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -57,6 +57,9 @@ impl Response {
             Reason::TooManyExchanges
             | Reason::NoCredit
             | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
             | Reason::Later { .. }
             | Reason::TimedOut
             | Reason::Closing => StatusCode::SERVICE_UNAVAILABLE,
@@ -70,10 +73,14 @@ impl Response {
             Reason::TooManyExchanges
             | Reason::NoCredit
             | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
             | Reason::TimedOut
             | Reason::Closing => Some(config::RETRY_AFTER),
             Reason::Processed
             | Reason::Repeat
+            | Reason::Late
             | Reason::Queued
             | Reason::Method
             | Reason::TooLarge
@@ -92,10 +99,10 @@ impl Response {
     }
 
     /// The receipt for the event, where [`ReceiverConfig::receipts`](super::ReceiverConfig::receipts) asks for them; part of
-    /// [`headers`](Self::headers). With answers that say that the event was processed or stored, and with no others.
+    /// [`headers`](Self::headers). With every answer of success, and with no others.
     pub fn receipt(&self) -> Option<DeliveryReceipt> {
         match self.reason {
-            Reason::Processed | Reason::Repeat | Reason::Queued => self.signer?.receipt,
+            Reason::Processed | Reason::Repeat | Reason::Late | Reason::Queued => self.signer?.receipt,
             Reason::Method
             | Reason::TooLarge
             | Reason::MediaType
@@ -107,6 +114,9 @@ impl Response {
             | Reason::TooManyExchanges
             | Reason::NoCredit
             | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
             | Reason::Later { .. }
             | Reason::TimedOut
             | Reason::Closing => None,
@@ -134,7 +144,7 @@ impl Response {
     /// The body to send: empty for a success, else a few words. What was wrong with a signature is in no answer.
     pub fn body(&self) -> &'static str {
         match self.reason {
-            Reason::Processed | Reason::Repeat | Reason::Queued => "",
+            Reason::Processed | Reason::Repeat | Reason::Late | Reason::Queued => "",
             Reason::Method => "only POST is answered here",
             Reason::TooLarge => "the body is too long",
             Reason::MediaType => "a body of this type is not read here",
@@ -145,6 +155,9 @@ impl Response {
             Reason::TooManyExchanges
             | Reason::NoCredit
             | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
             | Reason::Later { .. }
             | Reason::TimedOut
             | Reason::Closing => "not now, try again later",
@@ -163,7 +176,10 @@ pub enum Reason {
     Processed,
     /// The application had processed the event before: success.
     Repeat,
-    /// The application has queued the event, now or before: 202.
+    /// A later event of its line has been processed, and this one is of no use any more: success, without a delivery.
+    Late,
+    /// The event is stored, now or before, by the application or because it is to be
+    /// ([`Acknowledge::Stored`](super::Acknowledge::Stored)): 202.
     Queued,
     /// The method is not POST: 405.
     Method,
@@ -190,6 +206,12 @@ pub enum Reason {
     NoCredit,
     /// As many exchanges as the limit allows wait for the same delivery: 503.
     TooManyWaiters,
+    /// As many events as the order allows are held for those before them: 503.
+    TooManyHeld,
+    /// Another instance has the event in progress: 503.
+    Elsewhere,
+    /// The store of claims could not be asked: 503. [`RecvNotice::NotClaimed`](super::RecvNotice::NotClaimed) says more.
+    NoClaim,
     /// The application wants the event later: 503.
     Later {
         /// What the sender is asked to wait.
