@@ -238,7 +238,7 @@ mod tests {
         assert!(matches!(refused, PutError::Invalid(_, EndpointError::Receipts)), "{refused}");
         assert!(rig.sender.put(rig.now, acme().sign([Dialect::Github, Dialect::Svix])).is_ok());
         let pair = Secret::from_pair_bytes([7; 64]).unwrap();
-        let alone = Endpoint::new("pair", "https://acme.example.com/").signing_key(pair.clone()).receipts(true);
+        let alone = Endpoint::new("pair", "https://acme.example.com/").signing_key(pair).receipts(true);
         let refused = rig.sender.put(rig.now, alone.clone()).unwrap_err();
         assert!(matches!(refused, PutError::Ring(_, RingError::NoShared)), "{refused}");
         assert!(rig.sender.put(rig.now, alone.signing_key(secret(3))).is_ok());
