@@ -246,5 +246,6 @@ fn endpoint(number: u32) -> Record {
         pacing: None,
         filter: None,
         sign: Vec::new(),
+        receipts: false,
     }))
 }

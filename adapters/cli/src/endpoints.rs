@@ -19,7 +19,7 @@ use crate::duration;
 use crate::exit::{Fault, Refusal};
 use crate::suggest::{nearest, unknown_key};
 
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "id",
     "url",
     "secret",
@@ -48,6 +48,7 @@ const KEYS: [&str; 28] = [
     "filter",
     "filter-language",
     "sign",
+    "receipts",
 ];
 
 /// A file with more than this is no endpoint file.
@@ -240,12 +241,13 @@ impl Reader<'_> {
                 },
                 None => endpoint,
             },
-            "coalesce" => match value.get_ref().as_bool() {
+            "coalesce" => match self.flag(name, value) {
                 Some(coalesce) => endpoint.coalesce(coalesce),
-                None => {
-                    self.fault(value.span(), Some(name), "this is neither true nor false");
-                    endpoint
-                }
+                None => endpoint,
+            },
+            "receipts" => match self.flag(name, value) {
+                Some(receipts) => endpoint.receipts(receipts),
+                None => endpoint,
             },
             "bearer" => match self.strings(name, value, |text| blank().bearer(text)) {
                 Some(text) => endpoint.bearer(text),
@@ -306,6 +308,14 @@ impl Reader<'_> {
         };
         let probe = Endpoint::new("unnamed", ANYWHERE).basic(name, password);
         if self.probe("basic", value, &probe) { endpoint.basic(name, password) } else { endpoint }
+    }
+
+    fn flag(&mut self, name: &str, value: &Value<'_>) -> Option<bool> {
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            self.fault(value.span(), Some(name), "this is neither true nor false");
+        }
+        flag
     }
 
     fn concurrency(&mut self, endpoint: Endpoint, value: &Value<'_>) -> Endpoint {
@@ -437,7 +447,7 @@ mod tests {
         let text = with(
             "headers = { x-team = \"a\" }\nschedule = [\"0s\", \"5s\", \"5m\"]\ntimeout = \"3s\"\nconcurrency = 0x10\n\
              tenant = \"t\"\nencoding = \"cloudevents-binary\"\nthin = [\"/id\", \"/order/id\"]\nsource = \"/shop\"\n\
-             bearer = \"abc\"\nconsent = \"cloudevents\"\nconsent_rate = 60\n\
+             receipts = true\nbearer = \"abc\"\nconsent = \"cloudevents\"\nconsent_rate = 60\n\
              filter = '{\"exact\": {\"type\": \"a.b\"}}'\nfilter-language = \"cloudevents\"\n\
              sign = [\"standard-webhooks\", \"github\", { hmac = { header = \"x-acme\", algorithm = \"sha512\", encoding = \
              \"base64\", prefix = \"v1=\", id-header = \"x-id\", timestamp-header = \"x-time\", timestamp = \"ms\", \
@@ -521,6 +531,11 @@ mod tests {
                 "e.toml:6: filter-language: there is no such language of filters; did",
             ),
             ("filter-language = \"cloudevents\"", "e.toml:6: filter-language: there is no filter that it would be"),
+            ("receipts = 1", "e.toml:6: receipts: this is neither true nor false"),
+            (
+                "receipts = true\nsign = [\"github\"]",
+                "e.toml:1: receipts: they are signed with the key of a Standard Webhooks signature; sign with",
+            ),
             ("sign = []", "e.toml:6: sign: this is not a list with something in it"),
             ("sign = [\"githup\"]", "e.toml:6: sign[0]: there is no such scheme; did you mean \"github\"?"),
             ("sign = [\"github\", \"github\"]", "e.toml:6: sign: two schemes would set the header x-"),

@@ -208,6 +208,34 @@ fn what_an_earlier_run_owed_is_delivered_though_the_input_has_it_not() {
 }
 
 #[test]
+fn what_came_of_receipts_is_shown() {
+    for driver in DRIVERS {
+        let giving = Listener::start(&["--secret", SECRET, "--receipts"]);
+        let silent = Listener::start(&["--secret", SECRET]);
+        let asked = format!("{ALL}\nreceipts = true");
+        let endpoints =
+            [("giving", &giving, &asked), ("silent", &silent, &asked), ("unasked", &giving, &ALL.to_owned())];
+        let endpoints = endpoints.map(|(id, listener, rest)| endpoint(id, &listener.url, rest));
+        let place = Place::new(&endpoints.concat());
+        let summary = place.summary(&["--driver", driver], &events(1..2));
+        assert_eq!(summary["delivered"], 3, "{driver}: a receipt changes no verdict");
+        let shown = place.json("show", &["o1"]);
+        let mut receipts: Vec<_> = shown["attempts"].as_array().unwrap().iter().collect();
+        receipts.sort_by_key(|attempt| attempt["endpoint"].as_str().unwrap());
+        let receipts: Vec<_> = receipts.into_iter().map(|attempt| &attempt["receipt"]).collect();
+        assert_eq!(receipts, ["verified".into(), "missing".into(), Value::Null].each_ref(), "{driver}: {shown}");
+        let ran = place.journal("show", &["o1"]);
+        assert_eq!(ran.out.matches("; the receipt is verified\n").count(), 1, "{driver}: {ran:?}");
+        assert_eq!(ran.out.matches("; the answer has no receipt\n").count(), 1, "{driver}: {ran:?}");
+        let dumped = place.journal("dump", &["--json"]).out;
+        assert!(
+            dumped.contains("\"receipt\":\"missing\"") && dumped.contains("\"receipts\":true"),
+            "{driver}: {dumped}"
+        );
+    }
+}
+
+#[test]
 fn a_journal_can_be_looked_into() {
     let good = Listener::start(&["--secret", SECRET]);
     let failing = Listener::start(&["--secret", SECRET, "--status", "500"]);

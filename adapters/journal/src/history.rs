@@ -57,6 +57,7 @@ use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::journal::Then;
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::secret::KeyId;
+use postrider_core::signing::receipt::ReceiptCheck;
 use postrider_core::time::UnixTime;
 
 pub(crate) use self::keep::History;
@@ -309,11 +310,13 @@ pub struct AttemptHistory {
     pub signed: Vec<KeyId>,
     /// The beginning of the answer, where it is kept.
     pub answer: Option<Bytes>,
+    /// What the answer came to as to its receipt.
+    pub receipt: ReceiptCheck,
 }
 
 impl fmt::Display for AttemptHistory {
-    /// In one line: when, to whom, which attempt, what followed and why, and which keys signed; and one for the answer,
-    /// where it is kept.
+    /// In one line: when, to whom, which attempt, what followed and why, which keys signed, and where a receipt was asked
+    /// for, what came of that; and one for the answer, where it is kept.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.at)?;
         match &self.endpoint {
@@ -330,6 +333,9 @@ impl fmt::Display for AttemptHistory {
         write!(f, "attempt {}, {:.1?}: {then}, {ruling}", self.number, self.elapsed)?;
         for (nth, key) in self.signed.iter().enumerate() {
             write!(f, "{}{key}", if nth == 0 { "; signed with " } else { ", " })?;
+        }
+        if self.receipt != ReceiptCheck::NotAsked {
+            write!(f, "; {}", self.receipt)?;
         }
         match &self.answer {
             Some(answer) => write!(f, "\n  it answered: {}", String::from_utf8_lossy(answer).escape_debug()),

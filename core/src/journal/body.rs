@@ -238,10 +238,14 @@ fn read_parts(r: &mut Reader<'_>, accepted: &mut Accepted) -> Result<(), CodecEr
     Ok(())
 }
 
+/// The number of the part that says what an answer came to as to its receipt; left out where none was asked for.
+const RECEIPT_PART: u8 = 1;
+
 /// The code of what follows shares a byte with the number of bytes that the time taken needs: attempts are short, and
 /// this is the record that is written most.
 fn write_outcome(outcome: &OutcomeRecord, w: &mut Writer<'_>) {
-    let OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then, signed, answer } = outcome;
+    let OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then, signed, answer, receipt } =
+        outcome;
     let elapsed = nanos(*elapsed);
     let width = width(elapsed);
     let (code, due) = match then {
@@ -268,6 +272,10 @@ fn write_outcome(outcome: &OutcomeRecord, w: &mut Writer<'_>) {
     }
     w.few(signed, KEYS, |w, key| w.raw(&key.to_bytes()));
     w.option(answer.as_deref(), Writer::short);
+    if *receipt != 0 {
+        w.u8(RECEIPT_PART);
+        w.u8(*receipt);
+    }
 }
 
 fn read_outcome(r: &mut Reader<'_>) -> Result<OutcomeRecord, CodecError> {
@@ -276,7 +284,16 @@ fn read_outcome(r: &mut Reader<'_>) -> Result<OutcomeRecord, CodecError> {
     let (elapsed, then) = r.checked(read_elapsed_then)?;
     let signed = r.few("signed", KEYS, 8, |r| r.array("signed").map(KeyId::from_bytes))?;
     let answer = r.option("answer", |r| r.short("answer").map(Bytes::copy_from_slice))?;
-    Ok(OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then, signed, answer })
+    let receipt = if r.is_over() { 0 } else { r.checked(read_receipt)? };
+    Ok(OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then, signed, answer, receipt })
+}
+
+/// A part that says nothing is never written.
+fn read_receipt(r: &mut Reader<'_>) -> Result<Result<u8, Why>, CodecError> {
+    Ok(match (r.u8("part")?, r.u8("receipt")?) {
+        (RECEIPT_PART, receipt @ 1..) => Ok(receipt),
+        (number, _) => Err(Why::Part { number }),
+    })
 }
 
 fn read_elapsed_then(r: &mut Reader<'_>) -> Result<Result<(Duration, Then), Why>, CodecError> {

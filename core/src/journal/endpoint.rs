@@ -65,6 +65,8 @@ const PACING_PART: u8 = 6;
 const RETIRED_FILTERS_PART: u8 = 9;
 const CONSENT_PART: u8 = 7;
 const CAUSE_PART: u8 = 10;
+/// It has no fields: it is there where receipts are asked for.
+const RECEIPTS_PART: u8 = 11;
 
 /// The forms of a header's value.
 const OPEN_VALUE: u8 = 0;
@@ -97,6 +99,7 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         pacing,
         filter,
         sign,
+        receipts,
     } = endpoint;
     write_endpoint_key(key, w);
     w.text(url);
@@ -172,6 +175,9 @@ pub(super) fn write_endpoint(endpoint: &EndpointRecord, w: &mut Writer<'_>) {
         w.u8(CAUSE_PART);
         write_cause(cause, w);
     }
+    if *receipts {
+        w.u8(RECEIPTS_PART);
+    }
 }
 
 pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecError> {
@@ -206,6 +212,7 @@ pub(super) fn read_endpoint(r: &mut Reader<'_>) -> Result<EndpointRecord, CodecE
         pacing: None,
         filter: None,
         sign: Vec::new(),
+        receipts: false,
     };
     let mut last = 0;
     while !r.is_over() {
@@ -258,6 +265,10 @@ fn read_part(r: &mut Reader<'_>, last: u8, endpoint: &mut EndpointRecord) -> Res
             }
             CAUSE_PART => {
                 endpoint.cause = Some(read_cause(r)?);
+                true
+            }
+            RECEIPTS_PART => {
+                endpoint.receipts = true;
                 true
             }
             _ => false,

@@ -246,6 +246,8 @@ pub struct EndpointRecord {
     pub max_age: Option<Duration>,
     /// How it is paced, where that is not as usual.
     pub pacing: Option<Box<PacingRecord>>,
+    /// Receipts are asked for.
+    pub receipts: bool,
 }
 
 /// A way of signing: [`Dialect::to_wire`](crate::signing::Dialect::to_wire).
@@ -295,6 +297,7 @@ impl fmt::Debug for EndpointRecord {
             pacing,
             filter,
             sign,
+            receipts,
         } = self;
         f.debug_struct("EndpointRecord")
             .field("key", key)
@@ -321,6 +324,7 @@ impl fmt::Debug for EndpointRecord {
             .field("pacing", pacing)
             .field("filter", filter)
             .field("sign", sign)
+            .field("receipts", receipts)
             .finish()
     }
 }
@@ -498,6 +502,9 @@ pub struct OutcomeRecord {
     /// The beginning of the answer, where the endpoint asks for it to be kept; at most
     /// [`ANSWER_KEPT`](crate::limits::ANSWER_KEPT) bytes.
     pub answer: Option<Bytes>,
+    /// What the answer came to as to its receipt: [`ReceiptCheck::to_wire`](crate::signing::receipt::ReceiptCheck::to_wire),
+    /// 0 where none was asked for.
+    pub receipt: u8,
 }
 
 /// What history keeps of an event when its payload has gone.

@@ -228,6 +228,7 @@ mod tests {
             pacing: None,
             filter: None,
             sign: Vec::new(),
+            receipts: false,
         }))
     }
 

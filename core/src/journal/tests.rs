@@ -154,7 +154,7 @@ fn frequent_frames_are_small() {
     let (event, subscription, at) = (JournalSeq::new(u64::MAX), u32::MAX, UnixTime::from_millis(u64::MAX));
     let due = Due { written: at, delay: Duration::from_nanos(u64::MAX) };
     let size = |record: Record| framed(JournalSeq::new(u64::MAX), &record).len();
-    let outcome = |elapsed, then| {
+    let answered = |elapsed, then, receipt| {
         size(Record::Outcome(OutcomeRecord {
             event,
             subscription,
@@ -166,8 +166,10 @@ fn frequent_frames_are_small() {
             then,
             signed: vec![],
             answer: None,
+            receipt,
         }))
     };
+    let outcome = |elapsed, then| answered(elapsed, then, 0);
     assert_eq!(size(Record::Queued { event, subscription, lane: None }), 28);
     assert_eq!(size(Record::Queued { event, subscription, lane: Some(event) }), 36);
     assert_eq!(size(Record::Ended { event, at }), 32);
@@ -181,6 +183,7 @@ fn frequent_frames_are_small() {
     assert_eq!(outcome(Duration::from_secs(20), Then::Delivered), 51);
     assert_eq!(outcome(Duration::from_secs(18 * 60), Then::Retry(due)), 67);
     assert_eq!(outcome(Duration::MAX, Then::Retry(due)), 70);
+    assert_eq!(answered(Duration::ZERO, Then::Delivered, 3), 48, "a receipt is said only where one was asked for");
 }
 
 #[test]
@@ -300,7 +303,9 @@ fn parts_of_an_endpoint_stand_behind_it() {
     assert_eq!(tail(&with(&["/a"], None)), b"\x01\x01\x00\x02\x00/a");
     assert_eq!(tail(&with(&["/a"], Some("/s"))), b"\x01\x01\x00\x02\x00/a\x02\x02\x00/s");
     for (tail, number) in [
-        (&b"\x0b"[..], 11),
+        (&b"\x0c"[..], 12),
+        (b"\x0b\x0b", 11),
+        (b"\x0b\x02\x02\x00/s", 2),
         (b"\x04\x00\x00", 4),
         (b"\x09\x00\x00", 9),
         (b"\x09\x01\x00\x00\x00\x00\x00\x00\x00\x00", 9),
@@ -310,6 +315,21 @@ fn parts_of_an_endpoint_stand_behind_it() {
         (b"\x02\x00\x00\x02\x00\x00", 2),
         (b"\x02\x00\x00\x01\x01\x00\x00\x00", 1),
     ] {
+        let mut frame = BytesMut::from(&before[..]);
+        frame.extend_from_slice(tail);
+        let len = u32::try_from(frame.len() - 4).unwrap();
+        frame[..4].copy_from_slice(&len.to_le_bytes());
+        assert_eq!(decode(&mut frame.freeze()).unwrap_err().why, Why::Part { number }, "{tail:?}");
+    }
+}
+
+/// A receipt stands behind an outcome that is written as it always was.
+#[test]
+fn a_receipt_stands_behind_its_outcome() {
+    let with = |receipt| framed(place(0), &Record::Outcome(OutcomeRecord { receipt, ..outcome_record() }));
+    let before = with(0);
+    assert_eq!(with(2)[before.len()..], *b"\x01\x02");
+    for (tail, number) in [(b"\x01\x00", 1), (b"\x02\x01", 2), (b"\x00\x00", 0)] {
         let mut frame = BytesMut::from(&before[..]);
         frame.extend_from_slice(tail);
         let len = u32::try_from(frame.len() - 4).unwrap();
@@ -559,6 +579,7 @@ fn outcome_record() -> OutcomeRecord {
         then: Then::Retry(Due::default()),
         signed: vec![KeyId::from_bytes([1; 8])],
         answer: None,
+        receipt: 0,
     }
 }
 
@@ -598,5 +619,6 @@ fn endpoint_record(key: &[u8], value: &'static [u8]) -> EndpointRecord {
         pacing: None,
         filter: None,
         sign: Vec::new(),
+        receipts: false,
     }
 }

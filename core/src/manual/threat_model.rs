@@ -46,6 +46,20 @@
 //! * *An adapter, or a peer through it, that never reports.* The machine ends the attempt by itself:
 //!   [`time`](super::time).
 //!
+//! # What a receipt proves
+//!
+//! A status of success shows that something answered: a proxy, a parked host and a page for everything do too. A receiver
+//! that gives [receipts](crate::signing::receipt) shows more, to the sender alone: whoever answered holds the key, had the
+//! whole body byte for byte, and said that this event was processed or stored. Nobody in between can make one for an event
+//! that the receiver has not taken.
+//!
+//! It proves no more than that. Both sides hold the key, so a receipt convinces no third party: the sender could have made
+//! it himself. It names neither time nor attempt: an event that is sent again has the same receipt, and somebody between
+//! the two who has seen it can give it again, which is still true of the event but tells nothing about the attempt, nor
+//! whether a replay under the old id was processed another time. It says what the receiver says; what its application did
+//! with the event nobody signs. It cannot be given for a `v1a` signature, since the receiver has the public half alone.
+//! And its absence proves nothing: it is a header, which whoever is in between can take away, and it changes no verdict.
+//!
 //! # What producers send
 //!
 //! * *Too much.* [`Limits`](crate::limits::Limits) bound payloads, events, waiting deliveries and memory; beyond them

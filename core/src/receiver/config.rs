@@ -39,6 +39,8 @@ pub struct ReceiverConfig {
     pub media_types: Vec<Box<str>>,
     /// Whose key is whose; see [`scope`](Self::scope).
     pub scopes: Vec<(KeyId, u32)>,
+    /// Whether answers of success carry a receipt; see [`receipts`](Self::receipts).
+    pub receipts: bool,
     /// When a success may be answered; see [`acknowledge`](Self::acknowledge).
     pub acknowledge: Acknowledge,
     /// How long a claim in a store of claims holds; without one no store is asked. See [`claims`](Self::claims).
@@ -59,6 +61,7 @@ impl ReceiverConfig {
             public_url: None,
             media_types: Vec::new(),
             scopes: Vec::new(),
+            receipts: false,
             acknowledge: Acknowledge::default(),
             claims: None,
             order: None,
@@ -86,6 +89,15 @@ impl ReceiverConfig {
         self.scopes.retain(|(known, _)| *known != key);
         self.scopes.push((key, scope));
         self
+    }
+
+    /// With receipts: an answer of success, which says that an event was processed or stored, now or before, or that a later
+    /// one of its line has made it useless, carries `postrider-receipt`, made with the key that signed the request over the
+    /// event's id and the body's digest; see [`receipt`](crate::signing::receipt). Off by default. No other answer ever has one, nor has one to a request that was
+    /// not verified by a shared key of Standard Webhooks. It costs hashing each verified body once more.
+    #[must_use]
+    pub fn receipts(self, give: bool) -> Self {
+        Self { receipts: give, ..self }
     }
 
     /// With success answered when this has happened. There is no setting by which it is answered earlier.

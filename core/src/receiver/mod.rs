@@ -123,13 +123,13 @@ pub use stats::{ReceiverStats, Refusals};
 
 use crate::limits;
 use crate::retry::{Gcra, Pace, Rate};
-use crate::secret::KeyId;
 use crate::signing::{Received, Verifier, VerifyError};
 use crate::time::Now;
 use claims::{Claims, Known};
 use delivery::{Places, Proof};
 use lines::Lines;
 use progress::Progress;
+use response::Signer;
 use skew::Skew;
 
 /// The receiving machine.
@@ -185,8 +185,8 @@ pub enum Life {
 enum Stage {
     /// Its body is awaited; `asking` names the effect that asks for it, while it has not left.
     Reading { head: RequestHead, asking: Option<u64> },
-    /// It waits for a delivery, and was signed with this key.
-    Waiting(DeliveryId, KeyId),
+    /// It waits for a delivery, and was signed so.
+    Waiting(DeliveryId, Signer),
     /// Its answer has not left; this names it.
     Answered(u64),
 }
@@ -334,14 +334,14 @@ impl Receiver {
         if body.len() > self.config.limits.body {
             return self.answer(exchange, Reason::TooLarge);
         }
-        let proof = match self.verify(&head, &body) {
-            Ok(proof) => proof,
+        let (proof, key) = match self.verify(&head, &body) {
+            Ok(verified) => verified,
             Err(why) => return self.refuse(exchange, &head, &body, why),
         };
         if proof.timestamp.is_some() {
             self.skew.fits();
         }
-        let (key, window) = (proof.key, self.config.limits.window);
+        let window = self.config.limits.window;
         match self.claims.find(&proof.name, self.config.claims.is_none(), (self.now.mono, window)) {
             Known::Over(ending) => {
                 self.stats.duplicates += 1;
@@ -371,13 +371,14 @@ impl Receiver {
     }
 
     /// Verifies a request, and takes what is needed of it.
-    fn verify(&self, head: &RequestHead, body: &Bytes) -> Result<Proof, VerifyError> {
+    fn verify(&self, head: &RequestHead, body: &Bytes) -> Result<(Proof, Signer), VerifyError> {
         let url = self.url(head);
         let received = Received { method: head.method.as_str(), url: &url, headers: &head.headers, body };
         let verified = self.config.verifier.verify(&received, self.now.wall)?;
         let scope = self.config.scopes.iter().find(|(key, _)| *key == verified.key()).map_or(0, |(_, scope)| *scope);
         let replay = if self.config.replays { head.replay() } else { None };
-        Ok(Proof::of(&verified, scope, replay))
+        let receipt = if self.config.receipts { self.config.verifier.receipt(&verified) } else { None };
+        Ok((Proof::of(&verified, scope, replay), Signer { key: verified.key(), receipt }))
     }
 
     /// Answers what is not verified. Where only its time is wrong, a known key has signed it all the same, and the clocks
@@ -463,17 +464,17 @@ impl Receiver {
 
     /// Answers an exchange; one that waits for a delivery is told which key it was signed with.
     fn answer(&mut self, exchange: ExchangeId, reason: Reason) {
-        let key = match self.exchanges.get(&exchange) {
-            Some(Stage::Waiting(_, key)) => Some(*key),
+        let signer = match self.exchanges.get(&exchange) {
+            Some(Stage::Waiting(_, signer)) => Some(*signer),
             Some(Stage::Reading { .. } | Stage::Answered(_)) | None => None,
         };
-        self.answer_to(exchange, reason, key);
+        self.answer_to(exchange, reason, signer);
     }
 
-    fn answer_to(&mut self, exchange: ExchangeId, reason: Reason, key: Option<KeyId>) {
+    fn answer_to(&mut self, exchange: ExchangeId, reason: Reason, signer: Option<Signer>) {
         self.stats.refused.count(reason);
         let answer = self.next_number();
-        self.answers.insert(answer, Response { exchange, reason, success: self.config.success, key });
+        self.answers.insert(answer, Response { exchange, reason, success: self.config.success, signer });
         self.exchanges.insert(exchange, Stage::Answered(answer));
     }
 

@@ -10,6 +10,7 @@ use super::config::{self, Success};
 use super::contract::ExchangeId;
 use crate::secret::KeyId;
 use crate::signing::VerifyError;
+use crate::signing::receipt::{self, DeliveryReceipt};
 
 /// The answer to a request: a status, [`headers`](Self::headers) and a [`body`](Self::body).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,16 @@ pub struct Response {
     pub(super) exchange: ExchangeId,
     pub(super) reason: Reason,
     pub(super) success: Success,
-    /// The key that verified the request, if one did.
-    pub(super) key: Option<KeyId>,
+    /// Who signed the request, where that was verified.
+    pub(super) signer: Option<Signer>,
+}
+
+/// Who signed a request, and what he is given for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Signer {
+    pub(super) key: KeyId,
+    /// The receipt, where the configuration asks for them and the key can sign one.
+    pub(super) receipt: Option<DeliveryReceipt>,
 }
 
 impl Response {
@@ -86,21 +95,50 @@ impl Response {
     /// The key that verified the request, if one did; the sender is told its name in `postrider-key-used`, so that it knows
     /// when an older key is safe to retire. The name tells nothing to somebody who has not signed: he gets none.
     pub fn key_used(&self) -> Option<KeyId> {
-        self.key
+        self.signer.map(|signer| signer.key)
     }
 
-    /// The headers to send, at most four. `Content-Length` and `Date` are the adapter's. A wait is written in whole
+    /// The receipt for the event, where [`ReceiverConfig::receipts`](super::ReceiverConfig::receipts) asks for them; part of
+    /// [`headers`](Self::headers). With every answer of success, and with no others.
+    pub fn receipt(&self) -> Option<DeliveryReceipt> {
+        match self.reason {
+            Reason::Processed | Reason::Repeat | Reason::Late | Reason::Queued => self.signer?.receipt,
+            Reason::Method
+            | Reason::TooLarge
+            | Reason::MediaType
+            | Reason::Malformed
+            | Reason::Unverified
+            | Reason::Refused
+            | Reason::Unsubscribed
+            | Reason::OverRate { .. }
+            | Reason::TooManyExchanges
+            | Reason::NoCredit
+            | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
+            | Reason::Later { .. }
+            | Reason::TimedOut
+            | Reason::Closing => None,
+        }
+    }
+
+    /// The headers to send, at most five. `Content-Length` and `Date` are the adapter's. A wait is written in whole
     /// seconds, rounded up (RFC 9110 section 10.2.3).
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let allow = (self.reason == Reason::Method).then_some((ALLOW, HeaderValue::from_static("POST")));
         let seconds = |wait: Duration| wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         let retry_after = self.retry_after().map(|wait| (RETRY_AFTER, HeaderValue::from(seconds(wait))));
         let text = (!self.body().is_empty()).then_some((CONTENT_TYPE, HeaderValue::from_static("text/plain")));
-        let key_used = self.key.map(|key| {
+        let key_used = self.key_used().map(|key| {
             let value = HeaderValue::try_from(key.to_string()).expect("a key's name is letters, digits and _");
             (HeaderName::from_static("postrider-key-used"), value)
         });
-        [allow, retry_after, text, key_used].into_iter().flatten()
+        let receipt = self.receipt().map(|receipt| {
+            let value = HeaderValue::try_from(receipt.to_string()).expect("a receipt is base64");
+            (HeaderName::from_static(receipt::HEADER), value)
+        });
+        [allow, retry_after, text, key_used, receipt].into_iter().flatten()
     }
 
     /// The body to send: empty for a success, else a few words. What was wrong with a signature is in no answer.

@@ -3,6 +3,7 @@
 mod bench;
 mod dedup;
 mod progress;
+mod receipts;
 mod rules;
 mod schemes;
 

@@ -21,6 +21,7 @@ use crate::retry::{BreakerPolicyError, DisableRuleError, QueueLimitError, RateEr
 use crate::secret::{KeyId, Secret, SecretError, SecretName};
 #[cfg(feature = "ed25519")]
 use crate::signing::PrivateKey;
+use crate::signing::receipt::ReceiptCheck;
 use crate::signing::{DialectError, Dialects, KeyError};
 use crate::time::UnixTime;
 
@@ -57,6 +58,7 @@ pub struct Endpoint {
     order: Order,
     consent: Ask,
     dialects: Dialects,
+    receipts: bool,
     mistake: Option<EndpointError>,
 }
 
@@ -83,6 +85,7 @@ impl Endpoint {
             order: Order::default(),
             consent: Ask::default(),
             dialects: Dialects::default(),
+            receipts: false,
             mistake: None,
         }
     }
@@ -371,6 +374,7 @@ impl Endpoint {
             schedule = schedule.with_max_age(age).map_err(EndpointError::Schedule)?;
         }
         self.check_signature_headers()?;
+        self.check_receipts()?;
         Ok(Config {
             key,
             target,
@@ -385,6 +389,7 @@ impl Endpoint {
             order: self.order,
             consent: self.consent,
             dialects: self.dialects.clone(),
+            receipts: self.receipts,
         })
     }
 
@@ -418,6 +423,7 @@ impl fmt::Debug for Endpoint {
             .field("order", &self.order)
             .field("consent", &self.consent)
             .field("dialects", &self.dialects)
+            .field("receipts", &self.receipts)
             .field("mistake", &self.mistake)
             .finish()
     }
@@ -445,6 +451,7 @@ pub(crate) struct Config {
     pub(crate) keep_answers: bool,
     pub(crate) order: Order,
     pub(crate) dialects: Dialects,
+    pub(crate) receipts: bool,
     pub(crate) consent: Ask,
 }
 
@@ -492,6 +499,8 @@ pub enum EndpointError {
     Pair(KeyError),
     /// It cannot be signed for so.
     Sign(DialectError),
+    /// Receipts are asked for, but nothing is signed by which they could be given.
+    Receipts,
     /// There are more secrets than an endpoint may have.
     TooManySecrets(usize),
     /// The delays are no schedule.
@@ -547,6 +556,10 @@ impl fmt::Display for EndpointError {
             Self::Secret(why) => write!(f, "secret: {why}"),
             Self::Pair(why) => write!(f, "secret: {why}"),
             Self::Sign(why) => write!(f, "sign: {why}"),
+            Self::Receipts => f.write_str(
+                "receipts: they are signed with the key of a Standard Webhooks signature; sign with `standard-webhooks` or \
+                 `svix` too",
+            ),
             Self::TooManySecrets(count) => {
                 write!(f, "secrets: there are {count}, at most {} are allowed", limits::RING_KEYS)
             }
@@ -630,4 +643,8 @@ pub struct EndpointView {
     pub order: Order,
     /// How its requests are signed.
     pub sign: Dialects,
+    /// Whether it is asked for receipts.
+    pub receipts: bool,
+    /// What the last answer of success came to as to its receipt, since this process began.
+    pub receipt: ReceiptCheck,
 }

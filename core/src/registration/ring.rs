@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::limits;
 use crate::secret::{KeyId, Secret};
-use crate::signing::{self, Dialects, Outgoing, ReadyKey};
+use crate::signing::{self, Dialects, Made, Outgoing, ReadyKey};
 use crate::time::UnixTime;
 
 /// Keys that are kept from ever signing again, per endpoint; the oldest is forgotten when there are more.
@@ -51,7 +51,8 @@ pub enum RingError {
     Last(KeyId),
     /// It is the newest key and is to expire, so that it cannot sign alone.
     Ends(KeyId),
-    /// The endpoint signs with a scheme that only shared keys can sign, and no shared key would sign for good.
+    /// The endpoint signs with a scheme that only shared keys can sign, or asks for receipts, and no shared key would sign
+    /// for good.
     NoShared,
     /// Old and new keys would sign together for longer than they may ([`LONGEST_OVERLAP`]).
     Overlap(Duration),
@@ -66,8 +67,8 @@ impl fmt::Display for RingError {
             Self::Last(key) => write!(f, "{key} is the only key that signs for good; add another first"),
             Self::Ends(key) => write!(f, "{key} is the newest key and is to expire; add it or another again first"),
             Self::NoShared => f.write_str(
-                "the endpoint signs with a scheme that needs a shared key (`whsec_`), and none would sign for good; keep \
-                 or add one",
+                "the endpoint signs with a scheme or asks for receipts that need a shared key (`whsec_`), and none would \
+                 sign for good; keep or add one",
             ),
             Self::Overlap(overlap) => {
                 write!(f, "an overlap of {overlap:?} is too long; at most {LONGEST_OVERLAP:?} is allowed")
@@ -86,13 +87,8 @@ impl KeyRing {
     }
 
     /// Signs a request with the keys that are active at `wall`, and gives each header that this needs to `put`. Returns
-    /// the keys that have signed.
-    pub(crate) fn sign(
-        &self,
-        wall: UnixTime,
-        request: &Outgoing<'_>,
-        put: &mut impl FnMut(&str, &[u8]),
-    ) -> [Option<KeyId>; limits::RING_KEYS] {
+    /// the keys that have signed, and the receipts that they may bring.
+    pub(crate) fn sign(&self, wall: UnixTime, request: &Outgoing<'_>, put: &mut impl FnMut(&str, &[u8])) -> Made {
         let ready = self.0.read().unwrap_or_else(PoisonError::into_inner);
         signing::sign(&ready.dialects, ready.active(wall), request, put)
     }
@@ -270,10 +266,12 @@ impl Draft {
         Ok(true)
     }
 
-    /// Whether requests can be signed in all of these dialects for good: in some, key pairs do not sign.
-    pub fn suits(&self, dialects: &Dialects) -> Result<(), RingError> {
+    /// Whether requests can be signed in all of these dialects for good, and bring receipts where these are asked for: in
+    /// some dialects key pairs do not sign, and receivers sign no receipts with them.
+    pub fn suits(&self, dialects: &Dialects, receipts: bool) -> Result<(), RingError> {
         let shared = self.keys.iter().any(|(key, expires)| !key.is_pair() && expires.is_none());
-        if shared || dialects.needs_shared_key().is_none() { Ok(()) } else { Err(RingError::NoShared) }
+        let needed = receipts || dialects.needs_shared_key().is_some();
+        if shared || !needed { Ok(()) } else { Err(RingError::NoShared) }
     }
 
     /// Whether a key other than this one signs and will never expire.

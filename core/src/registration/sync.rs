@@ -160,6 +160,8 @@ pub enum Field {
     Headers,
     /// Whether answers are kept.
     KeepAnswers,
+    /// Whether receipts are asked for.
+    Receipts,
     /// How events under one ordering key follow one another.
     Ordering,
     /// How consent is asked for.
@@ -181,6 +183,7 @@ impl fmt::Display for Field {
             Self::Concurrency => "concurrency",
             Self::Headers => "headers",
             Self::KeepAnswers => "keep_answers",
+            Self::Receipts => "receipts",
             Self::Ordering => "ordering",
             Self::Consent => "consent",
             Self::Secrets => "secrets",
@@ -321,6 +324,7 @@ fn differences(known: &Known<'_>, config: &Config, entry: &Endpoint) -> Result<V
         (Field::Concurrency, is.concurrency != config.concurrency),
         (Field::Headers, is.headers != config.headers),
         (Field::KeepAnswers, is.keep_answers != config.keep_answers),
+        (Field::Receipts, is.receipts != config.receipts),
         (Field::Ordering, is.order != config.order),
         (Field::Consent, is.consent != config.consent),
     ];
@@ -381,8 +385,8 @@ mod tests {
         assert_eq!(fields(Endpoint::new("a", "https://hooks.example.com/x").tenant("acme")), "a: url");
         assert_eq!(fields(at("a").events(["b.*"]).concurrency(3)), "a: events, concurrency");
         let seconds = Duration::from_secs(9);
-        let entry = at("a").timeout(seconds).schedule([seconds]).bearer("t").keep_answers(true);
-        assert_eq!(fields(entry), "a: schedule, timeout, headers, keep_answers");
+        let entry = at("a").timeout(seconds).schedule([seconds]).bearer("t").keep_answers(true).receipts(true);
+        assert_eq!(fields(entry), "a: schedule, timeout, headers, keep_answers, receipts");
         assert_eq!(fields(at("a").encoding(crate::encoding::Encoding::Data)), "a: encoding");
     }
 

@@ -12,7 +12,7 @@ use core::fmt;
 pub const RETRY_AFTER_LINES: usize = 4;
 
 /// Header lines that are kept whole, for whoever asked in the request; see [`Reply::kept`].
-const KEPT: [&str; 3] = ["webhook-allowed-origin", "webhook-allowed-rate", "postrider-key-used"];
+const KEPT: [&str; 4] = ["webhook-allowed-origin", "webhook-allowed-rate", "postrider-key-used", "postrider-receipt"];
 
 /// Lines of one such name that are kept: one more than anybody looks at, so that too many are seen to be.
 const KEPT_LINES: usize = 5;
@@ -114,7 +114,8 @@ impl Reply {
     }
 
     /// What the receiver says beside its status, in order: the lines of `WebHook-Allowed-Origin` and `-Rate`, which answer a
-    /// handshake, and of `postrider-key-used`, in which our receivers name the key that verified. Names are in lower case.
+    /// handshake, of `postrider-key-used`, in which our receivers name the key that verified, and of `postrider-receipt`.
+    /// Names are in lower case.
     pub fn kept(&self) -> &[(&'static str, Box<[u8]>)] {
         &self.kept
     }

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::registration::lifecycle::Event;
 use crate::response::{self, Outcome, Phase, Profile, Reply, Ruling, TransportError, Verdict};
 use crate::retry::{Exhausted, List, Plan};
+use crate::signing::receipt::ReceiptCheck;
 use crate::time::Instant;
 
 /// Payloads go together that have not been used for a minute and less than this.
@@ -210,6 +211,9 @@ impl Sender {
         if let Ok(reply) = outcome {
             self.note_key_used(ended.endpoint, &record.signed, reply);
         }
+        if ruling.verdict == Verdict::Delivered {
+            self.note_receipt(seq, ended, record.receipt);
+        }
         self.tell_outcome(seq, ended, &ruling, then, why);
         self.quiet = self.operational.any() && self.is_operational(ended.event);
         self.adjust_endpoint(ended, &ruling);
@@ -310,6 +314,7 @@ impl Sender {
             then,
             signed: signed.ids(),
             answer,
+            receipt: signed.receipt(outcome).to_wire(),
         }
     }
 
@@ -440,10 +445,27 @@ impl Sender {
             then,
             signed: Vec::new(),
             answer: None,
+            receipt: 0,
         };
         let seq = self.record(&Record::Outcome(record.clone()));
         tell(self, seq);
         self.apply_outcome_now(ended, record);
+    }
+
+    /// Tells when answers of success begin to be without their receipts, or with wrong ones, and when that ends.
+    fn note_receipt(&mut self, seq: JournalSeq, ended: Ended, receipt: u8) {
+        let check = ReceiptCheck::from_wire(receipt).unwrap_or_default();
+        let slot = &mut self.endpoints.slab[ended.endpoint];
+        let before = core::mem::replace(&mut slot.receipt, check);
+        let worth_telling = match check {
+            ReceiptCheck::NotAsked => false,
+            ReceiptCheck::Verified => before != ReceiptCheck::NotAsked,
+            ReceiptCheck::Missing | ReceiptCheck::Wrong => true,
+        };
+        if worth_telling && before != check {
+            let (endpoint, event) = (slot.key.clone(), self.jobs.id(ended.event));
+            self.tell(seq, Notice::Receipt { endpoint, event, check });
+        }
     }
 
     fn tell_outcome(&mut self, seq: JournalSeq, ended: Ended, ruling: &Ruling, then: Then, why: Option<Exhausted>) {

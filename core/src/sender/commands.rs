@@ -233,7 +233,8 @@ impl Sender {
             return Err(PutError::Quota(endpoint, why));
         }
         let mut draft = Draft::default();
-        if let Err(why) = draft.replace(endpoint.secrets()).and_then(|_| draft.suits(&config.dialects)) {
+        if let Err(why) = draft.replace(endpoint.secrets()).and_then(|_| draft.suits(&config.dialects, config.receipts))
+        {
             return Err(PutError::Ring(endpoint, why));
         }
         let step = Life::NEW.step(self.now, lifecycle::Event::Register { consent: config.consent.is_needless() });
@@ -266,7 +267,7 @@ impl Sender {
             return Err(PutError::NoOrigin(endpoint));
         }
         draft.prune(self.now.wall);
-        if let Err(why) = draft.suits(&config.dialects) {
+        if let Err(why) = draft.suits(&config.dialects, config.receipts) {
             return Err(PutError::Ring(endpoint, why));
         }
         let (mut subscription, mut retired) = (slot.subscription, slot.retired.clone());
@@ -394,7 +395,7 @@ impl Sender {
         if !change(&mut draft).map_err(CommandError::Ring)? {
             return Ok(self.unchanged(at));
         }
-        draft.suits(&slot.wire.config.dialects).map_err(CommandError::Ring)?;
+        draft.suits(&slot.wire.config.dialects, slot.wire.config.receipts).map_err(CommandError::Ring)?;
         let standing = Standing { draft, ..slot.standing() };
         let (_, seq) = self.set_endpoint(Some(at), standing);
         Ok(Change { seq, changed: true })

@@ -45,6 +45,7 @@ pub(super) fn described(config: &Config) -> EndpointRecord {
         pacing: written(&config.pacing).map(Box::new),
         filter: filter_record(&config.subscription),
         sign: dialect_records(&config.dialects),
+        receipts: config.receipts,
     }
 }
 
@@ -59,6 +60,7 @@ pub(super) fn endpoint_of(record: &EndpointRecord) -> Endpoint {
         .timeout(record.timeout)
         .concurrency(record.concurrency)
         .keep_answers(record.keep_answers)
+        .receipts(record.receipts)
         .order_of(record.order)
         .shape_of(record.encoding, &record.thin, record.source.as_deref())
         .paced(pacing_of(record.pacing.as_deref()))

@@ -213,6 +213,8 @@ impl Sender {
             schedule: config.schedule.clone(),
             order: config.order,
             sign: config.dialects.clone(),
+            receipts: config.receipts,
+            receipt: slot.receipt,
         }
     }
 

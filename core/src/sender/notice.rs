@@ -9,6 +9,7 @@ use crate::registration::consent::ConsentReason;
 use crate::registration::lifecycle::Reason;
 use crate::response::Ruling;
 use crate::retry::{Exhausted, FailedTooLong, Overstayed, Transition};
+use crate::signing::receipt::ReceiptCheck;
 use crate::time::UnixTime;
 
 /// Something worth telling. Losing one never hangs or lies to anyone: each can be found out by a getter too.
@@ -126,6 +127,16 @@ pub enum Notice {
         /// The rule, what it went by, and what is due next.
         reason: ConsentReason,
     },
+    /// An endpoint that is asked for receipts has begun to answer without them or with wrong ones, or gives right ones
+    /// again. Told at each change, not of each answer; the deliveries are made all the same.
+    Receipt {
+        /// The endpoint.
+        endpoint: EndpointKey,
+        /// The event whose answer was the first.
+        event: EventId,
+        /// What it came to.
+        check: ReceiptCheck,
+    },
     /// A receiver asked for a longer pause than we make.
     HintAboveCap {
         /// The endpoint.
@@ -240,6 +251,10 @@ impl fmt::Display for Notice {
             Self::Disabled { endpoint, reason } => {
                 write!(f, "{endpoint} is disabled: {reason}; what waits for it is held for 72 h")
             }
+            Self::Receipt { endpoint, event, check: ReceiptCheck::Verified } => {
+                write!(f, "{event} to {endpoint}: the receipt is verified again")
+            }
+            Self::Receipt { endpoint, event, check } => write!(f, "{event} to {endpoint}: delivered, but {check}"),
             Self::HintAboveCap { endpoint, asked } => {
                 write!(f, "{endpoint} asked for a pause of {asked:.0?}; 24 h is the most that is given")
             }

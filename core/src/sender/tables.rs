@@ -18,6 +18,7 @@ use crate::matching::Subscription;
 use crate::registration::lifecycle::{Life, Pass, Reason};
 use crate::registration::{Config, Draft, State};
 use crate::retry::{Breaker, Budget, Due, Gcra, Link, Links, List, Streak, Timed, Wheel, Window};
+use crate::signing::receipt::ReceiptCheck;
 use crate::time::Instant;
 
 /// Entries that one call moves between levels of a wheel, at most.
@@ -78,6 +79,8 @@ pub(crate) struct Slot {
     pub(crate) born: JournalSeq,
     /// Its deliveries that stand in lanes.
     pub(crate) laned: u32,
+    /// What its last answer of success came to as to its receipt.
+    pub(crate) receipt: ReceiptCheck,
 }
 
 /// What the record of an endpoint says of it.
@@ -437,6 +440,7 @@ impl Slot {
             tally: Tally::default(),
             born,
             laned: 0,
+            receipt: ReceiptCheck::NotAsked,
             wire,
         }
     }

@@ -483,6 +483,7 @@ impl Cleared {
             event_type: event.event_type.as_str(),
             at,
             body: &encoded.body,
+            receipts: wire.config.receipts && matches!(purpose, Purposed::Delivery),
         };
         #[cfg(postrider_planted)]
         let mut put = |name: &str, value: &[u8]| {

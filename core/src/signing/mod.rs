@@ -4,7 +4,7 @@
 //! describes ([`Custom`]). It takes a [`Received`] request as it came and the time as a parameter, and hands the body
 //! back inside a [`Verified`] that only verifying can make. A [`Signer`] makes such requests. What a scheme's requests
 //! carry, and what of it their signature covers, is told by [`Scheme::facts`]. [`challenge`] answers the questions by
-//! which providers make sure of a receiver. [`diagnose`] says why a signature did not fit.
+//! which providers make sure of a receiver. [`receipt`] is what a receiver gives for what it has. [`diagnose`] says why a signature did not fit.
 //!
 //! [`standard`] is the scheme of Postrider's own sender, with its keys made ready and written without allocating.
 //! Schemes with key pairs are features: `ed25519` for Standard Webhooks `v1a`, Discord and message signatures, `p256`
@@ -48,6 +48,7 @@ mod verifier;
 pub mod challenge;
 pub mod diagnose;
 pub mod message;
+pub mod receipt;
 pub mod standard;
 
 pub use custom::{Custom, CustomError};
@@ -58,7 +59,7 @@ use key::Decimal;
 pub use key::SigningKey;
 pub use keys::Algorithm;
 pub use message::MessageKey;
-pub(crate) use outgoing::{Outgoing, ReadyKey, sign};
+pub(crate) use outgoing::{Made, Outgoing, ReadyKey, sign};
 #[cfg(feature = "ed25519")]
 pub use pair::{PrivateKey, PublicKey};
 pub use received::Received;

@@ -11,6 +11,7 @@ use bytes::{BufMut, BytesMut};
 use super::dialect::{Dialect, Dialects};
 use super::keys::{Algorithm, Key, KeyText};
 use super::message::{CONTENT_DIGEST, MessageSigner, SIGNATURE as MESSAGE_SIGNATURE, SIGNATURE_INPUT, content_digest};
+use super::receipt::{BodyDigest, DeliveryReceipt};
 use super::received::Received;
 use super::row::Material;
 use super::rows::{Form, Row};
@@ -31,6 +32,17 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) event_type: &'a str,
     pub(crate) at: UnixTime,
     pub(crate) body: &'a [u8],
+    /// Whether the receipts are wanted that may answer it.
+    pub(crate) receipts: bool,
+}
+
+/// What signing a request came to.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// The keys that have signed.
+    pub(crate) keys: [Option<KeyId>; RING_KEYS],
+    /// The receipt of each that can make one, where they are wanted.
+    pub(crate) receipts: Box<[DeliveryReceipt]>,
 }
 
 /// A key of a ring, made ready for the dialects that its endpoint's requests are signed in.
@@ -62,6 +74,15 @@ impl ReadyKey {
 
     pub(crate) const fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// The receipt of whoever verifies by this key; none of a pair, whose public half signs nothing.
+    fn receipt(&self, id: &str, body: &BodyDigest) -> Option<DeliveryReceipt> {
+        match &self.standard {
+            Standard::Shared(key) => Some(DeliveryReceipt::of(key, id, body)),
+            #[cfg(feature = "ed25519")]
+            Standard::Pair(_) => None,
+        }
     }
 }
 
@@ -115,13 +136,13 @@ const fn is_standard(dialect: &Dialect) -> bool {
 }
 
 /// Signs a request with the active keys of its endpoint's ring, newest first, and gives each header that it needs to
-/// `put`. Returns the keys that have signed. What is signed is what the headers say and the body that is passed.
+/// `put`. Returns the keys that have signed, and the receipts that they may bring. What is signed is what the headers say and the body that is passed.
 pub(crate) fn sign<'k>(
     dialects: &Dialects,
     keys: impl Iterator<Item = &'k ReadyKey>,
     request: &Outgoing<'_>,
     put: &mut impl FnMut(&str, &[u8]),
-) -> [Option<KeyId>; RING_KEYS] {
+) -> Made {
     let mut active = [None; RING_KEYS];
     active.iter_mut().zip(keys).for_each(|(place, key)| *place = Some(key));
     let mut signers = [None; RING_KEYS];
@@ -158,7 +179,16 @@ pub(crate) fn sign<'k>(
         }
         other += 1;
     }
-    signers
+    Made { keys: signers, receipts: receipts(&active, request) }
+}
+
+/// The receipt of each key; none where they are not wanted, which takes no memory.
+fn receipts(keys: &[Option<&ReadyKey>], request: &Outgoing<'_>) -> Box<[DeliveryReceipt]> {
+    if !request.receipts {
+        return Box::default();
+    }
+    let body = BodyDigest::of(request.body);
+    keys.iter().flatten().filter_map(|key| key.receipt(request.id, &body)).collect()
 }
 
 /// The signatures of Standard Webhooks, each key's.

@@ -13,6 +13,7 @@ use super::custom::Custom;
 use super::error::{KeyError, VerifierError, VerifyError};
 use super::keys::{self, Algorithm, Key, KeyText, Ring};
 use super::message::{MessageKey, Policy};
+use super::receipt::DeliveryReceipt;
 use super::received::{Received, Window};
 use super::rows::{Name, PARTS, Row};
 use super::scheme::Family;
@@ -254,6 +255,25 @@ impl Verifier {
             Kind::Adyen(ring) => adyen::check(ring, received),
             Kind::Token(known) => token(known, received),
             Kind::Message(policy) => policy.check(&self.window, received, now),
+        }
+    }
+
+    /// The receipt for a request that it has verified, with the key that it was signed with; see
+    /// [`receipt`](super::receipt). None where that is no shared key of Standard Webhooks. It costs hashing the body again.
+    pub fn receipt(&self, verified: &Verified<'_>) -> Option<DeliveryReceipt> {
+        match &self.kind {
+            Kind::Standard(verifier) => {
+                let key = verifier.keys().iter().find(|key| key.id() == verified.key())?;
+                Some(DeliveryReceipt::sign(key, verified.told.id?, verified.body()))
+            }
+            Kind::Row(..)
+            | Kind::Custom(..)
+            | Kind::Twilio(_)
+            | Kind::Braintree(_)
+            | Kind::Mailgun(_)
+            | Kind::Adyen(_)
+            | Kind::Token(_)
+            | Kind::Message(_) => None,
         }
     }
 

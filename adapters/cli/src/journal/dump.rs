@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{Accepted, Kind, OutcomeRecord, Record};
+use postrider_core::signing::receipt::ReceiptCheck;
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -187,6 +188,7 @@ fn outcome(outcome: &OutcomeRecord, payloads: bool) -> Value {
         "failure": words::failure(outcome).map(|failure| failure.code()),
         "then": words::then(outcome.then),
         "keys": outcome.signed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "receipt": ReceiptCheck::from_wire(outcome.receipt).and_then(words::receipt),
         "answer_bytes": outcome.answer.as_ref().map(|answer| answer.len()),
     });
     if let Some(answer) = &outcome.answer {

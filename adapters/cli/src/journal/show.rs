@@ -241,6 +241,7 @@ impl View<'_> {
                 "then": words::then(made.then),
                 "reason": words::reason(made.status, made.failure, made.at),
                 "keys": made.signed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "receipt": words::receipt(made.receipt),
                 "answer": made.answer.as_ref().map(|answer| String::from_utf8_lossy(answer).into_owned()),
             })
         });

@@ -11,6 +11,7 @@ use postrider_core::registration::consent::{ConsentBy, KeptStage};
 use postrider_core::registration::lifecycle::{Reason, Rule};
 use postrider_core::response::{Outcome, Profile, Reply, TransportError, verdict};
 use postrider_core::signing::Dialect;
+use postrider_core::signing::receipt::ReceiptCheck;
 use postrider_core::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -86,6 +87,11 @@ pub(crate) fn reason(status: Option<u16>, failure: Option<TransportError>, at: U
         (Some(status), _) => Ok(Reply::new(status)),
     };
     Some(verdict(&came, Profile::StandardWebhooks, at).to_string())
+}
+
+/// What an answer came to as to its receipt, in a word; none where none was asked for.
+pub(crate) fn receipt(check: ReceiptCheck) -> Option<&'static str> {
+    (check != ReceiptCheck::NotAsked).then(|| check.name())
 }
 
 /// What followed an attempt, in a word.
@@ -202,6 +208,7 @@ pub(crate) fn endpoint(endpoint: &EndpointRecord) -> Value {
         "concurrency": endpoint.concurrency,
         "consent": endpoint.consent.and_then(|ask| ConsentBy::from_wire(ask.by)).map(ConsentBy::name),
         "keeps_answers": endpoint.keep_answers,
+        "receipts": endpoint.receipts,
         "ordering": Order::from_wire(endpoint.order).map(|order| order.ordering.name()),
         "coalesces": Order::from_wire(endpoint.order).is_some_and(|order| order.coalesce),
         "filter": endpoint.filter.as_ref().map(|filter| filter.text.as_str()),

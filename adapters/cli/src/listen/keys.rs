@@ -25,7 +25,7 @@ pub(super) struct Keys {
 
 pub(super) struct Known {
     pub(super) name: &'static str,
-    verifier: Verifier,
+    pub(super) verifier: Verifier,
     /// Twitter's consumer secrets.
     consumer: Vec<String>,
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
 use postrider_core::registration::consent::{CHALLENGE_TYPE, Doorkeeper, Token};
+use postrider_core::signing::receipt::{self, DeliveryReceipt};
 use postrider_core::signing::{Received, Scheme};
 use postrider_driver::challenges::{Challenges, Unwanted, answered};
 
@@ -74,6 +75,10 @@ pub(crate) struct Args {
     /// What to answer what is accepted
     #[arg(long, value_name = "CODE", default_value_t = 204, value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
+    /// Give a signed receipt (postrider-receipt) with each answer of success to what a shared key of Standard Webhooks
+    /// signed
+    #[arg(long)]
+    receipts: bool,
     /// Pass on what is accepted, with its headers, and answer what is answered there; 502 or 504 where nothing is. Without
     /// a path in the URL each request keeps its own
     #[arg(long, value_name = "URL", value_parser = forward::parse, conflicts_with_all = ["exec", "status"])]
@@ -126,6 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         then,
         form,
         status: args.status,
+        receipts: args.receipts,
         once: args.once,
         timeout: args.timeout,
         places: Places::new(usize::from(args.concurrency)),
@@ -161,6 +167,7 @@ struct Receiver {
     then: Then,
     form: Form,
     status: u16,
+    receipts: bool,
     once: Option<u64>,
     timeout: Duration,
     places: Places,
@@ -193,7 +200,10 @@ impl Handler for Receiver {
         match self.keys.verify(&received, now()) {
             Ok((known, verified)) => match known.asked(&verified) {
                 Some(answer) => consented(answered(answer), peer),
-                None => self.accept(&Webhook::verified(&request, known.name, &verified), peer),
+                None => {
+                    let receipt = if self.receipts { known.verifier.receipt(&verified) } else { None };
+                    with_receipt(self.accept(&Webhook::verified(&request, known.name, &verified), peer), receipt)
+                }
             },
             Err(why) => {
                 complain!("refused: {peer}: {}, {why}", why.status_hint());
@@ -300,6 +310,14 @@ impl Receiver {
                 Err(why) => failed(peer, &format!("the command could not be run: {why}")),
             },
         }
+    }
+}
+
+/// An answer with a receipt, where it says that the webhook was taken.
+fn with_receipt(response: Response, receipt: Option<DeliveryReceipt>) -> Response {
+    match receipt.filter(|_| response.marked && (200..300).contains(&response.status)) {
+        Some(receipt) => response.header(receipt::HEADER, &receipt.to_string()),
+        None => response,
     }
 }
 

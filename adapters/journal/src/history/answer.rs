@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::journal::{self, Accepted, OutcomeRecord, Record};
 use postrider_core::response::TransportError;
+use postrider_core::signing::receipt::ReceiptCheck;
 use postrider_core::time::UnixTime;
 
 use super::keep::History;
@@ -440,6 +441,7 @@ fn attempt(seq: JournalSeq, endpoint: Option<EndpointKey>, outcome: OutcomeRecor
         then: outcome.then,
         signed: outcome.signed,
         answer: outcome.answer,
+        receipt: ReceiptCheck::from_wire(outcome.receipt).unwrap_or_default(),
     }
 }
 

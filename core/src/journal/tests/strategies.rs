@@ -160,7 +160,7 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
     let dialect = (any::<u8>(), list(text())).prop_map(|(number, parts)| DialectRecord { number, parts });
     let cause = (any::<u8>(), any::<u8>(), any::<[u64; 2]>(), time(), option(nanos()));
     let cause = cause.prop_map(|(rule, event, inputs, at, next)| CauseRecord { rule, event, inputs, at, next });
-    let paced = (option(nanos()), pacing(), any::<u8>());
+    let paced = (option(nanos()), pacing(), any::<u8>(), any::<bool>());
     let chosen = (filter(), list(dialect));
     let shape = (list(text()), option(text()), option(cause), option(ask()), paced, chosen);
     let rest = (state, option(any::<u32>()), list(retired), time(), any::<bool>(), shape);
@@ -174,7 +174,7 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
                 retired,
                 at,
                 keep_answers,
-                (thin, source, cause, consent, (max_age, pacing, order), (filter, sign)),
+                (thin, source, cause, consent, (max_age, pacing, order, receipts), (filter, sign)),
             ),
         )| EndpointRecord {
             key,
@@ -201,6 +201,7 @@ pub(super) fn endpoint() -> impl Strategy<Value = EndpointRecord> {
             pacing,
             filter,
             sign,
+            receipts,
         },
     )
 }
@@ -246,20 +247,10 @@ pub(super) fn outcome() -> impl Strategy<Value = OutcomeRecord> {
         Just(Then::Superseded),
     ];
     let kept = (list(any::<[u8; 8]>().prop_map(KeyId::from_bytes)), option(bytes(40).prop_map(Bytes::from)));
-    (seq(), any::<u32>(), any::<u16>(), time(), nanos(), any::<u16>(), any::<(u8, u8)>(), (then, kept)).prop_map(
-        |(event, subscription, attempts, at, elapsed, status, failure, (then, (signed, answer)))| OutcomeRecord {
-            event,
-            subscription,
-            attempts,
-            at,
-            elapsed,
-            status,
-            failure,
-            then,
-            signed,
-            answer,
-        },
-    )
+    (seq(), any::<u32>(), any::<u16>(), time(), nanos(), any::<u16>(), any::<(u8, u8)>(), (then, kept, 0..4u8))
+        .prop_map(|(event, subscription, attempts, at, elapsed, status, failure, (then, (signed, answer), receipt))| {
+            OutcomeRecord { event, subscription, attempts, at, elapsed, status, failure, then, signed, answer, receipt }
+        })
 }
 
 pub(super) fn mark() -> impl Strategy<Value = Mark> {

@@ -76,13 +76,13 @@ fn answers_carry_what_their_status_demands() {
         exchange: ExchangeId::new(3),
         reason: Reason::Later { after: Duration::from_millis(61_001) },
         success: Success::Ok,
-        key: None,
+        signer: None,
     };
     assert!(later.headers().any(|(name, value)| name == "retry-after" && value == "62"), "never early");
     let done = Response { reason: Reason::Processed, ..later };
     assert_eq!((done.headers().count(), done.body()), (0, ""));
     let key = Secret::from_bytes([7; 32]).unwrap().id();
-    let named: Vec<_> = Response { key: Some(key), ..done }.headers().collect();
+    let named: Vec<_> = Response { signer: Some(Signer { key, receipt: None }), ..done }.headers().collect();
     assert_eq!((named[0].0.as_str(), named[0].1.to_str().unwrap()), ("postrider-key-used", &*format!("{key}")));
 }
 

@@ -58,6 +58,24 @@ impl Endpoint {
         self
     }
 
+    /// Whether its answers of success are to carry a signed receipt ([`receipt`](crate::signing::receipt)), which is
+    /// verified and recorded with the attempt; without it, none is looked for. Our receivers give them with
+    /// [`ReceiverConfig::receipts`](crate::receiver::ReceiverConfig::receipts).
+    ///
+    /// A receipt that is missing or wrong changes nothing about the delivery, which has been made. It is told of by a notice
+    /// when it begins and when it ends. It needs a shared key, and a signature of Standard Webhooks.
+    pub fn receipts(mut self, ask: bool) -> Self {
+        self.receipts = ask;
+        self
+    }
+
+    /// Whether its receiver can give receipts, where they are asked for.
+    pub(super) fn check_receipts(&self) -> Result<(), EndpointError> {
+        let standard = |dialect: &Dialect| matches!(dialect, Dialect::Standard | Dialect::Svix);
+        let can = !self.receipts || self.dialects.as_slice().iter().any(standard);
+        if can { Ok(()) } else { Err(EndpointError::Receipts) }
+    }
+
     /// The dialects as the journal says them; one of a later version is a mistake.
     pub(crate) fn sign_of<'r>(mut self, dialects: impl IntoIterator<Item = (u8, &'r [String])>) -> Self {
         let read = |(number, parts)| Dialect::from_wire(number, parts).ok_or(DialectError::Unknown(number));

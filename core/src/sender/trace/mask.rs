@@ -163,10 +163,10 @@ impl Mask {
         }
     }
 
-    /// The kept header lines of an answer as they are written. With stand-ins, a line says no key.
+    /// The kept header lines of an answer as they are written. With stand-ins, a line says no key and no receipt.
     pub(super) fn kept(&self, reply: &Reply) -> Vec<(&'static str, Bytes)> {
         let line = |(name, value): &(&'static str, Box<[u8]>)| match *name {
-            "postrider-key-used" if self.hides() => (*name, Bytes::from_static(b"?")),
+            "postrider-key-used" | "postrider-receipt" if self.hides() => (*name, Bytes::from_static(b"?")),
             name => (name, Bytes::copy_from_slice(value)),
         };
         reply.kept().iter().map(line).collect()

@@ -310,7 +310,7 @@ impl Recorder {
     pub fn handle(&mut self, now: Now, input: Input) {
         if let Some(running) = &mut self.tape {
             let signed = match &input {
-                Input::Completed { attempt, .. } => self.machine.signers(*attempt),
+                Input::Completed { attempt, outcome } => self.machine.signers(*attempt, outcome),
                 _ => 0,
             };
             running.tape.input(now, &input, signed, &mut running.mask);

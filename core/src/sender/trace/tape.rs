@@ -248,7 +248,7 @@ impl Tape {
         }
     }
 
-    /// `signed` says how many keys signed the attempt that ends.
+    /// `signed` says how many keys signed the attempt that ends, and what its receipt came to.
     pub(super) fn input(&mut self, now: Now, input: &Input, signed: u8, mask: &mut Mask) {
         match input {
             Input::Tick => self.plain(kind::TICK, now),

@@ -112,7 +112,7 @@ fn registering() -> impl Strategy<Value = Op> {
 }
 
 /// Ways in which an endpoint may be described.
-const WAYS: u8 = 12;
+const WAYS: u8 = 13;
 
 /// An endpoint described in one of the ways.
 fn described(number: u8, way: u8) -> Endpoint {
@@ -131,6 +131,8 @@ fn described(number: u8, way: u8) -> Endpoint {
         8 => put.rate(Rate::per_second(1).unwrap()).concurrency(1).queue_limit(Duration::from_secs(60)),
         9 => put.encoding(Encoding::Xml).thin(["/id"]).keep_answers(true).bearer("hidden-token"),
         10 => put.sign([Dialect::Standard, Dialect::Stripe]).breaker(BreakerPolicy::DEFAULT).never_disable(),
+        // Answers come with a receipt, none of which fits.
+        12 => put.receipts(true),
         11 => put.filter(Language::CloudEvents, r#"[{"prefix": {"type": "order"}}]"#).basic("name", "hidden-word"),
         _ => put,
     }
@@ -265,6 +267,7 @@ impl World {
             }
             Op::Agree(nth) => {
                 let reply = Reply::new(200).header("webhook-allowed-origin", b"events.example.com");
+                let reply = reply.header("postrider-receipt", b"v1,hidden-receipt");
                 self.complete(nth, Ok(reply.header("webhook-allowed-rate", b"60")));
             }
             Op::CalledBack(nth, agrees) => self.called_back(nth, agrees),

@@ -217,6 +217,7 @@ pub(super) fn outcome(event: JournalSeq, subscription: u32, attempts: u16, then:
         then,
         signed: vec![KeyId::from_bytes([7; 8])],
         answer: None,
+        receipt: 0,
     }
 }
 
@@ -250,5 +251,6 @@ pub(super) fn endpoint_record(number: u32) -> EndpointRecord {
         pacing: None,
         filter: None,
         sign: Vec::new(),
+        receipts: false,
     }
 }

@@ -85,6 +85,7 @@ fn endpoint() -> Record {
         pacing: None,
         filter: None,
         sign: Vec::new(),
+        receipts: false,
     }))
 }
 
@@ -118,6 +119,7 @@ fn outcome(event: u64, then: Then) -> Record {
         then,
         signed: vec![KeyId::from_bytes([8; 8])],
         answer: (then == Then::Delivered).then(|| Bytes::from_static(b"thank you")),
+        receipt: 0,
     })
 }
 
