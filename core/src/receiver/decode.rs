@@ -120,7 +120,7 @@ impl Delivery {
         ReceivedEvent {
             id: id.unwrap_or_else(|| self.dedup_key().into_owned()),
             kind: text("type"),
-            time: text("time").and_then(|time| UnixTime::parse_rfc3339(&time)).or(self.timestamp()),
+            time: text("time").and_then(|time| UnixTime::parse_rfc3339(&time)).or_else(|| self.timestamp()),
             media_type,
             data,
             cloud: Some(Box::new(event)),
@@ -133,7 +133,7 @@ impl Delivery {
         ReceivedEvent {
             id: id.map_or_else(|| alloc::format!("{}#{n}", self.dedup_key()), Cow::into_owned),
             kind: batch.kind.map_or_else(|| self.kind(), |kind| read(Some(kind))).map(Cow::into_owned),
-            time: read(batch.time).and_then(|time| time_of(&time)).or(self.timestamp()),
+            time: read(batch.time).and_then(|time| time_of(&time)).or_else(|| self.timestamp()),
             media_type: Some(JSON.into()),
             cloud: None,
             data,
@@ -172,7 +172,7 @@ impl Delivery {
         ReceivedEvent {
             id: self.dedup_key().into_owned(),
             kind: self.kind().map(Cow::into_owned),
-            time: happened.or_else(told).or(self.timestamp()),
+            time: happened.or_else(told).or_else(|| self.timestamp()),
             media_type: self.media_type().map(Into::into),
             data: self.payload().clone(),
             cloud: None,
