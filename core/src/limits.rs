@@ -141,6 +141,9 @@ pub const ANSWER_KEPT: usize = 1024;
 /// as many as common JSON parsers read.
 pub const NESTING: usize = 128;
 
+/// Events that are read out of one request that carries several.
+pub const EVENTS_IN_A_REQUEST: usize = 10_000;
+
 /// A form has at most this many times the bytes of its payload, and [`FORM_BYTES`]: each value repeats the whole way to
 /// it, so that a small payload could fill the memory.
 pub const FORM_EXPANSION: usize = 16;

@@ -76,7 +76,8 @@
 //!   surrogate pairs.
 //! * in both the `_` of a `_x` that stands there itself: `_x005F_x`.
 //!
-//! So reading `_x`, digits and `_` back gives the original. It is the escape of ISO 9075-14 and of ECMA-376.
+//! So reading `_x`, digits and `_` back gives the original. It is the escape of ISO 9075-14 and of ECMA-376. [`decode_xml`]
+//! reads this, and what others write.
 //!
 //! # Forms
 //!
@@ -125,6 +126,7 @@ pub use self::form::{FormError, decode_form};
 pub use self::payload::{CONTENT_TYPE_BYTES, Payload, PayloadError};
 pub use self::shape::{Encoding, Shape, Source, SourceError};
 pub use self::thin::{Thin, ThinError};
+pub use self::xml::{XmlError, decode_xml};
 use crate::limits;
 use crate::time::UnixTime;
 
@@ -305,4 +307,4 @@ fn without_percent(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ struct Envelope<'a> {
 }
 
 /// Texts, many of them such as encodings have a use of their own for.
-pub(super) fn any_text() -> impl Strategy<Value = String> {
+pub(crate) fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
         "[a-z]{0,3}",
@@ -25,7 +25,7 @@ pub(super) fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
-pub(super) fn any_json() -> impl Strategy<Value = Value> {
+pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

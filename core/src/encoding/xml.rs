@@ -1,9 +1,12 @@
-//! An envelope in XML 1.0; the mapping is described in the [room](super).
+//! An envelope in XML 1.0, and XML back to values; the mapping is described in the [room](super).
+
+mod decode;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
+pub use self::decode::{XmlError, decode_xml};
 use super::EncodeError;
 use super::tokens::{Piece, Text, Token, Tokens};
 use crate::time::UnixTime;

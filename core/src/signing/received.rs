@@ -77,6 +77,14 @@ impl Place<'_> {
             Self::Json(pointer) => pointer::find_text(body, pointer),
         }
     }
+
+    /// What stands in this place of a JSON text, whatever it is, as it is written.
+    pub(crate) fn part(self, json: &[u8]) -> Option<&str> {
+        match self {
+            Self::Nowhere | Self::Header(_) => None,
+            Self::Json(pointer) => pointer::find(json, pointer),
+        }
+    }
 }
 
 /// An id of 1 to 256 visible ASCII characters.

@@ -73,6 +73,19 @@ fn verify_any() {
     }
 }
 
+/// Each file as it is, and with every scheme and every content type chosen instead of its own.
+#[test]
+fn decode_delivery() {
+    let mut readable = 0;
+    for (_, data) in corpus("decode_delivery") {
+        readable += usize::from(schemes::decode_any(&data).is_some());
+        for (scheme, content_type) in (0..29).flat_map(|scheme| (0..8).map(move |content_type| (scheme, content_type))) {
+            schemes::decode_any(&[&[scheme, content_type], data.get(2..).unwrap_or_default()].concat());
+        }
+    }
+    assert!(readable >= 8, "most files hold events that can be read, not only {readable}");
+}
+
 /// The same bytes as id, timestamp, signature and body, whole and in parts: nothing of it is ever accepted.
 #[test]
 fn signature_header() {

@@ -1,7 +1,7 @@
 //! Tests of your own with Postrider: a [`Sandbox`] in which time is virtual, proptest strategies ([`ops`]), and the laws
 //! of the sending machine as functions ([`laws`]), for those who drive it by an adapter of their own, a suite that judges
-//! such adapters ([`driver_suite()`]), a search for secrets in what is printed ([`Canaries`]), and
-//! requests as the providers of all schemes sign them ([`signed`]).
+//! such adapters ([`driver_suite()`]), a search for secrets in what is printed ([`Canaries`]), requests as the providers of all
+//! schemes sign them ([`signed`]), and a simulated sender that shows whether a handler is idempotent ([`Rehearsal`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,6 +25,7 @@ pub mod laws;
 pub mod ledger;
 mod log;
 pub mod ops;
+pub mod rehearsal;
 mod sandbox;
 pub mod schemes;
 pub mod signed;
@@ -32,4 +33,5 @@ pub mod signed;
 pub use canary::Canaries;
 pub use driver_suite::driver_suite;
 pub use log::MemoryLog;
+pub use rehearsal::Rehearsal;
 pub use sandbox::{Answer, Attempt, Delivered, ReceiverSetup, Sandbox};

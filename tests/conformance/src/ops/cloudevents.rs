@@ -4,10 +4,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use postrider_core::encoding::{
     Attribute, CloudData, CloudEvent, CloudEventError, Mode, decode_header_value, encode_header_value,
 };
+use postrider_core::receiver::{
+    DecodeError, ExchangeId, ReceivedEvent, Receiver, ReceiverConfig, RecvInput, RecvOutput, RequestHead,
+};
+use postrider_core::signing::{Scheme, Signer, Unsigned, Verifier};
+use postrider_core::time::{Instant, Now, UnixTime};
 use serde_json::{Map, Value, json};
 
 use super::{Told, judge};
@@ -105,7 +110,11 @@ pub(super) fn parse_http(case: &Case) -> Result<Told, String> {
         Err(why) => json!({ "error": why }),
         Ok(headers) => {
             let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            match CloudEvent::decode(&headers, &body).as_deref() {
+            let events = CloudEvent::decode(&headers, &body);
+            if Mode::of(content_type) != Mode::Binary || headers.contains_key("ce-specversion") {
+                received(&headers, &body, &events)?;
+            }
+            match events.as_deref() {
                 Ok(events) if Mode::of(content_type) == Mode::Batch => json!({ "count": events.len() }),
                 Ok([event]) => shown(event)?,
                 Ok(_) => return Err("one event became several".to_owned()),
@@ -117,6 +126,34 @@ pub(super) fn parse_http(case: &Case) -> Result<Told, String> {
         Some(_) => same_error(expected, got),
         None => expected == got,
     }))
+}
+
+/// Whether a receiver tells the application the same of a request, once it is signed.
+fn received(
+    headers: &HeaderMap,
+    body: &Bytes,
+    expected: &Result<Vec<CloudEvent>, CloudEventError>,
+) -> Result<(), String> {
+    let now = Now { mono: Instant::ORIGIN, wall: UnixTime::from_secs(1_700_000_000) };
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let unsigned = Unsigned { method: "POST", url: "", id: Some("msg_1"), headers: &[], body };
+    let signed = Signer::new(Scheme::Standard, secret).map_err(|why| why.to_string())?.sign(&unsigned, now.wall);
+    let mut headers = headers.clone();
+    for (name, value) in signed.map_err(|why| why.to_string())?.headers {
+        headers.insert(HeaderName::try_from(name).expect("a name"), HeaderValue::try_from(value).expect("a value"));
+    }
+    let verifier = Verifier::standard([secret]).map_err(|why| why.to_string())?;
+    let mut receiver = Receiver::new(ReceiverConfig::new(verifier), now);
+    let exchange = ExchangeId::new(1);
+    receiver.handle(now, RecvInput::Head { exchange, head: RequestHead::new(Method::POST, headers) });
+    receiver.handle(now, RecvInput::Body { exchange, body: body.clone() });
+    let RecvOutput::Deliver(delivery) = receiver.poll_output() else { return Err("it was not delivered".to_owned()) };
+    let same = match (delivery.events(), expected) {
+        (Ok(events), Ok(expected)) => events.iter().map(ReceivedEvent::cloud_event).eq(expected.iter().map(Some)),
+        (Err(DecodeError::CloudEvents(why)), Err(expected)) => why == *expected,
+        (Ok(_) | Err(_), _) => false,
+    };
+    if same { Ok(()) } else { Err("a receiver tells the application something else".to_owned()) }
 }
 
 /// The header lines as a server would hand them over, which takes none that is not one.
