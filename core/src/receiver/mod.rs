@@ -100,7 +100,7 @@ pub use crate::wake::Wake;
 pub use claim::{Claim, ClaimError, ClaimToken, Claimed, Commit, Ending, Release};
 pub use config::{ReceiverConfig, ReceiverLimits, Success};
 pub use contract::{DeliveryId, ExchangeId, Processed, RecvInput, RecvOutput, RequestHead};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, STORED_TYPE, StoredError};
 pub use notice::RecvNotice;
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use response::{Reason, Response};
