@@ -19,6 +19,7 @@ mod flight;
 mod framing;
 mod handled;
 mod idle;
+pub mod inbox;
 pub mod mint;
 mod opening;
 mod places;
