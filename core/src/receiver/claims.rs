@@ -23,12 +23,14 @@
 //! evicted early, an old capture is enough.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::claim::Ending;
+use super::claim::{ClaimToken, Ending};
 use super::contract::{DeliveryId, ExchangeId};
+use super::order::Place;
 use crate::time::{Instant, UnixTime};
 
 /// Entries forgotten in one call, at most; more than one comes in with it, so the rest goes with later calls.
@@ -61,6 +63,10 @@ struct Entry {
     state: State,
     /// What else was signed and came under its id, which the signature does not cover, while it was not free.
     variants: Vec<Digest>,
+    /// Its claim in a store of claims.
+    token: Option<ClaimToken>,
+    /// Its place, where receiving is ordered.
+    place: Option<Place>,
 }
 
 /// What a request brings that is looked for here.
@@ -96,6 +102,28 @@ impl Name {
         }
     }
 
+    /// The key by which a store of claims knows it.
+    pub(super) fn key(&self) -> Arc<str> {
+        let scope = self.scope;
+        match (&self.digest, &self.id, self.replay) {
+            (Some(digest), ..) => format!("{scope}/{}", digest_text(digest)).into(),
+            (None, Some(id), Some(number)) => format!("{scope}/replay/{number}/{id}").into(),
+            (None, id, _) => format!("{scope}/id/{}", id.as_deref().unwrap_or_default()).into(),
+        }
+    }
+
+    /// Its id, where anyone could have given it, as a store of claims knows it.
+    pub(super) fn said(&self) -> Option<Arc<str>> {
+        self.digest?;
+        self.id.as_ref().map(|id| format!("{}/said/{id}", self.scope).into())
+    }
+
+    /// The key of what it replays, where it is a replay, as a store of claims knows it.
+    pub(super) fn replay_of(&self) -> Option<Arc<str>> {
+        self.replay?;
+        self.id.as_ref().map(|id| format!("{}/id/{id}", self.scope).into())
+    }
+
     fn id_key(&self) -> Option<IdKey> {
         let id = Arc::clone(self.id.as_ref()?);
         Some(IdKey { scope: self.scope, covered: self.digest.is_none(), id, replay: self.replay })
@@ -108,7 +136,7 @@ impl Name {
 
 /// A digest as text.
 pub(super) fn digest_text(digest: &Digest) -> alloc::string::String {
-    digest.iter().fold("sha256:".into(), |text, byte| alloc::format!("{text}{byte:02x}"))
+    digest.iter().fold("sha256:".into(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[derive(Debug)]
@@ -256,9 +284,64 @@ impl Claims {
             self.by_digest.insert((name.scope, *digest), delivery);
         }
         let state = State::InProgress { deadline, waiters: Vec::from([by]) };
-        self.entries.insert(delivery, Entry { name, state, variants });
+        self.entries.insert(delivery, Entry { name, state, variants, token: None, place: None });
         self.deadlines.insert((deadline, delivery));
         Begun { delivery, id, label }
+    }
+
+    /// Gives a delivery in progress until `deadline`.
+    pub(super) fn renew(&mut self, delivery: DeliveryId, deadline: Instant) {
+        let Some(entry) = self.entries.get_mut(&delivery) else { return };
+        if let State::InProgress { deadline: before, .. } = &mut entry.state {
+            self.deadlines.remove(&(*before, delivery));
+            self.deadlines.insert((deadline, delivery));
+            *before = deadline;
+        }
+    }
+
+    /// A store has granted a delivery's claim.
+    pub(super) fn granted(&mut self, delivery: DeliveryId, token: ClaimToken) {
+        if let Some(entry) = self.entries.get_mut(&delivery) {
+            entry.token = Some(token);
+        }
+    }
+
+    /// A delivery has a place in a line.
+    pub(super) fn seat(&mut self, delivery: DeliveryId, place: Place) {
+        if let Some(entry) = self.entries.get_mut(&delivery) {
+            entry.place = Some(place);
+        }
+    }
+
+    /// The place of a delivery, where it has one.
+    pub(super) fn place(&self, delivery: DeliveryId) -> Option<&Place> {
+        self.entries.get(&delivery)?.place.as_ref()
+    }
+
+    /// Whether a delivery is in progress.
+    pub(super) fn is_in_progress(&self, delivery: DeliveryId) -> bool {
+        self.entries.get(&delivery).is_some_and(|entry| matches!(entry.state, State::InProgress { .. }))
+    }
+
+    /// What a delivery was claimed as.
+    pub(super) fn name(&self, delivery: DeliveryId) -> &Name {
+        &self.entries[&delivery].name
+    }
+
+    /// Takes the key and the token of a delivery's claim in a store, where it has one.
+    pub(super) fn take_token(&mut self, delivery: DeliveryId) -> Option<(Arc<str>, ClaimToken)> {
+        let entry = self.entries.get_mut(&delivery)?;
+        Some((entry.name.key(), entry.token.take()?))
+    }
+
+    /// The first delivery in progress that is overdue at `now`.
+    pub(super) fn due(&self, now: Instant) -> Option<DeliveryId> {
+        self.deadlines.first().filter(|(deadline, _)| *deadline <= now).map(|(_, delivery)| *delivery)
+    }
+
+    /// What a person calls a delivery's event by.
+    pub(super) fn label(&self, delivery: DeliveryId) -> Option<Arc<str>> {
+        self.entries.get(&delivery).map(|entry| entry.name.label())
     }
 
     /// Lets another exchange wait for a delivery in progress, unless as many as `most` do.
@@ -316,18 +399,15 @@ impl Claims {
         ended
     }
 
-    /// The first delivery in progress that is overdue at `now`, with who waits for it. It keeps its entry, so that it
-    /// can end late: call [`abort`](Self::abort) where it cannot.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<(DeliveryId, Arc<str>, Vec<ExchangeId>)> {
-        let (_, delivery) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now).copied()?;
-        self.deadlines.pop_first();
+    /// A delivery in progress has taken too long; says who waits for it. It keeps its entry, so that it can end late.
+    pub(super) fn expire(&mut self, delivery: DeliveryId, now: Instant) -> Vec<ExchangeId> {
+        let Some(entry) = self.entries.get_mut(&delivery) else { return Vec::new() };
+        let State::InProgress { deadline, waiters } = &mut entry.state else { return Vec::new() };
+        let waiters = core::mem::take(waiters);
+        self.deadlines.remove(&(*deadline, delivery));
         self.ended.insert((now, delivery));
-        let entry = self.entries.get_mut(&delivery).expect("each deadline is of an entry");
-        let waiters = match core::mem::replace(&mut entry.state, State::Overdue { since: now }) {
-            State::InProgress { waiters, .. } => waiters,
-            State::Overdue { .. } | State::Owed { .. } | State::Over { .. } => Vec::new(),
-        };
-        Some((delivery, entry.name.label(), waiters))
+        entry.state = State::Overdue { since: now };
+        waiters
     }
 
     /// Forgets what ended a window ago or earlier, and the oldest while more than `most` have ended. Says the age of

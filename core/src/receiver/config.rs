@@ -1,11 +1,14 @@
 //! What a receiver is made with.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use http::StatusCode;
 
+use super::delivery::Delivery;
+use super::order::Order;
 use super::public_url::PublicUrl;
 use crate::retry::Rate;
 use crate::secret::KeyId;
@@ -36,6 +39,12 @@ pub struct ReceiverConfig {
     pub media_types: Vec<Box<str>>,
     /// Whose key is whose; see [`scope`](Self::scope).
     pub scopes: Vec<(KeyId, u32)>,
+    /// When a success may be answered; see [`acknowledge`](Self::acknowledge).
+    pub acknowledge: Acknowledge,
+    /// How long a claim in a store of claims holds; without one no store is asked. See [`claims`](Self::claims).
+    pub claims: Option<Duration>,
+    /// The order in which events are delivered; see [`order`](Self::order).
+    pub order: Option<Order>,
 }
 
 impl ReceiverConfig {
@@ -50,6 +59,9 @@ impl ReceiverConfig {
             public_url: None,
             media_types: Vec::new(),
             scopes: Vec::new(),
+            acknowledge: Acknowledge::default(),
+            claims: None,
+            order: None,
         }
     }
 
@@ -74,6 +86,42 @@ impl ReceiverConfig {
         self.scopes.retain(|(known, _)| *known != key);
         self.scopes.push((key, scope));
         self
+    }
+
+    /// With success answered when this has happened. There is no setting by which it is answered earlier.
+    #[must_use]
+    pub fn acknowledge(self, when: Acknowledge) -> Self {
+        Self { acknowledge: when, ..self }
+    }
+
+    /// With claims in a store, which the driver has: for deduplication that outlives the machine or holds over several
+    /// instances. Each event that is new here is claimed there before it is delivered
+    /// ([`RecvOutput::Claim`](super::RecvOutput::Claim)), and what ended for good is committed there before it is answered.
+    ///
+    /// `lease` is how long a claim holds of an instance that is not heard of again: longer than
+    /// [`ReceiverLimits::processing`] and the time that events are held for their [`order`](Self::order), or a slow delivery
+    /// is claimed by another instance as well.
+    #[must_use]
+    pub fn claims(self, lease: Duration) -> Self {
+        Self { claims: Some(lease), ..self }
+    }
+
+    /// With events delivered in this order.
+    #[must_use]
+    pub fn order(self, order: Order) -> Self {
+        Self { order: Some(order), ..self }
+    }
+
+    /// With the events of a key delivered by their versions, which the application reads from the payloads of any source:
+    /// one at a time, and an older one after a newer one is called late ([`Delivery::is_late`](super::Delivery::is_late)), or
+    /// dropped if the [`Order`] says so. Short for [`order`](Self::order) with [`Order::by_version`].
+    #[must_use]
+    pub fn order_by(
+        self,
+        key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static,
+        version: impl Fn(&Delivery) -> Option<u64> + Send + Sync + 'static,
+    ) -> Self {
+        self.order(Order::by_version(move |delivery| Some((key(delivery)?, version(delivery)?))))
     }
 
     /// With these limits.
@@ -137,6 +185,19 @@ impl Default for ReceiverLimits {
             rate: None,
         }
     }
+}
+
+/// When the sender may be told that its event has arrived, so that it does not send it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an event that is neither done nor durable may be lost")]
+pub enum Acknowledge {
+    /// When the application has finished with it: the machine says [`RecvOutput::Deliver`](super::RecvOutput::Deliver) and waits
+    /// for [`RecvInput::Processed`](super::RecvInput::Processed).
+    #[default]
+    Processed,
+    /// When it is durable: the machine says [`RecvOutput::Store`](super::RecvOutput::Store) and waits for
+    /// [`RecvInput::Stored`](super::RecvInput::Stored); the answer is 202. Somebody else has it processed later.
+    Stored,
 }
 
 /// The status that says that an event has been processed. To a conforming sender they are all the same.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
 
+use super::claim::{Claim, ClaimError, Claimed, Commit, Release};
 use super::delivery::Delivery;
 use super::notice::RecvNotice;
 use super::public_url;
@@ -81,6 +82,28 @@ pub enum RecvInput {
         /// What came of it.
         result: Processed,
     },
+    /// A delivery that was to be stored is durable, or could not be stored. Reported at most once for each
+    /// [`RecvOutput::Store`].
+    Stored {
+        /// Which.
+        delivery: DeliveryId,
+        /// Whether it is durable.
+        result: Result<(), NotStored>,
+    },
+    /// The store of claims has answered a [`RecvOutput::Claim`]. Reported once for each.
+    Claimed {
+        /// Whose claim.
+        delivery: DeliveryId,
+        /// What it came to.
+        result: Result<Claimed, ClaimError>,
+    },
+    /// The store of claims has answered a [`RecvOutput::Commit`]. Reported once for each.
+    Committed {
+        /// Whose claim.
+        delivery: DeliveryId,
+        /// Whether it is durable.
+        result: Result<(), ClaimError>,
+    },
     /// The peer of an exchange went away, or its body did not come in the adapter's time. It gets no answer; what was
     /// delivered goes on.
     Dropped(ExchangeId),
@@ -102,6 +125,15 @@ impl fmt::Debug for RecvInput {
             Self::BodyTooLarge { exchange } => f.debug_struct("BodyTooLarge").field("exchange", exchange).finish(),
             Self::Processed { delivery, result } => {
                 f.debug_struct("Processed").field("delivery", delivery).field("result", result).finish()
+            }
+            Self::Stored { delivery, result } => {
+                f.debug_struct("Stored").field("delivery", delivery).field("result", result).finish()
+            }
+            Self::Claimed { delivery, result } => {
+                f.debug_struct("Claimed").field("delivery", delivery).field("result", result).finish()
+            }
+            Self::Committed { delivery, result } => {
+                f.debug_struct("Committed").field("delivery", delivery).field("result", result).finish()
             }
             Self::Dropped(exchange) => f.debug_tuple("Dropped").field(exchange).finish(),
             Self::Credit(deliveries) => f.debug_tuple("Credit").field(deliveries).finish(),
@@ -196,11 +228,26 @@ pub enum Processed {
     Unsubscribed,
 }
 
+/// Why a delivery is not durable. Its sender is answered 503, and the event is free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotStored {
+    /// What the sender is asked to wait; 5 s when nothing is said.
+    pub after: Option<Duration>,
+}
+
+impl NotStored {
+    /// With this wait asked of the sender.
+    #[must_use]
+    pub fn after(time: Duration) -> Self {
+        Self { after: Some(time) }
+    }
+}
+
 /// An effect: something that the driver must do. Owned, without lifetimes.
 #[derive(Debug)]
 #[must_use = "an effect that is not carried out is lost"]
 #[expect(clippy::exhaustive_enums, reason = "a driver that ignores a new effect must not compile")]
-#[expect(clippy::large_enum_variant, reason = "effects are moved once, and a box would cost every delivery more")]
 pub enum RecvOutput {
     /// Read the body of a request, within a time that the adapter sets, then feed [`RecvInput::Body`], or
     /// [`RecvInput::BodyTooLarge`] as soon as there are more bytes than the cap, or [`RecvInput::Dropped`].
@@ -212,6 +259,15 @@ pub enum RecvOutput {
     },
     /// Hand this to the application, then feed [`RecvInput::Processed`].
     Deliver(Delivery),
+    /// Make this durable, then feed [`RecvInput::Stored`]. In place of [`Deliver`](Self::Deliver), under
+    /// [`Acknowledge::Stored`](super::Acknowledge::Stored).
+    Store(Delivery),
+    /// Ask the store of claims, then feed [`RecvInput::Claimed`].
+    Claim(Claim),
+    /// Tell the store of claims, then feed [`RecvInput::Committed`].
+    Commit(Commit),
+    /// Tell the store of claims; it needs no answer.
+    Release(Release),
     /// Answer a request. Where its body has not been read, the connection cannot be used again.
     Respond(Response),
     /// Tell whoever listens.

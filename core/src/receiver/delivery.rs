@@ -37,6 +37,7 @@ pub struct Delivery {
     payload: Option<Bytes>,
     head: RequestHead,
     places: Arc<Places>,
+    late: bool,
 }
 
 /// Where a scheme's requests tell what is read only when it is asked for.
@@ -126,7 +127,19 @@ impl Delivery {
             body,
             head,
             places: Arc::clone(places),
+            late: false,
         }
+    }
+
+    /// As one that comes late, or not.
+    pub(super) fn late(self, late: bool) -> Self {
+        Self { late, ..self }
+    }
+
+    /// Whether a later event of its line has ended before, where receiving is [ordered](super::ReceiverConfig::order): then
+    /// what it tells is out of date.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// Which delivery this is; [`RecvInput::Processed`](super::RecvInput::Processed) names it.

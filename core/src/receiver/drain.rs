@@ -1,8 +1,8 @@
 //! Effects, pulled: what a drain does, in which order, and how it ends.
 
+use super::config::Acknowledge;
 use super::contract::RecvOutput;
 use super::notice::RecvNotice;
-use super::response::Reason;
 use super::{Life, Receiver, Stage};
 use crate::limits;
 use crate::wake::Wake;
@@ -33,9 +33,9 @@ impl Receiver {
         }
     }
 
-    /// One step that shows later: a delivery whose time is over, or the end.
+    /// One step that shows later: a delivery whose time is over or whose turn it is, or the end.
     fn work(&mut self) -> bool {
-        if self.expire() {
+        if self.expire() || self.step_lines() {
             return true;
         }
         let finished = self.is_finished();
@@ -54,8 +54,14 @@ impl Receiver {
         if let Some(notice) = self.next_notice() {
             return Some(RecvOutput::Notice(notice));
         }
+        if let Some(wish) = self.progress.wish() {
+            return Some(wish);
+        }
         if self.can_deliver() {
-            return self.ready.pop_first().map(|(_, delivery)| RecvOutput::Deliver(delivery));
+            return self.next_ready().map(match self.config.acknowledge {
+                Acknowledge::Processed => RecvOutput::Deliver,
+                Acknowledge::Stored => RecvOutput::Store,
+            });
         }
         let (_, exchange) = self.reads.pop_first()?;
         match self.exchanges.get_mut(&exchange).expect("an exchange that ends takes its read along") {
@@ -70,6 +76,8 @@ impl Receiver {
         self.claims.wake().is_some_and(|at| at <= self.now.mono)
             || !self.answers.is_empty()
             || !self.notices.is_empty()
+            || self.lines_stir()
+            || self.progress.has_wish()
             || self.can_deliver()
             || !self.reads.is_empty()
             || self.is_finished()
@@ -77,7 +85,8 @@ impl Receiver {
 
     /// When to come back, after a step that found nothing to do.
     fn wake(&self) -> Wake {
-        match (self.life, self.claims.wake()) {
+        let wake = self.claims.wake().into_iter().chain(self.progress.wake()).min();
+        match (self.life, wake) {
             (Life::Closed, _) => Wake::Closed,
             (Life::Running | Life::Closing, None) => Wake::Input,
             (Life::Running | Life::Closing, Some(at)) => {
@@ -92,27 +101,17 @@ impl Receiver {
         RecvOutput::Wait(wake)
     }
 
-    /// Gives up one delivery that has taken too long. What the application never got cannot end late.
-    fn expire(&mut self) -> bool {
-        let Some((delivery, webhook_id, waiters)) = self.claims.expire(self.now.mono) else { return false };
-        if self.ready.remove(&delivery).is_some() {
-            self.claims.abort(delivery, self.now.mono);
-        }
-        self.stats.timed_out += 1;
-        self.tell(RecvNotice::TimedOut { delivery, webhook_id });
-        self.answer_all(waiters, Reason::TimedOut);
-        self.forget();
-        true
-    }
-
-    /// Whether a delivery waits that the application can take: of those in progress it has all but the waiting ones.
+    /// Whether a delivery waits that the application can take.
     fn can_deliver(&self) -> bool {
-        !self.ready.is_empty() && self.claims.in_progress() - self.ready.len() < self.credit as usize
+        self.progress.is_ready() && self.with_application() < self.credit as usize
     }
 
     /// Whether it was told to close and owes nothing more.
     fn is_finished(&self) -> bool {
-        let owes_nothing = self.exchanges.is_empty() && self.claims.in_progress() == 0 && self.notices.is_empty();
+        let owes_nothing = self.exchanges.is_empty()
+            && self.claims.in_progress() == 0
+            && self.notices.is_empty()
+            && !self.progress.owes_the_store();
         self.life == Life::Closing && owes_nothing
     }
 

@@ -10,14 +10,19 @@
 //!                     └─ verified ──over before──> Respond (as before)
 //!                          ├─ in progress ──> waits for that delivery, or 503
 //!                          ├─ too many ──429, 503──> Respond
-//!                          └─ unseen ─> Deliver ─> Processed ──> Respond to everybody who waits
+//!                          └─ unseen ─> (Claim) ─> (its turn) ─> Deliver ─> Processed ─> (Commit) ──> Respond to everybody
+//!                                                            or Store ─> Stored                         who waits
 //! ```
 //!
 //! **At most one delivery of an event at a time, and none after one that was done.** The event is claimed before the
 //! application gets it and committed when it says [`Processed::Done`], never before: an event whose processing
 //! fails or is lost comes again. A success is answered only after that, so the sender keeps what has had no effect.
-//! What the machine remembers is lost with it, so an application whose effect must happen once deduplicates by
-//! [`Delivery::dedup_key`] in the transaction of that effect.
+//! What the machine remembers is lost with it, but for what a store of claims keeps ([`ReceiverConfig::claims`]). Either way
+//! an application whose effect must happen once deduplicates by [`Delivery::dedup_key`] in the transaction of that effect.
+//!
+//! **Three things can be asked for besides.** Claims in a store, so that several instances, or one before and after a
+//! restart, deliver an event once between them: [`ReceiverConfig::claims`]. An answer as soon as the delivery is durable, and
+//! processing later: [`ReceiverConfig::acknowledge`]. And an order: [`ReceiverConfig::order`].
 //!
 //! **What one event is.** Where the scheme's signature covers an id, the id tells. Where it does not (GitHub, Shopify),
 //! anyone who has seen a request can send it again under another id, so the id never stands in for the digest of what was
@@ -30,7 +35,8 @@
 //! [`ReceiverLimits::body`] bytes, takes none of the application's credit, and learns from the answer no more than
 //! that it was not accepted.
 //!
-//! **Memory** is at most [`ReceiverLimits::exchanges`] heads, one body for each delivery that waits for credit, and an
+//! **Memory** is at most [`ReceiverLimits::exchanges`] heads, one body for each delivery that waits for credit, for a store of
+//! claims or for its turn (as many as the credit, and those that the order lets be held), and an
 //! id of at most 256 bytes and about 250 more for each of [`ReceiverLimits::ids`] and of the deliveries in progress,
 //! of which there are at most as many as the largest credit given; and what the driver has not drained. An id that is not
 //! covered costs about 100 bytes more for each other content that came under it, 16 at most.
@@ -68,6 +74,9 @@
 //!             assert_eq!((delivery.webhook_id(), &delivery.body()[..]), ("msg_1", &b"{}"[..]));
 //!             receiver.handle(now, RecvInput::Processed { delivery: delivery.id(), result: Processed::Done });
 //!         }
+//!         RecvOutput::Store(_) | RecvOutput::Claim(_) | RecvOutput::Commit(_) | RecvOutput::Release(_) => {
+//!             unreachable!("nothing of this was asked for")
+//!         }
 //!         RecvOutput::Respond(response) => assert_eq!(response.status(), 204),
 //!         RecvOutput::Notice(notice) => println!("{notice}"),
 //!         RecvOutput::Wait(_) => break,
@@ -82,7 +91,10 @@ mod config;
 mod contract;
 mod delivery;
 mod drain;
+mod lines;
 mod notice;
+mod order;
+mod progress;
 mod public_url;
 mod response;
 mod skew;
@@ -98,10 +110,11 @@ use http::Method;
 
 pub use crate::wake::Wake;
 pub use claim::{Claim, ClaimError, ClaimToken, Claimed, Commit, Ending, Release};
-pub use config::{ReceiverConfig, ReceiverLimits, Success};
-pub use contract::{DeliveryId, ExchangeId, Processed, RecvInput, RecvOutput, RequestHead};
+pub use config::{Acknowledge, ReceiverConfig, ReceiverLimits, Success};
+pub use contract::{DeliveryId, ExchangeId, NotStored, Processed, RecvInput, RecvOutput, RequestHead};
 pub use delivery::{Delivery, STORED_TYPE, StoredError};
 pub use notice::RecvNotice;
+pub use order::Order;
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use response::{Reason, Response};
 pub use skew::ClockSkew;
@@ -112,8 +125,10 @@ use crate::retry::{Gcra, Pace, Rate};
 use crate::secret::KeyId;
 use crate::signing::{Received, Verifier, VerifyError};
 use crate::time::Now;
-use claims::{Claims, Ended, Known};
+use claims::{Claims, Known};
 use delivery::{Places, Proof};
+use lines::Lines;
+use progress::Progress;
 use skew::Skew;
 
 /// The receiving machine.
@@ -142,8 +157,7 @@ pub struct Receiver {
     credit: u32,
     exchanges: BTreeMap<ExchangeId, Stage>,
     claims: Claims,
-    /// Deliveries that the application has not got yet: a part of those in progress.
-    ready: BTreeMap<DeliveryId, Delivery>,
+    progress: Progress,
     /// Effects of exchanges on their way out, in order. Each is named by its exchange's stage.
     reads: BTreeMap<u64, ExchangeId>,
     answers: BTreeMap<u64, Response>,
@@ -192,13 +206,13 @@ impl Receiver {
             signs_url: config.verifier.signs_url(),
             paces: BTreeMap::new(),
             skew: Skew::default(),
+            progress: Progress::new(config.order.as_ref().map(|order| Lines::new(order.bounds()))),
             config,
             now,
             life: Life::Running,
             credit: config::CREDIT,
             exchanges: BTreeMap::new(),
             claims: Claims::default(),
-            ready: BTreeMap::new(),
             reads: BTreeMap::new(),
             answers: BTreeMap::new(),
             effects: 0,
@@ -232,6 +246,9 @@ impl Receiver {
                 }
             }
             RecvInput::Processed { delivery, result } => self.processed(delivery, result),
+            RecvInput::Stored { delivery, result } => self.stored(delivery, result),
+            RecvInput::Claimed { delivery, result } => self.claimed(delivery, result),
+            RecvInput::Committed { delivery, result } => self.committed(delivery, result),
             RecvInput::Dropped(exchange) => self.dropped(exchange),
             RecvInput::Credit(deliveries) => self.credit = deliveries,
         }
@@ -271,9 +288,14 @@ impl Receiver {
         self.exchanges.len() - self.answers.len()
     }
 
-    /// Deliveries in progress, those included that wait for credit.
+    /// Deliveries in progress, those included that wait for credit, for their turn, or for the store of claims.
     pub fn in_progress(&self) -> usize {
         self.claims.in_progress()
+    }
+
+    /// Deliveries that the application has and that have not timed out.
+    pub fn with_application(&self) -> usize {
+        self.claims.in_progress() - self.progress.elsewhere()
     }
 
     /// Events remembered whose deliveries have ended.
@@ -320,15 +342,9 @@ impl Receiver {
         }
         let (key, window) = (proof.key, self.config.limits.window);
         match self.claims.find(&proof.name, self.now.mono, window) {
-            Known::Over(fate) => {
+            Known::Over(ending) => {
                 self.stats.duplicates += 1;
-                let reason = match fate {
-                    Ending::Done => Reason::Repeat,
-                    Ending::Queued => Reason::Queued,
-                    Ending::Refused => Reason::Refused,
-                    Ending::Unsubscribed => Reason::Unsubscribed,
-                };
-                self.answer_to(exchange, reason, Some(key));
+                self.answer_to(exchange, progress::repeat(ending), Some(key));
             }
             Known::InProgress(delivery) => {
                 self.stats.duplicates += 1;
@@ -344,12 +360,11 @@ impl Receiver {
                     let after = at.saturating_since(self.now.mono);
                     return self.answer_to(exchange, Reason::OverRate { after }, Some(key));
                 }
-                self.stats.accepted += 1;
                 let deadline = self.now.mono.saturating_add(self.config.limits.processing);
                 let claimed = self.claims.claim(proof.name.clone(), (exchange, deadline), (self.now.mono, window));
-                let delivery = claimed.delivery;
-                self.ready.insert(delivery, Delivery::new(claimed, proof, &self.places, body, head));
-                self.exchanges.insert(exchange, Stage::Waiting(delivery, key));
+                let signed = proof.name.signed;
+                self.exchanges.insert(exchange, Stage::Waiting(claimed.delivery, key));
+                self.begin(Delivery::new(claimed, proof, &self.places, body, head), signed);
             }
         }
     }
@@ -378,36 +393,6 @@ impl Receiver {
         }
         let malformed = why.status_hint() == 400;
         self.answer(exchange, if malformed { Reason::Malformed } else { Reason::Unverified });
-    }
-
-    fn processed(&mut self, delivery: DeliveryId, result: Processed) {
-        if self.ready.contains_key(&delivery) {
-            // One that has not left cannot have been processed: this is of another machine.
-            self.stats.stale += 1;
-            return;
-        }
-        let (ended, reason) = match result {
-            Processed::Done => (self.claims.commit(delivery, Ending::Done, self.now.mono), Reason::Processed),
-            Processed::Refuse => (self.claims.commit(delivery, Ending::Refused, self.now.mono), Reason::Refused),
-            Processed::Queued => (self.claims.commit(delivery, Ending::Queued, self.now.mono), Reason::Queued),
-            Processed::Unsubscribed => {
-                (self.claims.commit(delivery, Ending::Unsubscribed, self.now.mono), Reason::Unsubscribed)
-            }
-            Processed::Later { after } => (
-                self.claims.abort(delivery, self.now.mono),
-                Reason::Later { after: after.unwrap_or(config::RETRY_AFTER) },
-            ),
-        };
-        match ended {
-            Ended::InTime(waiters) => self.answer_all(waiters, reason),
-            Ended::Late(webhook_id) => {
-                self.stats.late += 1;
-                self.tell(RecvNotice::Late { delivery, webhook_id });
-            }
-            Ended::Freed => {}
-            Ended::Stale => self.stats.stale += 1,
-        }
-        self.forget();
     }
 
     fn dropped(&mut self, exchange: ExchangeId) {
@@ -447,7 +432,7 @@ impl Receiver {
 impl Receiver {
     /// Whether the application can take another delivery.
     fn has_credit(&self) -> bool {
-        self.claims.in_progress() < self.credit as usize
+        self.claims.in_progress() < (self.credit as usize).saturating_add(self.progress.idle())
     }
 
     /// Whether bodies of this type are read.

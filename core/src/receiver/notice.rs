@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
+use super::claim::ClaimError;
 use super::contract::{DeliveryId, ExchangeId};
 use super::skew::ClockSkew;
 use crate::signing::VerifyError;
@@ -36,6 +37,29 @@ pub enum RecvNotice {
         /// The event's id, or the digest of what was signed.
         webhook_id: Arc<str>,
     },
+    /// An event of a line is delivered although something before it has not come: its time is over, or too many wait.
+    Gap {
+        /// The line, by its scope and key.
+        line: Arc<str>,
+        /// The event's id, or the digest of what was signed.
+        webhook_id: Arc<str>,
+        /// The last place in the line that has ended, where one is known.
+        last: Option<u64>,
+        /// The event's place.
+        place: u64,
+    },
+    /// The store of claims did not do what it was asked. An event that could not be claimed is not delivered, and its sender
+    /// is told to come again; one whose end could not be committed is done, and may be delivered again.
+    NotClaimed {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The event's id, or the digest of what was signed.
+        webhook_id: Arc<str>,
+        /// Whether its application had finished.
+        ended: bool,
+        /// What went wrong.
+        why: ClaimError,
+    },
     /// Repeats of an event are no longer recognised, though its window has not passed: there are too many events.
     WindowShrunk {
         /// How long ago its delivery ended.
@@ -66,6 +90,18 @@ impl fmt::Display for RecvNotice {
                 write!(f, "{webhook_id}: {delivery} was not ended in time, and may come again")
             }
             Self::Late { delivery, webhook_id } => write!(f, "{webhook_id}: {delivery} ended late, and counts"),
+            Self::Gap { line, webhook_id, last: Some(last), place } => {
+                write!(f, "{webhook_id}: at {place} of {line} nothing has come since {last}, and it is delivered")
+            }
+            Self::Gap { line, webhook_id, last: None, place } => {
+                write!(f, "{webhook_id}: at {place} of {line} nothing before it has come, and it is delivered")
+            }
+            Self::NotClaimed { delivery, webhook_id, ended: false, why } => {
+                write!(f, "{webhook_id}: {delivery} is not begun: {why}")
+            }
+            Self::NotClaimed { delivery, webhook_id, ended: true, why } => {
+                write!(f, "{webhook_id}: {delivery} has ended, and may come again: {why}")
+            }
             Self::WindowShrunk { age } => {
                 write!(f, "repeats of an event from {age:.0?} ago are no longer recognised: there are too many events")
             }

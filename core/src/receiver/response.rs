@@ -36,7 +36,7 @@ impl Response {
     /// The status.
     pub fn status(&self) -> StatusCode {
         match self.reason {
-            Reason::Processed | Reason::Repeat => self.success.status(),
+            Reason::Processed | Reason::Repeat | Reason::Late => self.success.status(),
             Reason::Queued => StatusCode::ACCEPTED,
             Reason::Method => StatusCode::METHOD_NOT_ALLOWED,
             Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -48,6 +48,9 @@ impl Response {
             Reason::TooManyExchanges
             | Reason::NoCredit
             | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
             | Reason::Later { .. }
             | Reason::TimedOut
             | Reason::Closing => StatusCode::SERVICE_UNAVAILABLE,
@@ -61,10 +64,14 @@ impl Response {
             Reason::TooManyExchanges
             | Reason::NoCredit
             | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
             | Reason::TimedOut
             | Reason::Closing => Some(config::RETRY_AFTER),
             Reason::Processed
             | Reason::Repeat
+            | Reason::Late
             | Reason::Queued
             | Reason::Method
             | Reason::TooLarge
@@ -99,7 +106,7 @@ impl Response {
     /// The body to send: empty for a success, else a few words. What was wrong with a signature is in no answer.
     pub fn body(&self) -> &'static str {
         match self.reason {
-            Reason::Processed | Reason::Repeat | Reason::Queued => "",
+            Reason::Processed | Reason::Repeat | Reason::Late | Reason::Queued => "",
             Reason::Method => "only POST is answered here",
             Reason::TooLarge => "the body is too long",
             Reason::MediaType => "a body of this type is not read here",
@@ -110,6 +117,9 @@ impl Response {
             Reason::TooManyExchanges
             | Reason::NoCredit
             | Reason::TooManyWaiters
+            | Reason::TooManyHeld
+            | Reason::Elsewhere
+            | Reason::NoClaim
             | Reason::Later { .. }
             | Reason::TimedOut
             | Reason::Closing => "not now, try again later",
@@ -128,7 +138,10 @@ pub enum Reason {
     Processed,
     /// The application had processed the event before: success.
     Repeat,
-    /// The application has queued the event, now or before: 202.
+    /// A later event of its line has been processed, and this one is of no use any more: success, without a delivery.
+    Late,
+    /// The event is stored, now or before, by the application or because it is to be
+    /// ([`Acknowledge::Stored`](super::Acknowledge::Stored)): 202.
     Queued,
     /// The method is not POST: 405.
     Method,
@@ -155,6 +168,12 @@ pub enum Reason {
     NoCredit,
     /// As many exchanges as the limit allows wait for the same delivery: 503.
     TooManyWaiters,
+    /// As many events as the order allows are held for those before them: 503.
+    TooManyHeld,
+    /// Another instance has the event in progress: 503.
+    Elsewhere,
+    /// The store of claims could not be asked: 503. [`RecvNotice::NotClaimed`](super::RecvNotice::NotClaimed) says more.
+    NoClaim,
     /// The application wants the event later: 503.
     Later {
         /// What the sender is asked to wait.

@@ -17,6 +17,10 @@ pub struct ReceiverStats {
     pub timed_out: u64,
     /// Of those, the ones that ended afterwards and still counted.
     pub late: u64,
+    /// Events of a line that were passed without what comes before them.
+    pub gaps: u64,
+    /// Events that came after a later one of their line had ended.
+    pub out_of_order: u64,
     /// Events forgotten before their window had passed.
     pub forgotten_early: u64,
     /// Facts about exchanges and deliveries that the machine does not know, or not as such any more.
@@ -49,6 +53,8 @@ pub struct Refusals {
     pub over_rate: u64,
     /// Too many exchanges, deliveries or waiters at once.
     pub busy: u64,
+    /// In progress at another instance, or not to be claimed because the store of claims could not be asked.
+    pub not_claimed: u64,
     /// Wanted later by the application.
     pub later: u64,
     /// Not processed in time.
@@ -60,7 +66,7 @@ pub struct Refusals {
 impl Refusals {
     pub(super) fn count(&mut self, reason: Reason) {
         *match reason {
-            Reason::Processed | Reason::Repeat | Reason::Queued => return,
+            Reason::Processed | Reason::Repeat | Reason::Late | Reason::Queued => return,
             Reason::Method => &mut self.method,
             Reason::TooLarge => &mut self.too_large,
             Reason::MediaType => &mut self.media_type,
@@ -68,7 +74,10 @@ impl Refusals {
             Reason::Refused => &mut self.refused,
             Reason::Unsubscribed => &mut self.unsubscribed,
             Reason::OverRate { .. } => &mut self.over_rate,
-            Reason::TooManyExchanges | Reason::NoCredit | Reason::TooManyWaiters => &mut self.busy,
+            Reason::TooManyExchanges | Reason::NoCredit | Reason::TooManyWaiters | Reason::TooManyHeld => {
+                &mut self.busy
+            }
+            Reason::Elsewhere | Reason::NoClaim => &mut self.not_claimed,
             Reason::Later { .. } => &mut self.later,
             Reason::TimedOut => &mut self.timed_out,
             Reason::Closing => &mut self.closing,

@@ -1,6 +1,8 @@
 //! Every interleaving of facts and partial drains, seen from outside.
 
+mod bench;
 mod dedup;
+mod progress;
 mod rules;
 mod schemes;
 
@@ -88,13 +90,34 @@ impl Source {
 /// What may happen, in any order.
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Head { exchange: u64, kind: u8 },
-    Body { exchange: u64, kind: u8 },
-    TooLarge { exchange: u64 },
-    Dropped { exchange: u64 },
-    Processed { nth: usize, result: Processed },
+    Head {
+        exchange: u64,
+        kind: u8,
+    },
+    Body {
+        exchange: u64,
+        kind: u8,
+    },
+    TooLarge {
+        exchange: u64,
+    },
+    Dropped {
+        exchange: u64,
+    },
+    Processed {
+        nth: usize,
+        result: Processed,
+    },
     Credit(u32),
-    Pass { mono: i64, wall: i64 },
+    /// The store of claims answers: as it should, or that it has failed, or that another has what is asked for.
+    Answer {
+        nth: usize,
+        kind: u8,
+    },
+    Pass {
+        mono: i64,
+        wall: i64,
+    },
     Drain(usize),
     Close,
 }
@@ -116,6 +139,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => exchange.prop_map(|exchange| Op::Dropped { exchange }),
         5 => (0..6_usize, result).prop_map(|(nth, result)| Op::Processed { nth, result }),
         1 => (0..4_u32).prop_map(Op::Credit),
+        6 => (0..3_usize, 0..8_u8).prop_map(|(nth, kind)| Op::Answer { nth, kind }),
         2 => (millis.clone(), millis).prop_map(|(mono, wall)| Op::Pass { mono, wall }),
         6 => (0..8_usize).prop_map(Op::Drain),
         1 => prop::bool::weighted(0.1).prop_map(|close| if close { Op::Close } else { Op::Drain(300) }),
@@ -129,6 +153,32 @@ enum Seen {
     Head(Bytes, Option<String>),
     /// Of this event, if it was signed.
     Body(Option<String>),
+}
+
+/// What was asked of the machine.
+#[derive(Clone, Copy, Debug)]
+struct Mode {
+    stored: bool,
+    claims: bool,
+    ordered: bool,
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    (prop::bool::ANY, prop::bool::ANY, prop::bool::ANY).prop_map(|(stored, claims, ordered)| Mode {
+        stored,
+        claims,
+        ordered,
+    })
+}
+
+/// A store of claims that answers when it is told to.
+#[derive(Default)]
+struct Store {
+    asked: Vec<RecvOutput>,
+    over: BTreeMap<Arc<str>, Ending>,
+    /// Claims granted and neither committed nor released.
+    granted: BTreeMap<ClaimToken, Arc<str>>,
+    made: u64,
 }
 
 /// The machine, seen from outside, and everything that must be true of it.
@@ -146,19 +196,43 @@ struct World {
     over: BTreeMap<String, (Instant, bool)>,
     fulfilled: BTreeSet<String>,
     turn: u32,
+    mode: Mode,
+    store: Store,
+    /// The last place of the one line that ended for good.
+    last: Option<u64>,
 }
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const WINDOW: Duration = Duration::from_secs(3600);
 
+/// The place of an event in the line of them all, counted from 1.
+fn place(body: &[u8]) -> u64 {
+    let at = IDS.iter().position(|id| body.starts_with(format!("{{\"id\":\"evt_{id}\"").as_bytes()));
+    at.expect("what was signed is one of them") as u64 + 1
+}
+
 impl World {
-    fn new(source: usize) -> Self {
+    fn new(source: usize, mode: Mode) -> Self {
         let (scheme, key) = SOURCES[source];
         let source = Source { scheme, key };
         let now = Now { mono: Instant::from_millis(100_000), wall: UnixTime::from_secs(1_700_000_000) };
         let limits = ReceiverLimits { exchanges: 8, waiters: 3, window: WINDOW, ..ReceiverLimits::default() };
+        let mut config = ReceiverConfig::new(source.verifier()).limits(limits);
+        if mode.stored {
+            config = config.acknowledge(Acknowledge::Stored);
+        }
+        if mode.claims {
+            config = config.claims(Duration::from_secs(60));
+        }
+        if mode.ordered {
+            let place = |delivery: &Delivery| Some(("all".into(), place(delivery.body())));
+            config = config.order(Order::by_sequence(place).held(2, 3));
+        }
         Self {
-            machine: Receiver::new(ReceiverConfig::new(source.verifier()).limits(limits), now),
+            mode,
+            store: Store::default(),
+            last: None,
+            machine: Receiver::new(config, now),
             source,
             now,
             latest: now.mono,
@@ -196,6 +270,7 @@ impl World {
                 self.credit = credit;
                 self.feed(RecvInput::Credit(credit));
             }
+            Op::Answer { nth, kind } => self.answer(nth, kind),
             Op::Pass { mono, wall } => self.pass(mono, wall),
             Op::Drain(outputs) => {
                 for _ in 0..outputs {
@@ -253,14 +328,20 @@ impl World {
         let Some((delivery, id)) = self.made.iter().rev().nth(nth).cloned() else { return };
         // Whether it had timed out is not seen from here before the notice has been polled.
         let stale = self.machine.stats().stale;
-        self.feed(RecvInput::Processed { delivery, result });
+        if self.mode.stored {
+            let result = if let Processed::Later { after } = result { Err(NotStored { after }) } else { Ok(()) };
+            self.feed(RecvInput::Stored { delivery, result });
+        } else {
+            self.feed(RecvInput::Processed { delivery, result });
+        }
         self.in_progress.remove(&delivery);
         let counts = self.machine.stats().stale == stale && self.machine.life() != Life::Closed;
         match result {
             Processed::Later { .. } => {}
             Processed::Done | Processed::Queued | Processed::Refuse | Processed::Unsubscribed if !counts => {}
             Processed::Done | Processed::Queued | Processed::Refuse | Processed::Unsubscribed => {
-                let taken = matches!(result, Processed::Done | Processed::Queued);
+                let taken = self.mode.stored || matches!(result, Processed::Done | Processed::Queued);
+                self.last = self.last.max(Some(place(id.as_bytes())));
                 let before = self.over.insert(id.clone(), (self.latest, taken));
                 assert!(before.is_none_or(|(at, _)| self.latest.saturating_since(at) >= WINDOW), "{id} ended twice");
                 if taken {
@@ -280,6 +361,42 @@ impl World {
         self.feed(RecvInput::Tick);
     }
 
+    /// The store answers something that it was asked.
+    fn answer(&mut self, nth: usize, kind: u8) {
+        if self.store.asked.is_empty() {
+            return;
+        }
+        let asked = self.store.asked.remove(nth % self.store.asked.len());
+        let failed = ClaimError::Unavailable { why: "a test".into() };
+        match asked {
+            RecvOutput::Claim(claim) => {
+                let result = match (self.store.over.get(&claim.key), kind) {
+                    (_, 6) => Err(failed),
+                    (_, 7) => Ok(Claimed::Held { lease: Duration::from_secs(9) }),
+                    (Some(ending), _) => Ok(Claimed::Over(*ending)),
+                    (None, _) if self.store.granted.values().any(|key| *key == claim.key) => {
+                        Ok(Claimed::Held { lease: Duration::from_secs(9) })
+                    }
+                    (None, _) => {
+                        self.store.made += 1;
+                        let token = ClaimToken::new(self.store.made);
+                        self.store.granted.insert(token, claim.key);
+                        Ok(Claimed::Granted { token, place: None })
+                    }
+                };
+                self.feed(RecvInput::Claimed { delivery: claim.delivery, result });
+            }
+            RecvOutput::Commit(commit) => {
+                let result = if kind == 6 { Err(failed) } else { Ok(()) };
+                if result.is_ok() {
+                    self.store.over.insert(commit.key, commit.ending);
+                }
+                self.feed(RecvInput::Committed { delivery: commit.delivery, result });
+            }
+            other => panic!("{other:?} needs no answer"),
+        }
+    }
+
     /// Takes one output and checks it; the wake when it ends the drain.
     fn poll(&mut self) -> Option<Wake> {
         self.turn += 1;
@@ -290,7 +407,27 @@ impl World {
                 assert!(matches!(seen, Some(Seen::Head(..))), "only a body that has not come is read: {seen:?}");
             }
             RecvOutput::Respond(response) => self.check_answer(&response),
-            RecvOutput::Deliver(delivery) => self.check_delivery(&delivery),
+            RecvOutput::Deliver(delivery) => {
+                assert!(!self.mode.stored, "nothing is delivered that is to be stored");
+                self.check_delivery(&delivery);
+            }
+            RecvOutput::Store(delivery) => {
+                assert!(self.mode.stored, "nothing is stored that is to be delivered");
+                self.check_delivery(&delivery);
+            }
+            RecvOutput::Claim(claim) => {
+                assert!(self.mode.claims, "without a store none is asked");
+                self.store.asked.push(RecvOutput::Claim(claim));
+            }
+            RecvOutput::Commit(commit) => {
+                let granted = self.store.granted.remove(&commit.token);
+                assert_eq!(granted.as_ref(), Some(&commit.key), "what was granted is committed once");
+                self.store.asked.push(RecvOutput::Commit(commit));
+            }
+            RecvOutput::Release(release) => {
+                let granted = self.store.granted.remove(&release.token);
+                assert_eq!(granted.as_ref(), Some(&release.key), "what was granted is released once");
+            }
             RecvOutput::Notice(RecvNotice::TimedOut { delivery, .. }) => {
                 self.in_progress.remove(&delivery);
             }
@@ -325,6 +462,11 @@ impl World {
         assert!(IDS.iter().any(|event| Source::body(event) == delivery.body()), "what was signed is delivered");
         assert!(self.in_progress.values().all(|other| *other != id), "{id} is in progress already");
         assert!(self.in_progress.len() < self.credit as usize, "no more than the application can take");
+        if self.mode.ordered {
+            assert!(self.in_progress.is_empty(), "one of a line at a time");
+            let late = self.last.is_some_and(|last| place(id.as_bytes()) <= last);
+            assert_eq!(delivery.is_late(), late, "{id}");
+        }
         if let Some((at, _)) = self.over.get(&id) {
             assert!(self.latest.saturating_since(*at) >= WINDOW, "{id} was over and came again");
         }
@@ -364,11 +506,19 @@ impl World {
                 self.step(Op::TooLarge { exchange });
             }
         }
-        self.now.mono = self.latest.saturating_add(Duration::from_secs(30));
-        self.feed(RecvInput::Tick);
+        for _ in 0..12 {
+            self.now.mono = self.latest.saturating_add(Duration::from_secs(30));
+            self.feed(RecvInput::Tick);
+            let _ = self.drain();
+            while !self.store.asked.is_empty() {
+                self.answer(0, 0);
+                let _ = self.drain();
+            }
+        }
         assert!(matches!(self.drain(), Wake::Input | Wake::Closed));
         assert_eq!((self.open.len(), self.in_progress.len()), (0, 0), "everybody has an answer");
         assert_eq!((self.machine.exchanges(), self.machine.in_progress()), (0, 0));
+        assert_eq!(self.machine.with_application(), 0);
         self.machine.close(self.now);
         assert_eq!(self.drain(), Wake::Closed);
     }
@@ -380,9 +530,10 @@ proptest! {
     #[test]
     fn every_interleaving_keeps_the_rules(
         source in 0..SOURCES.len(),
+        mode in mode(),
         ops in prop::collection::vec(op(), 0..160),
     ) {
-        let mut world = World::new(source);
+        let mut world = World::new(source, mode);
         ops.into_iter().for_each(|op| world.step(op));
         world.finish();
     }
@@ -390,10 +541,11 @@ proptest! {
     #[test]
     fn the_same_calls_give_the_same_outputs(
         source in 0..SOURCES.len(),
+        mode in mode(),
         ops in prop::collection::vec(op(), 0..80),
     ) {
         let run = || {
-            let mut world = World::new(source);
+            let mut world = World::new(source, mode);
             let mut log = String::new();
             for op in &ops {
                 world.step(*op);

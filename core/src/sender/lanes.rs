@@ -25,6 +25,7 @@ use crate::journal::{Laned, Then};
 use crate::limits;
 use crate::registration::{Ordering, State};
 use crate::retry::{Link, Links, List};
+use crate::signing::standard;
 use crate::time::Instant;
 
 /// Deliveries that one step of superseding ends, at most.
@@ -96,11 +97,11 @@ impl Tag {
                 write!(key, "%{byte:02X}").expect("a buffer grows");
             }
         }
-        put("postrider-key", &key);
+        put(standard::KEY, &key);
         let mut decimal = Decimal::default();
-        put("postrider-sequence", decimal.format(self.sequence.get()));
+        put(standard::SEQUENCE, decimal.format(self.sequence.get()));
         if self.previous > JournalSeq::ZERO {
-            put("postrider-previous-sequence", decimal.format(self.previous.get()));
+            put(standard::PREVIOUS_SEQUENCE, decimal.format(self.previous.get()));
         }
     }
 }

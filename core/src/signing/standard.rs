@@ -39,6 +39,14 @@ pub const REPLAY: &str = "postrider-replay";
 /// signature either.
 pub const REPLAY_OF: &str = "postrider-replay-of";
 
+/// The header that names the ordering key of an event, where its endpoint asks for order: percent-encoded but for visible
+/// ASCII without `%`. The signature covers none of the headers of order.
+pub const KEY: &str = "postrider-key";
+/// The header that tells the place of an event among those with its ordering key, the same on every attempt.
+pub const SEQUENCE: &str = "postrider-sequence";
+/// The header that tells the place of the event before it, where that is known.
+pub const PREVIOUS_SEQUENCE: &str = "postrider-previous-sequence";
+
 /// How far a timestamp may lie from the receiver's clock, either way, unless told otherwise.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 

@@ -237,6 +237,9 @@ impl Door {
                 }
                 RecvOutput::Deliver(delivery) => self.given.push(delivery),
                 RecvOutput::Respond(answer) => self.answers.push((answer.exchange(), answer.status().as_u16())),
+                RecvOutput::Store(_) | RecvOutput::Claim(_) | RecvOutput::Commit(_) | RecvOutput::Release(_) => {
+                    panic!("nothing of this was asked for")
+                }
                 RecvOutput::Notice(_) => {}
                 RecvOutput::Wait(_) => return,
             }

@@ -280,6 +280,9 @@ fn a_receiver_shows_no_secret() {
             }
             RecvOutput::Respond(response) => canaries.assert_none_in("an answer", &format!("{:?}", response.body())),
             RecvOutput::Notice(notice) => canaries.assert_mute("a receiver's notice", &notice),
+            RecvOutput::Store(_) | RecvOutput::Claim(_) | RecvOutput::Commit(_) | RecvOutput::Release(_) => {
+                panic!("nothing of this was asked for")
+            }
             RecvOutput::ReadBody { .. } => {}
             RecvOutput::Wait(_) => break,
         }

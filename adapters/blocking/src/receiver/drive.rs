@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use postrider_core::receiver::{
-    self as core, DeliveryId, ExchangeId, Processed, ReceiverConfig, RecvInput, RecvNotice, RecvOutput, RequestHead,
-    Response,
+    self as core, ClaimError, DeliveryId, ExchangeId, NotStored, Processed, ReceiverConfig, RecvInput, RecvNotice,
+    RecvOutput, RequestHead, Response,
 };
 use postrider_core::signing::standard::VerifyError;
 use postrider_core::wake::Wake;
@@ -112,6 +112,19 @@ impl Drive {
                     self.running += 1;
                     self.hands.take(delivery);
                 }
+                RecvOutput::Store(delivery) => {
+                    let delivery = delivery.id();
+                    self.feed(RecvInput::Stored { delivery, result: Err(NotStored::default()) });
+                }
+                RecvOutput::Claim(claim) => {
+                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
+                    self.feed(RecvInput::Claimed { delivery: claim.delivery, result: Err(why) });
+                }
+                RecvOutput::Commit(commit) => {
+                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
+                    self.feed(RecvInput::Committed { delivery: commit.delivery, result: Err(why) });
+                }
+                RecvOutput::Release(_) => {}
                 RecvOutput::Notice(notice) => self.notice(notice),
                 // There are no sockets to look at on this thread, so it goes on.
                 RecvOutput::Wait(Wake::Ready) => {}
@@ -167,7 +180,7 @@ impl Drive {
     /// Takes the places of overdue deliveries, which the machine counts no longer, out of the credit. Says whether it
     /// has changed.
     fn adjust_credit(&mut self) -> bool {
-        let counted = u32::try_from(self.machine.in_progress()).unwrap_or(u32::MAX);
+        let counted = u32::try_from(self.machine.with_application()).unwrap_or(u32::MAX);
         let credit = self.most.saturating_sub(self.running.saturating_sub(counted));
         if credit == self.credit {
             return false;

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use postrider_core::receiver::{
-    self as core, Delivery, DeliveryId, ExchangeId, Processed, ReceiverConfig, RecvInput, RecvNotice, RecvOutput,
-    RequestHead, Response,
+    self as core, ClaimError, Delivery, DeliveryId, ExchangeId, NotStored, Processed, ReceiverConfig, RecvInput,
+    RecvNotice, RecvOutput, RequestHead, Response,
 };
 use postrider_core::wake::Wake;
 use postrider_driver::Clock;
@@ -119,6 +119,19 @@ where
                     }
                 }
                 RecvOutput::Deliver(delivery) => self.deliver(delivery),
+                RecvOutput::Store(delivery) => {
+                    let delivery = delivery.id();
+                    self.feed(RecvInput::Stored { delivery, result: Err(NotStored::default()) });
+                }
+                RecvOutput::Claim(claim) => {
+                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
+                    self.feed(RecvInput::Claimed { delivery: claim.delivery, result: Err(why) });
+                }
+                RecvOutput::Commit(commit) => {
+                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
+                    self.feed(RecvInput::Committed { delivery: commit.delivery, result: Err(why) });
+                }
+                RecvOutput::Release(_) => {}
                 RecvOutput::Notice(notice) => {
                     // Whoever listens is no reason to stop receiving.
                     let _ = catch_unwind(AssertUnwindSafe(|| (self.tell)(notice)));
@@ -168,7 +181,7 @@ where
     /// Takes the places of overdue deliveries, which the machine counts no longer, out of the credit. Says whether it
     /// has changed.
     fn adjust_credit(&mut self) -> bool {
-        let counted = u32::try_from(self.machine.in_progress()).unwrap_or(u32::MAX);
+        let counted = u32::try_from(self.machine.with_application()).unwrap_or(u32::MAX);
         let credit = self.most.saturating_sub(self.running.saturating_sub(counted));
         if credit == self.credit {
             return false;

@@ -14,6 +14,7 @@
 //! covers: whole id time                 how much of the body (whole, part, nothing), and what else
 //! kind: header x-github-event           where the event's type is: in a header, or (json) at a JSON Pointer
 //! order: json /updated_at               where it says which of two events is the later one
+//! late: yes                             a later event of its line had ended before
 //! body: 27                              bytes of the body
 //! payload: 20                           bytes of the payload, where it is not the body; it follows the body
 //!
@@ -118,6 +119,7 @@ impl Delivery {
         out.line("covers", covers(&self.covered));
         self.places.kind.written().iter().for_each(|place| out.line("kind", place));
         self.places.order.written().iter().for_each(|place| out.line("order", place));
+        self.late.then(|| out.line("late", "yes"));
         out.line("body", self.body.len().to_string());
         self.payload.iter().for_each(|payload| out.line("payload", payload.len().to_string()));
         out.put([b"\r\n", self.head.method.as_str().as_bytes()]);
@@ -163,6 +165,7 @@ impl Delivery {
             body,
             payload,
             places: Arc::new(Places { kind: known.kind, order: known.order }),
+            late: known.late,
         })
     }
 
@@ -282,6 +285,7 @@ struct Known<'a> {
     covers: Option<Covers<'a>>,
     kind: Spot,
     order: Spot,
+    late: bool,
     body: Option<usize>,
     payload: Option<usize>,
 }
@@ -300,6 +304,7 @@ impl<'a> Known<'a> {
             covers: None,
             kind: Spot::Nowhere,
             order: Spot::Nowhere,
+            late: false,
             body: None,
             payload: None,
         };
@@ -326,6 +331,7 @@ impl<'a> Known<'a> {
             "covers" => self.covers = Some(Covers::read(value)?),
             "kind" => self.kind = Spot::read(value)?,
             "order" => self.order = Spot::read(value)?,
+            "late" if value == "yes" => self.late = true,
             "body" => self.body = Some(value.parse().ok()?),
             "payload" => self.payload = Some(value.parse().ok()?),
             _ => return None,

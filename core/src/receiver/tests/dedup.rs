@@ -175,6 +175,9 @@ impl World {
                     }
                 }
                 RecvOutput::ReadBody { .. } | RecvOutput::Notice(_) => {}
+                RecvOutput::Store(_) | RecvOutput::Claim(_) | RecvOutput::Commit(_) | RecvOutput::Release(_) => {
+                    panic!("nothing of this was asked for")
+                }
                 RecvOutput::Wait(_) => return,
             }
         }

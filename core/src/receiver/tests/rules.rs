@@ -9,84 +9,11 @@ use core::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
+use super::bench::Bench;
 use super::{BODY, SECRET, signed, verifier};
 use crate::receiver::*;
 use crate::secret::Secret;
-use crate::time::{Instant, UnixTime};
-
-/// A machine and its driver, with everything that it said.
-struct Bench {
-    machine: Receiver,
-    now: Now,
-    deliveries: Vec<Delivery>,
-    answers: Vec<Response>,
-    reads: Vec<ExchangeId>,
-    notices: Vec<RecvNotice>,
-}
-
-impl Bench {
-    fn new(change: impl FnOnce(&mut ReceiverLimits)) -> Self {
-        let now = Now { mono: Instant::from_millis(1000), wall: UnixTime::from_secs(1_700_000_000) };
-        let mut limits = ReceiverLimits::default();
-        change(&mut limits);
-        let machine = Receiver::new(ReceiverConfig::new(verifier()).limits(limits), now);
-        Self { machine, now, deliveries: Vec::new(), answers: Vec::new(), reads: Vec::new(), notices: Vec::new() }
-    }
-
-    fn feed(&mut self, input: RecvInput) {
-        self.machine.handle(self.now, input);
-    }
-
-    fn head(&mut self, exchange: u64, head: RequestHead) {
-        self.feed(RecvInput::Head { exchange: ExchangeId::new(exchange), head });
-    }
-
-    /// A whole signed request.
-    fn request(&mut self, exchange: u64, id: &str) {
-        self.head(exchange, signed(id, self.now.wall));
-        self.body(exchange, BODY);
-    }
-
-    fn body(&mut self, exchange: u64, body: &'static [u8]) {
-        self.feed(RecvInput::Body { exchange: ExchangeId::new(exchange), body: Bytes::from_static(body) });
-    }
-
-    /// The last delivery has ended.
-    fn processed(&mut self, result: Processed) {
-        let delivery = self.deliveries.last().expect("there was one").id();
-        self.feed(RecvInput::Processed { delivery, result });
-    }
-
-    fn pass(&mut self, by: Duration) {
-        self.now = self.now.advanced(by);
-        self.feed(RecvInput::Tick);
-    }
-
-    fn drain(&mut self) -> Wake {
-        loop {
-            match self.machine.poll_output() {
-                RecvOutput::Wait(Wake::Ready) => {}
-                RecvOutput::Wait(wake) => return wake,
-                RecvOutput::ReadBody { exchange, cap } => {
-                    assert_eq!(cap, self.machine.config.limits.body);
-                    self.reads.push(exchange);
-                }
-                RecvOutput::Deliver(delivery) => self.deliveries.push(delivery),
-                RecvOutput::Respond(response) => self.answers.push(response),
-                RecvOutput::Notice(notice) => self.notices.push(notice),
-            }
-        }
-    }
-
-    /// What was answered since the last call.
-    fn answered(&mut self) -> Vec<(u64, u16, Reason)> {
-        let _ = self.drain();
-        self.answers
-            .drain(..)
-            .map(|answer| (answer.exchange().get(), answer.status().as_u16(), answer.reason()))
-            .collect()
-    }
-}
+use crate::time::Instant;
 
 #[test]
 fn what_is_signed_is_delivered_and_answered_when_it_is_done() {

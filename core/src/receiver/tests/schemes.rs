@@ -51,6 +51,9 @@ fn take(
             }
             RecvOutput::Respond(answer) => response = Some(answer),
             RecvOutput::Notice(notice) => notices.push(notice),
+            RecvOutput::Store(_) | RecvOutput::Claim(_) | RecvOutput::Commit(_) | RecvOutput::Release(_) => {
+                panic!("nothing of this was asked for")
+            }
             RecvOutput::Wait(_) => return (deliveries, response.expect("everybody is answered"), notices),
         }
     }
@@ -337,6 +340,9 @@ fn outcomes_for_good_are_answered_again() {
                     }
                     RecvOutput::Respond(response) => answers.push((response.reason(), response.status().as_u16())),
                     RecvOutput::ReadBody { .. } | RecvOutput::Notice(_) => {}
+                    RecvOutput::Store(_) | RecvOutput::Claim(_) | RecvOutput::Commit(_) | RecvOutput::Release(_) => {
+                        panic!("nothing of this was asked for")
+                    }
                     RecvOutput::Wait(_) => break,
                 }
             }

@@ -94,6 +94,9 @@ impl Machine {
                     }
                 }
                 RecvOutput::Notice(RecvNotice::Unverified { why, .. }) => taken.complaint = Some(why.to_string()),
+                RecvOutput::Store(_) | RecvOutput::Claim(_) | RecvOutput::Commit(_) | RecvOutput::Release(_) => {
+                    panic!("nothing of this was asked for")
+                }
                 RecvOutput::Notice(_) => {}
                 RecvOutput::Wait(_) => return taken,
             }

@@ -41,6 +41,7 @@ prop_compose! {
         headers in headers(),
         target in proptest::option::of(".{0,40}"),
         spots in (spot(), spot()),
+        late: bool,
     ) -> Delivery {
         let (number, id, digest, scope) = ids;
         let [id_covered, time, kind, order] = also;
@@ -61,6 +62,7 @@ prop_compose! {
             payload: payload.map(Into::into),
             head: target.into_iter().fold(head, |head, target| head.target(target)),
             places: Arc::new(Places { kind: spots.0, order: spots.1 }),
+            late,
         }
     }
 }
@@ -70,7 +72,7 @@ fn told(delivery: &Delivery) -> impl PartialEq + fmt::Debug + use<> {
     let head = (delivery.method().clone(), delivery.target().map(String::from), delivery.headers().clone());
     let id = (delivery.id(), delivery.webhook_id().to_string(), delivery.event_id().map(String::from));
     let proof = (delivery.digest(), delivery.scope(), delivery.timestamp(), delivery.key(), delivery.scheme());
-    let places = (delivery.places.kind.written(), delivery.places.order.written());
+    let places = (delivery.places.kind.written(), delivery.places.order.written(), delivery.is_late());
     (id, proof, delivery.covered(), delivery.body().clone(), delivery.payload().clone(), head, places)
 }
 
