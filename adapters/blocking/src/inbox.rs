@@ -49,10 +49,8 @@ use crate::sender::Sender;
 ///     Processed::Done // or Later: it comes again, by the schedule
 /// })?;
 /// let config = ReceiverConfig::new(Verifier::github(["secret"])?);
-/// let receiver = Receiver::bind(config, "127.0.0.1:8080", move |delivery| {
-///     inbox.store(&delivery).map_or_else(Into::into, |()| Processed::Queued)
-/// })?;
-/// # _ = receiver;
+/// let hooks = Receiver::builder(config).bind_inbox("127.0.0.1:8080", &inbox)?; // 202 when it is durable
+/// # _ = hooks;
 /// # Ok(())
 /// # }
 /// ```
@@ -148,6 +146,13 @@ impl Inbox {
     /// for them. What is left stays in the directory. Returns when the directory is let go of. See [`Sender::close`].
     pub fn close(&self, within: Duration) -> Result<(), Error> {
         self.sender.close(within)
+    }
+}
+
+impl Inbox {
+    /// A handle by which replays are told apart from what they repeat, or not.
+    pub(crate) fn accepting(&self, replays: bool) -> Self {
+        Self { sender: self.sender.clone(), settings: Arc::new((*self.settings).clone().replays(replays)) }
     }
 }
 

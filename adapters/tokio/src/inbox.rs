@@ -53,13 +53,9 @@ use crate::sender::Sender;
 ///     Processed::Done // or Later: it comes again, by the schedule
 /// });
 /// let inbox = inbox.await?;
-/// let keep = inbox.clone();
 /// let config = ReceiverConfig::new(Verifier::github(["secret"])?);
-/// let receiver = Receiver::new(config, move |delivery| {
-///     let keep = keep.clone();
-///     async move { keep.store(&delivery).await.map_or_else(Into::into, |()| Processed::Queued) }
-/// });
-/// # _ = receiver;
+/// let hooks = Receiver::builder(config).inbox(&inbox); // 202 when it is durable
+/// # _ = hooks;
 /// # Ok(())
 /// # }
 /// ```
@@ -157,6 +153,13 @@ impl Inbox {
     /// is left stays in the directory. Returns when the directory is let go of. See [`Sender::close`].
     pub async fn close(&self, within: Duration) -> Result<(), Error> {
         self.sender.close(within).await
+    }
+}
+
+impl Inbox {
+    /// A handle by which replays are told apart from what they repeat, or not.
+    pub(crate) fn accepting(&self, replays: bool) -> Self {
+        Self { sender: self.sender.clone(), settings: Arc::new((*self.settings).clone().replays(replays)) }
     }
 }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 use std::sync::{Condvar, Mutex, mpsc};
 use std::thread::{self, sleep};
@@ -188,4 +189,50 @@ fn a_senders_directory_is_no_inbox() {
     sender.close(Duration::from_secs(5)).unwrap();
     let refused = Inbox::open(dir.path(), |_| ());
     assert!(matches!(refused, Err(Error::NoInbox)), "{refused:?}");
+}
+
+/// Sends a webhook, and gives the head of the answer.
+fn post(url: &str, id: &str, body: &str) -> String {
+    let secs = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let key = SigningKey::from(&Secret::parse(SECRET).unwrap());
+    let signature = standard::sign([&key], id, secs, body.as_bytes());
+    let mut stream = std::net::TcpStream::connect(url.trim_start_matches("http://").trim_end_matches('/')).unwrap();
+    write!(
+        stream,
+        "POST /hooks?a=b HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\nwebhook-id: {id}\r\n\
+         webhook-timestamp: {secs}\r\nwebhook-signature: {signature}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_receiver_answers_202_when_a_webhook_is_durable_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (done, handled) = mpsc::channel();
+    let handler = move |delivery: Delivery| {
+        done.send((delivery.webhook_id().to_owned(), delivery.target().map(ToOwned::to_owned))).unwrap();
+    };
+    let inbox = Inbox::open(dir.path(), handler).unwrap();
+    let bind = || {
+        let secret = Secret::parse(SECRET).unwrap();
+        let config = postrider_core::receiver::ReceiverConfig::new(standard::Verifier::new([&secret]).unwrap());
+        crate::receiver::Receiver::builder(config).bind_inbox("127.0.0.1:0", &inbox).unwrap()
+    };
+    let (hooks, other) = (bind(), bind());
+    // The other one, which has seen nothing, has the same inbox.
+    for (to, id) in [(&hooks, "msg_1"), (&hooks, "msg_1"), (&other, "msg_1"), (&other, "msg_2")] {
+        let answer = post(&to.url(), id, "{}");
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    }
+    let mut seen = [0; 2].map(|_| handled.recv_timeout(Duration::from_secs(20)).unwrap());
+    seen.sort();
+    assert_eq!(seen, ["msg_1", "msg_2"].map(|id| (id.to_owned(), Some("/hooks?a=b".to_owned()))));
+    inbox.close(Duration::from_secs(5)).unwrap();
+    assert!(handled.try_recv().is_err(), "each is handled once");
+    let answer = post(&hooks.url(), "msg_3", "{}");
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 5"), "{answer}");
 }

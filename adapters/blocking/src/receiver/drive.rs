@@ -26,6 +26,8 @@ pub(super) enum Fact {
     Dropped(ExchangeId),
     /// A delivery has ended.
     Processed(DeliveryId, Processed),
+    /// A delivery is durable, or is not.
+    Stored(DeliveryId, Result<(), NotStored>),
     /// The receiver is to close.
     Close,
 }
@@ -112,9 +114,12 @@ impl Drive {
                     self.running += 1;
                     self.hands.take(delivery);
                 }
+                RecvOutput::Store(delivery) if self.hands.store() => {
+                    self.running += 1;
+                    self.hands.take(delivery);
+                }
                 RecvOutput::Store(delivery) => {
-                    let delivery = delivery.id();
-                    self.feed(RecvInput::Stored { delivery, result: Err(NotStored::default()) });
+                    self.feed(RecvInput::Stored { delivery: delivery.id(), result: Err(NotStored::default()) });
                 }
                 RecvOutput::Claim(claim) => {
                     let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
@@ -157,6 +162,10 @@ impl Drive {
             Fact::Processed(delivery, result) => {
                 self.running -= 1;
                 self.feed(RecvInput::Processed { delivery, result });
+            }
+            Fact::Stored(delivery, result) => {
+                self.running -= 1;
+                self.feed(RecvInput::Stored { delivery, result });
             }
             Fact::Close => self.machine.close(self.clock.now()),
         }

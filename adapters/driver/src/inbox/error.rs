@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use postrider_core::receiver::Processed;
+use postrider_core::receiver::{NotStored, Processed};
 use postrider_core::sender::Refused;
 
 use crate::desk::Receipt;
@@ -32,6 +32,12 @@ impl StoreError {
 impl From<StoreError> for Processed {
     fn from(error: StoreError) -> Self {
         Self::Later { after: error.after() }
+    }
+}
+
+impl From<StoreError> for NotStored {
+    fn from(error: StoreError) -> Self {
+        error.after().map_or_else(Self::default, Self::after)
     }
 }
 

@@ -216,3 +216,45 @@ async fn a_senders_directory_is_no_inbox() {
     let refused = Inbox::open(dir.path(), async |_| ()).await;
     assert!(matches!(refused, Err(Error::NoInbox)), "{refused:?}");
 }
+
+/// A request with a webhook, as a server gets it.
+fn request(id: &str, body: &'static str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
+    let secs = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let key = SigningKey::from(&Secret::parse(SECRET).unwrap());
+    let request = http::Request::post("/hooks?a=b").header("webhook-id", id).header("webhook-timestamp", secs);
+    let request = request.header("webhook-signature", standard::sign([&key], id, secs, body.as_bytes()));
+    request.body(http_body_util::Full::from(body)).unwrap()
+}
+
+#[tokio::test]
+async fn a_receiver_answers_202_when_a_webhook_is_durable_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (done, mut handled) = mpsc::unbounded_channel();
+    let handler = move |delivery: Delivery| {
+        done.send((delivery.webhook_id().to_owned(), delivery.target().map(ToOwned::to_owned))).unwrap();
+        async {}
+    };
+    let inbox = Inbox::builder().open(dir.path(), handler).await.unwrap();
+    let config = || {
+        let secret = Secret::parse(SECRET).unwrap();
+        postrider_core::receiver::ReceiverConfig::new(standard::Verifier::new([&secret]).unwrap())
+    };
+    let hooks = crate::receiver::Receiver::builder(config()).inbox(&inbox);
+    for _ in 0..2 {
+        assert_eq!(hooks.answer(request("msg_1", "{}")).await.unwrap().status(), 202);
+    }
+    // Another receiver, which has seen nothing, has the same inbox.
+    let other = crate::receiver::Receiver::builder(config()).inbox(&inbox);
+    assert_eq!(other.answer(request("msg_1", "{}")).await.unwrap().status(), 202);
+    assert_eq!(other.answer(request("msg_2", "{}")).await.unwrap().status(), 202);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        seen.push(timeout(Duration::from_secs(20), handled.recv()).await.unwrap().unwrap());
+    }
+    seen.sort();
+    assert_eq!(seen, ["msg_1", "msg_2"].map(|id| (id.to_owned(), Some("/hooks?a=b".to_owned()))));
+    inbox.close(Duration::from_secs(5)).await.unwrap();
+    assert!(handled.try_recv().is_err(), "each is handled once");
+    let answer = hooks.answer(request("msg_3", "{}")).await.unwrap();
+    assert_eq!((answer.status(), answer.headers()["retry-after"].to_str().unwrap()), (503.try_into().unwrap(), "5"));
+}
