@@ -19,7 +19,7 @@ use postrider_journal::seal::Vault;
 use postrider_journal::{Log, MemoryLog};
 
 use crate::carry::Carriage;
-use crate::crew::{Crew, Tell};
+use crate::crew::{Crew, Tell, Way};
 use crate::drive::Line;
 use crate::sender::{AtEnd, Ended, Handle, Sender};
 
@@ -214,30 +214,38 @@ impl Builder {
         self.start(desk)
     }
 
-    fn start(self, mut desk: Desk) -> Result<Sender, Error> {
-        let (line, facts) = (Line::new(), desk.facts());
-        facts.set_waker(line.waker());
-        let words = line.tell();
-        let mut crew = self.crew(desk.clock(), Box::new(move |input| facts.put(input)));
-        desk.handle(Input::Credit(self.concurrency));
-        let ended = Arc::new(Ended::default());
-        let end = AtEnd(Arc::clone(&ended));
-        thread::Builder::new().name("postrider-drive".into()).spawn(move || {
-            line.drive(&mut desk, &mut crew);
-            end.note(desk.read(|machine| machine.life()));
-            // Nothing more is heard, attempts are stopped, everybody who waits is answered and the log is closed; then
-            // whoever waits for the end is told.
-            drop((line, crew, desk, end));
-        })?;
-        Ok(Sender(Arc::new(Handle { words, ended })))
+    fn start(self, desk: Desk) -> Result<Sender, Error> {
+        run(desk, self.carriage(), self.concurrency)
     }
 
-    pub(crate) fn crew(&self, clock: Clock, tell: Tell) -> Crew {
-        let carriage = Carriage::new(self.resolver.clone(), self.places.clone(), client_config(self.roots.clone()));
-        Crew::new(carriage, clock, tell, self.concurrency)
+    pub(crate) fn crew(&self, clock: Clock, tell: Tell) -> Crew<Carriage> {
+        Crew::new(self.carriage(), clock, tell, self.concurrency)
+    }
+
+    fn carriage(&self) -> Carriage {
+        Carriage::new(self.resolver.clone(), self.places.clone(), client_config(self.roots.clone()))
     }
 
     pub(crate) fn credit(&self) -> u32 {
         self.concurrency
     }
+}
+
+/// Starts the thread of a sender whose attempts are carried this way, at most so many at once.
+pub(crate) fn run(mut desk: Desk, way: impl Way, credit: u32) -> Result<Sender, Error> {
+    let (line, facts) = (Line::new(), desk.facts());
+    facts.set_waker(line.waker());
+    let words = line.tell();
+    let mut crew = Crew::new(way, desk.clock(), Box::new(move |input| facts.put(input)), credit);
+    desk.handle(Input::Credit(credit));
+    let ended = Arc::new(Ended::default());
+    let end = AtEnd(Arc::clone(&ended));
+    thread::Builder::new().name("postrider-drive".into()).spawn(move || {
+        line.drive(&mut desk, &mut crew);
+        end.note(desk.read(|machine| machine.life()));
+        // Nothing more is heard, attempts are stopped, everybody who waits is answered and the log is closed; then
+        // whoever waits for the end is told.
+        drop((line, crew, desk, end));
+    })?;
+    Ok(Sender(Arc::new(Handle { words, ended })))
 }

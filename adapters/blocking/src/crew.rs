@@ -19,11 +19,30 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Where outcomes go; called from any thread.
 pub(crate) type Tell = Box<dyn Fn(Input) + Send + Sync>;
 
-/// Threads that carry attempts, and the attempts that they carry. Dropping it stops both.
-pub(crate) struct Crew(Arc<Shared>);
+/// How one attempt is carried.
+pub(crate) trait Way: Send + Sync + 'static {
+    /// Carries an attempt: blocks until its outcome is known.
+    fn carry(&self, transmit: &Transmit, deadline: Instant, leash: &Arc<Leash>) -> Outcome;
 
-struct Shared {
-    carriage: Carriage,
+    /// Lets go of what has been idle for too long, and says when to come again.
+    fn expire(&self, now: Instant) -> Option<Instant>;
+}
+
+impl Way for Carriage {
+    fn carry(&self, transmit: &Transmit, deadline: Instant, leash: &Arc<Leash>) -> Outcome {
+        Self::carry(self, transmit, deadline, leash)
+    }
+
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        Self::expire(self, now)
+    }
+}
+
+/// Threads that carry attempts, and the attempts that they carry. Dropping it stops both.
+pub(crate) struct Crew<W>(Arc<Shared<W>>);
+
+struct Shared<W> {
+    way: W,
     clock: Clock,
     tell: Tell,
     most: usize,
@@ -42,21 +61,21 @@ struct Roster {
     dismissed: bool,
 }
 
-impl Crew {
+impl<W: Way> Crew<W> {
     /// A crew of at most `most` threads, none of them running yet. Outcomes go to `tell`.
-    pub(crate) fn new(carriage: Carriage, clock: Clock, tell: Tell, most: u32) -> Self {
+    pub(crate) fn new(way: W, clock: Clock, tell: Tell, most: u32) -> Self {
         let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
         let (roster, work) = (Mutex::default(), Condvar::new());
-        Self(Arc::new(Shared { carriage, clock, tell, most, roster, work }))
+        Self(Arc::new(Shared { way, clock, tell, most, roster, work }))
     }
 
     /// Closes connections that have been idle for too long, and says when to come again.
     pub(crate) fn tidy(&self) -> Option<Instant> {
-        self.0.carriage.expire(Instant::now())
+        self.0.way.expire(Instant::now())
     }
 }
 
-impl Carry for Crew {
+impl<W: Way> Carry for Crew<W> {
     fn transmit(&mut self, transmit: Transmit) {
         let (attempt, leash) = (transmit.attempt(), Arc::new(Leash::default()));
         let mut roster = self.0.roster();
@@ -83,7 +102,7 @@ impl Carry for Crew {
     }
 }
 
-impl Drop for Crew {
+impl<W> Drop for Crew<W> {
     fn drop(&mut self) {
         let mut roster = self.0.roster();
         roster.dismissed = true;
@@ -94,7 +113,7 @@ impl Drop for Crew {
     }
 }
 
-impl Shared {
+impl<W> Shared<W> {
     /// A thread could not be made. Others take the job, if there are any.
     fn go_without(&self) {
         let mut roster = self.roster();
@@ -113,16 +132,16 @@ impl Shared {
 }
 
 /// One thread of the crew.
-struct Hand(Arc<Shared>);
+struct Hand<W>(Arc<Shared<W>>);
 
-impl Hand {
+impl<W: Way> Hand<W> {
     fn work(self) {
         while let Some((transmit, leash)) = self.next() {
             // Reported when it is dropped, so exactly once, and also after a panic.
             let attempt = transmit.attempt();
             let mut report = Report { shared: &self.0, attempt, outcome: Err(TransportError::LocalResources) };
             let deadline = self.0.clock.std_deadline(transmit.deadline());
-            report.outcome = leash.check().and_then(|()| self.0.carriage.carry(&transmit, deadline, &leash));
+            report.outcome = leash.check().and_then(|()| self.0.way.carry(&transmit, deadline, &leash));
         }
     }
 
@@ -137,20 +156,20 @@ impl Hand {
     }
 }
 
-impl Drop for Hand {
+impl<W> Drop for Hand<W> {
     fn drop(&mut self) {
         self.0.roster().threads -= 1;
     }
 }
 
 /// The outcome of an attempt on its way to the machine.
-struct Report<'a> {
-    shared: &'a Shared,
+struct Report<'a, W> {
+    shared: &'a Shared<W>,
     attempt: AttemptId,
     outcome: Outcome,
 }
 
-impl Drop for Report<'_> {
+impl<W> Drop for Report<'_, W> {
     fn drop(&mut self) {
         self.shared.roster().leashes.remove(&self.attempt);
         let outcome = std::mem::replace(&mut self.outcome, Err(TransportError::Aborted));

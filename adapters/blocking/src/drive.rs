@@ -6,9 +6,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use postrider_core::sender::Wake;
-use postrider_driver::{Clock, Desk, Waker};
+use postrider_driver::{Carry, Clock, Desk, Waker};
 
-use crate::crew::Crew;
+use crate::crew::{Crew, Way};
 
 /// What the drive thread is told. It borrows nothing, so it may come from any thread.
 pub(crate) enum Word<D> {
@@ -27,7 +27,7 @@ pub(crate) trait Drive {
     fn clock(&self) -> Clock;
 
     /// Tells the machine what time it is and carries out what it wants; says when to come back.
-    fn turn(&mut self, crew: &mut Crew) -> Wake;
+    fn turn(&mut self, crew: &mut impl Carry) -> Wake;
 }
 
 impl Drive for Desk {
@@ -35,7 +35,7 @@ impl Drive for Desk {
         self.clock()
     }
 
-    fn turn(&mut self, crew: &mut Crew) -> Wake {
+    fn turn(&mut self, crew: &mut impl Carry) -> Wake {
         self.turn(crew)
     }
 }
@@ -75,7 +75,7 @@ impl<D: Drive + 'static> Line<D> {
     /// 1. let the machine do what is to be done now;
     /// 2. sleep until it is due, or until something is said;
     /// 3. do what was said.
-    pub(crate) fn drive(&self, desk: &mut D, crew: &mut Crew) {
+    pub(crate) fn drive<W: Way>(&self, desk: &mut D, crew: &mut Crew<W>) {
         let clock = desk.clock();
         loop {
             self.woken.store(false, Ordering::Release);

@@ -40,6 +40,7 @@ mod connection;
 mod crew;
 mod drive;
 mod exchange;
+pub mod inbox;
 mod leash;
 mod machine;
 mod notices;

@@ -10,7 +10,6 @@ use postrider_driver::{Carry, Clock};
 use postrider_journal::{Done, Log};
 
 use crate::builder::Builder;
-use crate::crew::Crew;
 use crate::drive::{Drive, Line, Word};
 
 /// What is said to a machine that [`run_machine`] drives.
@@ -89,7 +88,7 @@ impl<L: Log> Drive for Bare<L> {
         self.told.clock
     }
 
-    fn turn(&mut self, crew: &mut Crew) -> Wake {
+    fn turn(&mut self, crew: &mut impl Carry) -> Wake {
         self.machine.handle(self.told.clock.now(), Input::Tick);
         loop {
             match self.machine.poll_output() {

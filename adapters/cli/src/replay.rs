@@ -1,9 +1,10 @@
 //! `postrider replay`: what a journal keeps is sent again.
 //!
 //! The endpoints are those that the journal has, with their keys. While it is open, what it still owes is delivered too,
-//! as by any sender that opens it.
+//! as by any sender that opens it. An inbox is only read, and what it keeps goes to wherever it is wanted now.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -16,12 +17,19 @@ use serde_json::json;
 
 use crate::deliver;
 use crate::driver::{self, Driver, Kind};
+use crate::duration;
 use crate::exit::{Exit, Refusal, complain};
 use crate::journal::files::Files;
+use crate::listen::forward::{self, Forward};
+use crate::listen::resend::Resend;
 use crate::store::Store;
 use crate::target::Allowed;
 
-/// Send again what a journal keeps for an endpoint; exit 0 all delivered, 1 some not, 2 refused
+/// Send again what a journal keeps for an endpoint, or what an inbox keeps; exit 0 all delivered, 1 some not, 2 refused
+///
+/// With DIR, an inbox as `listen --store DIR` fills it: its webhooks, byte for byte as they came, go to --forward or --exec,
+/// from the oldest to the newest; headers that were not stored (authorization, cookie) are missing. It is only read, so a
+/// listener may go on using it. With --journal and --endpoint, what a sender keeps:
 ///
 /// One event, or everything that has ended in a range of time, from the newest to the oldest and paced by a ramp. What
 /// is asked for under a name is sent once under it: after an interruption, run the same command again. Requests have the
@@ -29,11 +37,23 @@ use crate::target::Allowed;
 /// postrider-replay-of names the event.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// The inbox whose webhooks are sent again
+    #[arg(value_name = "DIR", conflicts_with_all = ["journal", "endpoint", "tenant", "fresh_ids", "name"])]
+    inbox: Option<PathBuf>,
+    /// Where to send those of an inbox, each to its own path if the URL has none
+    #[arg(long, value_name = "URL", value_parser = forward::parse, requires = "inbox", conflicts_with = "exec")]
+    forward: Option<Forward>,
+    /// What to run in a shell for each of an inbox, as `listen --exec` does
+    #[arg(long, value_name = "CMD", requires = "inbox")]
+    exec: Option<String>,
+    /// How long --forward and --exec may take for each
+    #[arg(long, value_name = "TIME", default_value = "20s", requires = "inbox", value_parser = duration::parse)]
+    timeout: Duration,
     #[command(flatten)]
     store: Store,
     /// The endpoint, which the journal has
-    #[arg(long, value_name = "ID")]
-    endpoint: String,
+    #[arg(long, value_name = "ID", required_unless_present = "inbox")]
+    endpoint: Option<String>,
     /// Its tenant
     #[arg(long, value_name = "TENANT", default_value = "default")]
     tenant: String,
@@ -79,13 +99,19 @@ fn state(text: &str) -> Result<End, String> {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
+    if let Some(directory) = &args.inbox {
+        return again(directory, args);
+    }
     let Some(journal) = args.store.settings()? else {
         return Err(Refusal::new("--journal: say in which directory the journal is"));
     };
     Files::look(&journal.directory)?;
     let wrong = |option: &'static str| move |why| Refusal::new(format!("--{option}: {why}"));
     let tenant = TenantId::new(&args.tenant).map_err(wrong("tenant"))?;
-    let endpoint = EndpointKey { tenant, id: EndpointId::new(&args.endpoint).map_err(wrong("endpoint"))? };
+    let endpoint = EndpointKey {
+        tenant,
+        id: EndpointId::new(args.endpoint.as_deref().unwrap_or_default()).map_err(wrong("endpoint"))?,
+    };
     let event = args.event.as_ref().map(EventId::new).transpose().map_err(wrong("event"))?;
     let (policy, limits) = (args.allowed.policy()?, deliver::limits(&args.store));
     let settings = driver::Settings { policy, limits, credit: None, trace: None, origin: None };
@@ -99,6 +125,28 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         return Ok(Exit::Failed);
     }
     done
+}
+
+/// Sends what an inbox keeps.
+fn again(directory: &Path, args: &Args) -> Result<Exit, Refusal> {
+    if args.forward.is_none() && args.exec.is_none() && !args.dry_run {
+        return Err(Refusal::new("say where to, by --forward URL or --exec CMD; or --dry-run"));
+    }
+    let event = args.event.as_ref().map(EventId::new).transpose();
+    let event = event.map_err(|why| Refusal::new(format!("--event: {why}")))?;
+    let resend = Resend {
+        directory,
+        event: event.as_ref(),
+        from: args.from,
+        to: args.to,
+        state: &args.state,
+        forward: args.forward.as_ref(),
+        exec: args.exec.as_deref(),
+        timeout: args.timeout,
+        dry_run: args.dry_run,
+        json: args.json,
+    };
+    resend.run()
 }
 
 fn one(driver: &dyn Driver, args: &Args, endpoint: &EndpointKey, event: &EventId) -> Result<Exit, Refusal> {

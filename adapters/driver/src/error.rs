@@ -255,6 +255,8 @@ pub enum Error {
     Seal(SealError),
     /// The operating system did not do what was asked: start a thread, open a socket.
     Io(Arc<std::io::Error>),
+    /// The log is that of a sender, and so of no [inbox](crate::inbox).
+    NoInbox,
     /// The sender has stopped, and whatever was asked of it was not heard.
     Stopped,
 }
@@ -291,16 +293,17 @@ impl Error {
             Self::Vault(error) => error,
             Self::Seal(error) => error,
             Self::Io(error) => &**error,
-            Self::Stopped => return None,
+            Self::NoInbox | Self::Stopped => return None,
         })
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.inner() {
-            Some(error) => write!(f, "{error}"),
-            None => f.write_str("the sender has stopped"),
+        match (self.inner(), self) {
+            (Some(error), _) => write!(f, "{error}"),
+            (None, Self::NoInbox) => f.write_str("this is the log of a sender and no inbox; open another directory"),
+            (None, _) => f.write_str("the sender has stopped"),
         }
     }
 }

@@ -10,8 +10,8 @@
 //!
 //! Nothing here starts a runtime, and nothing but [`Resolver`] starts a thread.
 
-mod claiming;
 pub mod challenges;
+mod claiming;
 mod clock;
 mod desk;
 mod directory;
@@ -21,6 +21,7 @@ mod flight;
 mod framing;
 mod handled;
 mod idle;
+pub mod inbox;
 pub mod mint;
 mod opening;
 mod places;
@@ -32,8 +33,8 @@ mod story;
 pub mod tls;
 mod transport;
 
-pub use claiming::Claiming;
 pub use challenges::Challenges;
+pub use claiming::Claiming;
 pub use clock::Clock;
 pub use desk::{
     Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, SyncReport, Waiting,

@@ -159,6 +159,13 @@ pub mod receiver {
     pub mod scheme;
 }
 
+/// The durable inbox: a webhook is written down before it is answered, and the application gets it from there. It begins at
+/// `tokio::inbox::Inbox` or `blocking::inbox::Inbox`.
+pub mod inbox {
+    pub use postrider_core::registration::Ordering;
+    pub use postrider_driver::inbox::{APPLICATION, StoreError, application};
+}
+
 /// The examples of the README, compiled.
 #[cfg(all(doctest, feature = "tokio", feature = "blocking"))]
 #[doc = include_str!("../../../README.md")]

@@ -20,7 +20,7 @@ use postrider_journal::{Durability, Log, MemoryLog, Tell};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, Way};
 use crate::drive::{Command, drive};
 use crate::sender::{End, Sender};
 use crate::transport::Transport;
@@ -230,41 +230,18 @@ impl Builder {
         Ok(self.start(desk, &runtime))
     }
 
-    fn start(self, mut desk: Desk, runtime: &Handle) -> Sender {
-        let (facts, woken) = (desk.facts(), Arc::new(Notify::new()));
-        let waker = Arc::clone(&woken);
-        facts.set_waker(Box::new(move || waker.notify_one()));
-        let mut carrier = self.carrier(desk.clock(), Arc::new(move |fact| facts.put(fact)), runtime);
-        desk.handle(Input::Credit(self.concurrency));
-
-        let (commands, mut waiting) = mpsc::channel::<Command<Desk>>(COMMANDS);
-        let (ending, ended) = watch::channel(End::NotYet);
-        let sender = Sender::new(commands, ended, runtime.clone());
-        let threads = runtime.clone();
-        runtime.spawn(async move {
-            drive(&mut desk, &mut carrier, &mut waiting, &woken).await;
-            // Whatever was asked too late is answered by a desk that is closed.
-            waiting.close();
-            while let Some(command) = waiting.recv().await {
-                command(&mut desk);
-            }
-            let end = End::of(desk.read(postrider_core::sender::Sender::life));
-            // The sockets and the log are let go of before anybody is told. A log on disk has a thread to end and files to
-            // close; where the runtime ends first, it does so here.
-            drop(carrier);
-            match desk.durability() {
-                Durability::Memory => drop(desk),
-                Durability::Disk => drop(threads.spawn_blocking(move || drop(desk)).await),
-            }
-            ending.send_replace(end);
-        });
-        sender
+    fn start(self, desk: Desk, runtime: &Handle) -> Sender {
+        let way = self.transport(desk.clock());
+        run(desk, way, self.concurrency, runtime)
     }
 
-    pub(crate) fn carrier(&self, clock: Clock, tell: Tell, runtime: &Handle) -> Carrier {
+    pub(crate) fn carrier(&self, clock: Clock, tell: Tell, runtime: &Handle) -> Carrier<Transport> {
+        Carrier::new(self.transport(clock), tell, runtime.clone())
+    }
+
+    fn transport(&self, clock: Clock) -> Transport {
         let resolver = self.resolver.clone().unwrap_or_default();
-        let transport = Transport::new(clock, resolver, self.places.clone(), &client_config(self.roots.clone()));
-        Carrier::new(transport, tell, runtime.clone())
+        Transport::new(clock, resolver, self.places.clone(), &client_config(self.roots.clone()))
     }
 
     pub(crate) fn credit(&self) -> u32 {
@@ -272,7 +249,40 @@ impl Builder {
     }
 }
 
-fn runtime() -> Result<Handle, Error> {
+/// Starts the task of a sender whose attempts are carried this way, at most so many at once.
+pub(crate) fn run(mut desk: Desk, way: impl Way, credit: u32, runtime: &Handle) -> Sender {
+    let (facts, woken) = (desk.facts(), Arc::new(Notify::new()));
+    let waker = Arc::clone(&woken);
+    facts.set_waker(Box::new(move || waker.notify_one()));
+    let mut carrier = Carrier::new(way, Arc::new(move |fact| facts.put(fact)), runtime.clone());
+    desk.handle(Input::Credit(credit));
+
+    let (commands, mut waiting) = mpsc::channel::<Command<Desk>>(COMMANDS);
+    let (ending, ended) = watch::channel(End::NotYet);
+    let sender = Sender::new(commands, ended, runtime.clone());
+    let threads = runtime.clone();
+    runtime.spawn(async move {
+        drive(&mut desk, &mut carrier, &mut waiting, &woken).await;
+        // Whatever was asked too late is answered by a desk that is closed.
+        waiting.close();
+        while let Some(command) = waiting.recv().await {
+            command(&mut desk);
+        }
+        let end = End::of(desk.read(postrider_core::sender::Sender::life));
+        // The sockets and the log are let go of before anybody is told. A log on disk has a thread to end and files to
+        // close; where the runtime ends first, it does so here.
+        drop(carrier);
+        match desk.durability() {
+            Durability::Memory => drop(desk),
+            Durability::Disk => drop(threads.spawn_blocking(move || drop(desk)).await),
+        }
+        ending.send_replace(end);
+    });
+    sender
+}
+
+/// The runtime that the calling task is of.
+pub(crate) fn runtime() -> Result<Handle, Error> {
     let found = Handle::try_current();
     Ok(found.map_err(|_| {
         io::Error::other("there is no tokio runtime here; call this from a task or after Runtime::enter")

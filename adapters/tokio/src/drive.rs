@@ -1,10 +1,10 @@
 //! The loop: one task owns the desk and turns it.
 
 use postrider_core::sender::{Close, Wake};
-use postrider_driver::Desk;
+use postrider_driver::{Carry, Desk};
 use tokio::sync::{Notify, mpsc};
 
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, Way};
 
 /// Commands that are carried out between two turns, at most, so that their records share one batch.
 const BATCH: usize = 256;
@@ -15,14 +15,14 @@ pub(crate) type Command<D> = Box<dyn FnOnce(&mut D) + Send>;
 /// What the loop turns.
 pub(crate) trait Driven {
     /// Takes facts in and carries effects out; says when to come back.
-    fn turn(&mut self, carrier: &mut Carrier) -> Wake;
+    fn turn(&mut self, carrier: &mut impl Carry) -> Wake;
 
     /// Begins to close.
     fn close(&mut self, how: Close);
 }
 
 impl Driven for Desk {
-    fn turn(&mut self, carrier: &mut Carrier) -> Wake {
+    fn turn(&mut self, carrier: &mut impl Carry) -> Wake {
         Self::turn(self, carrier)
     }
 
@@ -33,9 +33,9 @@ impl Driven for Desk {
 
 /// Turns `desk` until it is closed. `woken` is notified when there are facts for it; when there can be no more
 /// commands, it is closed at once.
-pub(crate) async fn drive<D: Driven>(
+pub(crate) async fn drive<D: Driven, W: Way>(
     desk: &mut D,
-    carrier: &mut Carrier,
+    carrier: &mut Carrier<W>,
     commands: &mut mpsc::Receiver<Command<D>>,
     woken: &Notify,
 ) {

@@ -59,6 +59,7 @@ mod connection;
 mod drive;
 #[cfg(test)]
 mod fixture;
+pub mod inbox;
 mod machine;
 mod notices;
 pub mod receiver;

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use postrider_core::sender::{Close, Input, Output, Sender as Machine, Wake};
 use postrider_core::time::Now;
-use postrider_driver::{Carry as _, Clock};
+use postrider_driver::{Carry, Clock};
 use postrider_journal::{Done, Log, Tell};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::builder::{Builder, COMMANDS};
-use crate::carrier::Carrier;
 use crate::drive::{Driven, drive};
 
 /// What is said to a machine that [`run_machine`] drives.
@@ -78,7 +77,7 @@ impl<L: Log> Bare<L> {
 }
 
 impl<L: Log> Driven for Bare<L> {
-    fn turn(&mut self, carrier: &mut Carrier) -> Wake {
+    fn turn(&mut self, carrier: &mut impl Carry) -> Wake {
         let now = self.clock.now();
         self.machine.handle(now, Input::Tick);
         while let Ok(fact) = self.heard.try_recv() {

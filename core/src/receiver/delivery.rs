@@ -1,5 +1,7 @@
 //! What the application gets: a payload that was verified, and what its scheme tells of it.
 
+mod stored;
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -14,8 +16,10 @@ use crate::secret::KeyId;
 use crate::signing::{Covered, Place, Scheme, Verified, Verifier};
 use crate::time::UnixTime;
 
+pub use stored::{STORED_TYPE, StoredError};
+
 /// An event that a known key signed, to be processed once. There is no other way to a payload, and only verifying it
-/// makes one.
+/// makes one: what is [read back](Self::from_stored) was verified before it was [stored](Self::to_stored).
 #[derive(Clone)]
 #[must_use = "whoever sent it waits for an answer"]
 pub struct Delivery {

@@ -115,7 +115,7 @@ pub use claim::{Claim, ClaimError, ClaimToken, Claimed, Commit, Ending, Release}
 pub use config::{Acknowledge, ReceiverConfig, ReceiverLimits, Success};
 pub use contract::{DeliveryId, ExchangeId, NotStored, Processed, RecvInput, RecvOutput, RequestHead};
 pub use decode::{DecodeError, ReceivedEvent};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, STORED_TYPE, StoredError};
 pub use notice::RecvNotice;
 pub use order::Order;
 pub use public_url::{PublicUrl, PublicUrlError};

@@ -50,6 +50,9 @@ pub enum TransportError {
     /// This machine ran out of sockets, files or memory before anything was sent, or the adapter has a bound of its own on
     /// what it carries at once, and there was no place within the attempt's time.
     LocalResources,
+    /// What the attempt was handed to in this process, such as the handler behind an inbox, never wants the event. There is
+    /// no peer then, and no status that it could have answered.
+    Unwanted,
 }
 
 /// Why an attempt was not allowed to be made.
@@ -125,7 +128,7 @@ impl TransportError {
             Self::ConnectRefused | Self::Unreachable | Self::ConnectFailed | Self::LocalResources => Phase::Connect,
             Self::TlsUntrusted | Self::TlsWrongName | Self::TlsExpired | Self::TlsFailed => Phase::Tls,
             Self::SendFailed => Phase::Send,
-            Self::Closed | Self::MalformedHead | Self::HeadTooLarge | Self::Aborted => Phase::Head,
+            Self::Closed | Self::MalformedHead | Self::HeadTooLarge | Self::Aborted | Self::Unwanted => Phase::Head,
             Self::TimedOut(phase) => phase,
         }
     }
@@ -157,6 +160,7 @@ impl TransportError {
             | Self::Closed
             | Self::MalformedHead
             | Self::HeadTooLarge
+            | Self::Unwanted
             | Self::TimedOut(Phase::Tls | Phase::Send | Phase::Head | Phase::Body) => Fault::Receiver,
         }
     }
@@ -186,6 +190,7 @@ impl TransportError {
             Self::TimedOut(Phase::Body) => "timed-out-body",
             Self::Aborted => "aborted",
             Self::LocalResources => "local-resources",
+            Self::Unwanted => "unwanted",
         }
     }
 
@@ -210,6 +215,7 @@ impl TransportError {
             Self::TimedOut(phase) => (15, phase.to_wire()),
             Self::Aborted => (16, 0),
             Self::LocalResources => (17, 0),
+            Self::Unwanted => (18, 0),
         }
     }
 
@@ -239,6 +245,7 @@ impl TransportError {
             },
             (16, 0) => Self::Aborted,
             (17, 0) => Self::LocalResources,
+            (18, 0) => Self::Unwanted,
             _ => return None,
         })
     }
@@ -270,6 +277,7 @@ impl fmt::Display for TransportError {
             Self::TimedOut(phase) => return write!(f, "the deadline passed while {phase}"),
             Self::Aborted => "the attempt was stopped",
             Self::LocalResources => "this machine ran out of sockets, files or memory",
+            Self::Unwanted => "the application refused the event for good",
         })
     }
 }

@@ -67,13 +67,14 @@ rows! {
 }
 
 #[test]
-fn without_a_response_only_what_was_denied_is_refused() {
+fn without_a_response_only_what_was_denied_or_is_unwanted_is_refused() {
     for error in every_error() {
         let ruling = verdict(&Err(error), Profile::CloudEvents, NOW);
         assert_eq!(ruling, verdict(&Err(error), Profile::StandardWebhooks, NOW), "the profile makes no difference");
         let refused = |denial| (Verdict::Refused(RefusedWhy::Denied(denial)), "denied");
         let expected = match error {
             TransportError::Denied(denial) if denial != Denial::NoAddress => refused(denial),
+            TransportError::Unwanted => (Verdict::Refused(RefusedWhy::Unwanted), "unwanted"),
             other => {
                 assert!(!matches!(other.fault(), Fault::Policy), "{other}");
                 (RETRY, "no-response")
@@ -160,7 +161,7 @@ fn every_error() -> Vec<TransportError> {
 #[test]
 fn the_wire_form_of_an_error_is_total_and_exact() {
     let every = every_error();
-    assert_eq!(every.len(), 15 + 8 + 6, "every variant, with every denial and phase, has exactly one form");
+    assert_eq!(every.len(), 16 + 8 + 6, "every variant, with every denial and phase, has exactly one form");
     for n in 0..=u16::MAX {
         let wire = ((n >> 8) as u8, n as u8);
         if let Some(error) = TransportError::from_wire(wire.0, wire.1) {
@@ -188,6 +189,7 @@ fn an_error_says_where_whether_and_who() {
         (E::TimedOut(Phase::Body), Phase::Body, Sent::Maybe, Fault::Receiver),
         (E::Aborted, Phase::Head, Sent::Maybe, Fault::Ours),
         (E::LocalResources, Phase::Connect, Sent::Nothing, Fault::Ours),
+        (E::Unwanted, Phase::Head, Sent::Maybe, Fault::Receiver),
     ] {
         assert_eq!((error.phase(), error.sent(), error.fault()), (phase, sent, fault), "{error}");
     }

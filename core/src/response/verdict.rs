@@ -37,6 +37,8 @@ pub enum RefusedWhy {
     Denied(Denial),
     /// The receiver answered with this status, and under the endpoint's profile a client error is final.
     Status(u16),
+    /// The application in this process that it was handed to never wants it.
+    Unwanted,
 }
 
 /// By which specification a status is judged. They differ only in the client errors.
@@ -74,7 +76,7 @@ pub enum Cause {
     Transport(TransportError),
 }
 
-/// A row of the status table, or one of the two rules for attempts without a response.
+/// A row of the status table, or one of the three rules for attempts without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
@@ -122,6 +124,8 @@ pub enum Rule {
     Unknown,
     /// No attempt may be made.
     Denied,
+    /// The application in this process never wants it.
+    Unwanted,
     /// There was no response.
     NoResponse,
 }
@@ -162,6 +166,7 @@ fn without_reply(error: TransportError) -> Ruling {
         E::Denied(denial @ (Address | Port | Scheme | Mixed | Unencodable | TooNested | TooLarge)) => {
             (Verdict::Refused(RefusedWhy::Denied(denial)), Rule::Denied)
         }
+        E::Unwanted => (Verdict::Refused(RefusedWhy::Unwanted), Rule::Unwanted),
         E::Denied(NoAddress) | E::NameNotFound | E::NameFailed => retry,
         E::ConnectRefused | E::Unreachable | E::ConnectFailed => retry,
         E::TlsUntrusted | E::TlsWrongName | E::TlsExpired | E::TlsFailed => retry,
@@ -299,6 +304,7 @@ impl Rule {
             Self::ServerError => "server-error",
             Self::Unknown => "unknown",
             Self::Denied => "denied",
+            Self::Unwanted => "unwanted",
             Self::NoResponse => "no-response",
         }
     }
@@ -308,6 +314,7 @@ impl fmt::Display for RefusedWhy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied(denial) => denial.fmt(f),
+            Self::Unwanted => TransportError::Unwanted.fmt(f),
             Self::Status(status) => write!(f, "the receiver answered {status}"),
         }
     }

@@ -8,7 +8,7 @@ use crate::response::{Denial, Phase, TransportError};
 pub(crate) struct Last(u8);
 
 /// Failures, by their bytes from 1 on.
-const FAILURES: [TransportError; 29] = [
+const FAILURES: [TransportError; 30] = [
     TransportError::NameNotFound,
     TransportError::NameFailed,
     TransportError::ConnectRefused,
@@ -38,6 +38,7 @@ const FAILURES: [TransportError; 29] = [
     TransportError::Denied(Denial::Unencodable),
     TransportError::Denied(Denial::TooNested),
     TransportError::Denied(Denial::TooLarge),
+    TransportError::Unwanted,
 ];
 
 /// The byte of status 300; 300 to 311 have bytes of their own, and all from 400 to 599 behind them.

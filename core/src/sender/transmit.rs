@@ -309,6 +309,8 @@ pub enum Resolver {
     Sandbox,
     /// A test without sockets.
     Simulation,
+    /// Nobody, because nothing is dialled: the attempt is handed to an application in this process.
+    Handler,
 }
 
 /// The policy refused an address, or the payload has no form in the endpoint's encoding. It converts into the fact that

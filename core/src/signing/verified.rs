@@ -128,6 +128,11 @@ impl<'r> Verified<'r> {
         }
     }
 
+    /// Where its scheme has things.
+    pub(crate) fn facts(&self) -> &Facts<'r> {
+        &self.facts
+    }
+
     fn value(&self, place: Place<'r>, told: Option<&'r str>) -> Option<Cow<'r, str>> {
         match place {
             Place::Nowhere => None,

@@ -29,6 +29,8 @@ pub(super) enum Fact {
     Processed(DeliveryId, Processed),
     /// The store of claims has answered.
     Claims(RecvInput),
+    /// A delivery is durable, or is not.
+    Stored(DeliveryId, Result<(), NotStored>),
     /// The receiver is to close.
     Close,
 }
@@ -120,9 +122,12 @@ impl Drive {
                     self.running += 1;
                     self.hands.take(delivery);
                 }
+                RecvOutput::Store(delivery) if self.hands.store() => {
+                    self.running += 1;
+                    self.hands.take(delivery);
+                }
                 RecvOutput::Store(delivery) => {
-                    let delivery = delivery.id();
-                    self.feed(RecvInput::Stored { delivery, result: Err(NotStored::default()) });
+                    self.feed(RecvInput::Stored { delivery: delivery.id(), result: Err(NotStored::default()) });
                 }
                 RecvOutput::Claim(claim) => self.claims.claim(claim),
                 RecvOutput::Commit(commit) => self.claims.commit(commit),
@@ -159,6 +164,10 @@ impl Drive {
             Fact::Processed(delivery, result) => {
                 self.running -= 1;
                 self.feed(RecvInput::Processed { delivery, result });
+            }
+            Fact::Stored(delivery, result) => {
+                self.running -= 1;
+                self.feed(RecvInput::Stored { delivery, result });
             }
             Fact::Close => self.machine.close(self.clock.now()),
         }

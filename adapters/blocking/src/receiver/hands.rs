@@ -6,12 +6,37 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use postrider_core::receiver::{Delivery, Processed};
+use postrider_core::receiver::{Delivery, DeliveryId, NotStored, Processed};
 
 use super::drive::Fact;
+use crate::inbox::Inbox;
 
-/// What the application does with a delivery.
-pub(super) type Handler = Box<dyn Fn(Delivery) -> Processed + Send + Sync>;
+/// What is done with a delivery.
+pub(super) enum Handler {
+    /// The application processes it.
+    Process(Box<dyn Fn(Delivery) -> Processed + Send + Sync>),
+    /// It is stored.
+    Store(Inbox),
+}
+
+impl Handler {
+    /// Does it, and says what is to be told.
+    fn handle(&self, delivery: Delivery) -> Fact {
+        let id = delivery.id();
+        match self {
+            Self::Process(process) => Fact::Processed(id, process(delivery)),
+            Self::Store(inbox) => Fact::Stored(id, inbox.store(&delivery).map_err(Into::into)),
+        }
+    }
+
+    /// What is to be told of one that was lost.
+    fn lost(&self, delivery: DeliveryId) -> Fact {
+        match self {
+            Self::Process(_) => Fact::Processed(delivery, Processed::Later { after: None }),
+            Self::Store(_) => Fact::Stored(delivery, Err(NotStored::default())),
+        }
+    }
+}
 
 /// Threads for deliveries. When it is dropped they end, each with what it is doing.
 pub(super) struct Hands(Arc<Shared>);
@@ -39,7 +64,12 @@ impl Hands {
         Self(Arc::new(Shared { handler, facts, most, state, work }))
     }
 
-    /// Has a delivery processed, and reported once.
+    /// Whether deliveries are stored.
+    pub(super) fn store(&self) -> bool {
+        matches!(self.0.handler, Handler::Store(_))
+    }
+
+    /// Has a delivery processed or stored, and reported once.
     pub(super) fn take(&self, delivery: Delivery) {
         let mut state = self.0.lock();
         state.deliveries.push_back(delivery);
@@ -62,7 +92,7 @@ impl Hands {
         let stranded = if state.threads == 0 { std::mem::take(&mut state.deliveries) } else { VecDeque::new() };
         drop(state);
         for delivery in stranded {
-            let _ = self.0.facts.send(Fact::Processed(delivery.id(), Processed::Later { after: None }));
+            let _ = self.0.facts.send(self.0.handler.lost(delivery.id()));
         }
     }
 }
@@ -79,10 +109,9 @@ impl Shared {
         while let Some(delivery) = self.next() {
             let id = delivery.id();
             // Whatever a panic has left behind is the application's own.
-            let result = catch_unwind(AssertUnwindSafe(|| (self.handler)(delivery)));
-            let result = result.unwrap_or(Processed::Later { after: None });
+            let fact = catch_unwind(AssertUnwindSafe(|| self.handler.handle(delivery)));
             // It fails when the machine is closed, and then nobody waits.
-            let _ = self.facts.send(Fact::Processed(id, result));
+            let _ = self.facts.send(fact.unwrap_or_else(|_| self.handler.lost(id)));
         }
         self.lock().threads -= 1;
     }

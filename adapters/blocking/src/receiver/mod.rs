@@ -59,7 +59,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use postrider_core::receiver::{Delivery, ReceiverConfig};
+use postrider_core::receiver::{Acknowledge, Delivery, ReceiverConfig};
 use postrider_journal::claims::ClaimStore;
 
 pub use postrider_driver::Handled;
@@ -68,6 +68,9 @@ pub use seen::{Fault, Seen};
 use connection::Connection;
 use door::{Door, Driven};
 use drive::{Drive, Fact};
+use hands::Handler;
+
+use crate::inbox::Inbox;
 
 /// After a connection could not be accepted, this long before the next: descriptors may be short.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -230,11 +233,25 @@ impl Builder {
         H: Fn(Delivery) -> R + Send + Sync + 'static,
         R: Handled,
     {
+        self.listen(address, Handler::Process(Box::new(move |delivery| handler(delivery).processed())))
+    }
+
+    /// Listens, and stores what it has verified in an inbox, whose handler gets it from there: 202 leaves when the webhook is
+    /// durable, and no other success leaves at all. It sets [`ReceiverConfig::acknowledge`]. Fails as [`bind`](Self::bind)
+    /// does.
+    ///
+    /// The receiver has a handle on the inbox of its own. To stop, close the receiver, then the inbox.
+    pub fn bind_inbox(mut self, address: impl ToSocketAddrs, inbox: &Inbox) -> io::Result<Receiver> {
+        let inbox = inbox.accepting(self.config.replays);
+        self.config = self.config.acknowledge(Acknowledge::Stored);
+        self.listen(address, Handler::Store(inbox))
+    }
+
+    fn listen(self, address: impl ToSocketAddrs, handler: Handler) -> io::Result<Receiver> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let (facts, heard) = mpsc::channel();
         let (door, watch) = (Arc::new(Door::new(self.connections)), Arc::new(self.watch));
-        let handler = Box::new(move |delivery| handler(delivery).processed());
         let claims = (self.claims, facts.clone());
         let drive = Drive::new(self.config, handler, self.concurrency, Arc::clone(&watch), claims);
         let driven = Driven(Arc::clone(&door));

@@ -18,7 +18,7 @@ use crate::store;
 const LOOKS: usize = 10;
 
 /// Looks at a journal, whoever holds it, and asks; once more when a file goes meanwhile.
-pub(super) fn ask<T>(
+pub(crate) fn ask<T>(
     path: &Path,
     questions: impl Fn(&mut Look<StdDisk>) -> Result<T, HistoryError>,
 ) -> Result<T, Refusal> {
@@ -44,13 +44,13 @@ pub(super) fn ask<T>(
 }
 
 /// Says that answers may lack something, if the journal is damaged.
-pub(super) fn warn(look: &Look<StdDisk>) {
+pub(crate) fn warn(look: &Look<StdDisk>) {
     if let Some(first) = look.damage().first() {
         complain!("note: the journal is damaged, and what lies at it and behind it may be missing here: {first}");
     }
 }
 
 /// Asks one question.
-pub(super) fn one(look: &mut Look<StdDisk>, query: &Query) -> Result<Answer, HistoryError> {
+pub(crate) fn one(look: &mut Look<StdDisk>, query: &Query) -> Result<Answer, HistoryError> {
     look.history(query, words::now())
 }

@@ -8,7 +8,7 @@
 //! `show`, `dead` and `inspect` ask the indexes of the segments; only `verify`, `dump` and `inspect --all` read the whole
 //! log.
 
-mod asking;
+pub(crate) mod asking;
 mod dead;
 mod dump;
 mod erased;

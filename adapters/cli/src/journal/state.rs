@@ -63,6 +63,11 @@ impl Waiting {
 }
 
 impl Event {
+    /// Whether it sends another again.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.is_replay
+    }
+
     fn new(accepted: &Accepted) -> Self {
         Self {
             tenant: accepted.tenant.clone(),

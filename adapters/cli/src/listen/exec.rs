@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use super::show::Webhook;
 
 /// The exit code that means "later" (`EX_TEMPFAIL` of sysexits).
-pub(super) const LATER: i32 = 75;
+pub(crate) const LATER: i32 = 75;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     Well,
     Later,
     /// With this code, or by a signal.
@@ -24,7 +24,7 @@ pub(super) enum Ended {
 
 /// Runs the command in a shell, with the payload on its stdin and what is known of the webhook in its environment. What
 /// it prints goes to our stderr.
-pub(super) fn run(command: &str, webhook: &Webhook<'_>, deadline: Instant) -> io::Result<Ended> {
+pub(crate) fn run(command: &str, webhook: &Webhook<'_>, deadline: Instant) -> io::Result<Ended> {
     let mut shell = shell(command);
     shell.stdin(Stdio::piped()).stdout(io::stderr()).stderr(Stdio::inherit()).envs(environment(webhook));
     let mut child = shell.spawn()?;

@@ -24,7 +24,7 @@ const HOP: [&str; 11] = [
 
 /// Where requests are passed on to.
 #[derive(Clone, Debug)]
-pub(super) struct Forward {
+pub(crate) struct Forward {
     /// Host and port, as the URL has them.
     authority: String,
     /// Host and port, to look up.
@@ -34,7 +34,7 @@ pub(super) struct Forward {
 }
 
 /// Reads the URL of `--forward`.
-pub(super) fn parse(url: &str) -> Result<Forward, String> {
+pub(crate) fn parse(url: &str) -> Result<Forward, String> {
     let Some(rest) = url.strip_prefix("http://") else {
         return Err("only http:// is spoken here, as to a server on the same machine".into());
     };
@@ -50,7 +50,7 @@ pub(super) fn parse(url: &str) -> Result<Forward, String> {
 
 impl Forward {
     /// Sends the request on, and gives the answer as it came, without the lines of its connection.
-    pub(super) fn send(&self, request: &Request, deadline: Instant) -> io::Result<Response> {
+    pub(crate) fn send(&self, request: &Request, deadline: Instant) -> io::Result<Response> {
         let own = if request.target.starts_with('/') { request.target.as_str() } else { "/" };
         let target = if self.path.is_empty() {
             own.to_owned()

@@ -1,13 +1,17 @@
 //! `postrider listen`: a receiver that verifies, answers, and prints what it accepted, or hands it on.
 
 mod exec;
-mod forward;
+pub(crate) mod forward;
 mod keys;
 mod places;
+pub(crate) mod resend;
 mod show;
+mod stored;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,14 +20,15 @@ use ::http::{HeaderMap, Method};
 use bytes::Bytes;
 use postrider_core::registration::consent::{CHALLENGE_TYPE, Doorkeeper, Token};
 use postrider_core::signing::receipt::{self, DeliveryReceipt};
-use postrider_core::signing::{Received, Scheme};
+use postrider_core::signing::{Received, Scheme, Verified};
 use postrider_driver::challenges::{Challenges, Unwanted, answered};
 
 use self::exec::Ended;
 use self::forward::Forward;
-use self::keys::Keys;
+use self::keys::{Keys, Known};
 use self::places::Places;
 use self::show::Webhook;
+use self::stored::Stored;
 use crate::duration;
 use crate::exit::{Exit, Refusal, complain};
 use crate::http::server::{Fault, Handler, serve};
@@ -73,7 +78,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pretty: bool,
     /// What to answer what is accepted
-    #[arg(long, value_name = "CODE", default_value_t = 204, value_parser = clap::value_parser!(u16).range(200..=599))]
+    #[arg(long, value_name = "CODE", default_value_t = 204, conflicts_with = "store", value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
     /// Give a signed receipt (postrider-receipt) with each answer of success to what a shared key of Standard Webhooks
     /// signed
@@ -94,11 +99,28 @@ pub(crate) struct Args {
     /// How many --forward or --exec work on at once; who waits in vain is answered 503 with Retry-After
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
+    /// Keep what is verified in this directory and answer 202 when it is on disk; then print it and hand it on from there,
+    /// again by --retry until that ends well. After any end, run the same command again and it goes on where it was;
+    /// `journal dead` lists what was given up, `replay DIR` sends it again. --once counts what was stored
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The waits before the attempts for one webhook, such as 0s,5s,5m; the last one made, it is given up. Without it, ten
+    /// attempts over three days
+    #[arg(long, value_name = "TIMES", value_delimiter = ',', requires = "store", value_parser = duration::parse)]
+    retry: Vec<Duration>,
 }
 
 /// Runs it. Without `--once` it does not return.
 pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     let keys = Keys::read(args)?;
+    if args.store.is_some() && keys.is_empty() {
+        return Err(Refusal::new("--store: it keeps what is verified; give --secret or --key"));
+    }
+    let worker = worker(args);
+    let stored = match &args.store {
+        Some(directory) => Some(Stored::open(directory, worker.clone(), args)?),
+        None => None,
+    };
     let listener = TcpListener::bind(args.addr).map_err(|why| Refusal::new(format!("--addr: {}: {why}", args.addr)))?;
     let url = format!("http://{}/", listener.local_addr()?);
     if keys.is_empty() {
@@ -115,6 +137,21 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
     }
     out.flush()?;
     drop(out);
+    let receiver = Receiver {
+        challenges: keys.challenges(),
+        receipts: args.receipts,
+        keys,
+        worker,
+        stored,
+        once: args.once,
+        places: Places::new(usize::from(args.concurrency)),
+        count: Mutex::new(Count { taken: 0, answered: 0 }),
+    };
+    serve(listener, Arc::new(receiver));
+    Ok(Exit::Done)
+}
+
+fn worker(args: &Args) -> Worker {
     let then = match (&args.forward, &args.exec) {
         (Some(forward), _) => Then::Forward(forward.clone()),
         (None, Some(command)) => Then::Exec(command.clone()),
@@ -125,23 +162,20 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Refusal> {
         (false, true) => Form::Pretty,
         (false, false) => Form::Plain,
     };
-    let receiver = Receiver {
-        challenges: keys.challenges(),
-        keys,
-        then,
-        form,
-        status: args.status,
-        receipts: args.receipts,
-        once: args.once,
-        timeout: args.timeout,
-        places: Places::new(usize::from(args.concurrency)),
-        count: Mutex::new(Count { taken: 0, answered: 0 }),
-    };
-    serve(listener, Arc::new(receiver));
-    Ok(Exit::Done)
+    Worker { then, form, status: args.status, timeout: args.timeout }
 }
 
-/// What happens to what was accepted, besides being printed.
+/// What happens to what was accepted.
+#[derive(Clone)]
+struct Worker {
+    then: Then,
+    form: Form,
+    status: u16,
+    timeout: Duration,
+}
+
+/// The same, besides being printed.
+#[derive(Clone)]
 enum Then {
     Nothing,
     Forward(Forward),
@@ -164,12 +198,11 @@ struct Count {
 struct Receiver {
     keys: Keys,
     challenges: Challenges,
-    then: Then,
-    form: Form,
-    status: u16,
     receipts: bool,
+    worker: Worker,
+    /// Where webhooks are kept, if they are.
+    stored: Option<Stored>,
     once: Option<u64>,
-    timeout: Duration,
     places: Places,
     count: Mutex<Count>,
 }
@@ -193,7 +226,7 @@ impl Handler for Receiver {
             return Response::new(405).header("allow", "POST").text("webhooks are sent with POST");
         }
         if self.keys.is_empty() {
-            return self.accept(&Webhook::unverified(&request), peer);
+            return self.accept(&Webhook::unverified(&request), peer, None);
         }
         let url = self.keys.url(&request);
         let received = Received { method: &request.method, url: &url, headers: &request.headers, body: &request.body };
@@ -202,7 +235,8 @@ impl Handler for Receiver {
                 Some(answer) => consented(answered(answer), peer),
                 None => {
                     let receipt = if self.receipts { known.verifier.receipt(&verified) } else { None };
-                    with_receipt(self.accept(&Webhook::verified(&request, known.name, &verified), peer), receipt)
+                    let webhook = Webhook::verified(&request, known.name, &verified);
+                    with_receipt(self.accept(&webhook, peer, Some((known, &verified))), receipt)
                 }
             },
             Err(why) => {
@@ -220,6 +254,9 @@ impl Handler for Receiver {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         count.answered += 1;
         if self.once == Some(count.answered) {
+            if let Some(stored) = &self.stored {
+                stored.close(self.worker.timeout);
+            }
             process::exit(0);
         }
     }
@@ -237,7 +274,7 @@ impl Receiver {
     }
 
     /// What becomes of a webhook that nobody objects to.
-    fn accept(&self, webhook: &Webhook<'_>, peer: SocketAddr) -> Response {
+    fn accept(&self, webhook: &Webhook<'_>, peer: SocketAddr, by: Option<(&Known, &Verified<'_>)>) -> Response {
         if let Some(token) = challenge(webhook.request) {
             complain!("consented: {peer}: its challenge was answered");
             return Response::new(200).text(&token);
@@ -249,19 +286,49 @@ impl Receiver {
         }
         count.taken += 1;
         drop(count);
-        let response = self.act(webhook, peer);
+        let response = match (&self.stored, by) {
+            (Some(stored), Some((known, verified))) => stored.keep(webhook.request, known, verified, peer),
+            (Some(_), None) | (None, _) => self.act(webhook, peer),
+        };
+        if response.marked {
+            return response;
+        }
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).taken -= 1;
+        response
+    }
+
+    /// Hands a webhook on and prints it. The answer is marked if that went well.
+    fn act(&self, webhook: &Webhook<'_>, peer: SocketAddr) -> Response {
+        let deadline = Instant::now() + self.worker.timeout;
+        let _place = match self.worker.then {
+            Then::Nothing => None,
+            Then::Forward(_) | Then::Exec(_) => {
+                let Some(place) = self.places.take(deadline) else {
+                    complain!("later: {peer}: too many are worked on");
+                    return later();
+                };
+                Some(place)
+            }
+        };
+        self.worker.work(webhook, &peer, deadline)
+    }
+}
+
+impl Worker {
+    /// Hands a webhook of `whom` on, and prints it if that went well; then the answer is marked.
+    fn work(&self, webhook: &Webhook<'_>, whom: &dyn fmt::Display, deadline: Instant) -> Response {
+        let response = self.hand_on(webhook, whom, deadline);
         let answered = match self.then {
             Then::Nothing => None,
             Then::Forward(_) | Then::Exec(_) => Some(response.status),
         };
         if answered.is_some_and(|status| status >= 300) {
-            self.count.lock().unwrap_or_else(PoisonError::into_inner).taken -= 1;
             return response;
         }
         let line = match self.form {
             Form::Plain => webhook.plain(answered),
             Form::Json => webhook.json(answered),
-            Form::Pretty => webhook.pretty(peer, answered),
+            Form::Pretty => webhook.pretty(whom, answered),
         };
         let mut out = io::stdout().lock();
         if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
@@ -272,26 +339,18 @@ impl Receiver {
     }
 
     /// Hands a webhook on, where that is asked for. What does not end well is said.
-    fn act(&self, webhook: &Webhook<'_>, peer: SocketAddr) -> Response {
-        if let Then::Nothing = self.then {
-            return Response::new(self.status);
-        }
-        let deadline = Instant::now() + self.timeout;
-        let Some(_place) = self.places.take(deadline) else {
-            complain!("later: {peer}: too many are worked on");
-            return later();
-        };
+    fn hand_on(&self, webhook: &Webhook<'_>, whom: &dyn fmt::Display, deadline: Instant) -> Response {
         match &self.then {
             Then::Nothing => Response::new(self.status),
             Then::Forward(to) => to.send(webhook.request, deadline).map_or_else(
                 |why| {
                     let status = if why.kind() == io::ErrorKind::TimedOut { 504 } else { 502 };
-                    complain!("failed: {peer}: {status}, not passed on: {why}");
+                    complain!("failed: {whom}: {status}, not passed on: {why}");
                     Response::new(status).text("the webhook could not be passed on")
                 },
                 |response| {
                     if response.status >= 300 {
-                        complain!("failed: {peer}: {}, as it was answered", response.status);
+                        complain!("failed: {whom}: {}, as it was answered", response.status);
                     }
                     response
                 },
@@ -299,15 +358,15 @@ impl Receiver {
             Then::Exec(command) => match exec::run(command, webhook, deadline) {
                 Ok(Ended::Well) => Response::new(self.status),
                 Ok(Ended::Later) => {
-                    complain!("later: {peer}: the command asks for it by its exit code {}", exec::LATER);
+                    complain!("later: {whom}: the command asks for it by its exit code {}", exec::LATER);
                     later()
                 }
                 Ok(Ended::Badly(code)) => {
                     let code = code.map_or_else(|| "a signal".into(), |code| format!("exit code {code}"));
-                    failed(peer, &format!("the command ended with {code}"))
+                    failed(whom, &format!("the command ended with {code}"))
                 }
-                Ok(Ended::Overdue) => failed(peer, "the command was killed at its deadline"),
-                Err(why) => failed(peer, &format!("the command could not be run: {why}")),
+                Ok(Ended::Overdue) => failed(whom, "the command was killed at its deadline"),
+                Err(why) => failed(whom, &format!("the command could not be run: {why}")),
             },
         }
     }
@@ -325,8 +384,8 @@ fn later() -> Response {
     Response::new(503).header("retry-after", AGAIN)
 }
 
-fn failed(peer: SocketAddr, why: &str) -> Response {
-    complain!("failed: {peer}: 500, {why}");
+fn failed(whom: &dyn fmt::Display, why: &str) -> Response {
+    complain!("failed: {whom}: 500, {why}");
     Response::new(500).text("the webhook could not be processed")
 }
 

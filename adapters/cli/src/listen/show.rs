@@ -1,10 +1,10 @@
 //! What is printed of a webhook.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use postrider_core::receiver::Delivery;
 use postrider_core::secret::KeyId;
 use postrider_core::signing::Verified;
 use postrider_core::signing::standard::{ID, TIMESTAMP};
@@ -17,7 +17,7 @@ use crate::http::{Headers, Request, header};
 const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-gitlab-token"];
 
 /// A request that was accepted, and what is known of it.
-pub(super) struct Webhook<'r> {
+pub(crate) struct Webhook<'r> {
     pub(super) request: &'r Request,
     /// Whose it is. None where nothing is verified.
     pub(super) scheme: Option<&'static str>,
@@ -57,8 +57,21 @@ impl<'r> Webhook<'r> {
         }
     }
 
+    /// A request that was verified before it was stored.
+    pub(crate) fn stored(request: &'r Request, delivery: &'r Delivery) -> Self {
+        Self {
+            request,
+            scheme: Some(delivery.scheme().name()),
+            key: Some(delivery.key()),
+            id: delivery.event_id().map(Into::into),
+            kind: delivery.kind().map(Into::into),
+            secs: delivery.timestamp().map(|time| time.as_secs()),
+            payload: delivery.payload(),
+        }
+    }
+
     /// One line for a person.
-    pub(super) fn plain(&self, answered: Option<u16>) -> String {
+    pub(crate) fn plain(&self, answered: Option<u16>) -> String {
         let id = self.id.as_deref().unwrap_or("(no id)");
         let kind = self.kind.as_deref().unwrap_or("(no type)");
         let attempt = text(&self.request.headers, "postrider-attempt");
@@ -70,7 +83,7 @@ impl<'r> Webhook<'r> {
     }
 
     /// A JSON object in one line.
-    pub(super) fn json(&self, answered: Option<u16>) -> String {
+    pub(crate) fn json(&self, answered: Option<u16>) -> String {
         let headers: serde_json::Map<String, serde_json::Value> = self
             .request
             .headers
@@ -100,9 +113,9 @@ impl<'r> Webhook<'r> {
     }
 
     /// Several lines for a person: the request line, what is known, the headers, and the body laid out by its kind.
-    pub(super) fn pretty(&self, peer: SocketAddr, answered: Option<u16>) -> String {
+    pub(super) fn pretty(&self, whom: &dyn fmt::Display, answered: Option<u16>) -> String {
         let Self { request, .. } = self;
-        let mut out = format!("{} {} from {peer}\n", request.method, safe(&request.target));
+        let mut out = format!("{} {} from {whom}\n", request.method, safe(&request.target));
         let known = [
             ("scheme", self.scheme.map(Into::into)),
             ("key", self.key.map(|key| key.to_string())),

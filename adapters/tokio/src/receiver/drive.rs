@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 use postrider_driver::Handled;
 
+use crate::inbox::Inbox;
+
 /// Who is told what is worth telling.
 pub(super) type Tell = Box<dyn Fn(RecvNotice) + Send>;
 
@@ -32,6 +34,8 @@ pub(super) enum Fact {
     Processed(DeliveryId, Processed),
     /// The store of claims has answered.
     Claims(RecvInput),
+    /// A delivery is durable, or is not.
+    Stored(DeliveryId, Result<(), NotStored>),
     /// The receiver is to close. The sender is dropped when it has.
     Close(Option<oneshot::Sender<()>>),
 }
@@ -51,6 +55,8 @@ pub(super) struct Drive<H> {
     clock: Clock,
     handler: Arc<H>,
     claims: Claiming,
+    /// Where deliveries are stored that are to be.
+    inbox: Option<Inbox>,
     tell: Tell,
     /// For deliveries to report on; so the loop's own end of the channel never sees it closed.
     facts: mpsc::UnboundedSender<Fact>,
@@ -71,7 +77,7 @@ where
 {
     pub(super) fn new(
         config: ReceiverConfig,
-        handler: H,
+        (handler, inbox): (H, Option<Inbox>),
         most: u32,
         tell: Tell,
         (store, facts): (Option<Box<dyn ClaimStore>>, mpsc::UnboundedSender<Fact>),
@@ -87,6 +93,7 @@ where
             clock,
             handler: Arc::new(handler),
             claims,
+            inbox,
             tell,
             facts,
             exchanges: HashMap::new(),
@@ -127,10 +134,7 @@ where
                     }
                 }
                 RecvOutput::Deliver(delivery) => self.deliver(delivery),
-                RecvOutput::Store(delivery) => {
-                    let delivery = delivery.id();
-                    self.feed(RecvInput::Stored { delivery, result: Err(NotStored::default()) });
-                }
+                RecvOutput::Store(delivery) => self.store(delivery),
                 RecvOutput::Claim(claim) => self.claims.claim(claim),
                 RecvOutput::Commit(commit) => self.claims.commit(commit),
                 RecvOutput::Release(release) => self.claims.release(release),
@@ -162,6 +166,10 @@ where
                 self.running -= 1;
                 self.feed(RecvInput::Processed { delivery, result });
             }
+            Fact::Stored(delivery, result) => {
+                self.running -= 1;
+                self.feed(RecvInput::Stored { delivery, result });
+            }
             Fact::Close(closed) => {
                 self.closing.extend(closed);
                 self.machine.close(self.clock.now());
@@ -175,9 +183,19 @@ where
 
     fn deliver(&mut self, delivery: Delivery) {
         self.running += 1;
-        let facts = self.facts.clone();
-        let report = Report { facts, delivery: delivery.id(), result: Processed::Later { after: None } };
+        let lost = Fact::Processed(delivery.id(), Processed::Later { after: None });
+        let report = Report { facts: self.facts.clone(), fact: Some(lost) };
         tokio::spawn(process(Arc::clone(&self.handler), delivery, report));
+    }
+
+    fn store(&mut self, delivery: Delivery) {
+        let Some(inbox) = self.inbox.clone() else {
+            return self.feed(RecvInput::Stored { delivery: delivery.id(), result: Err(NotStored::default()) });
+        };
+        self.running += 1;
+        let lost = Fact::Stored(delivery.id(), Err(NotStored::default()));
+        let report = Report { facts: self.facts.clone(), fact: Some(lost) };
+        tokio::spawn(keep(inbox, delivery, report));
     }
 
     /// Takes the places of overdue deliveries, which the machine counts no longer, out of the credit. Says whether it
@@ -200,19 +218,27 @@ where
     H: Fn(Delivery) -> F,
     F: Future<Output: Handled>,
 {
-    report.result = handler(delivery).await.processed();
+    let id = delivery.id();
+    report.fact = Some(Fact::Processed(id, handler(delivery).await.processed()));
+}
+
+/// One delivery that is to be stored.
+async fn keep(inbox: Inbox, delivery: Delivery, mut report: Report) {
+    let result = inbox.store(&delivery).await.map_err(Into::into);
+    report.fact = Some(Fact::Stored(delivery.id(), result));
 }
 
 /// The end of a delivery, told when it is dropped: so exactly once, after a panic too.
 struct Report {
     facts: mpsc::UnboundedSender<Fact>,
-    delivery: DeliveryId,
-    result: Processed,
+    fact: Option<Fact>,
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let _ = self.facts.send(Fact::Processed(self.delivery, self.result));
+        if let Some(fact) = self.fact.take() {
+            let _ = self.facts.send(fact);
+        }
     }
 }
 

@@ -73,7 +73,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use postrider_core::receiver::{Delivery, ExchangeId, ReceiverConfig, RecvNotice};
+use postrider_core::receiver::{Acknowledge, Delivery, ExchangeId, Processed, ReceiverConfig, RecvNotice};
 use postrider_journal::claims::ClaimStore;
 use tokio::sync::{mpsc, oneshot};
 use tower_service::Service;
@@ -85,6 +85,8 @@ pub use postrider_driver::{Challenges, Handled};
 use drive::{Drive, Fact, Tell};
 use exchange::{Exchange, Manners};
 use questions::Questions;
+
+use crate::inbox::Inbox;
 
 /// How long the body of a request may take, when nothing else is said.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -221,11 +223,32 @@ impl Builder {
         H: Fn(Delivery) -> F + Send + Sync + 'static,
         F: Future<Output: Handled> + Send + 'static,
     {
+        self.start(handler, None)
+    }
+
+    /// Makes a receiver that stores what it has verified in an inbox, whose handler gets it from there: 202 leaves when the
+    /// webhook is durable, and no other success leaves at all. It sets [`ReceiverConfig::acknowledge`].
+    ///
+    /// The receiver has a handle on the inbox of its own. To stop, close the receiver, then the inbox.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, as [`tokio::spawn`] does. The runtime needs its timers.
+    pub fn inbox(mut self, inbox: &Inbox) -> Receiver {
+        let inbox = inbox.accepting(self.config.replays);
+        self.config = self.config.acknowledge(Acknowledge::Stored);
+        self.start(async |_| Processed::Later { after: None }, Some(inbox))
+    }
+
+    fn start<H, F>(self, handler: H, inbox: Option<Inbox>) -> Receiver
+    where
+        H: Fn(Delivery) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
         let (facts, heard) = mpsc::unbounded_channel();
         let claims = (self.claims, facts.clone());
         let questions = Questions::new(&self.config, self.challenges);
         let manners = Arc::new(Manners { body_time: self.body_time, questions });
-        let drive = Drive::new(self.config, handler, self.concurrency, self.tell, claims);
+        let drive = Drive::new(self.config, (handler, inbox), self.concurrency, self.tell, claims);
         tokio::spawn(drive.run(heard));
         Receiver(Arc::new(Handle { facts, exchanges: AtomicU64::new(1), manners }))
     }
