@@ -10,6 +10,7 @@
 //!
 //! Nothing here starts a runtime, and nothing but [`Resolver`] starts a thread.
 
+mod body_time;
 pub mod challenges;
 mod clock;
 mod desk;
@@ -31,6 +32,7 @@ mod story;
 pub mod tls;
 mod transport;
 
+pub use body_time::BodyTime;
 pub use challenges::Challenges;
 pub use clock::Clock;
 pub use desk::{
