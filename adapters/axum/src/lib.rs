@@ -53,8 +53,8 @@
 //! **What is remembered is in memory**, for as long as the process: an application whose effect must happen once
 //! deduplicates by [`dedup_key`](postrider_core::receiver::Delivery::dedup_key) in the transaction of that effect.
 //!
-//! **The server's part.** `axum::serve` bounds neither the number of connections nor the time of a head. The times of
-//! bodies are bounded here.
+//! **The server's part.** `axum::serve` bounds neither the number of connections nor the time of a head;
+//! [`postrider_tokio::receiver::Server`] serves a router and does. The time and the least rate of bodies are bounded here.
 
 mod ending;
 mod notice;

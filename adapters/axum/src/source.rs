@@ -49,6 +49,12 @@ impl Source {
         Self(self.0.body_time(time))
     }
 
+    /// Sets the least rate of a body after a time of grace: 1,024 bytes a second after 5 s without it. Who is slower is
+    /// answered 408.
+    pub fn body_rate(self, bytes_a_second: u32, grace: Duration) -> Self {
+        Self(self.0.body_rate(bytes_a_second, grace))
+    }
+
     /// Sets which unsigned questions are answered: of Meta, WebSub hubs, X, and senders of CloudEvents. None without it.
     /// What Slack, Zoom and Discord ask is signed and always answered.
     pub fn challenges(self, challenges: Challenges) -> Self {

@@ -10,6 +10,7 @@
 //!
 //! Nothing here starts a runtime, and nothing but [`Resolver`] starts a thread.
 
+mod body_time;
 pub mod challenges;
 mod claiming;
 mod clock;
@@ -33,6 +34,7 @@ mod story;
 pub mod tls;
 mod transport;
 
+pub use body_time::BodyTime;
 pub use challenges::Challenges;
 pub use claiming::Claiming;
 pub use clock::Clock;

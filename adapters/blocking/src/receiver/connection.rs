@@ -139,11 +139,11 @@ impl<'a> Connection<'a> {
     /// Reads the body of a request, and asks its sender for it if he waits to be asked.
     fn body(&mut self, head: &mut Head, cap: usize) -> Result<Bytes, Unread> {
         let Some(reader) = &mut head.body else { return Ok(Bytes::new()) };
-        let deadline = Instant::now() + self.house.times.body;
+        let (begun, time) = (Instant::now(), self.house.times.body);
         if head.expects && self.wire.buffer.is_empty() {
             self.wire.write(CONTINUE).map_err(|_| Unread::Faulty(Fault::HungUp))?;
         }
-        self.wire.body(reader, cap, deadline)
+        self.wire.body(reader, cap, |received| begun + time.until(received))
     }
 
     /// Writes an answer; says whether there may be another request.
@@ -203,7 +203,12 @@ impl Wire<'_> {
         }
     }
 
-    fn body(&mut self, reader: &mut Reply<RecvBody>, cap: usize, deadline: Instant) -> Result<Bytes, Unread> {
+    fn body(
+        &mut self,
+        reader: &mut Reply<RecvBody>,
+        cap: usize,
+        deadline: impl Fn(usize) -> Instant,
+    ) -> Result<Bytes, Unread> {
         let malformed = Unread::Faulty(Fault::Malformed("its body is not chunked as it should be"));
         let mut body = Vec::new();
         while !reader.is_ended() {
@@ -220,7 +225,7 @@ impl Wire<'_> {
                 if self.buffer.len() >= HEAD_BYTES {
                     return Err(malformed);
                 }
-                self.fill(READ_BYTES, deadline).map_err(|stop| match stop {
+                self.fill(READ_BYTES, deadline(body.len())).map_err(|stop| match stop {
                     Stop::TimedOut => Unread::Faulty(Fault::BodyTimedOut),
                     Stop::HungUp => Unread::Faulty(Fault::HungUp),
                 })?;

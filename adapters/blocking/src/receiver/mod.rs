@@ -35,7 +35,7 @@
 //! # What a stranger can cost
 //! At most [`Builder::connections`] are open; whoever comes then waits until one is over, and the one that has rested
 //! longest between requests is closed for it. A head has 32 KiB and [`Builder::head_time`] as a whole, a body what the
-//! machine allows and [`Builder::body_time`] as a whole. What could be read in two ways is answered 400, and after every
+//! machine allows, [`Builder::body_time`] as a whole, and less if it is slower than [`Builder::body_rate`]. What could be read in two ways is answered 400, and after every
 //! error the connection is closed. There is no TLS: put it behind a proxy that does it.
 //!
 //! [`Later`]: postrider_core::receiver::Processed::Later
@@ -62,6 +62,7 @@ use std::time::Duration;
 use postrider_core::receiver::{Acknowledge, Delivery, ReceiverConfig};
 use postrider_journal::claims::ClaimStore;
 
+use postrider_driver::BodyTime;
 pub use postrider_driver::Handled;
 pub use seen::{Fault, Seen};
 
@@ -108,7 +109,7 @@ struct House {
 #[derive(Clone, Copy, Debug)]
 struct Times {
     head: Duration,
-    body: Duration,
+    body: BodyTime,
     idle: Duration,
 }
 
@@ -129,7 +130,7 @@ impl Receiver {
     /// A receiver with more to say about it.
     pub fn builder(config: ReceiverConfig) -> Builder {
         let seconds = Duration::from_secs;
-        let times = Times { head: seconds(10), body: seconds(30), idle: seconds(60) };
+        let times = Times { head: seconds(10), body: BodyTime::default(), idle: seconds(60) };
         Builder { config, concurrency: 64, connections: 64, times, claims: None, watch: Watch(Box::new(drop)) }
     }
 
@@ -196,7 +197,14 @@ impl Builder {
     /// Sets how long the body of a request may take from the moment when it is asked for, 30 s without it; then the
     /// answer is 408.
     pub fn body_time(mut self, time: Duration) -> Self {
-        self.times.body = time;
+        self.times.body = self.times.body.whole(time);
+        self
+    }
+
+    /// Sets the least rate of a body: so many bytes a second, counted after `grace`; 1,024 after 5 s without it, and 0 for
+    /// none. Who is slower is answered 408 before the whole time is over.
+    pub fn body_rate(mut self, bytes_a_second: u32, grace: Duration) -> Self {
+        self.times.body = self.times.body.rate(bytes_a_second, grace);
         self
     }
 

@@ -380,6 +380,34 @@ fn slow_heads_and_bodies_are_cut_and_their_exchanges_given_up() {
 }
 
 #[test]
+fn a_body_that_drips_is_cut_long_before_its_time() {
+    let (receiver, count) = counting(Receiver::builder(config()).body_rate(1000, 3 * SHORT));
+    let body = "x".repeat(1000);
+    let mut stream = connect(&receiver);
+    stream.write_all(format!("{}\r\n", head("msg_1", unix_secs(), &body)).as_bytes()).unwrap();
+    let start = Instant::now();
+    let mut dripping = stream.try_clone().unwrap();
+    let drip = thread::spawn(move || {
+        while start.elapsed() < PATIENCE && dripping.write_all(b"x").is_ok() {
+            thread::sleep(SHORT / 20);
+        }
+    });
+    assert_eq!(status(&answer(&mut stream)), 408);
+    assert!((2 * SHORT..PATIENCE / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    drop(stream);
+    drip.join().unwrap();
+    // Who sends fast enough has the time that it takes.
+    let mut stream = connect(&receiver);
+    stream.write_all(format!("{}\r\n", head("msg_2", unix_secs(), &body)).as_bytes()).unwrap();
+    for part in body.as_bytes().chunks(250) {
+        stream.write_all(part).unwrap();
+        thread::sleep(SHORT / 2);
+    }
+    assert_eq!(status(&answer(&mut stream)), 204);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn no_more_are_delivered_at_once_than_was_agreed() {
     let (receiver, gate) = gated(Receiver::builder(config()).concurrency(8));
     let receiver = Arc::new(receiver);

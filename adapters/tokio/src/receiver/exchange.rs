@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -10,8 +9,9 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use postrider_core::receiver::{self as core, ExchangeId, RecvInput, RequestHead};
+use postrider_driver::BodyTime;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::drive::{ASKS, Ask, Fact};
 use super::questions::Questions;
@@ -21,7 +21,7 @@ const RETRY_SECS: u64 = 5;
 
 /// How requests are treated before the machine hears of them.
 pub(super) struct Manners {
-    pub(super) body_time: Duration,
+    pub(super) body_time: BodyTime,
     pub(super) questions: Questions,
 }
 
@@ -74,7 +74,7 @@ impl Exchange {
                 }
             };
             let (body, brought) = unread.take().expect("a body is asked for once");
-            let read = timeout(self.manners.body_time, read(body, cap)).await.unwrap_or(Err(Unread::TimedOut));
+            let read = read(body, cap, self.manners.body_time).await;
             match read {
                 Ok(body) => {
                     let signed = |headers| self.manners.questions.signed(headers, &body);
@@ -107,17 +107,20 @@ impl Drop for Exchange {
 
 /// The bytes of a body, trailers left out, as long as there are no more than `cap`. They are in a place of their own,
 /// none of them as well.
-async fn read<B: Body>(body: B, cap: usize) -> Result<Bytes, Unread> {
+async fn read<B: Body>(body: B, cap: usize, time: BodyTime) -> Result<Bytes, Unread> {
     let mut body = pin!(body);
     let mut bytes = BytesMut::with_capacity(1);
-    while let Some(frame) = body.frame().await {
+    let begun = Instant::now();
+    loop {
+        let time = time.until(bytes.len()).saturating_sub(begun.elapsed());
+        let frame = timeout(time, body.frame()).await.map_err(|_| Unread::TimedOut)?;
+        let Some(frame) = frame else { return Ok(bytes.freeze()) };
         let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
         if data.remaining() > cap - bytes.len() {
             return Err(Unread::TooLarge);
         }
         bytes.put(data);
     }
-    Ok(bytes.freeze())
 }
 
 fn response(answer: &core::Response) -> Response<Full<Bytes>> {

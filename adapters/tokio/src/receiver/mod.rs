@@ -45,7 +45,7 @@
 //! [`Builder::concurrency`] run at once.
 //!
 //! **The server's part.** Slow heads, idle connections and the number of connections are bounded by whoever accepts
-//! them (hyper's `header_read_timeout`, for one). The body's time is bounded here.
+//! them; [`Server`] does. The time and the least rate of bodies are bounded here.
 //!
 //! [`Later`]: postrider_core::receiver::Processed::Later
 //! [`processing`]: postrider_core::receiver::ReceiverLimits::processing
@@ -55,10 +55,13 @@ mod exchange;
 mod gate;
 mod layer;
 mod questions;
+mod server;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_layer;
+#[cfg(test)]
+mod tests_server;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -81,15 +84,14 @@ use tower_service::Service;
 pub use gate::{Ended, Gate};
 pub use layer::{Verify, VerifyLayer};
 pub use postrider_driver::{Challenges, Handled};
+pub use server::Server;
 
 use drive::{Drive, Fact, Tell};
 use exchange::{Exchange, Manners};
+use postrider_driver::BodyTime;
 use questions::Questions;
 
 use crate::inbox::Inbox;
-
-/// How long the body of a request may take, when nothing else is said.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Deliveries that run at once, at most, when nothing else is said.
 const CONCURRENCY: u32 = 64;
@@ -105,7 +107,7 @@ pub struct Receiver(Arc<Handle>);
 pub struct Builder {
     config: ReceiverConfig,
     concurrency: u32,
-    body_time: Duration,
+    body_time: BodyTime,
     claims: Option<Box<dyn ClaimStore>>,
     challenges: Challenges,
     tell: Tell,
@@ -139,7 +141,7 @@ impl Receiver {
         Builder {
             config,
             concurrency: CONCURRENCY,
-            body_time: BODY_TIME,
+            body_time: BodyTime::default(),
             claims: None,
             challenges: Challenges::default(),
             tell: Box::new(drop),
@@ -187,7 +189,14 @@ impl Builder {
     /// Sets how long the body of a request may take from the moment when it is asked for, 30 s without it; then the
     /// answer is 408.
     pub fn body_time(mut self, time: Duration) -> Self {
-        self.body_time = time;
+        self.body_time = self.body_time.whole(time);
+        self
+    }
+
+    /// Sets the least rate of a body: so many bytes a second, counted after `grace`; 1,024 after 5 s without it, and 0 for
+    /// none. Who is slower is answered 408 before the whole time is over.
+    pub fn body_rate(mut self, bytes_a_second: u32, grace: Duration) -> Self {
+        self.body_time = self.body_time.rate(bytes_a_second, grace);
         self
     }
 

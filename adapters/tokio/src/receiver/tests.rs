@@ -26,12 +26,12 @@ pub(super) fn config() -> ReceiverConfig {
     ReceiverConfig::new(standard::Verifier::new([&Secret::parse(SECRET).unwrap()]).unwrap())
 }
 
-fn unix_secs() -> u64 {
+pub(super) fn unix_secs() -> u64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
 /// The head of a request that closes its connection, without the empty line, signed at `secs`.
-fn head(id: &str, secs: u64, body: &str) -> String {
+pub(super) fn head(id: &str, secs: u64, body: &str) -> String {
     let key = SigningKey::from(&Secret::parse(SECRET).unwrap());
     let signature = standard::sign([&key], id, secs, body.as_bytes());
     format!(
@@ -45,7 +45,7 @@ pub(super) fn signed(id: &str, body: &str) -> String {
     format!("{}\r\n{body}", head(id, unix_secs(), body))
 }
 
-async fn rest(stream: &mut TcpStream) -> String {
+pub(super) async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer comes").unwrap();
     String::from_utf8(answer).unwrap()
