@@ -79,7 +79,8 @@ fn decode_delivery() {
     let mut readable = 0;
     for (_, data) in corpus("decode_delivery") {
         readable += usize::from(schemes::decode_any(&data).is_some());
-        for (scheme, content_type) in (0..29).flat_map(|scheme| (0..8).map(move |content_type| (scheme, content_type))) {
+        for (scheme, content_type) in (0..29).flat_map(|scheme| (0..8).map(move |content_type| (scheme, content_type)))
+        {
             schemes::decode_any(&[&[scheme, content_type], data.get(2..).unwrap_or_default()].concat());
         }
     }
