@@ -10,6 +10,7 @@
 //!
 //! Nothing here starts a runtime, and nothing but [`Resolver`] starts a thread.
 
+mod claiming;
 mod clock;
 mod desk;
 mod directory;
@@ -30,6 +31,7 @@ mod story;
 pub mod tls;
 mod transport;
 
+pub use claiming::Claiming;
 pub use clock::Clock;
 pub use desk::{
     Carry, Command, Desk, Heard, Missed, NOTICES, Notices, Receipt, Registered, Reply, Restoring, SyncReport, Waiting,

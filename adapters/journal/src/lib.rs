@@ -23,6 +23,7 @@
 //! ```
 
 pub mod care;
+pub mod claims;
 mod disk;
 mod file_log;
 pub mod history;

@@ -122,6 +122,7 @@ pub mod replays {
 pub mod receiver {
     pub use postrider_core::receiver::*;
     pub use postrider_core::signing::standard;
+    pub use postrider_journal::claims::{ClaimOptions, ClaimStore, FileClaims, MemoryClaims};
 }
 
 /// The examples of the README, compiled.

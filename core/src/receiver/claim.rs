@@ -3,7 +3,8 @@
 //!
 //! A claim is taken before the application gets an event, and committed when it has ended for good or released when it is
 //! wanted again. Who claims and is not heard of again loses the claim when its lease runs out: an instance that dies in the
-//! middle has processed nothing that anybody knows of, so the event is delivered again.
+//! middle has processed nothing that anybody knows of, so the event is delivered again. What a store answers in each case is
+//! said, and done for all of them, by [`ClaimBook`](super::book::ClaimBook).
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -22,8 +23,8 @@ pub struct Claim {
     /// What nobody but the signer can change and every repeat has again: the id where the signature covers it, the digest of
     /// what was signed where it does not. It begins with the [scope](super::ReceiverConfig::scope). At most 330 bytes.
     pub key: Arc<str>,
-    /// The event's id, where the signature does not cover it. It counts only where `key` is unseen: an event is new if both
-    /// are.
+    /// The event's id, where the signature does not cover it, behind the same scope as in `key`. It counts only where `key`
+    /// is unseen: an event is new if both are.
     pub said: Option<Arc<str>>,
     /// Of a replay the key of the event that is replayed: it is granted only if it was signed later than everything else
     /// under that key.
@@ -36,7 +37,33 @@ pub struct Claim {
     pub line: Option<Arc<str>>,
 }
 
-/// What names a claim from when it is granted: a store never gives the same to two claims of one key.
+impl Claim {
+    /// A claim of this key, of no delivery of any machine: for those who try a store out. Nothing is said, nothing
+    /// replayed, and the request was signed at no time.
+    pub fn new(key: impl Into<Arc<str>>, lease: Duration) -> Self {
+        Self {
+            delivery: DeliveryId(0),
+            key: key.into(),
+            said: None,
+            replay_of: None,
+            signed: UnixTime::EPOCH,
+            lease,
+            line: None,
+        }
+    }
+
+    /// The end of this claim for good, where it was granted under this token.
+    pub fn commit(&self, token: ClaimToken, ending: Ending) -> Commit {
+        Commit { delivery: self.delivery, key: self.key.clone(), token, ending, place: None }
+    }
+
+    /// The end of this claim without an end of its event, where it was granted under this token.
+    pub fn release(&self, token: ClaimToken) -> Release {
+        Release { key: self.key.clone(), token }
+    }
+}
+
+/// What names a claim from when it is granted: a store never gives the same twice, and a later claim's is larger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimToken(u64);
 
@@ -65,7 +92,7 @@ pub enum Claimed {
     },
     /// Another has it.
     Held {
-        /// When that other's lease runs out, at the latest.
+        /// In how long that other's lease runs out, if it is not committed or released before.
         lease: Duration,
     },
     /// It has ended before.
@@ -123,7 +150,7 @@ pub enum ClaimError {
         /// What went wrong, for logs.
         why: Arc<str>,
     },
-    /// The lease had run out, and the event is another's or was forgotten: it may have been delivered twice.
+    /// The lease had run out, and the event was granted to another since or was forgotten: it may have been delivered twice.
     Lost,
 }
 

@@ -193,10 +193,14 @@ pub(super) enum Ended {
 impl Claims {
     /// What is known of an event or of a replay of it. What ended a window ago or earlier is not known any more. A replay
     /// that was not signed later than everything else under its id is taken for what came then.
-    pub(super) fn find(&mut self, name: &Name, now: Instant, window: Duration) -> Known {
+    ///
+    /// With `alone`, whatever is known is known here. Without it a store of claims knows more: it may know content that is
+    /// unseen here, so an id that is not covered decides nothing before the store is asked.
+    pub(super) fn find(&mut self, name: &Name, alone: bool, (now, window): (Instant, Duration)) -> Known {
         let Some(id) = name.id_key() else { return self.find_content(name, now, window).unwrap_or(Known::Free) };
         if !id.covered {
             let known = self.find_content(name, now, window);
+            let known = known.or_else(|| (!alone).then_some(Known::Free));
             return known.unwrap_or_else(|| self.find_uncovered(&id, name, now, window));
         }
         let known = self.by_id.get(&id).map_or(Known::Free, |at| self.known(*at, now, window));
@@ -215,6 +219,10 @@ impl Claims {
 
     /// What is known of what was signed. `None`: it is unseen. What is owed is free.
     fn find_content(&self, name: &Name, now: Instant, window: Duration) -> Option<Known> {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(88) {
+            return None;
+        }
         let at = self.by_digest.get(&name.digest_key()?)?;
         match &self.entries[at].state {
             State::InProgress { .. } => Some(Known::InProgress(*at)),
@@ -243,6 +251,8 @@ impl Claims {
     fn known(&self, delivery: DeliveryId, now: Instant, window: Duration) -> Known {
         match &self.entries[&delivery].state {
             State::InProgress { .. } => Known::InProgress(delivery),
+            #[cfg(postrider_planted)]
+            State::Over { .. } if crate::planted::breaks(89) => Known::Free,
             State::Over { since, fate } if now.saturating_since(*since) < window => Known::Over(*fate),
             State::Over { .. } | State::Overdue { .. } | State::Owed { .. } => Known::Free,
         }

@@ -136,7 +136,10 @@ impl Lines {
         }
         line.last = line.last.max(last);
         let late = line.last.is_some_and(|last| place.at <= last);
-        let first = line.out.is_none() && line.waiting.first().is_none_or(|(at, _)| place.at <= *at);
+        let nobody_out = line.out.is_none();
+        #[cfg(postrider_planted)]
+        let nobody_out = nobody_out || crate::planted::breaks(87);
+        let first = nobody_out && line.waiting.first().is_none_or(|(at, _)| place.at <= *at);
         let offered = if late && !self.bounds.late {
             Offered::Late
         } else if first && (late || line.fits(&place)) {

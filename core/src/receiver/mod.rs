@@ -85,6 +85,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod book;
 mod claim;
 mod claims;
 mod config;
@@ -341,7 +342,7 @@ impl Receiver {
             self.skew.fits();
         }
         let window = self.config.limits.window;
-        match self.claims.find(&proof.name, self.now.mono, window) {
+        match self.claims.find(&proof.name, self.config.claims.is_none(), (self.now.mono, window)) {
             Known::Over(ending) => {
                 self.stats.duplicates += 1;
                 self.answer_to(exchange, progress::repeat(ending), Some(key));

@@ -147,6 +147,10 @@ impl Receiver {
             }
             return;
         };
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(83) {
+            return self.line_up(delivery, None);
+        }
         match result {
             Ok(Claimed::Granted { token, place }) => {
                 self.claims.granted(id, token);
@@ -220,6 +224,15 @@ impl Receiver {
                 if let Some(Gap { line, last, at }) = gap {
                     self.stats.gaps += 1;
                     let webhook_id = Arc::from(delivery.webhook_id());
+                    #[cfg(postrider_planted)]
+                    if crate::planted::breaks(85) {
+                        self.ready(delivery);
+                        return true;
+                    }
+                    #[cfg(postrider_planted)]
+                    if crate::planted::breaks(86) {
+                        return true;
+                    }
                     self.tell(RecvNotice::Gap { line, webhook_id, last, place: at });
                 }
                 self.ready(delivery);
@@ -280,6 +293,10 @@ impl Receiver {
 
     /// The application wants a delivery again.
     fn wanted_again(&mut self, id: DeliveryId, after: Option<Duration>) {
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(84) {
+            return self.ended(id, Ending::Done, Reason::Processed);
+        }
         if self.progress.is_with_application(id) {
             self.free(id, Reason::Later { after: after.unwrap_or(config::RETRY_AFTER) });
         } else {
@@ -291,6 +308,10 @@ impl Receiver {
     fn finish(&mut self, id: DeliveryId, ending: Ending, reason: Reason) {
         let place = self.claims.place(id).map(|place| (Arc::clone(&place.line), place.at));
         let Some((key, token)) = self.claims.take_token(id) else { return self.conclude(id, ending, reason) };
+        #[cfg(postrider_planted)]
+        if crate::planted::breaks(82) {
+            return self.conclude(id, ending, reason);
+        }
         self.progress.wishes.push_back(Wish::Commit(Commit { delivery: id, key, token, ending, place }));
         if self.claims.is_in_progress(id) {
             self.claims.renew(id, self.now.mono.saturating_add(self.config.limits.processing));

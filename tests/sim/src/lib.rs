@@ -24,6 +24,7 @@ pub mod clock;
 pub mod crash;
 pub mod disk;
 pub mod heap;
+pub mod inbound;
 pub mod journal;
 pub mod model;
 pub mod observe;

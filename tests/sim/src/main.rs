@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use postrider_sim::crash::{self, Effort};
+use postrider_sim::inbound;
 use postrider_sim::journal::Journals;
 use postrider_sim::planted;
 use postrider_sim::profile::Scale;
@@ -35,8 +36,23 @@ enum Command {
     },
     /// Prints the hash of a seed's trace.
     Hash(Seed),
+    /// Runs the receiving machine in worlds of its own, one for each seed.
+    Inbound(Inbound),
     /// Builds itself once more with planted bugs, and says which seed finds which.
     Planted(Planted),
+}
+
+#[derive(Debug, Args)]
+struct Inbound {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// This seed alone, with the end of its story.
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -136,6 +152,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(options) => run(&options),
         Command::Crash { short } => crash(if short { Effort::SHORT } else { Effort::ALL }),
+        Command::Inbound(options) => Ok(inbound(&options)),
         Command::Planted(_) if !cfg!(postrider_planted) => return planted::build(std::env::args().skip(1)),
         Command::Planted(options) => return planted::prove(options.seeds, options.hours, &options.only),
         Command::Hash(options) => options.size.scale().map(|scale| {
@@ -167,6 +184,32 @@ fn crash(effort: Effort) -> Result<bool, String> {
         begun.elapsed().as_secs_f64()
     );
     Ok(true)
+}
+
+fn inbound(options: &Inbound) -> bool {
+    if let Some(seed) = options.seed {
+        println!("{:#?}", inbound::Setting::draw(seed));
+        let verdict = inbound::run(seed);
+        verdict.story.iter().for_each(|line| println!("{line}"));
+        match &verdict.broken {
+            Some((at, what)) => println!("seed {seed}, at {at}: {what}"),
+            None => println!("seed {seed} holds: {}", verdict.counts),
+        }
+        return verdict.broken.is_none();
+    }
+    let begun = Instant::now();
+    let summary = inbound::run_all(options.first, options.seeds);
+    for (seed, what) in &summary.failures {
+        println!("seed {seed}: {what}");
+    }
+    println!(
+        "{} seeds, {} failed; {}; in {:.1} s",
+        options.seeds,
+        summary.failures.len(),
+        summary.counts,
+        begun.elapsed().as_secs_f64()
+    );
+    summary.failures.is_empty()
 }
 
 fn run(options: &Run) -> Result<bool, String> {

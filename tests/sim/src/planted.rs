@@ -13,7 +13,8 @@ pub struct Bug {
     pub number: u8,
     /// What is wrong with it on.
     pub what: &'static str,
-    /// Which judge finds it: the file of the model, or `world` for the checks that know the machine.
+    /// Which judge finds it: the file of the model, `world` for the checks that know the machine, or `inbound` for the worlds
+    /// of the receiving machine.
     pub judge: &'static str,
 }
 
@@ -93,6 +94,14 @@ pub const BUGS: &[Bug] = &[
     bug(74, "what sends an erased event again can still be read", "recalled"),
     bug(80, "a finished rotation lets the old keys go on signing", "keys"),
     bug(81, "what sends an erased event again is sent all the same", "ledger"),
+    bug(82, "a receiver tells the store of claims nothing", "inbound"),
+    bug(83, "a receiver delivers whatever the store of claims says", "inbound"),
+    bug(84, "what the application wants again is answered as done", "inbound"),
+    bug(85, "a gap in a line is not told", "inbound"),
+    bug(86, "what was held for too long is forgotten", "inbound"),
+    bug(87, "two of a line are delivered at a time", "inbound"),
+    bug(88, "what was signed is not looked at where an id is sent", "inbound"),
+    bug(89, "what has ended is delivered again", "inbound"),
 ];
 
 /// Builds this program with the bugs in it and runs it with the same arguments.
@@ -130,10 +139,11 @@ pub fn prove(seeds: u64, hours: u64, only: &[u8]) -> ExitCode {
         let begun = std::time::Instant::now();
         let found = loop {
             postrider_core::planted::set(*number);
-            let found = search(seeds, &scale, &sick);
+            let inbound = *judge == "inbound";
+            let found = search(seeds, &scale, &sick, inbound);
             postrider_core::planted::set(0);
             let Some((seed, how)) = found else { break None };
-            match broken(seed, &scale) {
+            match broken(seed, &scale, inbound) {
                 Some(alone) => {
                     println!("   seed {seed} fails without any of them: {alone}");
                     sick.insert(seed);
@@ -155,9 +165,12 @@ pub fn prove(seeds: u64, hours: u64, only: &[u8]) -> ExitCode {
 
 /// What a seed breaks with what is switched on.
 #[cfg(postrider_planted)]
-fn broken(seed: u64, scale: &crate::profile::Scale) -> Option<String> {
+fn broken(seed: u64, scale: &crate::profile::Scale, inbound: bool) -> Option<String> {
     use crate::world::{Cast, World};
 
+    if inbound {
+        return crate::inbound::tried(seed).1.map(|how| how.chars().take(200).collect());
+    }
     let (at, broken) = World::new(seed, scale, Cast::usual()).run().broken?;
     let how: String = format!("{broken}, at {at}").chars().take(200).collect();
     Some(how.replace('\n', " "))
@@ -175,6 +188,7 @@ fn search(
     seeds: u64,
     scale: &crate::profile::Scale,
     without: &std::collections::BTreeSet<u64>,
+    inbound: bool,
 ) -> Option<(u64, String)> {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -191,7 +205,7 @@ fn search(
                         return;
                     }
                     if !without.contains(&seed)
-                        && let Some(how) = broken(seed, scale)
+                        && let Some(how) = broken(seed, scale, inbound)
                         && seed < lowest()
                     {
                         *found.lock().expect("nobody panics while holding it") = Some((seed, how));

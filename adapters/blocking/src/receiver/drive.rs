@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 use postrider_core::receiver::{
-    self as core, ClaimError, DeliveryId, ExchangeId, NotStored, Processed, ReceiverConfig, RecvInput, RecvNotice,
-    RecvOutput, RequestHead, Response,
+    self as core, DeliveryId, ExchangeId, NotStored, Processed, ReceiverConfig, RecvInput, RecvNotice, RecvOutput,
+    RequestHead, Response,
 };
 use postrider_core::signing::standard::VerifyError;
 use postrider_core::wake::Wake;
-use postrider_driver::Clock;
+use postrider_driver::{Claiming, Clock};
+use postrider_journal::claims::ClaimStore;
 
 use super::Watch;
 use super::hands::{Handler, Hands};
@@ -26,6 +27,8 @@ pub(super) enum Fact {
     Dropped(ExchangeId),
     /// A delivery has ended.
     Processed(DeliveryId, Processed),
+    /// The store of claims has answered.
+    Claims(RecvInput),
     /// The receiver is to close.
     Close,
 }
@@ -44,6 +47,7 @@ pub(super) struct Drive {
     machine: core::Receiver,
     clock: Clock,
     hands: Hands,
+    claims: Claiming,
     watch: Arc<Watch>,
     /// Those without an answer.
     exchanges: HashMap<ExchangeId, SyncSender<Ask>>,
@@ -61,15 +65,19 @@ impl Drive {
         handler: Handler,
         most: u32,
         watch: Arc<Watch>,
-        facts: Sender<Fact>,
+        (store, facts): (Option<Box<dyn ClaimStore>>, Sender<Fact>),
     ) -> Self {
         let clock = Clock::start();
-        let mut machine = core::Receiver::new(config, clock.now());
+        let tell = facts.clone();
+        // It fails when the loop has ended.
+        let claims = Claiming::new(store, move |input| drop(tell.send(Fact::Claims(input))));
+        let mut machine = core::Receiver::new(claims.configure(config), clock.now());
         machine.handle(clock.now(), RecvInput::Credit(most));
         Self {
             machine,
             clock,
             hands: Hands::new(handler, most, facts),
+            claims,
             watch,
             exchanges: HashMap::new(),
             answers: Vec::new(),
@@ -116,15 +124,9 @@ impl Drive {
                     let delivery = delivery.id();
                     self.feed(RecvInput::Stored { delivery, result: Err(NotStored::default()) });
                 }
-                RecvOutput::Claim(claim) => {
-                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
-                    self.feed(RecvInput::Claimed { delivery: claim.delivery, result: Err(why) });
-                }
-                RecvOutput::Commit(commit) => {
-                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
-                    self.feed(RecvInput::Committed { delivery: commit.delivery, result: Err(why) });
-                }
-                RecvOutput::Release(_) => {}
+                RecvOutput::Claim(claim) => self.claims.claim(claim),
+                RecvOutput::Commit(commit) => self.claims.commit(commit),
+                RecvOutput::Release(release) => self.claims.release(release),
                 RecvOutput::Notice(notice) => self.notice(notice),
                 // There are no sockets to look at on this thread, so it goes on.
                 RecvOutput::Wait(Wake::Ready) => {}
@@ -149,7 +151,7 @@ impl Drive {
                 self.exchanges.insert(exchange, asks);
                 self.feed(RecvInput::Head { exchange, head });
             }
-            Fact::Read(input) => self.feed(input),
+            Fact::Read(input) | Fact::Claims(input) => self.feed(input),
             Fact::Dropped(exchange) => {
                 self.exchanges.remove(&exchange);
                 self.feed(RecvInput::Dropped(exchange));

@@ -60,6 +60,7 @@ use std::thread;
 use std::time::Duration;
 
 use postrider_core::receiver::{Delivery, ReceiverConfig};
+use postrider_journal::claims::ClaimStore;
 
 pub use postrider_driver::Handled;
 pub use seen::{Fault, Seen};
@@ -87,6 +88,7 @@ pub struct Builder {
     concurrency: u32,
     connections: usize,
     times: Times,
+    claims: Option<Box<dyn ClaimStore>>,
     watch: Watch,
 }
 
@@ -125,7 +127,7 @@ impl Receiver {
     pub fn builder(config: ReceiverConfig) -> Builder {
         let seconds = Duration::from_secs;
         let times = Times { head: seconds(10), body: seconds(30), idle: seconds(60) };
-        Builder { config, concurrency: 64, connections: 64, times, watch: Watch(Box::new(drop)) }
+        Builder { config, concurrency: 64, connections: 64, times, claims: None, watch: Watch(Box::new(drop)) }
     }
 
     /// Where it listens.
@@ -201,6 +203,19 @@ impl Builder {
         self
     }
 
+    /// Sets the store that events are claimed in before they are delivered, so that an event is delivered once by all
+    /// receivers with the same store, and by this one before and after a restart:
+    /// [`MemoryClaims`](postrider_journal::claims::MemoryClaims) within one process,
+    /// [`FileClaims`](postrider_journal::claims::FileClaims) in a directory. How much it remembers is the store's own affair,
+    /// besides what the receiver itself remembers. A claim lasts for as long as
+    /// [`ReceiverConfig::claims`] says, and without it for twice
+    /// [`processing`](postrider_core::receiver::ReceiverLimits::processing) and a minute: set it where events are held for
+    /// their order for longer. While the store cannot be asked new events are answered 503.
+    pub fn claims(mut self, store: impl ClaimStore) -> Self {
+        self.claims = Some(Box::new(store));
+        self
+    }
+
     /// Sets who is told of every answer, with its exact reason, after it was written; and of what else is worth telling.
     /// It is called on the receiver's own threads, at times on several at once, which wait for it. A panic in it is
     /// passed over.
@@ -220,7 +235,8 @@ impl Builder {
         let (facts, heard) = mpsc::channel();
         let (door, watch) = (Arc::new(Door::new(self.connections)), Arc::new(self.watch));
         let handler = Box::new(move |delivery| handler(delivery).processed());
-        let drive = Drive::new(self.config, handler, self.concurrency, Arc::clone(&watch), facts.clone());
+        let claims = (self.claims, facts.clone());
+        let drive = Drive::new(self.config, handler, self.concurrency, Arc::clone(&watch), claims);
         let driven = Driven(Arc::clone(&door));
         spawn("postrider-receive", move || {
             let _driven = driven;

@@ -4,10 +4,11 @@ use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
 use ::http::StatusCode;
-use postrider_core::receiver::{Processed, Reason, ReceiverLimits, Success};
+use postrider_core::receiver::{Claim, Claimed, Commit, Processed, Reason, ReceiverLimits, Release, Success};
 use postrider_core::secret::Secret;
 use postrider_core::signing::standard::VerifyError;
 use postrider_core::signing::{SigningKey, standard};
+use postrider_journal::claims::{ClaimDone, ClaimOptions, FileClaims};
 
 use super::*;
 
@@ -133,6 +134,44 @@ fn gated(builder: Builder) -> (Receiver, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let at = Arc::clone(&gate);
     (builder.bind(LOCAL, move |_| at.wait()).unwrap(), gate)
+}
+
+#[test]
+fn it_deduplicates_over_a_restart_and_over_receivers_of_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || FileClaims::open(dir.path(), &ClaimOptions::default().takeover(PATIENCE)).unwrap();
+    let claims = open();
+    let (one, first) = counting(Receiver::builder(config()).claims(claims.clone()));
+    let (two, second) = counting(Receiver::builder(config()).claims(claims));
+    assert_eq!(status(&send(&one, &signed("msg_1", "{}"))), 204);
+    assert_eq!(status(&send(&two, &signed("msg_1", "{}"))), 204);
+    assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (1, 0));
+    assert!(one.close(PATIENCE) && two.close(PATIENCE));
+    // Each loop lets go of the store when it ends.
+    let (third, count) = counting(Receiver::builder(config()).claims(open()));
+    assert_eq!(status(&send(&third, &signed("msg_1", "{}"))), 204);
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    assert_eq!(status(&send(&third, &signed("msg_2", "{}"))), 204);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+/// A store that says nothing.
+struct Mute;
+
+impl ClaimStore for Mute {
+    fn claim(&mut self, _: Claim, _: ClaimDone<Claimed>) {}
+
+    fn commit(&mut self, _: Commit, _: ClaimDone<()>) {}
+
+    fn release(&mut self, _: Release) {}
+}
+
+#[test]
+fn what_cannot_be_claimed_is_answered_503() {
+    let (receiver, count) = counting(Receiver::builder(config()).claims(Mute));
+    let answer = send(&receiver, &signed("msg_1", "{}"));
+    assert!(status(&answer) == 503 && answer.contains("retry-after: "), "{answer}");
+    assert_eq!(count.load(Ordering::SeqCst), 0);
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(crate) mod segments;
 mod snapshots;
 mod space;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writing;
 
 use postrider_core::id::JournalSeq;

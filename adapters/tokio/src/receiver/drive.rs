@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use postrider_core::receiver::{
-    self as core, ClaimError, Delivery, DeliveryId, ExchangeId, NotStored, Processed, ReceiverConfig, RecvInput,
-    RecvNotice, RecvOutput, RequestHead, Response,
+    self as core, Delivery, DeliveryId, ExchangeId, NotStored, Processed, ReceiverConfig, RecvInput, RecvNotice,
+    RecvOutput, RequestHead, Response,
 };
 use postrider_core::wake::Wake;
-use postrider_driver::Clock;
+use postrider_driver::{Claiming, Clock};
+use postrider_journal::claims::ClaimStore;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -29,6 +30,8 @@ pub(super) enum Fact {
     Dropped(ExchangeId),
     /// A delivery has ended.
     Processed(DeliveryId, Processed),
+    /// The store of claims has answered.
+    Claims(RecvInput),
     /// The receiver is to close. The sender is dropped when it has.
     Close(Option<oneshot::Sender<()>>),
 }
@@ -47,6 +50,7 @@ pub(super) struct Drive<H> {
     machine: core::Receiver,
     clock: Clock,
     handler: Arc<H>,
+    claims: Claiming,
     tell: Tell,
     /// For deliveries to report on; so the loop's own end of the channel never sees it closed.
     facts: mpsc::UnboundedSender<Fact>,
@@ -70,15 +74,19 @@ where
         handler: H,
         most: u32,
         tell: Tell,
-        facts: mpsc::UnboundedSender<Fact>,
+        (store, facts): (Option<Box<dyn ClaimStore>>, mpsc::UnboundedSender<Fact>),
     ) -> Self {
         let clock = Clock::start();
-        let mut machine = core::Receiver::new(config, clock.now());
+        let answers = facts.clone();
+        // It fails when the loop has ended.
+        let claims = Claiming::new(store, move |input| drop(answers.send(Fact::Claims(input))));
+        let mut machine = core::Receiver::new(claims.configure(config), clock.now());
         machine.handle(clock.now(), RecvInput::Credit(most));
         Self {
             machine,
             clock,
             handler: Arc::new(handler),
+            claims,
             tell,
             facts,
             exchanges: HashMap::new(),
@@ -123,15 +131,9 @@ where
                     let delivery = delivery.id();
                     self.feed(RecvInput::Stored { delivery, result: Err(NotStored::default()) });
                 }
-                RecvOutput::Claim(claim) => {
-                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
-                    self.feed(RecvInput::Claimed { delivery: claim.delivery, result: Err(why) });
-                }
-                RecvOutput::Commit(commit) => {
-                    let why = ClaimError::Unavailable { why: "the receiver was given none".into() };
-                    self.feed(RecvInput::Committed { delivery: commit.delivery, result: Err(why) });
-                }
-                RecvOutput::Release(_) => {}
+                RecvOutput::Claim(claim) => self.claims.claim(claim),
+                RecvOutput::Commit(commit) => self.claims.commit(commit),
+                RecvOutput::Release(release) => self.claims.release(release),
                 RecvOutput::Notice(notice) => {
                     // Whoever listens is no reason to stop receiving.
                     let _ = catch_unwind(AssertUnwindSafe(|| (self.tell)(notice)));
@@ -151,7 +153,7 @@ where
                 self.exchanges.insert(exchange, asks);
                 self.feed(RecvInput::Head { exchange, head });
             }
-            Fact::Read(input) => self.feed(input),
+            Fact::Read(input) | Fact::Claims(input) => self.feed(input),
             Fact::Dropped(exchange) => {
                 self.exchanges.remove(&exchange);
                 self.feed(RecvInput::Dropped(exchange));

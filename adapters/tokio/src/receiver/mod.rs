@@ -69,6 +69,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use postrider_core::receiver::{Delivery, ExchangeId, ReceiverConfig, RecvNotice};
+use postrider_journal::claims::ClaimStore;
 use tokio::sync::{mpsc, oneshot};
 use tower_service::Service;
 
@@ -95,6 +96,7 @@ pub struct Builder {
     config: ReceiverConfig,
     concurrency: u32,
     body_time: Duration,
+    claims: Option<Box<dyn ClaimStore>>,
     tell: Tell,
 }
 
@@ -123,7 +125,7 @@ impl Receiver {
 
     /// A receiver with more to say about it.
     pub fn builder(config: ReceiverConfig) -> Builder {
-        Builder { config, concurrency: CONCURRENCY, body_time: BODY_TIME, tell: Box::new(drop) }
+        Builder { config, concurrency: CONCURRENCY, body_time: BODY_TIME, claims: None, tell: Box::new(drop) }
     }
 
     /// The answer to a request; what [`Service::call`] does, for frameworks without tower.
@@ -166,6 +168,19 @@ impl Builder {
         self
     }
 
+    /// Sets the store that events are claimed in before they are delivered, so that an event is delivered once by all
+    /// receivers with the same store, and by this one before and after a restart:
+    /// [`MemoryClaims`](postrider_journal::claims::MemoryClaims) within one process,
+    /// [`FileClaims`](postrider_journal::claims::FileClaims) in a directory. How much it remembers is the store's own affair,
+    /// besides what the receiver itself remembers. A claim lasts for as long as
+    /// [`ReceiverConfig::claims`] says, and without it for twice
+    /// [`processing`](postrider_core::receiver::ReceiverLimits::processing) and a minute: set it where events are held for
+    /// their order for longer. While the store cannot be asked new events are answered 503.
+    pub fn claims(mut self, store: impl ClaimStore) -> Self {
+        self.claims = Some(Box::new(store));
+        self
+    }
+
     /// Sets who is told what is worth telling, such as why a request was not accepted. It is called on the receiver's
     /// loop, so it must not wait. A panic in it is passed over.
     pub fn on_notice(mut self, tell: impl Fn(RecvNotice) + Send + 'static) -> Self {
@@ -180,7 +195,8 @@ impl Builder {
         F: Future<Output: Handled> + Send + 'static,
     {
         let (facts, heard) = mpsc::unbounded_channel();
-        let drive = Drive::new(self.config, handler, self.concurrency, self.tell, facts.clone());
+        let claims = (self.claims, facts.clone());
+        let drive = Drive::new(self.config, handler, self.concurrency, self.tell, claims);
         tokio::spawn(drive.run(heard));
         Receiver(Arc::new(Handle { facts, exchanges: AtomicU64::new(1), body_time: self.body_time }))
     }

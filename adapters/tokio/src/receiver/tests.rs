@@ -7,9 +7,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use postrider_core::receiver::{Processed, ReceiverLimits};
+use postrider_core::receiver::{Claim, Claimed, Commit, Processed, ReceiverLimits, Release};
 use postrider_core::secret::Secret;
 use postrider_core::signing::{SigningKey, standard};
+use postrider_journal::claims::{ClaimDone, ClaimOptions, FileClaims};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -95,6 +96,58 @@ async fn a_delivery_is_answered_204_and_its_repeat_is_not_delivered() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert_eq!(status(&send(addr, &signed("msg_2", "{}")).await), 204);
     assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn it_deduplicates_over_a_restart_and_over_receivers_of_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let receiver = |claims: FileClaims| {
+        let counted = Arc::clone(&count);
+        Receiver::builder(config()).claims(claims).handler(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async {}
+        })
+    };
+    let claims = FileClaims::open(dir.path(), &ClaimOptions::default()).unwrap();
+    let (one, two) = (receiver(claims.clone()), receiver(claims));
+    assert_eq!(status(&send(serve(&one).await, &signed("msg_1", "{}")).await), 204);
+    assert_eq!(status(&send(serve(&two).await, &signed("msg_1", "{}")).await), 204);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    one.close().await;
+    two.close().await;
+    // Each loop lets go of the store when it ends.
+    let claims = FileClaims::open(dir.path(), &ClaimOptions::default().takeover(PATIENCE)).unwrap();
+    let addr = serve(&receiver(claims)).await;
+    assert_eq!(status(&send(addr, &signed("msg_1", "{}")).await), 204);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    assert_eq!(status(&send(addr, &signed("msg_2", "{}")).await), 204);
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+/// A store that says nothing.
+struct Mute;
+
+impl ClaimStore for Mute {
+    fn claim(&mut self, _: Claim, _: ClaimDone<Claimed>) {}
+
+    fn commit(&mut self, _: Commit, _: ClaimDone<()>) {}
+
+    fn release(&mut self, _: Release) {}
+}
+
+#[tokio::test]
+async fn what_cannot_be_claimed_is_answered_503_and_told() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&heard);
+    let receiver = Receiver::builder(config())
+        .claims(Mute)
+        .on_notice(move |notice| told.lock().unwrap().push(notice.to_string()))
+        .handler(|_| async { Processed::Done });
+    let answer = send(serve(&receiver).await, &signed("msg_1", "{}")).await;
+    assert!(status(&answer) == 503 && answer.contains("retry-after: "), "{answer}");
+    let heard = heard.lock().unwrap();
+    assert!(matches!(&heard[..], [told] if told.contains("it gave no answer")), "{heard:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::*;
 use crate::Disk;
 
 /// Numbers that are the same each time.
-pub(super) fn dice(mut state: u64) -> impl FnMut() -> u64 {
+pub(crate) fn dice(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

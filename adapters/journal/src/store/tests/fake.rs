@@ -10,7 +10,7 @@ const SECTOR: usize = 512;
 
 /// A clone is the same disk.
 #[derive(Clone, Default)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
 }
 
@@ -48,7 +48,7 @@ struct Inode {
     durable: Vec<u8>,
 }
 
-pub(super) struct FakeFile {
+pub(crate) struct FakeFile {
     disk: Fake,
     at: usize,
 }
@@ -58,51 +58,52 @@ impl Fake {
         self.state.lock().unwrap()
     }
 
-    pub(super) fn ops(&self) -> u64 {
+    pub(crate) fn ops(&self) -> u64 {
         self.state().ops
     }
 
-    pub(super) fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
     }
 
     /// How often bytes were read, and how many bytes were written.
-    pub(super) fn traffic(&self) -> (u64, u64) {
+    pub(crate) fn traffic(&self) -> (u64, u64) {
         let state = self.state();
         (state.reads, state.written)
     }
 
     /// The world stops before the operation with this number.
-    pub(super) fn stop_at(&self, op: u64) {
+    pub(crate) fn stop_at(&self, op: u64) {
         self.state().stop = Some(op);
     }
 
     /// The operation with this number fails.
-    pub(super) fn fail_at(&self, op: u64, kind: io::ErrorKind) {
+    pub(crate) fn fail_at(&self, op: u64, kind: io::ErrorKind) {
         self.state().fail.insert(op, kind);
     }
 
-    pub(super) fn capacity(&self, bytes: Option<u64>) {
+    pub(crate) fn capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
     }
 
     /// A disk of its own with the same files, all of them durable.
-    pub(super) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let mut state = self.state().clone();
         (state.stop, state.ops, state.changes) = (None, 0, Vec::new());
+        state.fail.clear();
         state.durable_names = state.names.clone();
         state.files.iter_mut().for_each(|file| file.durable = file.now.clone());
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// A disk of its own in the same state, names and bytes that were not synced included.
-    pub(super) fn copy_as_is(&self) -> Self {
-        let state = State { stop: None, ops: 0, ..self.state().clone() };
+    pub(crate) fn copy_as_is(&self) -> Self {
+        let state = State { stop: None, ops: 0, fail: BTreeMap::new(), ..self.state().clone() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// What a loss of power leaves: everything synced, and of the rest what `dice` says.
-    pub(super) fn crashed(&self, dice: &mut dyn FnMut() -> u64) -> Self {
+    pub(crate) fn crashed(&self, dice: &mut dyn FnMut() -> u64) -> Self {
         let state = self.state();
         let mut names = state.durable_names.clone();
         let keep = if state.changes.is_empty() { 0 } else { dice() as usize % (state.changes.len() + 1) };
@@ -115,14 +116,14 @@ impl Fake {
     }
 
     /// Changes a file behind the store's back.
-    pub(super) fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let at = state.names[name];
         edit(&mut state.files[at].now);
         state.files[at].durable = state.files[at].now.clone();
     }
 
-    pub(super) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.state();
         state.names.iter().map(|(name, at)| (name.clone(), state.files[*at].now.clone())).collect()
     }

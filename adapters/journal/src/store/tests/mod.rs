@@ -1,8 +1,8 @@
 //! A store on a disk that forgets, breaks and fills up.
 
-mod crash;
+pub(crate) mod crash;
 mod damage;
-mod fake;
+pub(crate) mod fake;
 mod golden;
 #[path = "../../history/tests/mod.rs"]
 mod history;
