@@ -50,8 +50,8 @@
 //! [`Receiver::post`] says what each way to end means. An event is never lost to an error: it is done only when the
 //! handler says so, and refused only in so many words.
 //!
-//! **What is remembered is in memory**, for as long as the process: an application whose effect must happen once
-//! deduplicates by [`dedup_key`](postrider_core::receiver::Delivery::dedup_key) in the transaction of that effect.
+//! **What is remembered is in memory**, for as long as the process, unless a source has a store of claims
+//! ([`Source::claims`]). Either way an application whose effect must happen once deduplicates by [`dedup_key`](postrider_core::receiver::Delivery::dedup_key) in the transaction of that effect.
 //!
 //! **The server's part.** `axum::serve` bounds neither the number of connections nor the time of a head;
 //! [`postrider_tokio::receiver::Server`] serves a router and does. The time and the least rate of bodies are bounded here.

@@ -55,6 +55,12 @@ impl Source {
         Self(self.0.body_rate(bytes_a_second, grace))
     }
 
+    /// Sets the store that events are claimed in before they are handled, so that an event is handled once by all receivers with
+    /// the same store, and by this one before and after a restart. Without it what has been handled is remembered in memory.
+    pub fn claims(self, store: impl tokio::ClaimStore) -> Self {
+        Self(self.0.claims(store))
+    }
+
     /// Sets which unsigned questions are answered: of Meta, WebSub hubs, X, and senders of CloudEvents. None without it.
     /// What Slack, Zoom and Discord ask is signed and always answered.
     pub fn challenges(self, challenges: Challenges) -> Self {

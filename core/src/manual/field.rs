@@ -106,9 +106,9 @@
 //! | 410 | the endpoint is gone, nothing more is sent | `core/src/response/tests.rs::row_gone`, `tests/suite/tests/smoke.rs::a_gone_endpoint_gets_nothing_more` |
 //! | 429 | the whole endpoint rests | `core/src/response/tests.rs::row_too_many`, `tests/suite/tests/smoke.rs::a_throttled_endpoint_rests_as_a_whole` |
 //! | 502, 503, 504 | as 429 | `core/src/response/tests.rs::row_bad_gateway`, `core/src/response/tests.rs::row_gateway_timeout` |
-//! | timeout | tried again, and said in which phase | `core/src/response/tests.rs::without_a_response_only_what_was_denied_is_refused`, `adapters/tokio/src/transport/tests.rs::silence_times_out_while_waiting_for_the_head` |
+//! | timeout | tried again, and said in which phase | `core/src/response/tests.rs::without_a_response_only_what_was_denied_or_is_unwanted_is_refused`, `adapters/tokio/src/transport/tests.rs::silence_times_out_while_waiting_for_the_head` |
 //! | failures of names, connections and TLS | a closed set of values, no text is compared in the core | `core/src/response/tests.rs::an_error_says_where_whether_and_who`, `core/src/response/tests.rs::the_wire_form_of_an_error_is_total_and_exact` |
-//! | address refused | final at once | `core/src/response/tests.rs::without_a_response_only_what_was_denied_is_refused` |
+//! | address refused | final at once | `core/src/response/tests.rs::without_a_response_only_what_was_denied_or_is_unwanted_is_refused` |
 //! | what is never tried again | 410, an address that is refused, a payload without a form; under CloudEvents also its client errors | `tests/suite/tests/encodings.rs::what_an_encoding_cannot_express_is_refused` |
 //!
 //! # 1.9 Breaker and disabling

@@ -211,10 +211,11 @@ impl Claims {
             return known;
         }
         let of_id = IdKey { replay: None, ..id.clone() }..=IdKey { replay: Some(u64::MAX), ..id };
-        let newest = self.by_id.range(of_id).map(|(_, at)| *at).max_by_key(|at| self.entries[at].name.signed);
-        newest
-            .filter(|at| name.signed <= self.entries[at].name.signed)
-            .map_or(Known::Free, |at| self.known(at, now, window))
+        // One that is free, because it failed, says nothing of those before it.
+        let later = self.by_id.range(of_id).map(|(_, at)| *at).filter(|at| name.signed <= self.entries[at].name.signed);
+        let taken = later.filter(|at| self.known(*at, now, window) != Known::Free);
+        let newest = taken.max_by_key(|at| self.entries[at].name.signed);
+        newest.map_or(Known::Free, |at| self.known(at, now, window))
     }
 
     /// What is known of what was signed. `None`: it is unseen. What is owed is free.
@@ -277,8 +278,8 @@ impl Claims {
             variants.retain(|digest| Some(*digest) != name.digest && free(digest));
         }
         let before = name.id_key().and_then(|key| self.by_id.get(&key)).copied();
-        if let Some(before) = before.filter(|_| name.digest.is_none()) {
-            self.remove(before);
+        if let Some(before) = before.filter(|_| name.digest.is_none()).and_then(|before| self.remove(before)) {
+            name.signed = name.signed.max(before.name.signed);
         }
         let (id, label) = (name.id.clone(), name.label());
         self.made += 1;

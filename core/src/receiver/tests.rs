@@ -402,6 +402,7 @@ impl World {
     fn poll(&mut self) -> Option<Wake> {
         self.turn += 1;
         assert!(self.turn <= limits::DRAIN_BUDGET + 1, "a drain must end");
+        self.check_bounds();
         match self.machine.poll_output() {
             RecvOutput::ReadBody { exchange, .. } => {
                 let seen = self.open.get(&exchange.get());
@@ -440,6 +441,39 @@ impl World {
             }
         }
         None
+    }
+
+    /// What is kept is bounded by what was asked for, whatever happens.
+    fn check_bounds(&self) {
+        let machine = &self.machine;
+        assert!(machine.exchanges() <= machine.config.limits.exchanges);
+        assert!(machine.remembered() <= machine.config.limits.ids);
+        // Besides the credit, which may have been larger once, there are those that are held.
+        assert!(machine.in_progress() <= 64 + 3);
+        assert!(machine.with_application() <= machine.in_progress());
+        assert!(machine.paces.len() <= 1 && machine.notices.queue.len() <= limits::NOTICES);
+    }
+
+    /// After its end a machine takes no notice of anything.
+    fn check_inert(mut self) {
+        let (stats, now) = (self.machine.stats(), self.machine.now());
+        let (head, body) = self.source.request("a", None, self.now.wall);
+        let exchange = ExchangeId::new(99);
+        self.now.mono = self.latest.saturating_add(Duration::from_secs(9));
+        for input in [
+            RecvInput::Tick,
+            RecvInput::Head { exchange, head },
+            RecvInput::Body { exchange, body },
+            RecvInput::Credit(0),
+            RecvInput::Dropped(exchange),
+        ] {
+            self.machine.handle(self.now, input);
+        }
+        self.machine.close(self.now);
+        let mut after = self.machine.stats();
+        after.waits = stats.waits;
+        assert_eq!((after, self.machine.now()), (stats, now));
+        assert!(matches!(self.machine.poll_output(), RecvOutput::Wait(Wake::Closed)));
     }
 
     fn check_answer(&mut self, response: &Response) {
@@ -522,6 +556,7 @@ impl World {
         assert_eq!(self.machine.with_application(), 0);
         self.machine.close(self.now);
         assert_eq!(self.drain(), Wake::Closed);
+        self.check_inert();
     }
 }
 

@@ -339,7 +339,7 @@ pub(super) static TABLE: [Row<'static>; 21] = [
         Scheme::Line,
         "x-line-signature",
         Facts {
-            id: in_body("/events/0/webhookEventId"),
+            // A batch has no id of its own, and that of its first event tells nothing of the others.
             time: in_body("/events/0/timestamp"),
             kind: in_body("/events/0/type"),
             order: in_body("/events/0/timestamp"),
@@ -355,7 +355,7 @@ pub(super) static TABLE: [Row<'static>; 21] = [
             Scheme::Sendgrid,
             "x-twilio-email-event-webhook-signature",
             Facts {
-                id: in_body("/0/sg_event_id"),
+                // A batch has no id of its own, and that of its first event tells nothing of the others.
                 time: in_signed_header("x-twilio-email-event-webhook-timestamp"),
                 kind: in_body("/0/event"),
                 order: in_body("/0/timestamp"),

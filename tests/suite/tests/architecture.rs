@@ -52,7 +52,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("tests/testkit", &["postrider-core"]),
     ("tests/conformance", &["postrider", "postrider-core"]),
     ("tests/damage", &["postrider-core", "postrider-journal"]),
-    ("tests/sim", &["postrider-core", "postrider-journal"]),
+    ("tests/sim", &["postrider-core", "postrider-journal", "postrider-testkit"]),
 ];
 
 fn root() -> PathBuf {

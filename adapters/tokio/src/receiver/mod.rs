@@ -77,13 +77,13 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use postrider_core::receiver::{Acknowledge, Delivery, ExchangeId, Processed, ReceiverConfig, RecvNotice};
-use postrider_journal::claims::ClaimStore;
 use tokio::sync::{mpsc, oneshot};
 use tower_service::Service;
 
 pub use gate::{Ended, Gate};
 pub use layer::{Verify, VerifyLayer};
 pub use postrider_driver::{Challenges, Handled};
+pub use postrider_journal::claims::ClaimStore;
 pub use server::Server;
 
 use drive::{Drive, Fact, Tell};

@@ -146,7 +146,7 @@ fn batches_are_parted() {
         [
             ("A".to_string(), "message".to_string(), Some(1_625_665_242_211)),
             ("B".to_string(), "follow".to_string(), Some(1_625_665_242_214)),
-            ("A#2".to_string(), "unfollow".to_string(), None),
+            (alloc::format!("{}#2", delivery.dedup_key()), "unfollow".to_string(), None),
         ]
     );
     assert_eq!(deliver(Scheme::Line, &[], br#"{"destination":"U","events":[]}"#).events(), Ok(vec![]));

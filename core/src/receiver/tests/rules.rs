@@ -454,3 +454,22 @@ fn a_captured_request_is_no_replay() {
     }
     assert_eq!(bench.deliveries.len(), 2);
 }
+
+/// Nor can he where the last replay has failed: what was done before it stays done.
+#[test]
+fn a_captured_request_is_no_replay_after_one_that_failed() {
+    let mut bench = with_replays();
+    let begun = bench.now.wall;
+    replay(&mut bench, 2, "7", 1);
+    let _ = bench.drain();
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.answered(), [(2, 503, Reason::TimedOut)]);
+    let mut head = signed("a", begun);
+    head.headers.insert("postrider-replay", "8".parse().unwrap());
+    bench.head(3, head);
+    bench.body(3, BODY);
+    assert_eq!(bench.answered(), [(3, 204, Reason::Repeat)]);
+    replay(&mut bench, 4, "7", 2);
+    let _ = bench.drain();
+    assert_eq!(bench.deliveries.len(), 3, "the replay itself is owed");
+}

@@ -58,8 +58,13 @@ impl Judge {
         }
     }
 
-    /// A delivery leaves a machine; says which message it is.
-    pub(super) fn delivered(&self, node: &Node, delivery: &Delivery, to_store: bool) -> Result<usize, String> {
+    /// A delivery leaves a machine, in this life of the store of claims; says which message it is.
+    pub(super) fn delivered(
+        &self,
+        node: &Node,
+        delivery: &Delivery,
+        (to_store, life): (bool, u32),
+    ) -> Result<usize, String> {
         if to_store != self.stored {
             return Err("what is to be stored is delivered, or the other way round".into());
         }
@@ -76,7 +81,8 @@ impl Judge {
         if self.dedupes && node.settled.contains(&at) {
             return Err(format!("evt_{at} has ended here, and is delivered again"));
         }
-        if self.dedupes && self.claims && message.committed {
+        let granted = node.granted.get(&delivery.id()) == Some(&life);
+        if self.dedupes && self.claims && message.committed && granted {
             return Err(format!("evt_{at} has ended for all, and is delivered again"));
         }
         self.in_order(node, at, delivery.is_late()).map(|()| at)

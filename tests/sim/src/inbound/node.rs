@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub(super) overdue: BTreeMap<DeliveryId, usize>,
     /// Which message is in each delivery.
     pub(super) messages: BTreeMap<DeliveryId, usize>,
+    /// The life of the store in which each delivery was granted: a store that crashes forgets who had what.
+    pub(super) granted: BTreeMap<DeliveryId, u32>,
     /// Messages that have ended here, as far as it remembers.
     pub(super) settled: BTreeSet<usize>,
     /// Gaps that it told of: line and place.
@@ -45,6 +47,7 @@ impl Node {
             given: BTreeMap::new(),
             overdue: BTreeMap::new(),
             messages: BTreeMap::new(),
+            granted: BTreeMap::new(),
             settled: BTreeSet::new(),
             gaps: BTreeSet::new(),
         };
@@ -71,6 +74,7 @@ impl Node {
     pub(super) fn crash(&mut self) -> (Vec<usize>, Vec<usize>) {
         self.machine = None;
         self.messages.clear();
+        self.granted.clear();
         self.settled.clear();
         self.gaps.clear();
         let given =

@@ -501,7 +501,7 @@ impl World {
         self.counts.deliveries += 1;
         self.counts.late += u64::from(delivery.is_late());
         self.tell(format!("node {at} delivers {}, late: {}", delivery.webhook_id(), delivery.is_late()));
-        let message = self.judge.delivered(&self.nodes[at], delivery, store)?;
+        let message = self.judge.delivered(&self.nodes[at], delivery, (store, self.shop.incarnation))?;
         let node = &mut self.nodes[at];
         node.given.insert(delivery.id(), message);
         node.messages.insert(delivery.id(), message);
@@ -628,6 +628,11 @@ impl World {
             let known = &mut self.judge.messages[message];
             known.committed |= result.is_ok();
             known.excused |= result.is_err();
+        }
+        if let RecvInput::Claimed { delivery, .. } = &input
+            && self.nodes[node].incarnation == incarnation
+        {
+            self.nodes[node].granted.insert(*delivery, shop);
         }
         self.feed_if(node, incarnation, input)
     }
