@@ -420,6 +420,7 @@ fn no_more_are_delivered_at_once_than_was_agreed() {
     for _ in 0..42 {
         assert_eq!(next(), 503);
     }
+    eventually("all that was agreed runs", || gate.most.load(Ordering::SeqCst) == 8);
     gate.let_through(8);
     for _ in 0..8 {
         assert_eq!(next(), 204);
