@@ -116,7 +116,19 @@ impl fmt::Display for UnixTime {
         let (year, month, day) = civil_from_days(days);
         let (secs, milli) = (millis / 1000, millis % 1000);
         let (hour, minute, second) = (secs / 3600, secs / 60 % 60, secs % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        if year > 9999 {
+            return write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+        }
+        // Every event that is sent has a time in it: digits are set into a text that is as long as it will be.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let parts = [(0, year), (5, month), (8, day), (11, hour), (14, minute), (17, second), (20, milli)];
+        for ((begin, mut number), digits) in parts.into_iter().zip([4, 2, 2, 2, 2, 2, 3]) {
+            for digit in text[begin..begin + digits].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        f.write_str(core::str::from_utf8(&text).expect("digits and signs of ASCII"))
     }
 }
 

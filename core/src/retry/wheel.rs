@@ -56,6 +56,8 @@ pub struct Wheel<K = ()> {
     slots: Box<[[Slot; SLOTS]; LEVELS]>,
     /// One bit for each slot that has entries.
     occupied: [u64; LEVELS],
+    /// One bit for each level that has entries.
+    levels: u8,
     /// Entries of a slot that the wheel's time has entered, on their way to lower levels.
     moving: Ends,
     /// The wheel's own time in milliseconds. No entry's is before it.
@@ -96,6 +98,7 @@ impl<K> Wheel<K> {
         Self {
             slots: Box::new([[slot; SLOTS]; LEVELS]),
             occupied: [0; LEVELS],
+            levels: 0,
             moving: Ends::EMPTY,
             elapsed: 0,
             len: 0,
@@ -200,6 +203,7 @@ impl<K> Wheel<K> {
         place.entries.push_back(nodes, handle);
         place.earliest = if self.occupied[level] & bit == 0 { tick } else { place.earliest.min(tick) };
         self.occupied[level] |= bit;
+        self.levels |= 1 << level;
     }
 
     /// Where an entry due at `tick` lies, as long as the wheel's time has not entered its slot.
@@ -212,7 +216,10 @@ impl<K> Wheel<K> {
     /// The occupied slot that the wheel's time enters first. Every entry of a level is due before those of the levels
     /// above, because it shares more of the wheel's time; and within a level no occupied slot lies behind.
     fn first_occupied(&self) -> Option<(usize, usize)> {
-        let level = self.occupied.iter().position(|slots| *slots != 0)?;
+        if self.levels == 0 {
+            return None;
+        }
+        let level = self.levels.trailing_zeros() as usize;
         Some((level, self.occupied[level].trailing_zeros() as usize))
     }
 
@@ -225,6 +232,9 @@ impl<K> Wheel<K> {
     fn note_if_empty(&mut self, level: usize, slot: usize) {
         if self.slots[level][slot].entries.is_empty() {
             self.occupied[level] &= !(1 << slot);
+            if self.occupied[level] == 0 {
+                self.levels &= !(1 << level);
+            }
         }
     }
 }

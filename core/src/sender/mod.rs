@@ -371,7 +371,7 @@ impl Sender {
             lanes,
             attempts: Attempts::default(),
             repeats,
-            shelf: Shelf::default(),
+            shelf: Shelf::new(key),
             queues: Queues::default(),
             loads: Loads::default(),
             snapshots: Snapshots::default(),

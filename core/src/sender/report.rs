@@ -1,10 +1,10 @@
 //! What became of an event: readable while it lives and for a while afterwards.
 
-use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use super::chains::{Chains, HashKey};
 use crate::id::{EndpointId, EventId, JournalSeq};
 use crate::response::TransportError;
 use crate::time::UnixTime;
@@ -184,31 +184,129 @@ impl fmt::Display for EventReport {
 /// Reports of events that have ended, the newest [`reports`](crate::limits::Limits::reports) of them.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
-    by_event: BTreeMap<(u32, EventId), (JournalSeq, EventReport)>,
-    order: VecDeque<(u32, EventId, JournalSeq)>,
+    /// A ring, once there are as many as are kept.
+    kept: Vec<Kept>,
+    oldest: usize,
+    by_event: Chains,
+    key: HashKey,
+}
+
+#[derive(Debug)]
+struct Kept {
+    tenant: u32,
+    /// The record that makes it true.
+    ended: JournalSeq,
+    report: EventReport,
+    /// An event of the same name has ended since, and that one is found.
+    is_stale: bool,
 }
 
 impl Shelf {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self { key, ..Self::default() }
+    }
+
     /// Keeps a report; `ended` is the record that makes it true. Gives the tenant of the one that goes for it, which may
     /// be the same.
     pub(crate) fn put(&mut self, tenant: u32, ended: JournalSeq, report: EventReport, keep: usize) -> Option<u32> {
-        let event = report.event.clone();
-        self.order.push_back((tenant, event.clone(), ended));
-        self.by_event.insert((tenant, event), (ended, report));
-        if self.order.len() <= keep {
-            return None;
+        if keep == 0 {
+            return Some(tenant);
         }
-        let (tenant, event, ended) = self.order.pop_front()?;
-        let key = (tenant, event);
-        if self.by_event.get(&key).is_some_and(|(seq, _)| *seq == ended) {
-            self.by_event.remove(&key);
+        let hash = self.hash(tenant, &report.event);
+        if let Some(before) = self.place(tenant, &report.event, hash) {
+            self.by_event.remove(hash, before);
+            self.kept[before as usize].is_stale = true;
         }
-        Some(tenant)
+        let one = Kept { tenant, ended, report, is_stale: false };
+        let (at, gone) = if self.kept.len() < keep {
+            self.kept.push(one);
+            (self.kept.len() - 1, None)
+        } else {
+            let at = self.oldest;
+            self.oldest = (at + 1) % self.kept.len();
+            let old = &self.kept[at];
+            if !old.is_stale {
+                let hash = self.hash(old.tenant, &old.report.event);
+                self.by_event.remove(hash, number(at));
+            }
+            (at, Some(core::mem::replace(&mut self.kept[at], one).tenant))
+        };
+        let (kept, key) = (&self.kept, self.key);
+        self.by_event.insert(hash, number(at), |at| {
+            let one = &kept[at as usize];
+            key.hash(one.tenant, one.report.event.as_str().as_bytes())
+        });
+        gone
     }
 
     /// The report of an ended event, marked settled once its end is durable.
     pub(crate) fn find(&self, tenant: u32, event: &EventId, durable: JournalSeq) -> Option<EventReport> {
-        let (ended, report) = self.by_event.get(&(tenant, event.clone()))?;
-        Some(EventReport { settled: *ended <= durable, ..report.clone() })
+        let one = &self.kept[self.place(tenant, event, self.hash(tenant, event))? as usize];
+        Some(EventReport { settled: one.ended <= durable, ..one.report.clone() })
+    }
+
+    fn place(&self, tenant: u32, event: &EventId, hash: u64) -> Option<u32> {
+        self.by_event.find(hash, |at| {
+            let one = &self.kept[at as usize];
+            one.tenant == tenant && one.report.event == *event
+        })
+    }
+
+    fn hash(&self, tenant: u32, event: &EventId) -> u64 {
+        self.key.hash(tenant, event.as_str().as_bytes())
+    }
+}
+
+fn number(at: usize) -> u32 {
+    u32::try_from(at).expect("fewer reports are kept than a table has places")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::{BTreeMap, VecDeque};
+    use alloc::format;
+    use proptest::prelude::*;
+
+    /// As plainly as it can be said: what is kept in order, and the newest of each name.
+    #[derive(Default)]
+    struct Plain {
+        order: VecDeque<(u32, EventId, JournalSeq)>,
+        newest: BTreeMap<(u32, EventId), JournalSeq>,
+    }
+
+    impl Plain {
+        fn put(&mut self, tenant: u32, event: &EventId, ended: JournalSeq, keep: usize) -> Option<u32> {
+            self.order.push_back((tenant, event.clone(), ended));
+            self.newest.insert((tenant, event.clone()), ended);
+            let (tenant, event, ended) = (self.order.len() > keep).then(|| self.order.pop_front()).flatten()?;
+            if self.newest.get(&(tenant, event.clone())) == Some(&ended) {
+                self.newest.remove(&(tenant, event));
+            }
+            Some(tenant)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_reports_are_found_and_no_others(
+            ends in prop::collection::vec((0..3_u32, 0..12_u8), 0..200),
+            keep in 0..20_usize,
+        ) {
+            let (mut shelf, mut plain) = (Shelf::new(HashKey::default()), Plain::default());
+            for (at, (tenant, name)) in ends.into_iter().enumerate() {
+                let ended = JournalSeq::new(at as u64 + 1);
+                let event = EventId::new(format!("e{name}")).expect("a name");
+                let report = EventReport::new(event.clone(), UnixTime::from_millis(at as u64));
+                prop_assert_eq!(shelf.put(tenant, ended, report, keep), plain.put(tenant, &event, ended, keep));
+                for (tenant, name) in (0..3).flat_map(|tenant| (0..12).map(move |name| (tenant, name))) {
+                    let event = EventId::new(format!("e{name}")).expect("a name");
+                    let found = shelf.find(tenant, &event, ended);
+                    let newest = plain.newest.get(&(tenant, event));
+                    prop_assert_eq!(found.as_ref().map(|report| report.accepted.as_millis() + 1), newest.map(|seq| seq.get()));
+                    prop_assert!(found.is_none_or(|report| report.settled));
+                }
+            }
+        }
     }
 }

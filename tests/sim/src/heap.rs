@@ -16,14 +16,14 @@ pub struct Schedule<E> {
 
 #[derive(Debug)]
 struct Entry<E> {
-    at: u64,
-    tie: u64,
+    /// The time, and behind it what decides between those of the same time.
+    key: u128,
     event: E,
 }
 
 impl<E> PartialEq for Entry<E> {
     fn eq(&self, other: &Self) -> bool {
-        (self.at, self.tie) == (other.at, other.tie)
+        self.key == other.key
     }
 }
 
@@ -37,7 +37,7 @@ impl<E> PartialOrd for Entry<E> {
 
 impl<E> Ord for Entry<E> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.tie).cmp(&(other.at, other.tie))
+        self.key.cmp(&other.key)
     }
 }
 
@@ -51,12 +51,12 @@ impl<E> Schedule<E> {
     pub fn at(&mut self, at: SimTime, event: E) {
         self.count += 1;
         let tie = self.ties.u64() << 40 | (self.count & 0xFF_FFFF_FFFF);
-        self.heap.push(Reverse(Entry { at: at.0, tie, event }));
+        self.heap.push(Reverse(Entry { key: u128::from(at.0) << 64 | u128::from(tie), event }));
     }
 
     /// What happens next.
     pub fn pop(&mut self) -> Option<(SimTime, E)> {
-        self.heap.pop().map(|Reverse(entry)| (SimTime(entry.at), entry.event))
+        self.heap.pop().map(|Reverse(entry)| (SimTime((entry.key >> 64) as u64), entry.event))
     }
 }
 

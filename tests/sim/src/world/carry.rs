@@ -36,48 +36,52 @@ const ASK: u64 = 1 << 63;
 /// Where a header line's name begins and ends in a request's head, and where its value ends.
 pub(super) type Mark = (u32, u32, u32);
 
-/// Header names and values of a request, borrowed from its bytes.
-pub(super) struct Lines<'a> {
-    lines: [(&'a str, &'a [u8]); HEADERS],
-    count: usize,
-}
+/// A header's name and value, borrowed from the bytes of a request.
+type Line<'a> = (&'a str, &'a [u8]);
 
 /// Whether a request begins with a method that there is.
 fn methods(first: &[u8]) -> bool {
     first.starts_with(b"POST /") || first.starts_with(b"OPTIONS /")
 }
 
-impl<'a> Lines<'a> {
-    /// Reads a request head, and marks where its lines are; `None` for one that nobody would take for HTTP/1.1.
-    pub(super) fn read(head: &'a [u8], marks: &mut Vec<Mark>) -> Option<Self> {
-        marks.clear();
-        let text = head.strip_suffix(b"\r\n\r\n")?;
-        let mut rest = text.split(|byte| *byte == b'\n');
-        let first = rest.next().filter(|first| methods(first) && first.ends_with(b" HTTP/1.1\r"))?;
-        let mut at = first.len() + 1;
-        for whole in rest {
-            let line = whole.strip_suffix(b"\r").unwrap_or(whole);
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            let place = |at: usize| u32::try_from(at).ok();
-            marks.push((place(at)?, place(at + colon)?, place(at + line.len())?));
-            at += whole.len() + 1;
-        }
-        Self::marked(head, marks)
+/// Reads a request head, and marks where its lines are; `None` for one that nobody would take for HTTP/1.1.
+fn mark(head: &[u8], marks: &mut Vec<Mark>) -> Option<()> {
+    marks.clear();
+    let text = head.strip_suffix(b"\r\n\r\n")?;
+    let mut ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
+    let first = ends.next()?;
+    if !methods(&text[..first]) || !text[..first].ends_with(b" HTTP/1.1\r") {
+        return None;
     }
+    let place = |at: usize| u32::try_from(at).ok();
+    let mut begin = first + 1;
+    for end in ends {
+        let line = text[begin..end].strip_suffix(b"\r").unwrap_or(&text[begin..end]);
+        let colon = memchr::memchr(b':', line)?;
+        marks.push((place(begin)?, place(begin + colon)?, place(begin + line.len())?));
+        begin = end + 1;
+    }
+    Some(())
+}
 
-    /// The lines of a head that was read before, by their marks.
-    pub(super) fn marked(head: &'a [u8], marks: &[Mark]) -> Option<Self> {
-        let mut lines = [("", [].as_slice()); HEADERS];
-        for (line, (begin, colon, end)) in lines.iter_mut().zip(marks) {
-            let [begin, colon, end] = [*begin, *colon, *end].map(|at| at as usize);
-            *line = (str::from_utf8(&head[begin..colon]).ok()?, head.get(colon + 2..end)?);
-        }
-        (marks.len() <= HEADERS).then_some(Self { lines, count: marks.len() })
+/// The lines of a head by their marks; `None` where there are too many, or one is none.
+fn lines<'l, 'a>(head: &'a [u8], marks: &[Mark], lines: &'l mut [Line<'a>; HEADERS]) -> Option<&'l [Line<'a>]> {
+    // Nearly all heads are text throughout, and so is then every part.
+    let text = str::from_utf8(head).ok();
+    for (line, (begin, colon, end)) in lines.iter_mut().zip(marks) {
+        let [begin, colon, end] = [*begin, *colon, *end].map(|at| at as usize);
+        let name = match text {
+            Some(text) => text.get(begin..colon)?,
+            None => str::from_utf8(head.get(begin..colon)?).ok()?,
+        };
+        *line = (name, head.get(colon + 2..end)?);
     }
+    lines.get(..marks.len())
+}
 
-    pub(super) fn all(&self) -> &[(&'a str, &'a [u8])] {
-        &self.lines[..self.count]
-    }
+/// Lines that are still to be read.
+const fn no_lines<'a>() -> [Line<'a>; HEADERS] {
+    [("", &[]); HEADERS]
 }
 
 impl World {
@@ -230,14 +234,15 @@ impl World {
         let (head, body) = (std::mem::take(&mut flight.head), flight.body.clone());
         let mut marks = std::mem::take(&mut flight.marks);
         let (node, attempt) = (flight.node, flight.number);
-        match Lines::read(&head, &mut marks) {
-            Some(lines) => {
+        let mut room = no_lines();
+        match mark(&head, &mut marks).and_then(|()| lines(&head, &marks, &mut room)) {
+            Some(headers) => {
                 let seen = Seen::Departed(Departure {
                     attempt,
                     address: address.ip(),
                     port: address.port(),
                     clocks: self.clocks(node),
-                    headers: lines.all(),
+                    headers,
                     body: &body,
                 });
                 self.see(&seen);
@@ -298,9 +303,10 @@ impl World {
         let (endpoint, attempt) = (flight.endpoint, flight.number);
         let (head, body) = (std::mem::take(&mut flight.head), flight.body.clone());
         let marks = std::mem::take(&mut flight.marks);
-        let lines = Lines::marked(&head, &marks).expect("it was read when it left");
+        let mut room = no_lines();
+        let headers = lines(&head, &marks, &mut room).expect("it was read when it left");
         let wall = NodeClock::truth(self.now);
-        let request = Request { endpoint, wall, headers: lines.all(), body: &body };
+        let request = Request { endpoint, wall, headers, body: &body };
         let is_ask = attempt & ASK != 0;
         let reaction = match is_ask {
             true => self.peers[endpoint as usize].consent(self.now, &request),

@@ -79,15 +79,15 @@ impl World {
         };
         self.see(&Seen::Asked { call, node, clocks, wish: Wish::Publish(submission) });
         let event = Event::json_bytes(event_type, payload).expect("made as JSON");
-        let mut event = event.id(format!("e{}", offer.event)).tenant(format!("t{tenant}"));
+        let mut event = event.id(named('e', offer.event)).tenant(named('t', u64::from(tenant)));
         if let Some(at) = content.expires {
             event = event.expires(UnixTime::from_millis(at));
         }
         if let Some(key) = content.idempotency {
-            event = event.idempotency_key(format!("k{key}"));
+            event = event.idempotency_key(named('k', u64::from(key)));
         }
         if let Some(key) = content.key {
-            event = event.key(format!("o{key}"));
+            event = event.key(named('o', u64::from(key)));
         }
         let process = self.nodes[node as usize].up.as_mut().expect("it was just there");
         let caller = Caller::Producer(offer);
@@ -156,6 +156,24 @@ impl World {
             }
         }
     }
+}
+
+/// A name such as `e17`.
+fn named(kind: char, number: u64) -> String {
+    let mut digits = [0; 20];
+    let (mut rest, mut at) = (number, digits.len());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let mut name = String::with_capacity(1 + digits.len() - at);
+    name.push(kind);
+    name.push_str(str::from_utf8(&digits[at..]).expect("digits"));
+    name
 }
 
 pub(super) fn refusal(refused: &Refused) -> Refusal {
