@@ -4,7 +4,8 @@
 //! (the growth of the process, as Linux tells it). Payloads are away. Events are a million, or
 //! what `-- EVENTS` says. `--window` lets repeats be recognised, which takes memory of its own.
 //!
-//! First it is counted by the allocator what one more pending delivery of an event costs: at most 48 bytes.
+//! First it is counted by the allocator what one more pending delivery of an event costs, at most 48 bytes, and what an
+//! event costs with its only one, at most 160.
 
 use core::time::Duration;
 
@@ -28,7 +29,9 @@ fn main() {
     let window = told.iter().any(|text| text == "--window");
     let is = |name: &str| told.iter().any(|text| text == name);
     if is("--counted") {
-        return counted();
+        counted();
+        counted_alone(events);
+        return;
     }
     match (is("--snapshot"), is("--log"), if is("--tenfold") { 10 } else { 1 }) {
         (true, _, fan_out) => from_snapshot(events, fan_out, window),
@@ -54,25 +57,38 @@ fn each_case(events: u64, told: &[String], window: bool) {
 fn counted() {
     const EVENTS: u64 = 1 << 17;
     const MANY: u32 = 8;
-    let held = |events, fan_out| {
-        let mut machine = None;
-        let all = snapshot(events, fan_out, false);
-        let counted = allocation_counter::measure(|| {
-            let mut limits = Limits::default();
-            limits.events = 10_000_000;
-            limits.pending = 100_000_000;
-            let restore = all.fold(Restore::new(Config::new().limits(limits)), Restore::record);
-            machine = restore.finish(Now { mono: Instant::ORIGIN, wall: WALL }).ok();
-        });
-        let machine = machine.expect("the records are whole");
-        assert_eq!(machine.pending() as u64, events * u64::from(fan_out));
-        counted.bytes_current
-    };
-    let beyond = |events| held(events, MANY) - held(events, 1);
+    let beyond = |events| held(snapshot(events, MANY, false)) - held(snapshot(events, 1, false));
     let deliveries = EVENTS * u64::from(MANY - 1);
     let each = (beyond(EVENTS) - beyond(0)) as f64 / deliveries as f64;
     println!("counted: a pending delivery costs {each:.2} bytes beyond its event ({EVENTS} events with {MANY} each)");
     assert!(each <= 48.0, "it may cost 48 bytes at most");
+}
+
+/// What a machine holds, by the allocator's count, of events with one delivery each that waits.
+fn counted_alone(events: u64) {
+    let cases: [(&str, Box<dyn Fn(u64) -> i64>); 2] = [
+        ("a snapshot", Box::new(|events| held(snapshot(events, 1, false)))),
+        ("the log", Box::new(|events| held(log(events, 1, false)))),
+    ];
+    for (from, held) in cases {
+        let each = (held(events) - held(0)) as f64 / events as f64;
+        println!("counted: an event with one pending delivery costs {each:.1} bytes, restored from {from}");
+        assert!(each <= 160.0, "it may cost 160 bytes at most");
+    }
+}
+
+/// Bytes that a machine has allocated once it is restored.
+fn held(records: impl Iterator<Item = (JournalSeq, Record)>) -> i64 {
+    let mut machine = None;
+    let counted = allocation_counter::measure(|| {
+        let mut limits = Limits::default();
+        limits.events = 10_000_000;
+        limits.pending = 100_000_000;
+        let restore = records.fold(Restore::new(Config::new().limits(limits)), Restore::record);
+        machine = restore.finish(Now { mono: Instant::ORIGIN, wall: WALL }).ok();
+    });
+    drop(machine.expect("the records are whole"));
+    counted.bytes_current
 }
 
 /// A restart behind a snapshot: everything waits for its time.
@@ -103,6 +119,11 @@ fn snapshot(events: u64, fan_out: u32, window: bool) -> impl Iterator<Item = (Jo
 
 /// A restart from the log alone: events were accepted, and their endpoint could not take them.
 fn from_log(events: u64, fan_out: u32, window: bool) {
+    measure("log", events, fan_out, log(events, fan_out, window));
+}
+
+/// The records of a log in which every delivery found its endpoint busy.
+fn log(events: u64, fan_out: u32, window: bool) -> impl Iterator<Item = (JournalSeq, Record)> {
     let genesis = Record::Genesis { seed: Seed::from_bytes([7; 32]) };
     let endpoints = (1..=fan_out).map(endpoint);
     let first = u64::from(fan_out) + 2;
@@ -122,7 +143,7 @@ fn from_log(events: u64, fan_out: u32, window: bool) {
         }))
     });
     let records = core::iter::once(genesis).chain(endpoints).chain(log);
-    measure("log", events, fan_out, (1..).map(JournalSeq::new).zip(records));
+    (1..).map(JournalSeq::new).zip(records)
 }
 
 fn measure(from: &str, events: u64, fan_out: u32, records: impl Iterator<Item = (JournalSeq, Record)>) {

@@ -55,10 +55,11 @@
 //! An event whose deliveries all wait, and whose payload is away, takes 64 bytes, its id in a place of a multiple of 8
 //! bytes, and 8 bytes by which it is found; each delivery 48. What sending it needs besides (its type, its time, its
 //! payload) comes back with its accepted record, in some 300 bytes and the payload, which it keeps until all its deliveries
-//! wait again and the payload has gone. So a delivery of an event of its own takes 153 bytes with an id of 26. Being
-//! recognised as a repeat takes about 160 bytes besides. (Measured as the growth of the process, with a million events:
-//! `cargo bench -p postrider-benches --bench memory`, and the same with `-- --window`; the first thing that it prints is
-//! counted by the allocator: what one more delivery that waits costs beyond its event.)
+//! wait again and the payload has gone. So a delivery of an event of its own takes 152 bytes with an id of 26; of a
+//! million such, restored from a snapshot or from the log, the machine holds 159 bytes each, what its tables have spare
+//! included. Being recognised as a repeat takes about 160 bytes besides. (`cargo bench -p postrider-benches --bench
+//! memory`, and the same with `-- --window`: what it calls counted is the allocator's count; the rest is the growth of the
+//! process, in which what the restore needed and gave back may still be.)
 //!
 //! After a restart, an event for which nothing had been done needs no more than one whose deliveries wait: its fan-out
 //! sleeps in 24 bytes, in the order in which events were accepted. Sleepers wake while fewer than 64 events go round,
