@@ -126,6 +126,14 @@ impl HashKey {
         Self(word(b"first"), word(b"second"))
     }
 
+    /// The hash of a digest: a product of its halves, each with a part of the key. Who does not know the key can choose
+    /// digests, and still not which of them meet.
+    pub(crate) fn of_digest(self, digest: [u8; 16]) -> u64 {
+        let [low, high] = [u128::from_le_bytes(digest), u128::from_le_bytes(digest) >> 64].map(|half| half as u64);
+        let product = u128::from(low ^ self.0) * u128::from(high ^ self.1);
+        mix(product as u64 ^ (product >> 64) as u64)
+    }
+
     /// The hash of a number and a text (`SipHash` with one round a word and three at the end).
     pub(crate) fn hash(self, number: u32, text: &[u8]) -> u64 {
         let mut state = [
@@ -200,16 +208,24 @@ mod tests {
 
     #[test]
     fn chains_stay_short() {
-        let mut chains = Chains::default();
         let key = HashKey::new(crate::seed::Seed::from_bytes([5; 32]));
-        let hash = |at: u32| key.hash(1, &at.to_le_bytes());
-        (0..100_000).for_each(|at| chains.insert(hash(at), at, hash));
-        let longest = (0..chains.heads.len()).map(|bucket| {
+        let of_text = |at: u32| key.hash(1, &at.to_le_bytes());
+        assert!(longest_chain(of_text) < 14);
+        // Digests that somebody chose: alike but for some bits, anywhere.
+        for shift in [0, 20, 64, 90] {
+            assert!(longest_chain(|at| key.of_digest((u128::from(at) << shift).to_le_bytes())) < 14, "{shift}");
+        }
+    }
+
+    fn longest_chain(hash: impl Fn(u32) -> u64) -> usize {
+        let mut chains = Chains::default();
+        (0..100_000).for_each(|at| chains.insert(hash(at), at, &hash));
+        let lengths = (0..chains.heads.len()).map(|bucket| {
             core::iter::successors(Some(chains.heads[bucket]), |at| chains.next.get(*at as usize).copied())
                 .take_while(|at| *at != END)
                 .count()
         });
-        assert!(longest.max().unwrap() < 14);
+        lengths.max().unwrap()
     }
 
     #[test]

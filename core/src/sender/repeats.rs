@@ -145,7 +145,7 @@ impl Repeats {
     }
 
     fn place(&self, name: Name) -> Option<u32> {
-        self.by_name.find(self.key.hash(0, &name.0), |at| self.slab[at].known.name == name)
+        self.by_name.find(self.key.of_digest(name.0), |at| self.slab[at].known.name == name)
     }
 
     pub(crate) fn find(&self, name: Name) -> Option<&Known> {
@@ -160,18 +160,18 @@ impl Repeats {
         }
         let (now, age) = (i64::try_from(now.as_nanos()), i64::try_from(age.as_nanos()));
         let born = now.unwrap_or(i64::MAX).saturating_sub(age.unwrap_or(i64::MAX));
-        let hash = self.key.hash(0, &known.name.0);
+        let hash = self.key.of_digest(known.name.0);
         let (by_age, by_tenant) = (Link::default(), Link::default());
         let at = self.slab.insert(Entry { known, born, tenant, by_age, by_tenant });
         self.order.push_back(&mut self.slab, at);
         tenants.retain_known(tenant);
         tenants[tenant].remembered.push_back(&mut self.slab, at);
         let (key, slab) = (self.key, &self.slab);
-        self.by_name.insert(hash, at, |at| key.hash(0, &slab[at].known.name.0));
+        self.by_name.insert(hash, at, |at| key.of_digest(slab[at].known.name.0));
     }
 
     fn remove(&mut self, tenants: &mut Tenants, at: u32) {
-        self.by_name.remove(self.key.hash(0, &self.slab[at].known.name.0), at);
+        self.by_name.remove(self.key.of_digest(self.slab[at].known.name.0), at);
         self.order.remove(&mut self.slab, at);
         let tenant = self.slab[at].tenant;
         tenants[tenant].remembered.remove(&mut self.slab, at);

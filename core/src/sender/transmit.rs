@@ -3,7 +3,6 @@
 use alloc::sync::Arc;
 use bytes::{BufMut, Bytes};
 use core::fmt;
-use core::fmt::Write as _;
 use core::net::{IpAddr, SocketAddr};
 use http::{HeaderName, HeaderValue, Method, Request};
 
@@ -536,22 +535,18 @@ impl fmt::Debug for Cleared {
 #[derive(Default)]
 pub(super) struct Decimal {
     digits: [u8; 20],
-    len: usize,
 }
 
 impl Decimal {
-    pub(super) fn format(&mut self, value: u64) -> &[u8] {
-        self.len = 0;
-        write!(self, "{value}").expect("a u64 has at most 20 digits");
-        &self.digits[..self.len]
-    }
-}
-
-impl fmt::Write for Decimal {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.digits.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
+    pub(super) fn format(&mut self, mut value: u64) -> &[u8] {
+        let mut begin = self.digits.len();
+        loop {
+            begin -= 1;
+            self.digits[begin] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                return &self.digits[begin..];
+            }
+        }
     }
 }

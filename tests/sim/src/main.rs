@@ -147,6 +147,7 @@ impl Size {
 }
 
 fn main() -> ExitCode {
+    keep_pages();
     // A panic within a world is a finding, which is told with its seed.
     std::panic::set_hook(Box::new(|_| {}));
     let done = match Cli::parse().command {
@@ -169,6 +170,24 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Lets the allocator keep what a world has given back for the next one, instead of having the system clear its pages
+/// again: it reads its settings before this program begins, so the program begins once more.
+fn keep_pages() {
+    #[cfg(unix)]
+    if std::env::var_os(PURGE_DELAY).is_none() {
+        use std::os::unix::process::CommandExt as _;
+        let again = std::env::current_exe().map(|program| {
+            // It comes back only if it fails, and then everything goes on as it is.
+            std::process::Command::new(program).args(std::env::args_os().skip(1)).env(PURGE_DELAY, "-1").exec()
+        });
+        drop(again);
+    }
+}
+
+/// Milliseconds after which the allocator gives pages back; -1 for never.
+#[cfg(unix)]
+const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
 
 fn crash(effort: Effort) -> Result<bool, String> {
     let begun = Instant::now();
