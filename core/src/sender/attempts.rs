@@ -373,6 +373,8 @@ impl Sender {
             Then::Lost => Fate::Lost,
             Then::Superseded => Fate::Superseded,
         };
+        // A success that came too late for its attempt, which has been counted since.
+        let made = delivery.and_then(|handle| self.deliveries.get(handle)).map_or(0, |delivery| delivery.attempts);
         self.delivery_ended(event);
         let lane = delivery.and_then(|handle| self.leave_lane(handle, endpoint));
         let slot = &mut self.endpoints.slab[endpoint];
@@ -380,7 +382,7 @@ impl Sender {
         if let Some(handle) = delivery {
             self.deliveries.remove(handle, &mut job.deliveries, &mut slot.deliveries);
         }
-        let sent = record.status != 0 || record.failure != (0, 0);
+        let sent = (record.status != 0 || record.failure != (0, 0)) && record.attempts > made;
         if sent {
             job.count_attempt();
         }
@@ -394,7 +396,7 @@ impl Sender {
             work.ended.push(DeliveryReport {
                 endpoint: slot.key.id.clone(),
                 fate,
-                attempts: record.attempts,
+                attempts: record.attempts.max(made),
                 status: (record.status != 0).then_some(record.status),
                 failure: TransportError::from_wire(record.failure.0, record.failure.1),
                 elapsed: record.elapsed,

@@ -248,6 +248,25 @@ fn an_attempt_that_nobody_reports_is_overdue() {
     rig.complete(&sent[0], Reply::new(204));
     rig.settle();
     assert_eq!(rig.sender.stats().late, 1);
+    assert_eq!(rig.sender.stats().tally.attempts, 1, "it was counted when it was given up");
+}
+
+#[test]
+fn a_late_success_is_reported_with_all_attempts_that_were_made() {
+    let mut rig = Rig::new();
+    let schedule = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3600)];
+    rig.sender.put(rig.now, endpoint("acme").schedule(schedule)).unwrap();
+    rig.drain();
+    let first = rig.publish("a");
+    assert!(rig.advance(Duration::from_secs(25)).is_empty());
+    let second = rig.advance(Duration::from_secs(2));
+    assert_eq!(second[0].number(), 2);
+    rig.complete(&second[0], Reply::new(500));
+    rig.complete(&first[0], Reply::new(204));
+    let report = rig.sender.report(&TenantId::default(), &id("a")).unwrap();
+    assert_eq!((report.deliveries[0].fate, report.deliveries[0].attempts), (Fate::Delivered, 2));
+    assert_eq!(report.tally.attempts, 2);
+    rig.settle();
 }
 
 #[test]
