@@ -4,11 +4,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use core::iter::FusedIterator;
-use sha2::Digest as _;
+use sha2::{Digest as _, Sha256};
 
 use super::codec::{self, FRAME_HEAD};
+use super::digest::{BLOCK, PADDING, sha256};
 use super::error::CodecError;
-use super::seat::{Chain, Holds, Seat};
+use super::seat::{Chain, Holds, PLACE, Seat};
 use super::segment::{array_at, u32_at};
 use crate::id::JournalSeq;
 
@@ -86,12 +87,12 @@ impl BatchWriter {
         frames: impl IntoIterator<Item = &'f [u8]>,
         out: &mut Vec<u8>,
     ) -> Result<Chain, CodecError> {
-        self.append(frames.into_iter().map(Ok), 0, out)
+        self.append(frames.into_iter().map(first), 0, out)
     }
 
     fn append<'f>(
         &mut self,
-        frames: impl Iterator<Item = Result<&'f [u8], CodecError>>,
+        frames: impl Iterator<Item = Result<Numbered<'f>, CodecError>>,
         flags: u16,
         out: &mut Vec<u8>,
     ) -> Result<Chain, CodecError> {
@@ -119,21 +120,28 @@ impl BatchWriter {
     /// Appends records, and says the first and last number and how many they are.
     fn records<'f>(
         &self,
-        frames: impl Iterator<Item = Result<&'f [u8], CodecError>>,
+        frames: impl Iterator<Item = Result<Numbered<'f>, CodecError>>,
         out: &mut Vec<u8>,
     ) -> Result<Option<(JournalSeq, JournalSeq, u32)>, CodecError> {
         let (start, mut seqs) = (out.len(), None);
         for frame in frames {
-            let frame = frame?;
-            let (key, len) = codec::peek(frame)?;
-            let (first, count) = seqs.map_or((key.seq, 0), |(first, _, count)| (first, count));
-            seqs = Some((first, key.seq, count + 1));
+            let (seq, frame) = frame?;
+            let (first, count) = seqs.map_or((seq, 0), |(first, _, count)| (first, count));
+            seqs = Some((first, seq, count + 1));
             let offset = self.at + (out.len() - start) as u64;
-            out.extend(self.seat.crc(offset, &frame[..len]).to_le_bytes());
-            out.extend_from_slice(&frame[..len]);
+            out.extend_from_slice(&self.seat.crc(offset, frame).to_le_bytes());
+            out.extend_from_slice(frame);
         }
         Ok(seqs)
     }
+}
+
+/// A frame and its number.
+type Numbered<'f> = (JournalSeq, &'f [u8]);
+
+/// The first frame of some bytes.
+fn first(bytes: &[u8]) -> Result<Numbered<'_>, CodecError> {
+    codec::peek(bytes).map(|(key, len)| (key.seq, &bytes[..len]))
 }
 
 /// What the codec says of no bytes at all.
@@ -145,17 +153,13 @@ fn empty() -> CodecError {
 struct Cut<'f>(&'f [u8]);
 
 impl<'f> Iterator for Cut<'f> {
-    type Item = Result<&'f [u8], CodecError>;
+    type Item = Result<Numbered<'f>, CodecError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
         }
-        Some(codec::peek(self.0).map(|(_, len)| {
-            let (frame, rest) = self.0.split_at(len);
-            self.0 = rest;
-            frame
-        }))
+        Some(first(self.0).inspect(|(_, frame)| self.0 = &self.0[frame.len()..]))
     }
 }
 
@@ -241,8 +245,15 @@ impl fmt::Debug for Records {
 /// The sound record at `offset` of a file: its number and its frame. `bytes` begin there, with its checksum, and may
 /// go on behind it. `None` when it is not what was written there.
 pub fn record_at(seat: Seat, bytes: &Bytes, offset: u64) -> Option<(JournalSeq, Bytes)> {
-    let (len, seq) = Area { seat, base: offset, bytes: bytes.clone() }.record(0)?;
-    Some((seq, bytes.slice(RECORD_CRC..len)))
+    let (seq, frame) = frame_at(seat, bytes, offset)?;
+    Some((seq, bytes.slice(RECORD_CRC..RECORD_CRC + frame.len())))
+}
+
+/// Like [`record_at`], from bytes that nobody shares.
+pub fn frame_at(seat: Seat, bytes: &[u8], offset: u64) -> Option<(JournalSeq, &[u8])> {
+    let (crc, frames) = bytes.split_first_chunk::<RECORD_CRC>()?;
+    let (seq, frame) = first(frames).ok()?;
+    (seat.crc(offset, frame) == u32::from_le_bytes(*crc)).then_some((seq, frame))
 }
 
 /// The bytes of a file from an offset on, and which file that is.
@@ -262,11 +273,8 @@ impl fmt::Debug for Area {
 impl Area {
     /// The length of the sound record at `at`, its checksum included, and its number.
     pub(super) fn record(&self, at: usize) -> Option<(usize, JournalSeq)> {
-        let crc: &[u8; RECORD_CRC] = self.bytes.get(at..)?.first_chunk()?;
-        let frame = self.bytes.get(at + RECORD_CRC..)?;
-        let (key, len) = codec::peek(frame).ok()?;
-        let sound = self.seat.crc(self.base + at as u64, &frame[..len]) == u32::from_le_bytes(*crc);
-        sound.then_some((RECORD_CRC + len, key.seq))
+        let (seq, frame) = frame_at(self.seat, self.bytes.get(at..)?, self.base + at as u64)?;
+        Some((RECORD_CRC + frame.len(), seq))
     }
 
     /// The sound footer at `at`; whether its batch is sound is left open.
@@ -383,15 +391,27 @@ impl Footer {
 
     /// The digest of the batch of `records` at `offset`, with all that stands before the chain.
     pub(super) fn digest(&self, seat: &Seat, offset: u64, records: &[u8]) -> [u8; 32] {
-        let mut digest = seat.digest(offset);
-        digest.update(self.fields());
-        let mut rest = records;
+        const FIELDS: usize = PLACE + CHAIN - RECORD_CRC;
+        // As many blocks as the usual batch of a few records needs.
+        let mut blocks = [[0; BLOCK]; 3];
+        let part = blocks.as_flattened_mut();
+        part[..PLACE].copy_from_slice(&seat.place(offset));
+        part[PLACE..FIELDS].copy_from_slice(&self.fields());
+        let (mut long, mut end, mut rest) = (None, FIELDS, records);
         while let Some((crc, frame)) = rest.split_first_chunk::<RECORD_CRC>() {
-            digest.update(crc);
+            if end + RECORD_CRC + PADDING > part.len() {
+                long.get_or_insert_with(Sha256::new).update(&part[..end]);
+                end = 0;
+            }
+            part[end..end + RECORD_CRC].copy_from_slice(crc);
+            end += RECORD_CRC;
             let len = frame.first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
             rest = frame.get(len.saturating_add(4)..).unwrap_or_default();
         }
-        digest.finalize().into()
+        match long {
+            Some(long) => long.chain_update(&part[..end]).finalize().into(),
+            None => sha256(blocks, end),
+        }
     }
 
     pub(super) fn durable(&self, offset: u64) -> u64 {

@@ -204,7 +204,7 @@ fn read_accepted(r: &mut Reader<'_>) -> Result<Accepted, CodecError> {
 }
 
 /// The number of the part that says what an event sends again.
-const REPLAY_PART: u8 = 2;
+pub(super) const REPLAY_PART: u8 = 2;
 
 /// What only some events have, behind everything else: numbered parts in ascending order.
 fn write_parts(accepted: &Accepted, w: &mut Writer<'_>) {
@@ -289,14 +289,14 @@ fn read_outcome(r: &mut Reader<'_>) -> Result<OutcomeRecord, CodecError> {
 }
 
 /// A part that says nothing is never written.
-fn read_receipt(r: &mut Reader<'_>) -> Result<Result<u8, Why>, CodecError> {
+pub(super) fn read_receipt(r: &mut Reader<'_>) -> Result<Result<u8, Why>, CodecError> {
     Ok(match (r.u8("part")?, r.u8("receipt")?) {
         (RECEIPT_PART, receipt @ 1..) => Ok(receipt),
         (number, _) => Err(Why::Part { number }),
     })
 }
 
-fn read_elapsed_then(r: &mut Reader<'_>) -> Result<Result<(Duration, Then), Why>, CodecError> {
+pub(super) fn read_elapsed_then(r: &mut Reader<'_>) -> Result<Result<(Duration, Then), Why>, CodecError> {
     let byte = r.u8("then")?;
     let (code, width) = (byte & 0x0f, byte >> 4);
     let mut elapsed = [0; 8];

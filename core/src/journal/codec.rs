@@ -188,14 +188,14 @@ impl fmt::Debug for Frames {
 }
 
 /// A frame's header. All of the frame is there.
-struct Head {
-    kind: Kind,
-    seq: JournalSeq,
+pub(super) struct Head {
+    pub(super) kind: Kind,
+    pub(super) seq: JournalSeq,
     /// Bytes of the frame.
-    end: usize,
+    pub(super) end: usize,
 }
 
-fn head(bytes: &[u8]) -> Result<Head, CodecError> {
+pub(super) fn head(bytes: &[u8]) -> Result<Head, CodecError> {
     let have = bytes.len();
     let Some(len) = bytes.first_chunk::<LEN>() else {
         return Err(CodecError::new(0, Why::Torn { have, need: FRAME_HEAD as u64 }));

@@ -125,10 +125,12 @@
 mod batch;
 mod body;
 mod codec;
+mod digest;
 mod endpoint;
 mod error;
 #[cfg(test)]
 mod file_tests;
+mod glance;
 mod kind;
 mod pacing;
 mod record;
@@ -141,9 +143,10 @@ mod segment;
 mod tests;
 pub(crate) mod wire;
 
-pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, record_at};
+pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, frame_at, record_at};
 pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VERSION, decode, encode, keyed, peek};
 pub use self::error::{CodecError, Why};
+pub use self::glance::{AcceptedGlance, Glance, OutcomeGlance, glance};
 pub use self::kind::Kind;
 pub use self::pacing::{BreakerRecord, DisableRecord, HealthRecord, PacingRecord, RateRecord, Setting};
 pub use self::record::{

@@ -41,6 +41,13 @@ proptest! {
         prop_assert_eq!(peek(&frame), Ok((key, frame.len())));
     }
 
+    /// A glance sees what the record says.
+    #[test]
+    fn a_glance_is_enough_for_an_index(seq in seq(), record in record()) {
+        let frame = framed(seq, &record);
+        prop_assert_eq!(glance(&frame), Ok((seq, Glance::of(&record))));
+    }
+
     /// A frame that was not written to its end is torn, wherever it ends.
     #[test]
     fn every_truncation_is_torn(seq in seq(), record in record()) {
@@ -390,9 +397,11 @@ fn no_secret_is_shown() {
 /// takes no more memory than promised.
 fn one_encoding_only(bytes: Bytes) -> Result<(), TestCaseError> {
     let mut rest = bytes.clone();
+    let seen = glance(&bytes);
     match decode(&mut rest) {
         Ok((seq, record)) => {
             let used = bytes.len() - rest.len();
+            prop_assert_eq!(seen, Ok((seq, Glance::of(&record))));
             prop_assert_eq!(framed(seq, &record), bytes.slice(..used));
             prop_assert!(memory(&record) <= 2 * used + DECODE_OVERHEAD, "{} from {}", memory(&record), used);
             prop_assert_eq!(peek(&bytes).map(|(_, len)| len), Ok(used));

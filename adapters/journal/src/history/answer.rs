@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, BinaryHeap};
 
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
-use postrider_core::journal::{self, Accepted, OutcomeRecord, Record};
+use postrider_core::journal::{self, Accepted, CodecError, Glance, Kind, OutcomeGlance, OutcomeRecord, Record};
 use postrider_core::response::TransportError;
 use postrider_core::signing::receipt::ReceiptCheck;
 use postrider_core::time::UnixTime;
@@ -12,7 +12,7 @@ use super::keep::History;
 use super::marks::Cut;
 use super::rows::{self, EVENTS, Rows, Table};
 use super::{Answer, AttemptHistory, Counts, End, EndedDelivery, EventHistory, PAGE, Paging, Place, Query, Since};
-use crate::store::segments::Segments;
+use crate::store::segments::{Segments, Window};
 use crate::{Disk, LogError};
 
 impl<D: Disk> History<D> {
@@ -81,7 +81,7 @@ impl<D: Disk> History<D> {
         let (accepted, payload_len) = match read(segments, number, offset)? {
             (_, Record::Accepted(accepted)) => (*accepted, None),
             (_, Record::Kept(kept)) => (kept.accepted, Some(kept.payload_len)),
-            (_, other) => return Err(unexpected(number, offset, &other)),
+            (_, other) => return Err(unexpected(number, offset, other.kind())),
         };
         let erased = self.erasures.has(&accepted, seq);
         let forgotten = erased || attempts.ended.is_some_and(|ended| cut.has_no_payload(ended));
@@ -122,6 +122,19 @@ impl<D: Disk> History<D> {
     /// A page of a list: a search for each end in each segment that has something of the page's time, and for each entry
     /// two rows and a record.
     fn list(&mut self, segments: &mut Segments<D>, list: &List<'_>, ends: &[End]) -> Result<Answer, LogError> {
+        let mut reading = Reading { window: segments.window(), owner: None };
+        let page = self.page(segments, list, ends, &mut reading);
+        segments.give_back(reading.window);
+        page
+    }
+
+    fn page(
+        &mut self,
+        segments: &mut Segments<D>,
+        list: &List<'_>,
+        ends: &[End],
+        reading: &mut Reading,
+    ) -> Result<Answer, LogError> {
         let mut ends = ends.to_vec();
         ends.sort_unstable();
         ends.dedup();
@@ -143,7 +156,7 @@ impl<D: Disk> History<D> {
             }
             let rows = self.shelf.rows(segments.disk(), head.segment)?;
             heads.extend(head.behind(rows, list.of.table())?);
-            items.extend(self.delivery(segments, list, &head)?);
+            items.extend(self.delivery(segments, list, &head, reading)?);
         }
     }
 
@@ -189,10 +202,19 @@ impl<D: Disk> History<D> {
         segments: &mut Segments<D>,
         list: &List<'_>,
         head: &Head,
+        reading: &mut Reading,
     ) -> Result<Option<EndedDelivery>, LogError> {
-        let (seq, outcome) = read_outcome(segments, head.segment, head.offset)?;
-        let rows = self.shelf.rows(segments.disk(), head.segment)?;
-        let endpoint = rows::endpoint(rows, outcome.subscription)?.filter(|endpoint| list.of.is(endpoint));
+        let (seq, outcome) = glance(segments, &mut reading.window, head.segment, head.offset)?;
+        let whose = (head.segment, outcome.subscription);
+        let endpoint = match &reading.owner {
+            Some((known, endpoint)) if *known == whose => endpoint.clone(),
+            Some(_) | None => {
+                let rows = self.shelf.rows(segments.disk(), head.segment)?;
+                let endpoint = rows::endpoint(rows, outcome.subscription)?.filter(|endpoint| list.of.is(endpoint));
+                reading.owner = Some((whose, endpoint.clone()));
+                endpoint
+            }
+        };
         let (Some(endpoint), Some(end)) = (endpoint, End::of(outcome.then)) else { return Ok(None) };
         Ok(Some(EndedDelivery {
             place: Place { at: outcome.at, outcome: seq },
@@ -201,8 +223,8 @@ impl<D: Disk> History<D> {
             endpoint,
             end,
             attempts: outcome.attempts,
-            status: status(&outcome),
-            failure: failure(&outcome),
+            status: status(outcome.status),
+            failure: failure(outcome.failure),
         }))
     }
 
@@ -250,9 +272,9 @@ impl<D: Disk> History<D> {
 
 /// How many of that end are in a segment that ended at or after `from`.
 fn since(rows: &mut dyn Rows, end: u8, from: UnixTime) -> Result<u64, LogError> {
-    let first = rows::lower(rows, Table::Times, &rows::end_at(end, from).to_be_bytes())?;
+    let first = rows.lower(Table::Times, &rows::end_at(end, from).to_be_bytes())?;
     let behind = match end.checked_add(1) {
-        Some(next) => rows::lower(rows, Table::Times, &rows::end_at(next, UnixTime::EPOCH).to_be_bytes())?,
+        Some(next) => rows.lower(Table::Times, &rows::end_at(next, UnixTime::EPOCH).to_be_bytes())?,
         None => rows.count(Table::Times),
     };
     Ok(u64::from(behind.saturating_sub(first)))
@@ -268,6 +290,14 @@ struct Attempts {
     list: Vec<AttemptHistory>,
     more: u64,
     ended: Option<UnixTime>,
+}
+
+/// What the entries of one page share.
+struct Reading {
+    window: Window,
+    /// Whose the subscription of the last entry is, if the list is about that endpoint: the segment that says so, and the
+    /// subscription.
+    owner: Option<((u64, u32), Option<EndpointKey>)>,
 }
 
 /// A list that is asked for.
@@ -325,7 +355,7 @@ impl List<'_> {
     fn heads(&self, rows: &mut dyn Rows, number: u64, end: End, into: &mut BinaryHeap<Head>) -> Result<(), LogError> {
         let (table, mut next) = (self.of.table(), Some(0));
         while let Some(from) = next {
-            let at = rows::lower(rows, table, &u64::to_be_bytes(from))?;
+            let at = rows.lower(table, &u64::to_be_bytes(from))?;
             if at == rows.count(table) {
                 break;
             }
@@ -347,8 +377,8 @@ impl List<'_> {
             let delta = after.outcome.get().saturating_sub(rows.summary().base.get());
             behind = key(after.at, u32::try_from(delta).unwrap_or(u32::MAX));
         }
-        let first = rows::lower(rows, table, &key(self.from, 0))?;
-        let at = rows::lower(rows, table, &behind)?;
+        let first = rows.lower(table, &key(self.from, 0))?;
+        let at = rows.lower(table, &behind)?;
         Head { segment: number, first, row: at, place: Place { at: self.to, outcome: JournalSeq::ZERO }, offset: 0 }
             .behind(rows, table)
     }
@@ -436,8 +466,8 @@ fn attempt(seq: JournalSeq, endpoint: Option<EndpointKey>, outcome: OutcomeRecor
         number: outcome.attempts,
         at: outcome.at,
         elapsed: outcome.elapsed,
-        status: status(&outcome),
-        failure: failure(&outcome),
+        status: status(outcome.status),
+        failure: failure(outcome.failure),
         then: outcome.then,
         signed: outcome.signed,
         answer: outcome.answer,
@@ -445,21 +475,17 @@ fn attempt(seq: JournalSeq, endpoint: Option<EndpointKey>, outcome: OutcomeRecor
     }
 }
 
-fn status(outcome: &OutcomeRecord) -> Option<u16> {
-    (outcome.status != 0).then_some(outcome.status)
+fn status(status: u16) -> Option<u16> {
+    (status != 0).then_some(status)
 }
 
-fn failure(outcome: &OutcomeRecord) -> Option<TransportError> {
-    let (variant, detail) = outcome.failure;
-    (outcome.failure != (0, 0)).then(|| TransportError::from_wire(variant, detail)).flatten()
+fn failure((variant, detail): (u8, u8)) -> Option<TransportError> {
+    ((variant, detail) != (0, 0)).then(|| TransportError::from_wire(variant, detail)).flatten()
 }
 
 fn read<D: Disk>(segments: &mut Segments<D>, segment: u64, offset: u64) -> Result<(JournalSeq, Record), LogError> {
     let (_, mut frame) = segments.frame(segment, offset)?;
-    journal::decode(&mut frame).map_err(|why| LogError::Damaged {
-        place: format!("in segment {segment} at byte {offset}"),
-        why: why.to_string(),
-    })
+    journal::decode(&mut frame).map_err(|why| unreadable(segment, offset, &why))
 }
 
 fn read_outcome<D: Disk>(
@@ -469,13 +495,35 @@ fn read_outcome<D: Disk>(
 ) -> Result<(JournalSeq, OutcomeRecord), LogError> {
     match read(segments, segment, offset)? {
         (seq, Record::Outcome(outcome)) => Ok((seq, outcome)),
-        (_, other) => Err(unexpected(segment, offset, &other)),
+        (_, other) => Err(unexpected(segment, offset, other.kind())),
     }
 }
 
-fn unexpected(segment: u64, offset: u64, record: &Record) -> LogError {
+/// What a list shows of an outcome.
+fn glance<D: Disk>(
+    segments: &mut Segments<D>,
+    window: &mut Window,
+    segment: u64,
+    offset: u64,
+) -> Result<(JournalSeq, OutcomeGlance), LogError> {
+    let (_, frame) = segments.record(window, segment, offset)?;
+    match journal::glance(frame) {
+        Ok((seq, Glance::Outcome(outcome))) => Ok((seq, outcome)),
+        Ok((_, Glance::Accepted(_) | Glance::Ended { .. } | Glance::Other)) => match journal::peek(frame) {
+            Ok((key, _)) => Err(unexpected(segment, offset, key.kind)),
+            Err(why) => Err(unreadable(segment, offset, &why)),
+        },
+        Err(why) => Err(unreadable(segment, offset, &why)),
+    }
+}
+
+fn unreadable(segment: u64, offset: u64, why: &CodecError) -> LogError {
+    LogError::Damaged { place: format!("in segment {segment} at byte {offset}"), why: why.to_string() }
+}
+
+fn unexpected(segment: u64, offset: u64, kind: Kind) -> LogError {
     LogError::Damaged {
         place: format!("in segment {segment} at byte {offset}"),
-        why: format!("the index says otherwise than the record there, which is of kind {:?}", record.kind()),
+        why: format!("the index says otherwise than the record there, which is of kind {kind:?}"),
     }
 }

@@ -4,6 +4,7 @@
 //! an index from before a compaction is not taken for that of the compacted segment. The first page says what there
 //! is, then come the tables, each from a page of its own on, then the texts.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -340,11 +341,11 @@ impl<F: File> Rows for Index<F> {
         Ok(Row::new(&bytes[from..from + table.width()]))
     }
 
-    fn text(&mut self, at: u32) -> Result<String, LogError> {
+    fn text(&mut self, at: u32) -> Result<Cow<'_, str>, LogError> {
         let len = self.text_bytes(at, 2)?;
         let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
         let text = self.text_bytes(at.saturating_add(2), len)?;
         let first = self.head.first_of_texts();
-        String::from_utf8(text).map_err(|_| self.damaged(first))
+        String::from_utf8(text).map(Cow::Owned).map_err(|_| self.damaged(first))
     }
 }

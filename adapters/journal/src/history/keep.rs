@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_core::id::{JournalSeq, TenantId};
-use postrider_core::journal::{self, Kind, Record, SegmentHead};
+use postrider_core::journal::{self, Glance, Kind, Record, RecordKey, SegmentHead};
 use postrider_core::time::UnixTime;
 
 use super::compact::{self, Choice, Compaction, Done, Step, Stop};
@@ -119,11 +119,20 @@ impl<D: Disk> Keeper<D> for History<D> {
         self.opening = false;
     }
 
-    fn note(&mut self, frame: &Bytes, at: Location) {
-        let Ok((key, _)) = journal::peek(frame) else { return };
-        let concerns = match key.kind {
-            Kind::Endpoint | Kind::Purged | Kind::Erased => true,
-            Kind::Accepted | Kind::Kept | Kind::Outcome | Kind::Ended => !self.opening,
+    fn note(&mut self, key: &RecordKey, frame: &[u8], at: Location) {
+        match key.kind {
+            Kind::Endpoint | Kind::Purged | Kind::Erased => self.command(frame, at),
+            Kind::Accepted | Kind::Kept | Kind::Outcome | Kind::Ended => {
+                if !self.opening
+                    && let Ok((seq, seen)) = journal::glance(frame)
+                {
+                    let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
+                    tables.glance(Place { seq, offset: at.offset, len: at.len }, &seen, &self.names);
+                    if let Glance::Ended { event, .. } = seen {
+                        self.ended.push_back((seq, event));
+                    }
+                }
+            }
             Kind::Genesis
             | Kind::Opened
             | Kind::Removed
@@ -139,27 +148,7 @@ impl<D: Disk> Keeper<D> for History<D> {
             | Kind::Lane
             | Kind::Synced
             | Kind::Consent
-            | Kind::KeyUse => false,
-        };
-        if !concerns {
-            return;
-        }
-        let Ok((seq, record)) = journal::decode(&mut frame.clone()) else { return };
-        self.names.learn(&record);
-        let erasure = Erasure::of(&record);
-        if self.opening {
-            #[cfg(postrider_planted)]
-            let erasure = erasure.filter(|_| !postrider_core::planted::breaks(72));
-            erasure.into_iter().for_each(|erasure| self.erasures.add(seq, erasure));
-            return;
-        }
-        let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
-        tables.note(Place { seq, offset: at.offset, len: at.len }, &record, &self.names);
-        if let Some(erasure) = erasure {
-            self.erasures.add_fresh(seq, erasure);
-        }
-        if let Record::Ended { event, .. } = record {
-            self.ended.push_back((seq, event));
+            | Kind::KeyUse => {}
         }
     }
 
@@ -212,6 +201,24 @@ impl<D: Disk> Keeper<D> for History<D> {
 }
 
 impl<D: Disk> History<D> {
+    /// Takes note of a record that describes an endpoint or erases something.
+    fn command(&mut self, frame: &[u8], at: Location) {
+        let Ok((seq, record)) = journal::decode(&mut Bytes::copy_from_slice(frame)) else { return };
+        self.names.learn(&record);
+        let erasure = Erasure::of(&record);
+        if self.opening {
+            #[cfg(postrider_planted)]
+            let erasure = erasure.filter(|_| !postrider_core::planted::breaks(72));
+            erasure.into_iter().for_each(|erasure| self.erasures.add(seq, erasure));
+            return;
+        }
+        let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
+        tables.note(Place { seq, offset: at.offset, len: at.len }, &record, &self.names);
+        if let Some(erasure) = erasure {
+            self.erasures.add_fresh(seq, erasure);
+        }
+    }
+
     /// Counts ends that have become durable with the segments in which something may be free now.
     fn settle_ends(&mut self, segments: &Segments<D>) {
         while let Some((_, event)) = self.ended.front().copied() {
@@ -600,7 +607,7 @@ fn has_of(rows: &mut dyn Rows, tenant: &TenantId) -> Result<bool, LogError> {
         return Ok(true);
     }
     let hash = rows::hash_tenant(tenant).to_be_bytes();
-    for at in rows::lower(rows, Table::Tenants, &hash)?..rows.count(Table::Tenants) {
+    for at in rows.lower(Table::Tenants, &hash)?..rows.count(Table::Tenants) {
         let row = rows.row(Table::Tenants, at)?;
         if row.0[..8] != hash {
             break;

@@ -4,6 +4,8 @@
 //! all. Numbers are big-endian. Places of records are counted from the first record of the segment, offsets from the
 //! beginning of its file.
 
+use std::borrow::Cow;
+
 use postrider_core::id::{EndpointKey, EventId, JournalSeq, TenantId};
 use postrider_core::time::UnixTime;
 use sha2::{Digest as _, Sha256};
@@ -70,6 +72,13 @@ impl Table {
 pub(super) struct Row(pub(super) [u8; 24]);
 
 impl Row {
+    /// Its bytes as numbers, in whose order rows are.
+    #[inline]
+    pub(super) fn words(&self) -> (u64, u64, u64) {
+        (self.u64(0), self.u64(8), self.u64(16))
+    }
+
+    #[inline]
     pub(super) fn new(bytes: &[u8]) -> Self {
         let mut row = [0; 24];
         row[..bytes.len()].copy_from_slice(bytes);
@@ -184,7 +193,7 @@ pub(super) const fn time_of(end_at: u64) -> UnixTime {
 }
 
 /// A name as tables are searched for it. Where it decides what is shown, the name itself is compared too.
-pub(super) fn hash(parts: [&str; 2]) -> u64 {
+pub(super) fn hash(parts: [&[u8]; 2]) -> u64 {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_le_bytes());
@@ -194,15 +203,15 @@ pub(super) fn hash(parts: [&str; 2]) -> u64 {
 }
 
 pub(super) fn hash_event(tenant: &TenantId, id: &EventId) -> u64 {
-    hash([tenant.as_str(), id.as_str()])
+    hash([tenant.as_str().as_bytes(), id.as_str().as_bytes()])
 }
 
 pub(super) fn hash_endpoint(key: &EndpointKey) -> u64 {
-    hash([key.tenant.as_str(), key.id.as_str()])
+    hash([key.tenant.as_str().as_bytes(), key.id.as_str().as_bytes()])
 }
 
 pub(super) fn hash_tenant(tenant: &TenantId) -> u64 {
-    hash([tenant.as_str(), ""])
+    hash([tenant.as_str().as_bytes(), b""])
 }
 
 /// An endpoint or an erased event as one text: the tenant, a NUL, the name within it. A tenant alone has no NUL.
@@ -272,26 +281,26 @@ pub(super) trait Rows {
     fn row(&mut self, table: Table, at: u32) -> Result<Row, LogError>;
 
     /// The text at a place that a row named.
-    fn text(&mut self, at: u32) -> Result<String, LogError>;
-}
+    fn text(&mut self, at: u32) -> Result<Cow<'_, str>, LogError>;
 
-/// The first row that is not below `key`; the count when all are.
-pub(super) fn lower(rows: &mut dyn Rows, table: Table, key: &[u8]) -> Result<u32, LogError> {
-    let (mut low, mut high) = (0, rows.count(table));
-    if table == Table::Names {
-        // Hashes are spread evenly: nearly always the key lies within four deviations of where it is expected.
-        let (expected, spread) = (expected(key, high), 2 * high.isqrt());
-        for at in [expected.saturating_sub(spread), expected.saturating_add(spread)] {
-            if low < at && at < high {
-                if rows.row(table, at)?.0[..key.len()] < *key { low = at + 1 } else { high = at }
+    /// The first row that is not below `key`; the count when all are.
+    fn lower(&mut self, table: Table, key: &[u8]) -> Result<u32, LogError> {
+        let (mut low, mut high) = (0, self.count(table));
+        if table == Table::Names {
+            // Hashes are spread evenly: nearly always the key lies within four deviations of where it is expected.
+            let (expected, spread) = (expected(key, high), 2 * high.isqrt());
+            for at in [expected.saturating_sub(spread), expected.saturating_add(spread)] {
+                if low < at && at < high {
+                    if self.row(table, at)?.0[..key.len()] < *key { low = at + 1 } else { high = at }
+                }
             }
         }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.row(table, middle)?.0[..key.len()] < *key { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
     }
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if rows.row(table, middle)?.0[..key.len()] < *key { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
 }
 
 /// Where a key that begins with a hash is expected among `count` rows.
@@ -303,7 +312,7 @@ fn expected(key: &[u8], count: u32) -> u32 {
 /// The event at a place.
 pub(super) fn event(rows: &mut dyn Rows, seq: JournalSeq) -> Result<Option<EventRow>, LogError> {
     let Some(delta) = rows.summary().delta(seq) else { return Ok(None) };
-    let at = lower(rows, Table::Events, &delta.to_be_bytes())?;
+    let at = rows.lower(Table::Events, &delta.to_be_bytes())?;
     if at == rows.count(Table::Events) {
         return Ok(None);
     }
@@ -329,7 +338,7 @@ pub(super) fn named(
     before: JournalSeq,
 ) -> Result<Option<EventRow>, LogError> {
     let most = before.get().saturating_sub(rows.summary().base.get()).min(u32::MAX.into()) as u32;
-    let mut at = lower(rows, Table::Names, &row::<12>(&[&hash.to_be_bytes(), &most.to_be_bytes()]))?;
+    let mut at = rows.lower(Table::Names, &row::<12>(&[&hash.to_be_bytes(), &most.to_be_bytes()]))?;
     while at > 0 {
         at -= 1;
         let name = rows.row(Table::Names, at)?;
@@ -351,7 +360,7 @@ pub(super) fn named(
 /// again the one that has it, or, hardly ever, by chance.
 pub(super) fn filed(rows: &mut dyn Rows, hash: u64, before: JournalSeq) -> Result<Option<JournalSeq>, LogError> {
     let most = before.get().saturating_sub(rows.summary().base.get()).min(u32::MAX.into()) as u32;
-    let Some(at) = lower(rows, Table::Names, &row::<12>(&[&hash.to_be_bytes(), &most.to_be_bytes()]))?.checked_sub(1)
+    let Some(at) = rows.lower(Table::Names, &row::<12>(&[&hash.to_be_bytes(), &most.to_be_bytes()]))?.checked_sub(1)
     else {
         return Ok(None);
     };
@@ -366,14 +375,14 @@ pub(super) fn is_filed(rows: &mut dyn Rows, hash: u64, seq: JournalSeq) -> Resul
 
 /// The rows of an event's outcomes: from, to.
 pub(super) fn outcomes(rows: &mut dyn Rows, event: JournalSeq) -> Result<(u32, u32), LogError> {
-    let from = lower(rows, Table::Outcomes, &event.get().to_be_bytes())?;
-    let to = lower(rows, Table::Outcomes, &event.get().saturating_add(1).to_be_bytes())?;
+    let from = rows.lower(Table::Outcomes, &event.get().to_be_bytes())?;
+    let to = rows.lower(Table::Outcomes, &event.get().saturating_add(1).to_be_bytes())?;
     Ok((from, to))
 }
 
 /// When the event ended, if that is written here.
 pub(super) fn ended(rows: &mut dyn Rows, event: JournalSeq) -> Result<Option<UnixTime>, LogError> {
-    let at = lower(rows, Table::Ended, &event.get().to_be_bytes())?;
+    let at = rows.lower(Table::Ended, &event.get().to_be_bytes())?;
     if at == rows.count(Table::Ended) {
         return Ok(None);
     }
@@ -383,7 +392,7 @@ pub(super) fn ended(rows: &mut dyn Rows, event: JournalSeq) -> Result<Option<Uni
 
 /// Whose the subscription is.
 pub(super) fn endpoint(rows: &mut dyn Rows, subscription: u32) -> Result<Option<EndpointKey>, LogError> {
-    let at = lower(rows, Table::Subscriptions, &subscription.to_be_bytes())?;
+    let at = rows.lower(Table::Subscriptions, &subscription.to_be_bytes())?;
     if at == rows.count(Table::Subscriptions) {
         return Ok(None);
     }

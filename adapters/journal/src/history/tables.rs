@@ -1,9 +1,10 @@
 //! The index of one segment in memory: made record by record, and written to a file once the segment is sealed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_core::id::{EndpointKey, JournalSeq};
-use postrider_core::journal::{Accepted, OutcomeRecord, RECORD_CRC, Record};
+use postrider_core::journal::{AcceptedGlance, Glance, OutcomeGlance, RECORD_CRC, Record};
 use postrider_core::time::UnixTime;
 
 use super::End;
@@ -63,28 +64,35 @@ impl Names {
         let text = rows::joined(&endpoint.tenant, endpoint.id.as_str());
         // Beyond 4 GiB of names the newest ones go without.
         let Ok(place) = u32::try_from(self.texts.len()) else { return };
-        put(&mut self.texts, &text);
+        put(&mut self.texts, text.as_bytes());
         self.places.extend(numbers.iter().map(|number| (*number, place)));
     }
 
     /// The endpoint of a subscription, as a joined text.
-    fn of(&self, subscription: u32) -> Option<&str> {
+    fn of(&self, subscription: u32) -> Option<&[u8]> {
         self.places.get(&subscription).map(|place| text_at(&self.texts, *place))
     }
 }
 
 /// Appends a text, behind its length.
-fn put(texts: &mut Vec<u8>, text: &str) {
+fn put(texts: &mut Vec<u8>, text: &[u8]) {
     let len = u16::try_from(text.len()).expect("names are short");
-    texts.extend(len.to_be_bytes());
-    texts.extend(text.as_bytes());
+    texts.extend_from_slice(&len.to_be_bytes());
+    texts.extend_from_slice(text);
 }
 
 /// The text that was put at that place.
-fn text_at(texts: &[u8], at: u32) -> &str {
+fn text_at(texts: &[u8], at: u32) -> &[u8] {
     let (len, rest) = texts[at as usize..].split_first_chunk().expect("a text is behind its length");
-    let text = &rest[..usize::from(u16::from_be_bytes(*len))];
-    str::from_utf8(text).expect("texts were put in as such")
+    &rest[..usize::from(u16::from_be_bytes(*len))]
+}
+
+/// The tenant of a joined text, and the name within it.
+fn split(key: &[u8]) -> (&[u8], &[u8]) {
+    match key.iter().position(|byte| *byte == 0) {
+        Some(at) => (&key[..at], &key[at + 1..]),
+        None => (key, b""),
+    }
 }
 
 /// The tables of one segment.
@@ -102,9 +110,9 @@ pub(super) struct Tables {
     subscriptions: Vec<[u8; 8]>,
     erasures: Vec<[u8; 8]>,
     texts: Vec<u8>,
-    tallies: BTreeMap<Box<str>, Tally>,
+    tallies: BTreeMap<Box<[u8]>, Tally>,
     /// Where the texts of endpoints are.
-    endpoints: BTreeMap<Box<str>, u32>,
+    endpoints: BTreeMap<Box<[u8]>, u32>,
     /// The subscriptions that outcomes name.
     numbers: BTreeMap<u32, Owner>,
     /// Every table is in order.
@@ -171,23 +179,16 @@ impl Tables {
 
     /// Takes note of a record; they come in order of places.
     pub(super) fn note(&mut self, place: Place, record: &Record, names: &Names) {
-        let delta = self.summary.delta(place.seq).expect("a segment spans fewer than 2^32 places, and they ascend");
-        self.summary.last = place.seq;
-        self.sorted = false;
+        self.glance(place, &Glance::of(record), names);
+        let Some(delta) = self.summary.delta(place.seq) else { return };
         match record {
-            Record::Accepted(accepted) => self.accepted(place, delta, accepted),
-            Record::Kept(kept) => self.accepted(place, delta, &kept.accepted),
-            Record::Outcome(outcome) => self.outcome(place, delta, outcome, names),
-            Record::Ended { event, at } => {
-                self.about(*event);
-                self.summary.events += 1;
-                self.time(EVENTS, *at, delta);
-                let at = at.as_millis().to_be_bytes();
-                self.ended.push(row(&[&event.get().to_be_bytes(), &at, &delta.to_be_bytes()]));
-            }
             Record::Purged { tenant, .. } => self.erasure(delta, tenant.as_str()),
             Record::Erased { tenant, event, .. } => self.erasure(delta, &rows::joined(tenant, event.as_str())),
-            Record::Genesis { .. }
+            Record::Accepted(_)
+            | Record::Kept(_)
+            | Record::Outcome(_)
+            | Record::Ended { .. }
+            | Record::Genesis { .. }
             | Record::Opened { .. }
             | Record::Endpoint(_)
             | Record::Removed { .. }
@@ -207,26 +208,43 @@ impl Tables {
         }
     }
 
-    fn accepted(&mut self, place: Place, delta: u32, accepted: &Accepted) {
+    /// Takes note of what was seen of a record that is no erasure.
+    pub(super) fn glance(&mut self, place: Place, seen: &Glance<'_>, names: &Names) {
+        let delta = self.summary.delta(place.seq).expect("a segment spans fewer than 2^32 places, and they ascend");
+        self.summary.last = place.seq;
+        self.sorted = false;
+        match seen {
+            Glance::Accepted(accepted) => self.accepted(place, delta, accepted),
+            Glance::Outcome(outcome) => self.outcome(place, delta, outcome, names),
+            Glance::Ended { event, at } => {
+                self.about(*event);
+                self.summary.events += 1;
+                self.time(EVENTS, *at, delta);
+                let at = at.as_millis().to_be_bytes();
+                self.ended.push(row(&[&event.get().to_be_bytes(), &at, &delta.to_be_bytes()]));
+            }
+            Glance::Other => {}
+        }
+    }
+
+    fn accepted(&mut self, place: Place, delta: u32, accepted: &AcceptedGlance<'_>) {
         self.about(place.seq);
-        let payload = u32::try_from(accepted.payload.len()).expect("a record is shorter than 4 GiB");
-        let tally = self.tally(accepted.tenant.as_str());
-        tally.payloads += u64::from(payload);
-        let tenant = tally.text;
+        let payload = u32::try_from(accepted.payload).expect("a record is shorter than 4 GiB");
+        let tenant = self.tally(accepted.tenant, |tally| tally.payloads += u64::from(payload));
         self.summary.payloads += u64::from(payload);
-        let id = self.put(accepted.id.as_str());
+        let id = self.put(accepted.id);
         let (offset, len) = (place.offset(), place.len());
         self.events.push(EventRow { delta, offset, len, payload, tenant, id }.encode());
-        let hash = rows::hash_event(&accepted.tenant, &accepted.id);
+        let hash = rows::hash([accepted.tenant, accepted.id]);
         self.names.push(row(&[&hash.to_be_bytes(), &delta.to_be_bytes()]));
-        if let Some(replay) = &accepted.replay {
+        if let Some(of) = accepted.replay_of {
             // So that it is found when the event that it sends again is erased.
-            let hash = rows::hash_event(&accepted.tenant, &replay.of);
+            let hash = rows::hash([accepted.tenant, of]);
             self.names.push(row(&[&hash.to_be_bytes(), &delta.to_be_bytes()]));
         }
     }
 
-    fn outcome(&mut self, place: Place, delta: u32, outcome: &OutcomeRecord, names: &Names) {
+    fn outcome(&mut self, place: Place, delta: u32, outcome: &OutcomeGlance, names: &Names) {
         self.about(outcome.event);
         let (offset, len) = (place.offset(), place.len());
         let answer = outcome.answer.is_some();
@@ -236,14 +254,14 @@ impl Tables {
             self.summary.ends[end as usize] += 1;
             self.time(end as u8, outcome.at, delta);
         }
-        let Some(key) = names.of(outcome.subscription) else {
+        let Some(owner) = self.subscribe(outcome.subscription, names) else {
             self.summary.stray |= answer;
             return;
         };
-        let owner = self.subscribe(outcome.subscription, key);
-        if let Some(answer) = &outcome.answer {
-            let (tenant, _) = key.split_once('\0').unwrap_or((key, ""));
-            self.tally(tenant).answers += answer.len() as u64;
+        if let Some(answer) = outcome.answer
+            && let Some(key) = names.of(outcome.subscription)
+        {
+            self.tally(split(key).0, |tally| tally.answers += answer as u64);
         }
         let Some(end) = end else { return };
         let (delta, offset) = (delta.to_be_bytes(), offset.to_be_bytes());
@@ -256,7 +274,7 @@ impl Tables {
     }
 
     fn erasure(&mut self, delta: u32, text: &str) {
-        let text = self.put(text);
+        let text = self.put(text.as_bytes());
         self.erasures.push(row(&[&delta.to_be_bytes(), &text.to_be_bytes()]));
     }
 
@@ -269,18 +287,25 @@ impl Tables {
         self.times.push(row(&[&rows::end_at(end, at).to_be_bytes(), &delta.to_be_bytes()]));
     }
 
-    fn tally(&mut self, tenant: &str) -> &mut Tally {
-        if !self.tallies.contains_key(tenant) {
-            let text = self.put(tenant);
-            self.tallies.insert(tenant.into(), Tally { text, ..Tally::default() });
+    /// Counts something of a tenant, and says where its text is.
+    fn tally(&mut self, tenant: &[u8], count: impl FnOnce(&mut Tally)) -> u32 {
+        if let Some(tally) = self.tallies.get_mut(tenant) {
+            count(tally);
+            return tally.text;
         }
-        self.tallies.get_mut(tenant).expect("it was inserted if it was not there")
+        let text = self.put(tenant);
+        let mut tally = Tally { text, ..Tally::default() };
+        count(&mut tally);
+        self.tallies.insert(tenant.into(), tally);
+        text
     }
 
-    fn subscribe(&mut self, number: u32, key: &str) -> Owner {
+    /// Whose a subscription is, if anybody has said so.
+    fn subscribe(&mut self, number: u32, names: &Names) -> Option<Owner> {
         if let Some(owner) = self.numbers.get(&number) {
-            return *owner;
+            return Some(*owner);
         }
+        let key = names.of(number)?;
         let text = match self.endpoints.get(key) {
             Some(text) => *text,
             None => {
@@ -289,13 +314,13 @@ impl Tables {
                 text
             }
         };
-        let (tenant, id) = key.split_once('\0').unwrap_or((key, ""));
-        let owner = Owner { text, hash: rows::hash([tenant, id]), tenant: rows::hash([tenant, ""]) };
+        let (tenant, id) = split(key);
+        let owner = Owner { text, hash: rows::hash([tenant, id]), tenant: rows::hash([tenant, b""]) };
         self.numbers.insert(number, owner);
-        owner
+        Some(owner)
     }
 
-    fn put(&mut self, text: &str) -> u32 {
+    fn put(&mut self, text: &[u8]) -> u32 {
         let at = u32::try_from(self.texts.len()).expect("the texts of a segment take less than the segment");
         put(&mut self.texts, text);
         at
@@ -351,18 +376,20 @@ impl Tables {
         if std::mem::replace(&mut self.sorted, true) {
             return;
         }
-        self.names.sort();
-        self.outcomes.sort();
-        self.ended.sort();
-        self.closed.sort();
-        self.exhausted.sort();
-        self.times.sort();
+        order(&mut self.names);
+        order(&mut self.outcomes);
+        order(&mut self.ended);
+        order(&mut self.closed);
+        order(&mut self.exhausted);
+        // Of each kind of end the times ascend by themselves, more or less.
+        self.times.sort_by_key(|row| row[0]);
+        order(&mut self.times);
         let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
         self.tenants = self
             .tallies
             .iter()
             .map(|(tenant, tally)| {
-                let hash = rows::hash([tenant, ""]).to_be_bytes();
+                let hash = rows::hash([tenant, b""]).to_be_bytes();
                 row(&[&hash, &tally.text.to_be_bytes(), &short(tally.payloads), &short(tally.answers)])
             })
             .collect();
@@ -411,11 +438,57 @@ impl Rows for Tables {
     }
 
     fn row(&mut self, table: Table, at: u32) -> Result<Row, LogError> {
-        let from = at as usize * table.width();
-        Ok(Row::new(&self.bytes(table)[from..from + table.width()]))
+        debug_assert!(self.sorted, "tables are put in order before they are read");
+        let at = at as usize;
+        Ok(match table {
+            Table::Events => wide(&self.events[at]),
+            Table::Names => wide(&self.names[at]),
+            Table::Outcomes => wide(&self.outcomes[at]),
+            Table::Ended => wide(&self.ended[at]),
+            Table::Closed => wide(&self.closed[at]),
+            Table::Exhausted => wide(&self.exhausted[at]),
+            Table::Times => wide(&self.times[at]),
+            Table::Tenants => wide(&self.tenants[at]),
+            Table::Subscriptions => wide(&self.subscriptions[at]),
+            Table::Erasures => wide(&self.erasures[at]),
+        })
     }
 
-    fn text(&mut self, at: u32) -> Result<String, LogError> {
-        Ok(text_at(&self.texts, at).to_owned())
+    fn text(&mut self, at: u32) -> Result<Cow<'_, str>, LogError> {
+        Ok(Cow::Borrowed(str::from_utf8(text_at(&self.texts, at)).expect("texts were put in as such")))
     }
+
+    fn lower(&mut self, table: Table, key: &[u8]) -> Result<u32, LogError> {
+        debug_assert!(self.sorted, "tables are put in order before they are read");
+        let at = match table {
+            Table::Events => find(&self.events, key),
+            Table::Names => find(&self.names, key),
+            Table::Outcomes => find(&self.outcomes, key),
+            Table::Ended => find(&self.ended, key),
+            Table::Closed => find(&self.closed, key),
+            Table::Exhausted => find(&self.exhausted, key),
+            Table::Times => find(&self.times, key),
+            Table::Tenants => find(&self.tenants, key),
+            Table::Subscriptions => find(&self.subscriptions, key),
+            Table::Erasures => find(&self.erasures, key),
+        };
+        Ok(u32::try_from(at).expect("a segment has fewer than 2^32 records"))
+    }
+}
+
+/// A row with zeros behind it.
+fn wide<const N: usize>(row: &[u8; N]) -> Row {
+    Row::new(row)
+}
+
+/// Puts rows in order. Runs of them that are in order cost little.
+fn order<const N: usize>(rows: &mut [[u8; N]]) {
+    rows.sort_by_key(|row| wide(row).words());
+}
+
+/// The first row that is not below `key`.
+fn find<const N: usize>(rows: &[[u8; N]], key: &[u8]) -> usize {
+    // A row is below a key where it is below the key with zeros behind it.
+    let key = Row::new(key).words();
+    rows.partition_point(|row| wide(row).words() < key)
 }

@@ -23,19 +23,19 @@ const LEN: usize = 20;
 pub(crate) struct Acked<F> {
     /// `None` once it failed: it is a help, and the log goes on without it.
     file: Option<F>,
-    store: StoreId,
+    crc: StoreCrc,
 }
 
 impl<F: File> Acked<F> {
     /// The file on this disk, made if there is none.
     pub(crate) fn open<D: Disk<File = F>>(disk: &D, store: StoreId) -> Self {
         let file = disk.open(names::ACKED).or_else(|_| disk.create(names::ACKED, LEN as u64));
-        Self { file: file.ok(), store }
+        Self { file: file.ok(), crc: StoreCrc::new(store) }
     }
 
     /// Everything up to this record is durable.
     pub(crate) fn tell(&mut self, seq: JournalSeq) {
-        let bytes = encode(self.store, seq);
+        let bytes = encode(self.crc, seq);
         if self.file.as_ref().is_some_and(|file| file.write_at(0, &bytes).is_err()) {
             self.file = None;
         }
@@ -78,18 +78,28 @@ pub(crate) fn read<D: Disk>(disk: &D, store: StoreId) -> JournalSeq {
     Raw::read(disk).map_or(JournalSeq::ZERO, |raw| raw.of(store))
 }
 
-fn encode(store: StoreId, seq: JournalSeq) -> [u8; LEN] {
+/// The CRC32C of a store's name and the magic.
+#[derive(Clone, Copy)]
+struct StoreCrc(u32);
+
+impl StoreCrc {
+    fn new(store: StoreId) -> Self {
+        Self(crc32c::crc32c_append(crc32c::crc32c(&store.to_bytes()), MAGIC))
+    }
+}
+
+fn encode(StoreCrc(crc): StoreCrc, seq: JournalSeq) -> [u8; LEN] {
     let mut out = [0; LEN];
     out[..8].copy_from_slice(MAGIC);
     out[8..16].copy_from_slice(&seq.get().to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&store.to_bytes()), &out[..16]);
+    let crc = crc32c::crc32c_append(crc, &out[8..16]);
     out[16..].copy_from_slice(&crc.to_le_bytes());
     out
 }
 
 fn decode(store: StoreId, bytes: &[u8; LEN]) -> Option<JournalSeq> {
     let seq = JournalSeq::new(u64::from_le_bytes(*bytes[8..].first_chunk()?));
-    (*bytes == encode(store, seq)).then_some(seq)
+    (*bytes == encode(StoreCrc::new(store), seq)).then_some(seq)
 }
 
 #[cfg(test)]
@@ -99,7 +109,7 @@ mod tests {
     #[test]
     fn damage_tells_nothing() {
         let store = StoreId::from_bytes([7; 16]);
-        let bytes = encode(store, JournalSeq::new(4711));
+        let bytes = encode(StoreCrc::new(store), JournalSeq::new(4711));
         assert_eq!(decode(store, &bytes), Some(JournalSeq::new(4711)));
         assert_eq!(decode(StoreId::from_bytes([8; 16]), &bytes), None);
         for bit in 0..LEN * 8 {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use postrider_core::id::{JournalSeq, TenantId};
-use postrider_core::journal::SegmentHead;
+use postrider_core::journal::{RecordKey, SegmentHead};
 use postrider_core::time::UnixTime;
 
 use super::segments::{Location, Sealed, Segments};
@@ -34,9 +34,9 @@ pub(crate) trait Keeper<D: Disk>: Send {
     /// Everything that opening reads has been read; what is noted from now on is new.
     fn opened(&mut self);
 
-    /// A record, as it is written or read at opening, in order of places within a segment. It may not be durable yet:
-    /// see [`forget`](Self::forget). It must not be kept: it holds the memory of a whole segment.
-    fn note(&mut self, frame: &Bytes, at: Location);
+    /// A record and what it is about, as it is written or read at opening, in order of places within a segment. It may
+    /// not be durable yet: see [`forget`](Self::forget).
+    fn note(&mut self, key: &RecordKey, frame: &[u8], at: Location);
 
     /// Records from this place on that were noted are void, because they could not be made durable. They are written
     /// again, to another segment, with the same places.

@@ -128,7 +128,11 @@ fn write_again<D: Disk>(
     }
     let (events, sealed) = again.install(segments.disk(), tail.last().map_or(last.last, |batch| batch.last))?;
     keeper.sealed(last);
-    written.iter().for_each(|(place, frame)| keeper.note(frame, *place));
+    for (place, frame) in &written {
+        if let Ok((key, _)) = journal::peek(frame) {
+            keeper.note(&key, frame, *place);
+        }
+    }
     keeper.sealed(&sealed);
     segments.push_with(sealed, events);
     for (_, frame) in &written {
@@ -210,9 +214,9 @@ impl<D: Disk> Keeper<D> for Intact {
         None
     }
 
-    fn note(&mut self, frame: &Bytes, at: Location) {
+    fn note(&mut self, _: &RecordKey, frame: &[u8], at: Location) {
         if let Some(frames) = self.segments.get_mut(&at.segment) {
-            frames.push(frame.clone());
+            frames.push(Bytes::copy_from_slice(frame));
         }
     }
 

@@ -537,7 +537,7 @@ impl Reading {
             (_, _) => {}
         }
         let segment = segments.newest().expect("a record is in a segment").number;
-        keeper.note(frame, Location { segment, offset, len: len as u32 });
+        keeper.note(&key, frame, Location { segment, offset, len: len as u32 });
     }
 
     /// The next record is `seq`: what should have come between is lost.

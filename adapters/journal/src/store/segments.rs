@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{
-    self, BatchWriter, Chain, FOOTER, FORMAT, Kind, RECORD_CRC, SEGMENT_HEAD, SegmentHead, StoreId,
+    self, BatchWriter, Chain, FOOTER, FORMAT, Kind, RECORD_CRC, SEGMENT_HEAD, Seat, SegmentHead, StoreId,
 };
 
 use super::events::Events;
@@ -24,6 +24,9 @@ const SYNC_EVERY: u64 = 4 << 20;
 
 /// Bytes that one read of a record asks for before its length is known.
 const READ_AHEAD: usize = 4096;
+
+/// Bytes that one read asks for at most where the records before were wanted too; more only for a longer record.
+const READ_AT_ONCE: usize = 64 * 1024;
 
 /// A segment that takes no more records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,11 +96,63 @@ pub(crate) struct Segments<D: Disk> {
     files: VecDeque<(u64, Arc<D::File>)>,
     /// Counts changes of files, so that space is measured again after one.
     changes: u64,
+    /// Memory for reading single records.
+    window: Window,
 }
 
 struct Entry {
     sealed: Sealed,
     events: Events,
+}
+
+/// Bytes of a segment that were read at once, for records that are wanted at one moment. Lists go backwards: when they
+/// come to what lies before the bytes, twice as many are read.
+#[derive(Default)]
+pub(crate) struct Window {
+    segment: u64,
+    /// Where they begin in the file.
+    start: u64,
+    /// How many there are in the buffer.
+    len: usize,
+    buffer: Vec<u8>,
+    /// Bytes that were asked for the last time.
+    asked: usize,
+    seat: Option<(u64, Seat)>,
+}
+
+impl Window {
+    /// Nothing in it counts any more.
+    const fn clear(&mut self) {
+        (self.len, self.seat) = (0, None);
+    }
+
+    /// The bytes from an offset on that is not before them.
+    fn from(&self, offset: u64) -> &[u8] {
+        let at = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        self.buffer[..self.len].get(at..).unwrap_or_default()
+    }
+
+    /// Bytes of the record there, its checksum included, as far as its beginning is here.
+    fn need(&self, segment: u64, offset: u64) -> Option<usize> {
+        if self.segment != segment || offset < self.start {
+            return None;
+        }
+        let len = self.from(offset).get(RECORD_CRC..)?.first_chunk()?;
+        Some((RECORD_CRC + 4).saturating_add(u32::from_le_bytes(*len) as usize))
+    }
+
+    /// Whether all of the record is here.
+    fn has(&self, segment: u64, offset: u64) -> bool {
+        self.need(segment, offset).is_some_and(|need| need <= self.from(offset).len())
+    }
+
+    /// From where on, and how many bytes are to be read for the record there.
+    fn place(&mut self, segment: u64, offset: u64) -> (u64, usize) {
+        let back = self.start.checked_sub(offset).filter(|back| self.len > 0 && *back <= READ_AT_ONCE as u64 / 2);
+        let goes_back = self.segment == segment && back.is_some_and(|back| back > 0);
+        self.asked = if goes_back { (2 * self.asked).clamp(READ_AHEAD, READ_AT_ONCE) } else { READ_AHEAD };
+        ((offset + READ_AHEAD as u64).saturating_sub(self.asked as u64).min(offset), self.asked)
+    }
 }
 
 impl<D: Disk> Segments<D> {
@@ -149,26 +204,73 @@ impl<D: Disk> Segments<D> {
 
     /// Reads one record and checks it against its checksum: its place, and its frame in memory of its own.
     pub(crate) fn frame(&mut self, segment: u64, offset: u64) -> Result<(JournalSeq, Bytes), LogError> {
+        let mut window = self.window();
+        let read = self.record(&mut window, segment, offset);
+        let read = read.map(|(seq, frame)| (seq, Bytes::copy_from_slice(frame)));
+        self.give_back(window);
+        read
+    }
+
+    /// An empty window.
+    pub(crate) fn window(&mut self) -> Window {
+        std::mem::take(&mut self.window)
+    }
+
+    /// Takes a window back that is not needed any more: the next one has its memory. What was read is forgotten.
+    pub(crate) fn give_back(&mut self, mut window: Window) {
+        window.clear();
+        if window.buffer.len() <= READ_AT_ONCE {
+            self.window = window;
+        }
+    }
+
+    /// The same of one record of several that are wanted at one moment, which share the reads of what lies side by side.
+    pub(crate) fn record<'w>(
+        &mut self,
+        window: &'w mut Window,
+        segment: u64,
+        offset: u64,
+    ) -> Result<(JournalSeq, &'w [u8]), LogError> {
         let damaged = || LogError::Damaged {
             place: format!("in {} at byte {offset}", names::segment(segment)),
             why: "the record there is not what was written".to_owned(),
         };
-        let entry = self.list.iter().find(|entry| entry.sealed.number == segment);
-        let seat = entry.ok_or_else(damaged)?.sealed.head(self.store).seat();
-        let mut bytes = self.read(segment, offset, READ_AHEAD)?;
-        let len = bytes.get(RECORD_CRC..).and_then(<[u8]>::first_chunk).ok_or_else(damaged)?;
-        let need = (RECORD_CRC + 4).saturating_add(u32::from_le_bytes(*len) as usize);
-        if need > bytes.len() {
-            let end = self.file(segment).and_then(|file| file.len());
-            let end = end.map_err(|error| failed("reading", &names::segment(segment), &error))?;
-            if need as u64 > end.saturating_sub(offset) {
-                return Err(damaged());
+        let known = window.seat.filter(|(number, _)| *number == segment);
+        let seat = match known {
+            Some((_, seat)) => seat,
+            None => {
+                let entry = self.list.iter().find(|entry| entry.sealed.number == segment);
+                let seat = entry.ok_or_else(damaged)?.sealed.head(self.store).seat();
+                window.seat = Some((segment, seat));
+                seat
             }
-            bytes = self.read(segment, offset, need)?;
-        } else {
-            bytes = Bytes::copy_from_slice(&bytes[..need]);
+        };
+        if !window.has(segment, offset) {
+            let (from, len) = window.place(segment, offset);
+            self.fill(window, segment, from, len)?;
+            let need = window.need(segment, offset).ok_or_else(damaged)?;
+            if need > window.from(offset).len() {
+                let end = self.file(segment).and_then(|file| file.len());
+                let end = end.map_err(|error| failed("reading", &names::segment(segment), &error))?;
+                if need as u64 > end.saturating_sub(offset) {
+                    return Err(damaged());
+                }
+                self.fill(window, segment, offset, need)?;
+            }
         }
-        journal::record_at(seat, &bytes, offset).ok_or_else(damaged)
+        journal::frame_at(seat, window.from(offset), offset).ok_or_else(damaged)
+    }
+
+    /// Reads bytes of a segment into a window.
+    fn fill(&mut self, window: &mut Window, segment: u64, from: u64, len: usize) -> Result<(), LogError> {
+        window.clear();
+        if window.buffer.len() < len {
+            window.buffer = vec![0; len];
+        }
+        let read = self.file(segment).and_then(|file| file.read_at(from, &mut window.buffer[..len]));
+        let read = read.map_err(|error| failed("reading", &names::segment(segment), &error))?;
+        (window.segment, window.start, window.len) = (segment, from, read);
+        Ok(())
     }
 
     /// Begins to rewrite a run of adjacent sealed segments as one, aside: from the first number that a segment stands
@@ -242,7 +344,8 @@ impl<D: Disk> Segments<D> {
     /// The segments of a store that have been found, all sealed.
     pub(super) fn new(disk: D, store: StoreId) -> Self {
         let (list, files) = (Vec::new(), VecDeque::new());
-        Self { disk, store, format: FORMAT, list, open: false, settled: JournalSeq::ZERO, files, changes: 0 }
+        let (settled, window) = (JournalSeq::ZERO, Window::default());
+        Self { disk, store, format: FORMAT, list, open: false, settled, files, changes: 0, window }
     }
 
     /// A segment that was made behind the others, with the accepted records of pending events in it.

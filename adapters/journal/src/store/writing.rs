@@ -203,7 +203,10 @@ impl<D: Disk> Writing<D> {
         mut offset: u64,
         bytes: &Bytes,
     ) {
-        for (key, frame) in journal::keyed(bytes) {
+        let mut rest = &bytes[..];
+        while let Ok((key, len)) = journal::peek(rest) {
+            let (frame, behind) = rest.split_at(len);
+            rest = behind;
             let len = u32::try_from(frame.len()).expect("a batch is shorter than 4 GiB");
             match key.kind {
                 Kind::Accepted => segments.accepted(key.seq, offset, len),
@@ -234,7 +237,7 @@ impl<D: Disk> Writing<D> {
                 | Kind::Consent
                 | Kind::KeyUse => {}
             }
-            keeper.note(&frame, Location { segment, offset, len });
+            keeper.note(&key, frame, Location { segment, offset, len });
             offset += (RECORD_CRC + frame.len()) as u64;
         }
     }

@@ -18,7 +18,14 @@ pub(super) struct Inode {
     pub(super) old_len: Option<u64>,
     /// Sectors that a failed sync dropped: they read as written, and no sync makes them durable.
     pub(super) dropped: BTreeMap<u32, Old>,
+    /// Open files of it.
+    pub(super) handles: u32,
+    /// Memory of sectors that are not pending any more, for those that come.
+    pub(super) spare: Vec<Box<[u8; SECTOR]>>,
 }
+
+/// Sectors whose memory is kept.
+const SPARE: usize = 8;
 
 type Old = Option<Box<[u8; SECTOR]>>;
 
@@ -27,16 +34,22 @@ impl Inode {
         self.pending.len() + usize::from(self.old_len.is_some())
     }
 
+    /// Whether a loss of power changes nothing.
+    pub(super) fn is_durable(&self) -> bool {
+        self.pending() == 0 && self.dropped.is_empty()
+    }
+
     /// The bytes of a sector as they are read.
-    fn sector(&self, at: u32) -> Old {
+    fn sector(&mut self, at: u32) -> Old {
         let start = at as usize * SECTOR;
         let part = self.bytes.get(start..).unwrap_or_default();
         let part = &part[..part.len().min(SECTOR)];
         if part.iter().all(|byte| *byte == 0) {
             return None;
         }
-        let mut sector = Box::new([0; SECTOR]);
+        let mut sector = self.spare.pop().unwrap_or_else(|| Box::new([0; SECTOR]));
         sector[..part.len()].copy_from_slice(part);
+        sector[part.len()..].fill(0);
         Some(sector)
     }
 
@@ -71,10 +84,14 @@ impl Inode {
         for sector in start / SECTOR..end.div_ceil(SECTOR) {
             self.note_sector(u32::try_from(sector).expect("simulated files are small"));
         }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
+        if self.bytes.len() == start {
+            self.bytes.extend_from_slice(bytes);
+        } else {
+            if self.bytes.len() < end {
+                self.bytes.resize(end, 0);
+            }
+            self.bytes[start..end].copy_from_slice(bytes);
         }
-        self.bytes[start..end].copy_from_slice(bytes);
         if self.len < end as u64 {
             self.note_len();
             self.len = end as u64;
@@ -98,7 +115,11 @@ impl Inode {
     }
 
     pub(super) fn sync(&mut self) {
-        self.pending.clear();
+        for (_, old) in self.pending.drain(..) {
+            if self.spare.len() < SPARE {
+                self.spare.extend(old);
+            }
+        }
         self.old_len = None;
     }
 

@@ -313,6 +313,21 @@ impl State {
         self.forget_unlinked();
     }
 
+    /// Whether a name may stand for the file, now or after a loss of power.
+    fn is_named(&self, inode: usize) -> bool {
+        let pending = self.renames.iter().filter_map(|relink| relink.link.as_ref().map(|(_, at)| at));
+        let mut linked = self.names.values().chain(self.durable_names.values()).chain(pending);
+        linked.any(|at| *at == inode)
+    }
+
+    /// Lets go of the bytes of a file that nobody can reach any more, if that is so.
+    fn forget_removed(&mut self, inode: usize) {
+        let file = &self.inodes[inode];
+        if file.handles == 0 && file.is_durable() && !file.bytes.is_empty() && !self.is_named(inode) {
+            self.inodes[inode] = Inode::default();
+        }
+    }
+
     /// Lets go of the bytes of files that nobody can reach any more after a restart.
     fn forget_unlinked(&mut self) {
         let mut reachable = vec![false; self.inodes.len()];
@@ -361,13 +376,16 @@ impl Disk for SimDisk {
         state.inodes.push(Inode { bytes, len: size, old_len: (size > 0).then_some(0), ..Inode::default() });
         state.relink(Relink { unlink: None, link: Some((name.to_owned(), inode)) });
         state.done()?;
+        state.inodes[inode].handles += 1;
         Ok(SimFile { disk: self.clone(), inode })
     }
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive()?;
-        Ok(SimFile { disk: self.clone(), inode: state.find(name)? })
+        let inode = state.find(name)?;
+        state.inodes[inode].handles += 1;
+        Ok(SimFile { disk: self.clone(), inode })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -392,10 +410,14 @@ impl Disk for SimDisk {
         if state.faults.lies {
             state.counts.lies += 1;
         } else {
+            let mut replaced = Vec::new();
             let state = &mut *state;
             for relink in state.renames.drain(..) {
+                let names = relink.unlink.iter().chain(relink.link.as_ref().map(|(name, _)| name));
+                replaced.extend(names.filter_map(|name| state.durable_names.get(name).copied()));
                 relink.apply(&mut state.durable_names);
             }
+            replaced.into_iter().for_each(|inode| state.forget_removed(inode));
         }
         state.done()
     }
@@ -404,6 +426,16 @@ impl Disk for SimDisk {
         let state = self.state();
         state.alive()?;
         Ok(state.faults.capacity.map(|capacity| capacity.saturating_sub(state.used())))
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        let handles = &mut state.inodes[self.inode].handles;
+        // A restart forgets who had what open.
+        *handles = handles.saturating_sub(1);
+        state.forget_removed(self.inode);
     }
 }
 

@@ -101,3 +101,24 @@ fn a_cut_that_is_lost_leaves_the_old_bytes() {
     disk.power_loss_subset(0);
     assert_eq!(read(&disk, "a"), [7; 1000]);
 }
+
+#[test]
+fn what_was_removed_takes_no_memory_once_nobody_can_reach_it() {
+    let (disk, file) = synced(b"old");
+    disk.remove("a").unwrap();
+    disk.sync_dir().unwrap();
+    let mut bytes = [0; 3];
+    assert_eq!(file.read_at(0, &mut bytes).unwrap(), 3);
+    assert_eq!(&bytes, b"old", "whoever has it open still reads it");
+    drop(file);
+    assert!(disk.state().inodes[0].bytes.is_empty());
+}
+
+#[test]
+fn what_was_removed_is_there_while_a_loss_of_power_may_bring_it_back() {
+    let (disk, file) = synced(b"old");
+    disk.remove("a").unwrap();
+    drop(file);
+    disk.power_loss_subset(0);
+    assert_eq!(read(&disk, "a"), b"old");
+}

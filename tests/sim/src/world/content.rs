@@ -1,7 +1,5 @@
 //! What events say and what endpoints are, as functions of their numbers.
 
-use std::fmt::Write as _;
-
 use crate::observe::{Ask, Breaker, Filter, Form, Key, Pace, Place as Place_, Rate, SECOND, Scheme, SimTime, Spec};
 use crate::profile::{Class, Profile};
 use crate::rng::Rng;
@@ -138,12 +136,19 @@ pub(super) fn content(profile: &Profile, offer: &Offer) -> Content {
 
 /// JSON that names the event and has so many bytes, or a few more if that is too few.
 fn padded(event: u64, len: usize) -> Vec<u8> {
-    let mut text = String::with_capacity(len.max(40));
-    write!(text, "{{\"n\":{event},\"p\":\"").expect("text can be written");
-    let pad = len.saturating_sub(text.len() + 2);
-    text.extend(std::iter::repeat_n('x', pad));
-    text.push_str("\"}");
-    text.into()
+    let mut text = Vec::with_capacity(len.max(40));
+    text.extend_from_slice(b"{\"n\":");
+    let (mut digits, mut at, mut left) = ([0; 20], 20, event);
+    while at == 20 || left > 0 {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    text.extend_from_slice(&digits[at..]);
+    text.extend_from_slice(b",\"p\":\"");
+    text.resize(text.len().max(len.saturating_sub(2)), b'x');
+    text.extend_from_slice(b"\"}");
+    text
 }
 
 pub(super) fn draw_patterns(rng: &mut Rng) -> Vec<String> {
