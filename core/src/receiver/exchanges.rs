@@ -1,10 +1,9 @@
 //! Exchanges that have not ended, and their effects on the way out.
 
 use super::contract::{DeliveryId, ExchangeId, RequestHead};
+use super::places::{Chains, Slab};
 use super::response::{Reason, Signer};
 use crate::retry::{Link, Links, List};
-use crate::sender::chains::{Chains, mix};
-use crate::sender::slab::Slab;
 
 /// The exchanges, each known by its place for as long as it lasts.
 #[derive(Debug, Default)]
@@ -52,7 +51,7 @@ impl Links for Slab<Exchange> {
 impl Exchanges {
     /// Where an exchange is.
     pub(super) fn find(&self, id: ExchangeId) -> Option<u32> {
-        self.by_id.find(mix(id.get()), |at| self.slab[at].id == id)
+        self.by_id.chain(mix(id)).find(|at| self.slab[*at].id == id)
     }
 
     /// Those that have no answer yet.
@@ -68,7 +67,7 @@ impl Exchanges {
     pub(super) fn begin(&mut self, id: ExchangeId) -> u32 {
         let at = self.slab.insert(Exchange { id, stage: Stage::Read, link: Link::FREE });
         let slab = &self.slab;
-        self.by_id.insert(mix(id.get()), at, |at| mix(slab[at].id.get()));
+        self.by_id.insert(mix(id), at, |at| mix(slab[at].id));
         at
     }
 
@@ -151,7 +150,13 @@ impl Exchanges {
     }
 
     fn take(&mut self, at: u32) -> Exchange {
-        self.by_id.remove(mix(self.slab[at].id.get()), at);
-        self.slab.remove(at).expect("a place is only kept while its exchange lasts")
+        self.by_id.remove(mix(self.slab[at].id), at);
+        self.slab.remove(at)
     }
+}
+
+/// A hash of a number that no stranger chooses.
+const fn mix(id: ExchangeId) -> u64 {
+    let number = id.get().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    number ^ (number >> 32)
 }

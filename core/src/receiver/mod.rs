@@ -97,6 +97,7 @@ mod exchanges;
 mod lines;
 mod notice;
 mod order;
+mod places;
 mod progress;
 mod public_url;
 mod response;

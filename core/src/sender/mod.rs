@@ -12,7 +12,7 @@
 mod asleep;
 mod attempts;
 mod bodies;
-pub(crate) mod chains;
+mod chains;
 mod chores;
 mod commands;
 mod consent;
@@ -44,7 +44,7 @@ mod report;
 mod restore;
 pub mod shadow;
 mod signed;
-pub(crate) mod slab;
+mod slab;
 mod snapshot;
 mod standing;
 mod subscriptions;

@@ -3,14 +3,12 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cell::Cell;
 
 use super::name::{Digest, IdKey, Name};
 use crate::receiver::claim::{ClaimToken, Ending};
 use crate::receiver::contract::DeliveryId;
 use crate::receiver::order::Place;
-use crate::sender::chains::Chains;
-use crate::sender::slab::Slab;
+use crate::receiver::places::{Chains, Slab};
 use crate::time::Instant;
 
 /// Ids in one chain, at most. Their hash has no key, so whoever signs can make many meet in one: what is more lies in a
@@ -164,13 +162,13 @@ impl core::ops::IndexMut<u32> for Table {
 impl Table {
     /// The entry of a delivery.
     pub(super) fn find(&self, delivery: DeliveryId) -> Option<u32> {
-        self.by_number.find(delivery.0, |at| self.slab[at].number == delivery.0)
+        self.by_number.chain(delivery.0).find(|at| self.slab[*at].number == delivery.0)
     }
 
     /// The newest entry of an id, or of a replay of it.
     pub(super) fn of_id(&self, name: &Name) -> Option<u32> {
         name.id.as_ref()?;
-        let found = self.by_id.find(name.hash(), |at| self.slab[at].name.is_same_id(name));
+        let found = self.by_id.chain(name.hash()).find(|at| self.slab[*at].name.is_same_id(name));
         if found.is_some() || self.crowded.is_empty() {
             return found;
         }
@@ -178,20 +176,12 @@ impl Table {
     }
 
     /// Calls with the newest entry of an id and of each replay of it.
-    pub(super) fn all_of_id(&self, name: &Name, mut call: impl FnMut(u32)) {
+    pub(super) fn all_of_id(&self, name: &Name, call: impl FnMut(u32)) {
         let Some(key) = name.id_key() else { return };
-        let found = Cell::new(Vec::new());
-        self.by_id.find(name.hash(), |at| {
-            if self.slab[at].name.is_of_same_id(name) {
-                let mut all = found.take();
-                all.push(at);
-                found.set(all);
-            }
-            false
-        });
+        let chained = self.by_id.chain(name.hash()).filter(|at| self.slab[*at].name.is_of_same_id(name));
         let replays = key.clone().replay(None)..=key.replay(Some(u64::MAX));
         let crowded = self.crowded.range(replays).map(|(_, at)| *at);
-        found.into_inner().into_iter().chain(crowded).for_each(&mut call);
+        chained.chain(crowded).for_each(call);
     }
 
     /// The entry of a content.
@@ -229,12 +219,7 @@ impl Table {
             self.unfile(before);
         }
         let hash = self.slab[at].name.hash();
-        let long = Cell::new(0);
-        self.by_id.find(hash, |_| {
-            long.set(long.get() + 1);
-            false
-        });
-        if long.get() < CHAIN {
+        if self.by_id.chain(hash).count() < CHAIN {
             let slab = &self.slab;
             self.by_id.insert(hash, at, |at| slab[at].name.hash());
             self.slab[at].filed = Filed::Chain;
@@ -260,7 +245,7 @@ impl Table {
         self.unfile(at);
         self.unlink(at);
         self.by_number.remove(self.slab[at].number, at);
-        let entry = self.slab.remove(at).expect("a number is only kept while its entry lives");
+        let entry = self.slab.remove(at);
         for digest in entry.name.digest().into_iter().chain(entry.variants()) {
             let key = (entry.name.scope, *digest);
             // Content whose window had passed may be another's by now.
