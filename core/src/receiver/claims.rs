@@ -22,16 +22,19 @@
 //! between sender and receiver, behind TLS; of an event that failed and comes again after its window, or whose memory was
 //! evicted early, an old capture is enough.
 
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
+mod name;
+mod table;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::claim::{ClaimToken, Ending};
-use super::contract::{DeliveryId, ExchangeId};
+use super::contract::DeliveryId;
 use super::order::Place;
-use crate::time::{Instant, UnixTime};
+use crate::time::Instant;
+pub(super) use name::{Digest, Name, digest_text};
+use table::{Queue, State, Table};
 
 /// Entries forgotten in one call, at most; more than one comes in with it, so the rest goes with later calls.
 const FORGET_AT_ONCE: usize = 4;
@@ -39,124 +42,11 @@ const FORGET_AT_ONCE: usize = 4;
 /// Other contents that are remembered to have come under the id of an event, at most.
 const VARIANTS: usize = 16;
 
-/// SHA-256 of what was signed.
-pub(super) type Digest = [u8; 32];
-
 /// The events in progress, and those remembered for a time and up to a number.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    entries: BTreeMap<DeliveryId, Entry>,
-    /// The newest entry of each id, and of each replay of it.
-    by_id: BTreeMap<IdKey, DeliveryId>,
-    /// The one entry of each content, where the signature covers no id. An entry may have several.
-    by_digest: BTreeMap<(u32, Digest), DeliveryId>,
-    /// Those in progress, by when they are overdue.
-    deadlines: BTreeSet<(Instant, DeliveryId)>,
-    /// The others, by when they ended.
-    ended: BTreeSet<(Instant, DeliveryId)>,
+    table: Table,
     made: u64,
-}
-
-#[derive(Debug)]
-struct Entry {
-    name: Name,
-    state: State,
-    /// What else was signed and came under its id, which the signature does not cover, while it was not free.
-    variants: Vec<Digest>,
-    /// Its claim in a store of claims.
-    token: Option<ClaimToken>,
-    /// Its place, where receiving is ordered.
-    place: Option<Place>,
-}
-
-/// What a request brings that is looked for here.
-#[derive(Clone, Debug)]
-pub(super) struct Name {
-    /// Whose ids and contents it is among.
-    pub(super) scope: u32,
-    pub(super) id: Option<Arc<str>>,
-    /// What was signed, where the signature covers no id; so it is there where the id is not.
-    pub(super) digest: Option<Digest>,
-    /// The number of the replay that it is, where it counts as one: only under an id that is covered.
-    pub(super) replay: Option<u64>,
-    /// When it was signed; of an entry, the newest request that came for it.
-    pub(super) signed: UnixTime,
-}
-
-/// An id, or a replay of it. Those that are covered and those that are not have nothing to do with each other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct IdKey {
-    scope: u32,
-    covered: bool,
-    id: Arc<str>,
-    replay: Option<u64>,
-}
-
-impl Name {
-    /// What a person calls it by.
-    fn label(&self) -> Arc<str> {
-        match (&self.id, &self.digest) {
-            (Some(id), _) => Arc::clone(id),
-            (None, Some(digest)) => digest_text(digest).into(),
-            (None, None) => Arc::from(""),
-        }
-    }
-
-    /// The key by which a store of claims knows it.
-    pub(super) fn key(&self) -> Arc<str> {
-        let scope = self.scope;
-        match (&self.digest, &self.id, self.replay) {
-            (Some(digest), ..) => format!("{scope}/{}", digest_text(digest)).into(),
-            (None, Some(id), Some(number)) => format!("{scope}/replay/{number}/{id}").into(),
-            (None, id, _) => format!("{scope}/id/{}", id.as_deref().unwrap_or_default()).into(),
-        }
-    }
-
-    /// Its id, where anyone could have given it, as a store of claims knows it.
-    pub(super) fn said(&self) -> Option<Arc<str>> {
-        self.digest?;
-        self.id.as_ref().map(|id| format!("{}/said/{id}", self.scope).into())
-    }
-
-    /// The key of what it replays, where it is a replay, as a store of claims knows it.
-    pub(super) fn replay_of(&self) -> Option<Arc<str>> {
-        self.replay?;
-        self.id.as_ref().map(|id| format!("{}/id/{id}", self.scope).into())
-    }
-
-    fn id_key(&self) -> Option<IdKey> {
-        let id = Arc::clone(self.id.as_ref()?);
-        Some(IdKey { scope: self.scope, covered: self.digest.is_none(), id, replay: self.replay })
-    }
-
-    fn digest_key(&self) -> Option<(u32, Digest)> {
-        self.digest.map(|digest| (self.scope, digest))
-    }
-}
-
-/// A digest as text.
-pub(super) fn digest_text(digest: &Digest) -> alloc::string::String {
-    digest.iter().fold("sha256:".into(), |text, byte| format!("{text}{byte:02x}"))
-}
-
-#[derive(Debug)]
-enum State {
-    InProgress {
-        deadline: Instant,
-        waiters: Vec<ExchangeId>,
-    },
-    /// It has taken too long, and may still end.
-    Overdue {
-        since: Instant,
-    },
-    /// It has had no effect, and is owed.
-    Owed {
-        since: Instant,
-    },
-    Over {
-        since: Instant,
-        fate: Ending,
-    },
 }
 
 /// What is known of an event.
@@ -175,13 +65,40 @@ pub(super) struct Begun {
     pub(super) id: Option<Arc<str>>,
     /// What a person calls it by.
     pub(super) label: Arc<str>,
+    pub(super) scope: u32,
+    /// What was signed, where the signature covers no id.
+    pub(super) digest: Option<Digest>,
+}
+
+impl Begun {
+    /// A delivery of what has this name.
+    pub(super) fn new(delivery: DeliveryId, name: &Name) -> Self {
+        let (id, label) = (name.id.clone(), name.label());
+        Self { delivery, id, label, scope: name.scope, digest: name.digest().copied() }
+    }
+}
+
+/// Exchanges that wait for a delivery, by their places, in the order in which they came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Waiters {
+    first: Option<u32>,
+    others: Vec<u32>,
+}
+
+impl IntoIterator for Waiters {
+    type Item = u32;
+    type IntoIter = core::iter::Chain<core::option::IntoIter<u32>, alloc::vec::IntoIter<u32>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.others)
+    }
 }
 
 /// What reporting a delivery came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// It was in progress; these wait for it.
-    InTime(Vec<ExchangeId>),
+    InTime(Waiters),
     /// It was overdue, and counts after all. Nobody waits for it.
     Late(Arc<str>),
     /// It was overdue, and its event was free already.
@@ -197,65 +114,68 @@ impl Claims {
     /// With `alone`, whatever is known is known here. Without it a store of claims knows more: it may know content that is
     /// unseen here, so an id that is not covered decides nothing before the store is asked.
     pub(super) fn find(&mut self, name: &Name, alone: bool, (now, window): (Instant, Duration)) -> Known {
-        let Some(id) = name.id_key() else { return self.find_content(name, now, window).unwrap_or(Known::Free) };
-        if !id.covered {
-            let known = self.find_content(name, now, window);
-            let known = known.or_else(|| (!alone).then_some(Known::Free));
-            return known.unwrap_or_else(|| self.find_uncovered(&id, name, now, window));
+        if let Some(digest) = name.digest() {
+            let known = self.find_content(name.scope, digest, now, window);
+            let known = known.or_else(|| (!alone || name.id.is_none()).then_some(Known::Free));
+            return known.unwrap_or_else(|| self.find_uncovered(name, *digest, now, window));
         }
-        let known = self.by_id.get(&id).map_or(Known::Free, |at| self.known(*at, now, window));
-        if known != Known::Free || id.replay.is_none() {
-            if let Some(entry) = self.by_id.get(&id).and_then(|at| self.entries.get_mut(at)) {
-                entry.name.signed = entry.name.signed.max(name.signed);
+        let at = self.table.of_id(name);
+        let known = at.map_or(Known::Free, |at| self.known(at, now, window));
+        if known != Known::Free || name.replay().is_none() {
+            if let Some(at) = at {
+                let seen = &mut self.table[at].name;
+                seen.signed = seen.signed.max(name.signed);
             }
             return known;
         }
-        let of_id = IdKey { replay: None, ..id.clone() }..=IdKey { replay: Some(u64::MAX), ..id };
         // One that is free, because it failed, says nothing of those before it.
-        let later = self.by_id.range(of_id).map(|(_, at)| *at).filter(|at| name.signed <= self.entries[at].name.signed);
-        let taken = later.filter(|at| self.known(*at, now, window) != Known::Free);
-        let newest = taken.max_by_key(|at| self.entries[at].name.signed);
-        newest.map_or(Known::Free, |at| self.known(at, now, window))
+        let mut newest = None;
+        self.table.all_of_id(name, |at| {
+            let entry = &self.table[at].name;
+            let key = Some((entry.signed, entry.replay()));
+            let known = self.known(at, now, window);
+            if name.signed <= entry.signed && known != Known::Free && newest.map(|(key, _)| key) < key {
+                newest = key.map(|key| (key, known));
+            }
+        });
+        newest.map_or(Known::Free, |(_, known)| known)
     }
 
     /// What is known of what was signed. `None`: it is unseen. What is owed is free.
-    fn find_content(&self, name: &Name, now: Instant, window: Duration) -> Option<Known> {
+    fn find_content(&self, scope: u32, digest: &Digest, now: Instant, window: Duration) -> Option<Known> {
         #[cfg(postrider_planted)]
         if crate::planted::breaks(88) {
             return None;
         }
-        let at = self.by_digest.get(&name.digest_key()?)?;
-        match &self.entries[at].state {
-            State::InProgress { .. } => Some(Known::InProgress(*at)),
-            State::Over { since, .. } | State::Overdue { since } | State::Owed { since } => {
-                (now.saturating_since(*since) < window).then(|| self.known(*at, now, window))
+        let at = self.table.of_digest(scope, digest)?;
+        match self.table[at].state {
+            State::InProgress { .. } => Some(Known::InProgress(self.table[at].delivery())),
+            State::Over(_) | State::Overdue | State::Owed => {
+                (now.saturating_since(self.table[at].time()) < window).then(|| self.known(at, now, window))
             }
         }
     }
 
     /// What is known of an id that anyone could have given to what was signed, which is unseen. If it is no news, that
     /// content has been seen with it.
-    fn find_uncovered(&mut self, id: &IdKey, name: &Name, now: Instant, window: Duration) -> Known {
-        let Some(at) = self.by_id.get(id).copied() else { return Known::Free };
+    fn find_uncovered(&mut self, name: &Name, digest: Digest, now: Instant, window: Duration) -> Known {
+        let Some(at) = self.table.of_id(name) else { return Known::Free };
         let known = self.known(at, now, window);
-        if known != Known::Free {
-            let digest = name.digest.expect("an id that is not covered comes with a digest");
-            let variants = &mut self.entries.get_mut(&at).expect("each id is of an entry").variants;
-            if variants.len() < VARIANTS {
-                variants.push(digest);
-                self.by_digest.insert((id.scope, digest), at);
-            }
+        if known != Known::Free && self.table[at].variants().len() < VARIANTS {
+            self.table[at].rare_mut().variants.push(digest);
+            self.table.set_digest(digest, at);
         }
         known
     }
 
-    fn known(&self, delivery: DeliveryId, now: Instant, window: Duration) -> Known {
-        match &self.entries[&delivery].state {
-            State::InProgress { .. } => Known::InProgress(delivery),
+    fn known(&self, at: u32, now: Instant, window: Duration) -> Known {
+        let entry = &self.table[at];
+        match entry.state {
+            State::InProgress { .. } => Known::InProgress(entry.delivery()),
             #[cfg(postrider_planted)]
-            State::Over { .. } if crate::planted::breaks(89) => Known::Free,
-            State::Over { since, fate } if now.saturating_since(*since) < window => Known::Over(*fate),
-            State::Over { .. } | State::Overdue { .. } | State::Owed { .. } => Known::Free,
+            State::Over(_) if crate::planted::breaks(89) => Known::Free,
+            State::Over(fate) if now.saturating_since(entry.time()) < window => Known::Over(fate),
+            State::Over(_) | State::Overdue | State::Owed => Known::Free,
         }
     }
 
@@ -264,160 +184,163 @@ impl Claims {
     pub(super) fn claim(
         &mut self,
         mut name: Name,
-        (by, deadline): (ExchangeId, Instant),
+        (by, deadline): (u32, Instant),
         (now, window): (Instant, Duration),
     ) -> Begun {
         let mut variants = Vec::new();
-        let before = name.digest_key().and_then(|key| self.by_digest.get(&key)).copied();
-        if let Some(before) = before.and_then(|before| self.remove(before)) {
-            name.id = before.name.id.or(name.id);
-            variants = before.variants;
-            variants.extend(before.name.digest);
-            // Those that came again after its window are another's by now.
-            let free = |digest: &Digest| !self.by_digest.contains_key(&(name.scope, *digest));
-            variants.retain(|digest| Some(*digest) != name.digest && free(digest));
-        }
-        let before = name.id_key().and_then(|key| self.by_id.get(&key)).copied();
-        if let Some(before) = before.filter(|_| name.digest.is_none()).and_then(|before| self.remove(before)) {
-            name.signed = name.signed.max(before.name.signed);
-        }
-        let (id, label) = (name.id.clone(), name.label());
-        self.made += 1;
-        let delivery = DeliveryId(self.made);
-        if let Some(key) = name.id_key() {
-            // An id that is not covered stays with what is known under it.
-            let known = self.by_id.get(&key).map_or(Known::Free, |at| self.known(*at, now, window));
-            if known == Known::Free {
-                self.by_id.insert(key, delivery);
+        if let Some(digest) = name.digest().copied() {
+            if let Some(before) = self.table.of_digest(name.scope, &digest) {
+                let mut before = self.table.remove(before);
+                variants = before.take_variants();
+                variants.extend(before.name.digest());
+                name.take_id(before.name);
+                // Those that came again after its window are another's by now.
+                let free = |other: &Digest| self.table.of_digest(name.scope, other).is_none();
+                variants.retain(|other| *other != digest && free(other));
             }
+        } else if let Some(before) = self.table.of_id(&name) {
+            name.signed = name.signed.max(self.table.remove(before).name.signed);
         }
-        for digest in name.digest.iter().chain(&variants) {
-            self.by_digest.insert((name.scope, *digest), delivery);
+        self.made += 1;
+        let begun = Begun::new(DeliveryId(self.made), &name);
+        // An id that is not covered stays with what is known under it.
+        let holder = if name.is_covered() { None } else { self.table.of_id(&name) };
+        let is_free = holder.is_none_or(|holder| self.known(holder, now, window) == Known::Free);
+        let is_filed = name.id.is_some() && is_free;
+        let at = self.table.insert(self.made, name, by, deadline);
+        if is_filed {
+            self.table.file(at, holder);
         }
-        let state = State::InProgress { deadline, waiters: Vec::from([by]) };
-        self.entries.insert(delivery, Entry { name, state, variants, token: None, place: None });
-        self.deadlines.insert((deadline, delivery));
-        Begun { delivery, id, label }
+        for digest in begun.digest.iter().chain(&variants) {
+            self.table.set_digest(*digest, at);
+        }
+        if !variants.is_empty() {
+            self.table[at].rare_mut().variants = variants;
+        }
+        begun
     }
 
     /// Gives a delivery in progress until `deadline`.
     pub(super) fn renew(&mut self, delivery: DeliveryId, deadline: Instant) {
-        let Some(entry) = self.entries.get_mut(&delivery) else { return };
-        if let State::InProgress { deadline: before, .. } = &mut entry.state {
-            self.deadlines.remove(&(*before, delivery));
-            self.deadlines.insert((deadline, delivery));
-            *before = deadline;
+        self.give(delivery, Queue::Going, deadline);
+    }
+
+    /// Gives a delivery in progress until `deadline`, because it is held for its turn.
+    pub(super) fn hold(&mut self, delivery: DeliveryId, deadline: Instant) {
+        self.give(delivery, Queue::Held, deadline);
+    }
+
+    fn give(&mut self, delivery: DeliveryId, queue: Queue, deadline: Instant) {
+        if let Some(at) = self.in_progress_at(delivery) {
+            self.table.move_to(at, queue, deadline);
         }
     }
 
     /// A store has granted a delivery's claim.
     pub(super) fn granted(&mut self, delivery: DeliveryId, token: ClaimToken) {
-        if let Some(entry) = self.entries.get_mut(&delivery) {
-            entry.token = Some(token);
+        if let Some(at) = self.table.find(delivery) {
+            self.table[at].rare_mut().token = Some(token);
         }
     }
 
     /// A delivery has a place in a line.
     pub(super) fn seat(&mut self, delivery: DeliveryId, place: Place) {
-        if let Some(entry) = self.entries.get_mut(&delivery) {
-            entry.place = Some(place);
+        if let Some(at) = self.table.find(delivery) {
+            self.table[at].rare_mut().place = Some(place);
         }
     }
 
     /// The place of a delivery, where it has one.
     pub(super) fn place(&self, delivery: DeliveryId) -> Option<&Place> {
-        self.entries.get(&delivery)?.place.as_ref()
+        self.table[self.table.find(delivery)?].rare()?.place.as_ref()
     }
 
     /// Whether a delivery is in progress.
     pub(super) fn is_in_progress(&self, delivery: DeliveryId) -> bool {
-        self.entries.get(&delivery).is_some_and(|entry| matches!(entry.state, State::InProgress { .. }))
+        self.in_progress_at(delivery).is_some()
     }
 
     /// What a delivery was claimed as.
     pub(super) fn name(&self, delivery: DeliveryId) -> &Name {
-        &self.entries[&delivery].name
+        &self.table[self.table.find(delivery).expect("a delivery that is asked for is known")].name
     }
 
     /// Takes the key and the token of a delivery's claim in a store, where it has one.
     pub(super) fn take_token(&mut self, delivery: DeliveryId) -> Option<(Arc<str>, ClaimToken)> {
-        let entry = self.entries.get_mut(&delivery)?;
-        Some((entry.name.key(), entry.token.take()?))
+        let entry = self.table.find(delivery).map(|at| &mut self.table[at])?;
+        let token = entry.has_rare()?.token.take()?;
+        Some((entry.name.key(), token))
     }
 
     /// The first delivery in progress that is overdue at `now`.
     pub(super) fn due(&self, now: Instant) -> Option<DeliveryId> {
-        self.deadlines.first().filter(|(deadline, _)| *deadline <= now).map(|(_, delivery)| *delivery)
+        let due = |at: &u32| self.table[*at].time() <= now;
+        self.first_overdue().filter(due).map(|at| self.table[at].delivery())
     }
 
     /// What a person calls a delivery's event by.
     pub(super) fn label(&self, delivery: DeliveryId) -> Option<Arc<str>> {
-        self.entries.get(&delivery).map(|entry| entry.name.label())
+        self.table.find(delivery).map(|at| self.table[at].name.label())
     }
 
     /// Lets another exchange wait for a delivery in progress, unless as many as `most` do.
-    pub(super) fn join(&mut self, delivery: DeliveryId, exchange: ExchangeId, most: usize) -> bool {
-        let waiters = self.waiters(delivery).filter(|waiters| waiters.len() < most);
-        waiters.map(|waiters| waiters.push(exchange)).is_some()
+    pub(super) fn join(&mut self, delivery: DeliveryId, exchange: u32, most: usize) -> bool {
+        let Some(entry) = self.in_progress_at(delivery).map(|at| &mut self.table[at]) else { return false };
+        let first = usize::from(matches!(entry.state, State::InProgress { first: Some(_) }));
+        let has_room = first + entry.rare().map_or(0, |rare| rare.waiters.len()) < most;
+        if has_room {
+            entry.rare_mut().waiters.push(exchange);
+        }
+        has_room
     }
 
     /// An exchange waits no more; the delivery goes on.
-    pub(super) fn leave(&mut self, delivery: DeliveryId, exchange: ExchangeId) {
-        if let Some(waiters) = self.waiters(delivery) {
-            waiters.retain(|waiter| *waiter != exchange);
+    pub(super) fn leave(&mut self, delivery: DeliveryId, exchange: u32) {
+        let Some(entry) = self.table.find(delivery).map(|at| &mut self.table[at]) else { return };
+        if let State::InProgress { first } = &mut entry.state {
+            first.take_if(|first| *first == exchange);
+            if let Some(rare) = entry.has_rare() {
+                rare.waiters.retain(|waiter| *waiter != exchange);
+            }
         }
     }
 
     /// A delivery has ended for good.
     pub(super) fn commit(&mut self, delivery: DeliveryId, fate: Ending, now: Instant) -> Ended {
-        let Some(entry) = self.entries.get_mut(&delivery) else { return Ended::Stale };
-        let ended = match &mut entry.state {
-            State::InProgress { deadline, waiters } => {
-                self.deadlines.remove(&(*deadline, delivery));
-                Ended::InTime(core::mem::take(waiters))
-            }
-            State::Overdue { since } => {
-                self.ended.remove(&(*since, delivery));
-                Ended::Late(entry.name.label())
-            }
-            State::Owed { .. } | State::Over { .. } => return Ended::Stale,
+        let Some(at) = self.table.find(delivery) else { return Ended::Stale };
+        let ended = match self.table[at].state {
+            State::InProgress { first } => Ended::InTime(self.take_waiters(at, first)),
+            State::Overdue => Ended::Late(self.table[at].name.label()),
+            State::Owed | State::Over(_) => return Ended::Stale,
         };
-        entry.state = State::Over { since: now, fate };
-        self.ended.insert((now, delivery));
+        self.end(at, State::Over(fate), now);
         ended
     }
 
     /// A delivery has ended without effect: its event is free. Where its id is not covered, what the id came with is
     /// remembered, so that no other content can take its place.
     pub(super) fn abort(&mut self, delivery: DeliveryId, now: Instant) -> Ended {
-        let Some(entry) = self.entries.get_mut(&delivery) else { return Ended::Stale };
-        let ended = match &mut entry.state {
-            State::InProgress { deadline, waiters } => {
-                self.deadlines.remove(&(*deadline, delivery));
-                Ended::InTime(core::mem::take(waiters))
-            }
-            State::Overdue { since } => {
-                self.ended.remove(&(*since, delivery));
-                Ended::Freed
-            }
-            State::Owed { .. } | State::Over { .. } => return Ended::Stale,
+        let Some(at) = self.table.find(delivery) else { return Ended::Stale };
+        let ended = match self.table[at].state {
+            State::InProgress { first } => Ended::InTime(self.take_waiters(at, first)),
+            State::Overdue => Ended::Freed,
+            State::Owed | State::Over(_) => return Ended::Stale,
         };
-        entry.state = State::Owed { since: now };
-        self.ended.insert((now, delivery));
-        if entry.name.digest.is_none() || entry.name.id.is_none() {
-            self.remove(delivery);
+        let name = &self.table[at].name;
+        if name.is_covered() || name.id.is_none() {
+            self.table.remove(at);
+        } else {
+            self.end(at, State::Owed, now);
         }
         ended
     }
 
     /// A delivery in progress has taken too long; says who waits for it. It keeps its entry, so that it can end late.
-    pub(super) fn expire(&mut self, delivery: DeliveryId, now: Instant) -> Vec<ExchangeId> {
-        let Some(entry) = self.entries.get_mut(&delivery) else { return Vec::new() };
-        let State::InProgress { deadline, waiters } = &mut entry.state else { return Vec::new() };
-        let waiters = core::mem::take(waiters);
-        self.deadlines.remove(&(*deadline, delivery));
-        self.ended.insert((now, delivery));
-        entry.state = State::Overdue { since: now };
+    pub(super) fn expire(&mut self, delivery: DeliveryId, now: Instant) -> Waiters {
+        let Some(at) = self.table.find(delivery) else { return Waiters::default() };
+        let State::InProgress { first } = self.table[at].state else { return Waiters::default() };
+        let waiters = self.take_waiters(at, first);
+        self.end(at, State::Overdue, now);
         waiters
     }
 
@@ -431,15 +354,14 @@ impl Claims {
     ) -> impl Iterator<Item = Duration> + use<> {
         let mut early = [None; FORGET_AT_ONCE];
         for early in &mut early {
-            let Some((since, delivery)) = self.ended.first().copied() else { break };
-            let age = now.saturating_since(since);
-            if age < window && self.ended.len() <= most {
+            let Some(at) = self.table.first(Queue::Ended) else { break };
+            let age = now.saturating_since(self.table[at].time());
+            if age < window && self.remembered() <= most {
                 break;
             }
-            let entry = self.remove(delivery).expect("what has ended is of an entry");
-            *early = match entry.state {
-                State::Over { .. } => Some(age).filter(|age| *age < window),
-                State::InProgress { .. } | State::Overdue { .. } | State::Owed { .. } => None,
+            *early = match self.table.remove(at).state {
+                State::Over(_) => Some(age).filter(|age| *age < window),
+                State::InProgress { .. } | State::Overdue | State::Owed => None,
             };
         }
         early.into_iter().flatten()
@@ -447,45 +369,44 @@ impl Claims {
 
     /// When the next delivery is overdue.
     pub(super) fn wake(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.first_overdue().map(|at| self.table[at].time())
     }
 
     /// Deliveries in progress.
     pub(super) fn in_progress(&self) -> usize {
-        self.deadlines.len()
+        self.table.len(Queue::Going) + self.table.len(Queue::Held)
     }
 
     /// Events whose deliveries have ended.
     pub(super) fn remembered(&self) -> usize {
-        self.ended.len()
+        self.table.len(Queue::Ended)
     }
 
-    fn waiters(&mut self, delivery: DeliveryId) -> Option<&mut Vec<ExchangeId>> {
-        match &mut self.entries.get_mut(&delivery)?.state {
-            State::InProgress { waiters, .. } => Some(waiters),
-            State::Overdue { .. } | State::Owed { .. } | State::Over { .. } => None,
+    /// The entry of a delivery, if it is in progress.
+    fn in_progress_at(&self, delivery: DeliveryId) -> Option<u32> {
+        self.table.find(delivery).filter(|at| matches!(self.table[*at].state, State::InProgress { .. }))
+    }
+
+    /// The delivery in progress that is overdue first.
+    fn first_overdue(&self) -> Option<u32> {
+        match (self.table.first(Queue::Going), self.table.first(Queue::Held)) {
+            (Some(going), Some(held)) => {
+                Some(if self.table[held].key() < self.table[going].key() { held } else { going })
+            }
+            (going, held) => going.or(held),
         }
     }
 
-    fn remove(&mut self, delivery: DeliveryId) -> Option<Entry> {
-        let entry = self.entries.remove(&delivery)?;
-        // An id that is not covered may be another entry's by now.
-        if let Some(key) = entry.name.id_key().filter(|key| self.by_id.get(key) == Some(&delivery)) {
-            self.by_id.remove(&key);
-        }
-        for digest in entry.name.digest.iter().chain(&entry.variants) {
-            let key = (entry.name.scope, *digest);
-            // So may content whose window had passed.
-            if self.by_digest.get(&key) == Some(&delivery) {
-                self.by_digest.remove(&key);
-            }
-        }
-        match entry.state {
-            State::InProgress { deadline, .. } => self.deadlines.remove(&(deadline, delivery)),
-            State::Overdue { since } | State::Owed { since } | State::Over { since, .. } => {
-                self.ended.remove(&(since, delivery))
-            }
-        };
-        Some(entry)
+    fn take_waiters(&mut self, at: u32, first: Option<u32>) -> Waiters {
+        let others = self.table[at].has_rare().map(|rare| core::mem::take(&mut rare.waiters));
+        Waiters { first, others: others.unwrap_or_default() }
+    }
+
+    fn end(&mut self, at: u32, state: State, now: Instant) {
+        self.table[at].state = state;
+        self.table.move_to(at, Queue::Ended, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,10 +58,16 @@ enum Spot {
 /// What verifying a request came to, without what it borrowed.
 pub(super) struct Proof {
     pub(super) name: Name,
+    pub(super) seen: Seen,
+}
+
+/// What else was seen of it.
+pub(super) struct Seen {
     pub(super) timestamp: Option<UnixTime>,
-    pub(super) key: KeyId,
+    key: KeyId,
     scheme: Scheme,
     covered: Covered,
+    /// The payload, where it is not the body.
     payload: Option<Bytes>,
 }
 
@@ -74,12 +80,14 @@ impl Proof {
         let is_body = core::ptr::eq(verified.payload(), verified.body());
         let replay = replay.filter(|_| digest.is_none() && covered.time && timestamp.is_some());
         Self {
-            name: Name { scope, id, digest, replay, signed: timestamp.unwrap_or(UnixTime::EPOCH) },
-            timestamp,
-            key: verified.key(),
-            scheme: verified.scheme(),
-            covered,
-            payload: (!is_body).then(|| Bytes::copy_from_slice(verified.payload())),
+            name: Name::new((scope, id), digest, replay, timestamp.unwrap_or(UnixTime::EPOCH)),
+            seen: Seen {
+                timestamp,
+                key: verified.key(),
+                scheme: verified.scheme(),
+                covered,
+                payload: (!is_body).then(|| Bytes::copy_from_slice(verified.payload())),
+            },
         }
     }
 }
@@ -112,18 +120,18 @@ impl Spot {
 }
 
 impl Delivery {
-    pub(super) fn new(claimed: Begun, proof: Proof, places: &Arc<Places>, body: Bytes, head: RequestHead) -> Self {
+    pub(super) fn new(claimed: Begun, seen: Seen, places: &Arc<Places>, body: Bytes, head: RequestHead) -> Self {
         Self {
             id: claimed.delivery,
             event_id: claimed.id,
             label: claimed.label,
-            digest: proof.name.digest,
-            scope: proof.name.scope,
-            timestamp: proof.timestamp,
-            key: proof.key,
-            scheme: proof.scheme,
-            covered: proof.covered,
-            payload: proof.payload,
+            digest: claimed.digest,
+            scope: claimed.scope,
+            timestamp: seen.timestamp,
+            key: seen.key,
+            scheme: seen.scheme,
+            covered: seen.covered,
+            payload: seen.payload,
             body,
             head,
             places: Arc::clone(places),
@@ -131,9 +139,9 @@ impl Delivery {
         }
     }
 
-    /// As one that comes late, or not.
-    pub(super) fn late(self, late: bool) -> Self {
-        Self { late, ..self }
+    /// It comes late, or not.
+    pub(super) fn set_late(&mut self, late: bool) {
+        self.late = late;
     }
 
     /// Whether a later event of its line has ended before, where receiving is [ordered](super::ReceiverConfig::order): then

@@ -3,7 +3,8 @@
 use super::config::Acknowledge;
 use super::contract::RecvOutput;
 use super::notice::RecvNotice;
-use super::{Life, Receiver, Stage};
+use super::response::Response;
+use super::{Life, Receiver};
 use crate::limits;
 use crate::wake::Wake;
 
@@ -47,9 +48,8 @@ impl Receiver {
 
     /// The most urgent effect: what frees connections, then what is told, then what starts.
     fn effect(&mut self) -> Option<RecvOutput> {
-        if let Some((_, response)) = self.answers.pop_first() {
-            self.exchanges.remove(&response.exchange);
-            return Some(RecvOutput::Respond(response));
+        if let Some((exchange, reason, signer)) = self.exchanges.next_answer() {
+            return Some(RecvOutput::Respond(Response { exchange, reason, success: self.config.success, signer }));
         }
         if let Some(notice) = self.next_notice() {
             return Some(RecvOutput::Notice(notice));
@@ -63,23 +63,19 @@ impl Receiver {
                 Acknowledge::Stored => RecvOutput::Store,
             });
         }
-        let (_, exchange) = self.reads.pop_first()?;
-        match self.exchanges.get_mut(&exchange).expect("an exchange that ends takes its read along") {
-            Stage::Reading { asking, .. } => *asking = None,
-            Stage::Waiting(..) | Stage::Answered(_) => {}
-        }
+        let exchange = self.exchanges.next_read()?;
         Some(RecvOutput::ReadBody { exchange, cap: self.config.limits.body })
     }
 
     /// Whether another step would do something.
     fn has_work(&self) -> bool {
         self.claims.wake().is_some_and(|at| at <= self.now.mono)
-            || !self.answers.is_empty()
+            || self.exchanges.has_answer()
             || !self.notices.is_empty()
             || self.lines_stir()
             || self.progress.has_wish()
             || self.can_deliver()
-            || !self.reads.is_empty()
+            || self.exchanges.has_read()
             || self.is_finished()
     }
 

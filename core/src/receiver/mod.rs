@@ -93,9 +93,11 @@ mod contract;
 mod decode;
 mod delivery;
 mod drain;
+mod exchanges;
 mod lines;
 mod notice;
 mod order;
+mod places;
 mod progress;
 mod public_url;
 mod response;
@@ -105,7 +107,6 @@ mod stats;
 use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 use http::Method;
@@ -127,8 +128,9 @@ use crate::limits;
 use crate::retry::{Gcra, Pace, Rate};
 use crate::signing::{Received, Verifier, VerifyError};
 use crate::time::Now;
-use claims::{Claims, Known};
+use claims::{Claims, Known, Waiters};
 use delivery::{Places, Proof};
+use exchanges::{Exchanges, Stage};
 use lines::Lines;
 use progress::Progress;
 use response::Signer;
@@ -158,13 +160,9 @@ pub struct Receiver {
     now: Now,
     life: Life,
     credit: u32,
-    exchanges: BTreeMap<ExchangeId, Stage>,
+    exchanges: Exchanges,
     claims: Claims,
     progress: Progress,
-    /// Effects of exchanges on their way out, in order. Each is named by its exchange's stage.
-    reads: BTreeMap<u64, ExchangeId>,
-    answers: BTreeMap<u64, Response>,
-    effects: u64,
     notices: Notices,
     budget: u32,
     stats: ReceiverStats,
@@ -180,17 +178,6 @@ pub enum Life {
     Closing,
     /// It is closed.
     Closed,
-}
-
-/// How far an exchange is.
-#[derive(Debug)]
-enum Stage {
-    /// Its body is awaited; `asking` names the effect that asks for it, while it has not left.
-    Reading { head: RequestHead, asking: Option<u64> },
-    /// It waits for a delivery, and was signed so.
-    Waiting(DeliveryId, Signer),
-    /// Its answer has not left; this names it.
-    Answered(u64),
 }
 
 /// Notices on their way out.
@@ -214,11 +201,8 @@ impl Receiver {
             now,
             life: Life::Running,
             credit: config::CREDIT,
-            exchanges: BTreeMap::new(),
+            exchanges: Exchanges::default(),
             claims: Claims::default(),
-            reads: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            effects: 0,
             notices: Notices::default(),
             budget: limits::DRAIN_BUDGET,
             stats: ReceiverStats::default(),
@@ -244,8 +228,8 @@ impl Receiver {
             RecvInput::Head { exchange, head } => self.head(exchange, head),
             RecvInput::Body { exchange, body } => self.body(exchange, body),
             RecvInput::BodyTooLarge { exchange } => {
-                if self.stop_reading(exchange).is_some() {
-                    self.answer(exchange, Reason::TooLarge);
+                if let Some((at, _)) = self.stop_reading(exchange) {
+                    self.answer(at, Reason::TooLarge);
                 }
             }
             RecvInput::Processed { delivery, result } => self.processed(delivery, result),
@@ -288,7 +272,7 @@ impl Receiver {
 
     /// Exchanges that have no answer yet.
     pub fn exchanges(&self) -> usize {
-        self.exchanges.len() - self.answers.len()
+        self.exchanges.unanswered()
     }
 
     /// Deliveries in progress, those included that wait for credit, for their turn, or for the store of claims.
@@ -307,67 +291,74 @@ impl Receiver {
     }
 
     fn head(&mut self, exchange: ExchangeId, head: RequestHead) {
-        if self.exchanges.contains_key(&exchange) {
+        if self.exchanges.find(exchange).is_some() {
             self.stats.stale += 1;
             return;
         }
+        let refused = self.refused(&head);
+        let at = self.exchanges.begin(exchange);
+        match refused {
+            Some(reason) => self.answer(at, reason),
+            None => self.exchanges.ask(at, head),
+        }
+    }
+
+    /// Why the body of a new exchange is not read.
+    fn refused(&self, head: &RequestHead) -> Option<Reason> {
         let too_large = |bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > self.config.limits.body);
         if self.life == Life::Closing {
-            self.answer(exchange, Reason::Closing);
+            Some(Reason::Closing)
         } else if head.method != Method::POST {
-            self.answer(exchange, Reason::Method);
+            Some(Reason::Method)
         } else if head.declared_length.is_some_and(too_large) {
-            self.answer(exchange, Reason::TooLarge);
-        } else if !self.reads_type_of(&head) {
-            self.answer(exchange, Reason::MediaType);
+            Some(Reason::TooLarge)
+        } else if !self.reads_type_of(head) {
+            Some(Reason::MediaType)
         } else if self.exchanges() >= self.config.limits.exchanges {
-            self.answer(exchange, Reason::TooManyExchanges);
-        } else if !self.has_credit() {
-            self.answer(exchange, Reason::NoCredit);
+            Some(Reason::TooManyExchanges)
         } else {
-            let asking = self.next_number();
-            self.reads.insert(asking, exchange);
-            self.exchanges.insert(exchange, Stage::Reading { head, asking: Some(asking) });
+            (!self.has_credit()).then_some(Reason::NoCredit)
         }
     }
 
     fn body(&mut self, exchange: ExchangeId, body: Bytes) {
-        let Some(head) = self.stop_reading(exchange) else { return };
+        let Some((at, head)) = self.stop_reading(exchange) else { return };
         if body.len() > self.config.limits.body {
-            return self.answer(exchange, Reason::TooLarge);
+            return self.answer(at, Reason::TooLarge);
         }
         let (proof, key) = match self.verify(&head, &body) {
             Ok(verified) => verified,
-            Err(why) => return self.refuse(exchange, &head, &body, why),
+            Err(why) => return self.refuse((at, exchange), &head, &body, why),
         };
-        if proof.timestamp.is_some() {
+        let Proof { name, seen } = proof;
+        if seen.timestamp.is_some() {
             self.skew.fits();
         }
         let window = self.config.limits.window;
-        match self.claims.find(&proof.name, self.config.claims.is_none(), (self.now.mono, window)) {
+        match self.claims.find(&name, self.config.claims.is_none(), (self.now.mono, window)) {
             Known::Over(ending) => {
                 self.stats.duplicates += 1;
-                self.answer_to(exchange, progress::repeat(ending), Some(key));
+                self.answer_to(at, progress::repeat(ending), Some(key));
             }
             Known::InProgress(delivery) => {
                 self.stats.duplicates += 1;
-                if self.claims.join(delivery, exchange, self.config.limits.waiters) {
-                    self.exchanges.insert(exchange, Stage::Waiting(delivery, key));
+                if self.claims.join(delivery, at, self.config.limits.waiters) {
+                    self.exchanges.wait(at, delivery, key);
                 } else {
-                    self.answer_to(exchange, Reason::TooManyWaiters, Some(key));
+                    self.answer_to(at, Reason::TooManyWaiters, Some(key));
                 }
             }
-            Known::Free if !self.has_credit() => self.answer_to(exchange, Reason::NoCredit, Some(key)),
+            Known::Free if !self.has_credit() => self.answer_to(at, Reason::NoCredit, Some(key)),
             Known::Free => {
-                if let Pace::At(at) = self.pace(proof.name.scope) {
-                    let after = at.saturating_since(self.now.mono);
-                    return self.answer_to(exchange, Reason::OverRate { after }, Some(key));
+                if let Pace::At(then) = self.pace(name.scope) {
+                    let after = then.saturating_since(self.now.mono);
+                    return self.answer_to(at, Reason::OverRate { after }, Some(key));
                 }
                 let deadline = self.now.mono.saturating_add(self.config.limits.processing);
-                let claimed = self.claims.claim(proof.name.clone(), (exchange, deadline), (self.now.mono, window));
-                let signed = proof.name.signed;
-                self.exchanges.insert(exchange, Stage::Waiting(claimed.delivery, key));
-                self.begin(Delivery::new(claimed, proof, &self.places, body, head), signed);
+                let signed = name.signed;
+                let claimed = self.claims.claim(name, (at, deadline), (self.now.mono, window));
+                self.exchanges.wait(at, claimed.delivery, key);
+                self.begin(Delivery::new(claimed, seen, &self.places, body, head), signed);
             }
         }
     }
@@ -385,7 +376,7 @@ impl Receiver {
 
     /// Answers what is not verified. Where only its time is wrong, a known key has signed it all the same, and the clocks
     /// may differ.
-    fn refuse(&mut self, exchange: ExchangeId, head: &RequestHead, body: &Bytes, why: VerifyError) {
+    fn refuse(&mut self, (at, exchange): (u32, ExchangeId), head: &RequestHead, body: &Bytes, why: VerifyError) {
         self.tell(RecvNotice::Unverified { exchange, why });
         if matches!(why, VerifyError::TooOld { .. } | VerifyError::TooNew { .. }) {
             let url = self.url(head);
@@ -396,39 +387,27 @@ impl Receiver {
             }
         }
         let malformed = why.status_hint() == 400;
-        self.answer(exchange, if malformed { Reason::Malformed } else { Reason::Unverified });
+        self.answer(at, if malformed { Reason::Malformed } else { Reason::Unverified });
     }
 
     fn dropped(&mut self, exchange: ExchangeId) {
-        let Some(stage) = self.exchanges.remove(&exchange) else {
+        let Some(at) = self.exchanges.find(exchange) else {
             self.stats.stale += 1;
             return;
         };
         self.stats.dropped += 1;
-        match stage {
-            Stage::Reading { asking, .. } => {
-                asking.map(|asking| self.reads.remove(&asking));
-            }
-            Stage::Waiting(delivery, _) => self.claims.leave(delivery, exchange),
-            Stage::Answered(answer) => {
-                self.answers.remove(&answer);
-            }
+        match self.exchanges.end(at) {
+            Stage::Waiting(delivery, _) => self.claims.leave(delivery, at),
+            Stage::Reading(_) | Stage::Read | Stage::Answered(..) => {}
         }
     }
 
-    /// Takes the head of an exchange whose body is awaited. For any other the fact is stale.
-    fn stop_reading(&mut self, exchange: ExchangeId) -> Option<RequestHead> {
-        match self.exchanges.remove(&exchange) {
-            Some(Stage::Reading { head, asking }) => {
-                asking.map(|asking| self.reads.remove(&asking));
-                Some(head)
-            }
-            other => {
-                other.map(|stage| self.exchanges.insert(exchange, stage));
-                self.stats.stale += 1;
-                None
-            }
-        }
+    /// Takes the head of an exchange whose body is awaited, and says where it is. For any other the fact is stale.
+    fn stop_reading(&mut self, exchange: ExchangeId) -> Option<(u32, RequestHead)> {
+        let at = self.exchanges.find(exchange);
+        let found = at.and_then(|at| Some((at, self.exchanges.take_head(at)?)));
+        self.stats.stale += u64::from(found.is_none());
+        found
     }
 }
 
@@ -458,32 +437,20 @@ impl Receiver {
     }
 
     /// Answers everybody who waited for a delivery: at most [`ReceiverLimits::waiters`].
-    fn answer_all(&mut self, waiters: Vec<ExchangeId>, reason: Reason) {
-        for exchange in waiters {
-            self.answer(exchange, reason);
+    fn answer_all(&mut self, waiters: Waiters, reason: Reason) {
+        for at in waiters {
+            self.answer(at, reason);
         }
     }
 
     /// Answers an exchange; one that waits for a delivery is told which key it was signed with.
-    fn answer(&mut self, exchange: ExchangeId, reason: Reason) {
-        let signer = match self.exchanges.get(&exchange) {
-            Some(Stage::Waiting(_, signer)) => Some(*signer),
-            Some(Stage::Reading { .. } | Stage::Answered(_)) | None => None,
-        };
-        self.answer_to(exchange, reason, signer);
+    fn answer(&mut self, at: u32, reason: Reason) {
+        self.answer_to(at, reason, self.exchanges.signer(at));
     }
 
-    fn answer_to(&mut self, exchange: ExchangeId, reason: Reason, signer: Option<Signer>) {
+    fn answer_to(&mut self, at: u32, reason: Reason, signer: Option<Signer>) {
         self.stats.refused.count(reason);
-        let answer = self.next_number();
-        self.answers.insert(answer, Response { exchange, reason, success: self.config.success, signer });
-        self.exchanges.insert(exchange, Stage::Answered(answer));
-    }
-
-    /// The number of the next effect of an exchange.
-    fn next_number(&mut self) -> u64 {
-        self.effects += 1;
-        self.effects
+        self.exchanges.answer(at, reason, signer);
     }
 
     fn forget(&mut self) {

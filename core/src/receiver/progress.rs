@@ -31,7 +31,7 @@ pub(super) struct Progress {
     /// Those that wait for their turn.
     held: BTreeMap<DeliveryId, Delivery>,
     /// Those that the application has not got yet.
-    ready: BTreeMap<DeliveryId, Delivery>,
+    ready: Ready,
     /// Those that have ended, which the store has not acknowledged.
     ending: BTreeMap<DeliveryId, (Ending, Reason)>,
     /// Those of [`asked`](Self::asked) that were given up.
@@ -47,6 +47,13 @@ struct Asked {
     delivery: Option<Delivery>,
 }
 
+/// Deliveries in order of their numbers. The first lies apart from the others, who seldom are there.
+#[derive(Debug, Default)]
+struct Ready {
+    first: Option<Delivery>,
+    others: BTreeMap<DeliveryId, Delivery>,
+}
+
 #[derive(Debug)]
 enum Wish {
     Claim(Claim),
@@ -54,12 +61,52 @@ enum Wish {
     Release(Release),
 }
 
+impl Ready {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn contains_key(&self, delivery: &DeliveryId) -> bool {
+        self.first.as_ref().is_some_and(|first| first.id() == *delivery) || self.others.contains_key(delivery)
+    }
+
+    fn insert(&mut self, delivery: Delivery) {
+        let other = match &mut self.first {
+            Some(first) if first.id() < delivery.id() => delivery,
+            first => match first.replace(delivery) {
+                Some(other) => other,
+                None => return,
+            },
+        };
+        self.others.insert(other.id(), other);
+    }
+
+    fn pop_first(&mut self) -> Option<Delivery> {
+        let first = self.first.take()?;
+        if let Some((_, next)) = self.others.pop_first() {
+            self.first = Some(next);
+        }
+        Some(first)
+    }
+
+    fn remove(&mut self, delivery: &DeliveryId) -> Option<Delivery> {
+        if self.first.as_ref().is_some_and(|first| first.id() == *delivery) {
+            return self.pop_first();
+        }
+        self.others.remove(delivery)
+    }
+}
+
 impl Progress {
     pub(super) fn new(lines: Option<Lines>) -> Self {
         Self {
             asked: BTreeMap::new(),
             held: BTreeMap::new(),
-            ready: BTreeMap::new(),
+            ready: Ready::default(),
             ending: BTreeMap::new(),
             abandoned: 0,
             lines,
@@ -179,7 +226,7 @@ impl Receiver {
             Offered::Goes => self.ready(delivery),
             Offered::Held => {
                 let time = lines.hold().saturating_add(self.config.limits.processing);
-                self.claims.renew(id, now.saturating_add(time));
+                self.claims.hold(id, now.saturating_add(time));
                 self.progress.held.insert(id, delivery);
             }
             Offered::Late => {
@@ -192,16 +239,17 @@ impl Receiver {
 
     fn ready(&mut self, delivery: Delivery) {
         self.stats.accepted += 1;
-        self.progress.ready.insert(delivery.id(), delivery);
+        self.progress.ready.insert(delivery);
     }
 
     /// The first delivery that waits to be given to the application.
     pub(super) fn next_ready(&mut self) -> Option<Delivery> {
-        let (id, delivery) = self.progress.ready.pop_first()?;
-        let (lines, place) = (self.progress.lines.as_ref(), self.claims.place(id));
+        let mut delivery = self.progress.ready.pop_first()?;
+        let (lines, place) = (self.progress.lines.as_ref(), self.claims.place(delivery.id()));
         let late = lines.zip(place).is_some_and(|(lines, place)| lines.is_late(place));
         self.stats.out_of_order += u64::from(late);
-        Some(delivery.late(late))
+        delivery.set_late(late);
+        Some(delivery)
     }
 
     /// One step of those who are held: one whose turn it is, or one who is not to wait any longer because the machine closes.

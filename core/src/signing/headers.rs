@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Headers in which a verifier looks names up.
 ///
@@ -11,10 +11,19 @@ pub trait Headers {
     /// Every value of the header `name`, in order, as it came: one for each header line. Names are compared without
     /// regard to ASCII case.
     fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]>;
+
+    /// The same of a name that is known to be one, which a [`HeaderMap`] finds without reading it first.
+    fn named<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.all(name.as_str())
+    }
 }
 
 impl Headers for HeaderMap {
     fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name).iter().map(http::HeaderValue::as_bytes)
+    }
+
+    fn named<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.get_all(name).iter().map(http::HeaderValue::as_bytes)
     }
 }

@@ -3,6 +3,8 @@
 use alloc::borrow::Cow;
 use core::time::Duration;
 
+use http::HeaderName;
+
 use super::Headers;
 use super::error::{HEADER_BYTES, ID_BYTES, VerifyError};
 use super::pointer;
@@ -59,7 +61,15 @@ impl<'r, H: Headers + ?Sized> Received<'r, H> {
 
     /// The value of a header that is only told on: text, once.
     pub(super) fn told(&self, name: &str) -> Option<&'r str> {
-        let mut values = self.headers.all(name);
+        Self::only(self.headers.all(name))
+    }
+
+    /// The same of a name that is made ready.
+    pub(super) fn told_by(&self, name: &'static HeaderName) -> Option<&'r str> {
+        Self::only(self.headers.named(name))
+    }
+
+    fn only(mut values: impl Iterator<Item = &'r [u8]>) -> Option<&'r str> {
         let value = values.next()?;
         if values.next().is_some() || value.len() > HEADER_BYTES {
             return None;

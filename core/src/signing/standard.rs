@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BufMut;
 use hmac::digest::CtOutput;
+use http::HeaderName;
 
 use super::error::{HEADER_BYTES, KeyError};
 use super::received::{Window, decimal, visible};
@@ -266,8 +267,7 @@ impl Verifier {
     /// What the headers say, well-formed but not verified.
     pub(super) fn claim<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> Result<Claim<'h>, VerifyError> {
         let names = self.family(headers);
-        let [id, timestamp, signatures] =
-            [one(headers, names.id), one(headers, names.timestamp), one(headers, names.signature)];
+        let [id, timestamp, signatures] = names.0.each_ref().map(|name| one(headers, name));
         let (id, timestamp, signatures) = (id?, timestamp?, signatures?);
         let id = visible(id).ok_or(VerifyError::BadId)?;
         let secs = decimal(timestamp).ok_or(VerifyError::BadTimestamp)?;
@@ -281,11 +281,13 @@ impl Verifier {
     /// Which names to read. With some `svix-*` headers and no `webhook-*` ones, the former are read so that the error
     /// names what is missing.
     fn family(&self, headers: &(impl Headers + ?Sized)) -> &'static Names {
-        let has = |name| headers.all(name).next().is_some();
-        let svix = SVIX.each().map(has);
-        let complete = svix == [true; 3];
-        let alone = svix != [false; 3] && WEBHOOK.each().map(has) == [false; 3];
-        if self.svix && (complete || alone) { &SVIX } else { &WEBHOOK }
+        if !self.svix {
+            return &WEBHOOK;
+        }
+        let has = |name| headers.named(name).next().is_some();
+        let svix = SVIX.0.each_ref().map(has);
+        let alone = svix != [false; 3] && WEBHOOK.0.each_ref().map(has) == [false; 3];
+        if svix == [true; 3] || alone { &SVIX } else { &WEBHOOK }
     }
 }
 
@@ -332,21 +334,24 @@ impl fmt::Debug for Verified<'_> {
     }
 }
 
-/// The three header names of one family.
-pub(super) struct Names {
-    id: &'static str,
-    timestamp: &'static str,
-    signature: &'static str,
-}
+/// The three header names of one family: id, timestamp, signature.
+pub(super) struct Names([HeaderName; 3]);
 
 impl Names {
-    pub(super) const fn each(&self) -> [&'static str; 3] {
-        [self.id, self.timestamp, self.signature]
+    const fn new([id, timestamp, signature]: [&'static str; 3]) -> Self {
+        Self([HeaderName::from_static(id), HeaderName::from_static(timestamp), HeaderName::from_static(signature)])
+    }
+
+    pub(super) fn each(&'static self) -> [&'static str; 3] {
+        self.0.each_ref().map(HeaderName::as_str)
     }
 }
 
-const WEBHOOK: Names = Names { id: ID, timestamp: TIMESTAMP, signature: SIGNATURE };
-pub(super) const SVIX: Names = Names { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
+static WEBHOOK: Names = Names::new([ID, TIMESTAMP, SIGNATURE]);
+pub(super) static SVIX: Names = Names::new(["svix-id", "svix-timestamp", "svix-signature"]);
+
+/// The header that tells the place of an event, made ready.
+pub(super) static ORDER: HeaderName = HeaderName::from_static(SEQUENCE);
 
 /// What a request says of itself: well-formed, but not verified.
 pub(super) struct Claim<'h> {
@@ -424,12 +429,13 @@ fn v1(item: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// The only value of a header.
-fn one<'h>(headers: &'h (impl Headers + ?Sized), name: &'static str) -> Result<&'h [u8], VerifyError> {
-    let mut values = headers.all(name);
-    let value = values.next().ok_or(VerifyError::Missing { header: name })?;
+fn one<'h>(headers: &'h (impl Headers + ?Sized), name: &'static HeaderName) -> Result<&'h [u8], VerifyError> {
+    let mut values = headers.named(name);
+    let header = name.as_str();
+    let value = values.next().ok_or(VerifyError::Missing { header })?;
     match values.next() {
-        Some(_) => Err(VerifyError::Duplicate { header: name }),
-        None if value.len() > HEADER_BYTES => Err(VerifyError::TooLong { header: name }),
+        Some(_) => Err(VerifyError::Duplicate { header }),
+        None if value.len() > HEADER_BYTES => Err(VerifyError::TooLong { header }),
         None => Ok(value),
     }
 }

@@ -381,7 +381,7 @@ fn standard<'r, H: Headers + ?Sized>(
         key,
         time: Some(UnixTime::from_secs(claim.secs)),
         facts: facts::STANDARD,
-        told: Told { id: Some(claim.id), kind: None, order: received.told("postrider-sequence") },
+        told: Told { id: Some(claim.id), kind: None, order: received.told_by(&standard::ORDER) },
         signed: Signed::Parts(parts),
     })
 }

@@ -95,8 +95,7 @@ impl Delivery {
         let body = Bytes::copy_from_slice(verified.body());
         let proof = Proof::of(verified, scope, None);
         let places = Places { kind: verified.facts().kind.place.into(), order: verified.facts().order.place.into() };
-        let (id, label) = (proof.name.id.clone(), label(proof.name.id.as_ref(), proof.name.digest.as_ref()));
-        Self::new(Begun { delivery: DeliveryId(0), id, label }, proof, &Arc::new(places), body, head)
+        Self::new(Begun::new(DeliveryId(0), &proof.name), proof.seen, &Arc::new(places), body, head)
     }
 
     /// The delivery as bytes, to be kept until the application has processed it; [`from_stored`](Self::from_stored) is the

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use postrider_core::receiver::{
     ExchangeId, Processed, Reason, Receiver, ReceiverConfig, ReceiverLimits, RecvInput, RecvNotice, RecvOutput,
@@ -68,8 +67,13 @@ impl Machine {
         let (exchange, now) = (ExchangeId::new(self.exchange), now(at, request.wall));
         let mut headers = HeaderMap::with_capacity(3);
         for (name, value) in request.headers {
-            let known = NAMES.iter().find(|known| known.as_str() == *name);
-            if let (Some(name), Ok(value)) = (known, HeaderValue::from_bytes(value)) {
+            let name = match *name {
+                standard::ID => &NAMES[0],
+                standard::TIMESTAMP => &NAMES[1],
+                standard::SIGNATURE => &NAMES[2],
+                _ => continue,
+            };
+            if let Ok(value) = HeaderValue::from_bytes(value) {
                 headers.append(name, value);
             }
         }
@@ -78,8 +82,7 @@ impl Machine {
         loop {
             match machine.poll_output() {
                 RecvOutput::ReadBody { exchange, .. } => {
-                    let body = Bytes::copy_from_slice(request.body);
-                    machine.handle(now, RecvInput::Body { exchange, body });
+                    machine.handle(now, RecvInput::Body { exchange, body: request.body.clone() });
                 }
                 RecvOutput::Deliver(delivery) => {
                     let result = if take { Processed::Done } else { Processed::Later { after: None } };

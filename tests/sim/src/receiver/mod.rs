@@ -7,6 +7,8 @@ mod site;
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use crate::observe::{Key, SimTime};
 use crate::rng::Rng;
 
@@ -20,7 +22,7 @@ pub struct Request<'a> {
     /// Header names in lower case and their values, in order.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// The body.
-    pub body: &'a [u8],
+    pub body: &'a Bytes,
 }
 
 /// What a receiver does about a request.

@@ -63,10 +63,13 @@ impl Peer for Site {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::observe::SECOND;
 
-    const REQUEST: Request<'static> = Request { endpoint: 1, wall: 1_767_225_600_000, headers: &[], body: b"{}" };
+    static BODY: Bytes = Bytes::from_static(b"{}");
+    static REQUEST: Request<'static> = Request { endpoint: 1, wall: 1_767_225_600_000, headers: &[], body: &BODY };
 
     fn reactions(mood: Mood, count: u64) -> Vec<Reaction> {
         let mut site = Site::new(mood, Rng::new(5));
