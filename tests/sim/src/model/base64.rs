@@ -4,7 +4,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// The text of some bytes.
 pub(super) fn encode(bytes: &[u8]) -> String {
-    let letters = bytes.chunks(3).flat_map(|chunk| letters(chunk)).map(char::from);
+    let letters = bytes.chunks(3).flat_map(letters).map(char::from);
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     text.extend(letters);
     text
@@ -12,25 +12,28 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 
 /// Whether a text is that of some bytes.
 pub(super) fn is_of(text: &[u8], bytes: &[u8]) -> bool {
+    let (fours, threes) = (text.as_chunks().0, bytes.as_chunks().0);
     text.len() == bytes.len().div_ceil(3) * 4
-        && text.chunks_exact(4).zip(bytes.chunks(3)).all(|(four, chunk)| four == letters(chunk))
+        && fours.iter().zip(threes).all(|(four, three)| *four == whole(*three))
+        && fours[threes.len()..]
+            .iter()
+            .zip(bytes.chunks(3).skip(threes.len()))
+            .all(|(four, rest)| *four == letters(rest))
 }
 
 /// The four letters of up to three bytes.
 fn letters(chunk: &[u8]) -> [u8; 4] {
-    let letter = |bits: u32| ALPHABET[(bits & 63) as usize];
-    match *chunk {
-        [first, second, third] => {
-            let bits = u32::from_be_bytes([0, first, second, third]);
-            [letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), letter(bits)]
-        }
-        [first, second] => {
-            let bits = u32::from_be_bytes([0, first, second, 0]);
-            [letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), b'=']
-        }
-        [first] => [letter(u32::from(first) >> 2), letter(u32::from(first) << 4), b'=', b'='],
-        _ => [b'='; 4],
-    }
+    let mut three = [0; 3];
+    three[..chunk.len()].copy_from_slice(chunk);
+    let mut four = whole(three);
+    four[chunk.len() + 1..].fill(b'=');
+    four
+}
+
+/// The four letters of three bytes.
+fn whole([first, second, third]: [u8; 3]) -> [u8; 4] {
+    let letter = |bits: u8| ALPHABET[usize::from(bits & 63)];
+    [letter(first >> 2), letter(first << 4 | second >> 4), letter(second << 2 | third >> 6), letter(third)]
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub(super) struct Facts {
     /// How many things have been seen: the order of everything.
     pub(super) tick: u64,
     pub(super) endpoints: Endpoints,
-    nodes: Pages<Node>,
+    nodes: Vec<Node>,
     attempts: Pages<Attempt>,
     calls: Pages<Call>,
     /// What events send others again.
@@ -142,7 +142,7 @@ impl Facts {
         match seen {
             Seen::Began(rules) => {
                 self.rules = Some((*rules).clone());
-                (0..rules.nodes).for_each(|node| self.nodes.insert(node.into(), Node { up: true, ..UNKNOWN }));
+                self.nodes = vec![Node { up: true, ..UNKNOWN }; rules.nodes as usize];
             }
             Seen::Asked { call, node, clocks, wish } => {
                 self.clock(at, *node, *clocks);
@@ -181,7 +181,7 @@ impl Facts {
             Seen::Ended { attempt, clocks, outcome } => self.ended(at, *attempt, *clocks, *outcome),
             Seen::Aborted { attempt } => {
                 if let Some(open) = self.attempts.get_mut(*attempt) {
-                    let mono = self.nodes.get(open.node.into()).map_or(0, |node| node.clocks.mono);
+                    let mono = self.nodes.get(open.node as usize).map_or(0, |node| node.clocks.mono);
                     open.aborted = open.aborted.or(Some(mono));
                 }
             }
@@ -267,7 +267,7 @@ impl Facts {
 
     /// A node.
     pub(super) fn node(&self, node: u32) -> &Node {
-        self.nodes.get(node.into()).unwrap_or(&UNKNOWN)
+        self.nodes.get(node as usize).unwrap_or(&UNKNOWN)
     }
 
     /// Whether what a node did at a tick of one of its incarnations is surely durable.
@@ -325,7 +325,11 @@ impl Facts {
     }
 
     fn node_mut(&mut self, node: u32) -> &mut Node {
-        self.nodes.or_insert_with(node.into(), || UNKNOWN)
+        let place = node as usize;
+        if self.nodes.len() <= place {
+            self.nodes.resize(place + 1, UNKNOWN);
+        }
+        &mut self.nodes[place]
     }
 }
 

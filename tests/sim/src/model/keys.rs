@@ -210,7 +210,11 @@ impl Keys {
         }
         let signatures = marks.signature.unwrap_or_default();
         let mut left = Vec::with_capacity(4);
-        left.extend(signatures.split(|byte| *byte == b' ').filter(|one| !one.is_empty()));
+        if signatures.contains(&b' ') {
+            left.extend(signatures.split(|byte| *byte == b' ').filter(|one| !one.is_empty()));
+        } else if !signatures.is_empty() {
+            left.push(signatures);
+        }
         let count = left.len();
         for (number, entry) in ring.iter_mut().filter(|(_, entry)| entry.may) {
             let expired = entry.expires.is_some_and(|at| open.started.wall >= at);
