@@ -46,7 +46,7 @@ mod tests {
             assert_eq!(encode(plain.as_bytes()), text);
             assert!(is_of(text.as_bytes(), plain.as_bytes()));
         }
-        let secret: Vec<u8> = (0..32).map(|n| n * 37 + 11).collect();
+        let secret: [u8; 32] = std::array::from_fn(|n| (n * 37 + 11) as u8);
         let text = encode(&secret).into_bytes();
         assert!(is_of(&text, &secret));
         for at in 0..text.len() {
