@@ -6,8 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::facts::Facts;
-use crate::observe::{Broken, Seen};
+use super::facts::Scene;
+use crate::observe::{Broken, Departure};
 
 /// IPv4 blocks: network, prefix length, whether it can be reached by everybody.
 const V4: [(Ipv4Addr, u32, bool); 27] = [
@@ -39,6 +39,18 @@ const V4: [(Ipv4Addr, u32, bool); 27] = [
     (Ipv4Addr::new(233, 252, 0, 0), 24, false),
     (Ipv4Addr::new(192, 88, 99, 2), 32, false),
 ];
+
+/// The same with masks in place of lengths, which none of these blocks has as 0.
+const MASKED: [(u32, u32, bool); V4.len()] = {
+    let mut masked = [(0, 0, false); V4.len()];
+    let mut at = 0;
+    while at < V4.len() {
+        let (network, prefix, public) = V4[at];
+        masked[at] = (network.to_bits(), u32::MAX << (32 - prefix), public);
+        at += 1;
+    }
+    masked
+};
 
 /// IPv6 blocks. What is in none of them is global unicast only within `2000::/3`.
 const V6: [(Ipv6Addr, u32, bool); 30] = [
@@ -78,10 +90,10 @@ const V6: [(Ipv6Addr, u32, bool); 30] = [
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
-            let within = |(network, prefix, _): &&(Ipv4Addr, u32, bool)| {
-                u32::from(address).checked_shr(32 - prefix) == u32::from(*network).checked_shr(32 - prefix)
-            };
-            V4.iter().filter(within).max_by_key(|(_, prefix, _)| *prefix).is_none_or(|(_, _, public)| *public)
+            let address = u32::from(address);
+            let within = |(network, mask, _): &&(u32, u32, bool)| address & mask == *network;
+            // Of blocks that hold an address the longer prefix has the larger mask.
+            MASKED.iter().filter(within).max_by_key(|(_, mask, _)| *mask).is_none_or(|(_, _, public)| *public)
         }
         IpAddr::V6(address) => {
             let within = |(network, prefix, _): &&(Ipv6Addr, u32, bool)| {
@@ -92,15 +104,13 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Judges where a request goes.
-pub(super) fn see(facts: &Facts, seen: &Seen<'_>) -> Result<(), Broken> {
-    let Seen::Departed(departure) = seen else { return Ok(()) };
+/// Judges where a request goes, of an attempt or of nobody's.
+pub(super) fn departed(scene: Option<&Scene<'_>>, departure: &Departure<'_>) -> Result<(), Broken> {
     let (address, port) = (departure.address, departure.port);
     if !is_public(address) {
         return Err(Broken::new(26, format!("attempt {} dialled {address}, which is not public", departure.attempt)));
     }
-    let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
-    let Some(endpoint) = facts.endpoints.get(open.endpoint) else { return Ok(()) };
+    let Some((open, endpoint)) = scene.and_then(|scene| Some((scene.open, scene.endpoint?))) else { return Ok(()) };
     let known = open.generation != endpoint.generation || endpoint.specs.all().any(|spec| spec.port == port);
     if known || endpoint.changed_since(open.tick) {
         return Ok(());

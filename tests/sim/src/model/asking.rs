@@ -11,14 +11,14 @@ impl Ledger {
     /// Asks the nodes about events that have not ended: some of them, or all after a restart.
     pub(super) fn sweep(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
         let most = if std::mem::take(&mut self.all) { usize::MAX } else { ASKED_AT_ONCE };
-        let asked: Vec<_> = self.events.range(self.next..).map(|(number, _)| *number).take(most).collect();
+        let asked: Vec<_> = self.events.range(self.next).map(|(number, _)| number).take(most).collect();
         self.next = if asked.len() < most { 0 } else { asked.last().map_or(0, |last| last + 1) };
         asked.into_iter().try_for_each(|number| self.ask(facts, at, look, number))
     }
 
     /// Everything must have ended.
     pub(super) fn end(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look) -> Result<(), Broken> {
-        let open: Vec<_> = self.events.keys().copied().collect();
+        let open: Vec<_> = self.events.iter().map(|(number, _)| number).collect();
         open.into_iter().try_for_each(|number| self.ask(facts, at, look, number))?;
         let left = self.events.iter().filter(|(_, event)| event.sure && !event.lost && look.is_up(event.node));
         for (number, event) in left.filter(|(_, event)| !facts.node(event.node).weak) {
@@ -35,7 +35,7 @@ impl Ledger {
     }
 
     fn ask(&mut self, facts: &mut Facts, at: SimTime, look: &dyn Look, number: u64) -> Result<(), Broken> {
-        let Some(event) = self.events.get(&number).filter(|event| look.is_up(event.node)) else { return Ok(()) };
+        let Some(event) = self.events.get(number).filter(|event| look.is_up(event.node)) else { return Ok(()) };
         let (node, mut result, mut settled) = (event.node, Ok(()), false);
         let known = look.report(node, event.tenant, number, &mut |report| {
             settled = report.settled;
@@ -64,7 +64,7 @@ impl Ledger {
         // A node may have ended it and have no room to tell of that any longer, before the end is durable. Who has not said
         // that it has settled must not know it after a restart either.
         let incarnation = facts.node(node).incarnation;
-        match self.events.get_mut(&number) {
+        match self.events.get_mut(number) {
             Some(event) if event.unknown.is_none_or(|since| since == incarnation) => event.unknown = Some(incarnation),
             Some(_) | None => self.forget(facts, number),
         }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::facts::{Attempt, Facts, GRACE};
+use super::facts::{Facts, GRACE, Scene};
 use crate::observe::{Broken, Clocks, Note, Outcome, Seen, SimTime, Wish};
 
 /// Attempts that are remembered of an endpoint: more than any rule looks at.
@@ -33,27 +33,11 @@ struct Open {
 }
 
 impl Circuits {
+    /// What is seen often has a function of its own.
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
             Seen::Asked { wish: Wish::Put(spec), .. } => self.of(spec.endpoint).open = None,
             Seen::Asked { wish: Wish::Resume(endpoint), .. } => self.of(*endpoint).open = None,
-            Seen::Started { attempt, .. } => {
-                let Some(open) = facts.attempt(*attempt) else { return Ok(()) };
-                if facts.node(open.node).weak {
-                    return Ok(());
-                }
-                let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
-                let circuit = self.of(open.endpoint);
-                return circuit
-                    .started(facts, *attempt, open)
-                    .map_err(|what| Broken::new(23, format!("{}: {what}", name())));
-            }
-            Seen::Ended { attempt, clocks, outcome } => {
-                if let Some(open) = facts.attempt(*attempt) {
-                    let (endpoint, open) = (open.endpoint, *open);
-                    self.of(endpoint).ended(facts, *attempt, &open, *clocks, *outcome);
-                }
-            }
             Seen::Noted { note: Note::Opened { endpoint, attempts, failures, until }, clocks, .. } => {
                 let wrong = self.of(*endpoint).opened(facts, *endpoint, [*attempts, *failures], *until, *clocks);
                 self.open_until(facts, *endpoint, *until, *clocks);
@@ -79,6 +63,20 @@ impl Circuits {
         Ok(())
     }
 
+    pub(super) fn started(&mut self, scene: &Scene<'_>) -> Result<(), Broken> {
+        if scene.node.weak {
+            return Ok(());
+        }
+        let open = scene.open;
+        let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
+        let circuit = self.of(open.endpoint);
+        circuit.started(scene).map_err(|what| Broken::new(23, format!("{}: {what}", name())))
+    }
+
+    pub(super) fn ended(&mut self, scene: &Scene<'_>, clocks: Clocks, outcome: Outcome<'_>) {
+        self.of(scene.open.endpoint).ended(scene, clocks, outcome);
+    }
+
     fn of(&mut self, endpoint: u32) -> &mut Circuit {
         self.0.entry(endpoint).or_default()
     }
@@ -92,7 +90,8 @@ impl Circuits {
 }
 
 impl Circuit {
-    fn started(&mut self, facts: &Facts, attempt: u64, new: &Attempt) -> Result<(), String> {
+    fn started(&mut self, scene: &Scene<'_>) -> Result<(), String> {
+        let Scene { facts, attempt, open: new, .. } = *scene;
         let same = |open: &&mut Open| (open.incarnation, open.generation) == (new.incarnation, new.generation);
         let Some(open) = self.open.as_mut().filter(same) else { return Ok(()) };
         let now = new.started.mono;
@@ -107,7 +106,8 @@ impl Circuit {
         Ok(())
     }
 
-    fn ended(&mut self, facts: &Facts, attempt: u64, done: &Attempt, clocks: Clocks, outcome: Outcome<'_>) {
+    fn ended(&mut self, scene: &Scene<'_>, clocks: Clocks, outcome: Outcome<'_>) {
+        let Scene { attempt, open: done, .. } = *scene;
         let success = matches!(outcome, Outcome::Status { status: 200..=299, .. });
         let late = done.is_late(clocks.mono);
         let end = if late { done.started.mono + done.time + GRACE } else { clocks.mono };
@@ -122,7 +122,7 @@ impl Circuit {
             Outcome::Status { .. } => true,
             Outcome::Failed { why, denied, .. } => !denied && !matches!(why, "aborted" | "local-resources"),
         };
-        let spec = facts.endpoints.get(done.endpoint).and_then(|endpoint| endpoint.specs.sure());
+        let spec = scene.endpoint.and_then(|endpoint| endpoint.specs.sure());
         let first = spec.and_then(|spec| spec.pace.breaker).map(|breaker| breaker.open);
         match first {
             // It has closed, or was failed by itself long ago, which was told.

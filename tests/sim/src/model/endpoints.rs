@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::filters::{self, names};
+use super::pages::Pages;
 use super::possible::Possible;
 use crate::observe::{Ask, Note, Place, SECOND, SimTime, Spec, Told, Wish};
 
@@ -13,7 +14,7 @@ pub(super) const HOLD: u64 = 72 * 3600 * SECOND;
 /// All endpoints that were ever registered.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
-    all: BTreeMap<u32, Endpoint>,
+    all: Pages<Endpoint>,
     of_tenant: BTreeMap<u32, Vec<u32>>,
     /// Endpoints of calls that have no answer yet.
     calls: BTreeMap<u64, (u32, Kind, u64)>,
@@ -79,9 +80,9 @@ impl Endpoint {
         let passes = |spec: &Spec| spec.filter.is_none_or(|filter| filters::passes(filter, event_type, payload));
         let named = |spec: &Rc<Spec>| spec.patterns.iter().any(|pattern| names(pattern, event_type)) && passes(spec);
         let matches = |state: &State| matches!(state, State::Active | State::Paused);
-        let in_service = !self.gone && self.put_out().is_none() && self.may_be_disabled(at, jumps).is_none();
-        let sure = in_service && self.specs.all().all(named) && self.states.all().all(matches);
-        (sure, self.specs.all().any(named) && self.states.all().any(matches))
+        let in_service = || !self.gone && self.put_out().is_none() && self.may_be_disabled(at, jumps).is_none();
+        let ((all_named, any_named), (all_match, any_match)) = (self.specs.which(named), self.states.which(matches));
+        (all_named && all_match && in_service(), any_named && any_match)
     }
 
     /// Whether what waited for it since `since` may have been discarded.
@@ -176,7 +177,7 @@ impl Endpoint {
 
 impl Endpoints {
     pub(super) fn get(&self, endpoint: u32) -> Option<&Endpoint> {
-        self.all.get(&endpoint)
+        self.all.get(endpoint.into())
     }
 
     /// Whether an endpoint may have been taken out of service since it was last registered or resumed: somebody disabled
@@ -197,13 +198,12 @@ impl Endpoints {
         payload: &[u8],
         at: SimTime,
         jumps: bool,
-    ) -> Vec<(u32, bool)> {
+    ) -> impl Iterator<Item = (u32, bool)> {
         let ours = self.of_tenant.get(&tenant).into_iter().flatten();
-        let wanted = ours.filter_map(|number| match self.all[number].wants(event_type, payload, at, jumps) {
+        ours.filter_map(move |number| match self.get(*number)?.wants(event_type, payload, at, jumps) {
             (sure, true) => Some((*number, sure)),
             (_, false) => None,
-        });
-        wanted.collect()
+        })
     }
 
     pub(super) fn asked(&mut self, at: SimTime, tick: u64, node: u32, call: u64, wish: &Wish<'_>) {
@@ -220,7 +220,7 @@ impl Endpoints {
             Wish::Publish(_) | Wish::Cancel { .. } | Wish::Purge(_) | Wish::Erase { .. } | Wish::Close(_) => return,
         };
         self.calls.insert(call, (number, kind, tick));
-        let Some(endpoint) = self.all.get_mut(&number) else { return };
+        let Some(endpoint) = self.all.get_mut(number.into()) else { return };
         match wish {
             Wish::Pause(_) => endpoint.states.ask(call, State::Paused),
             Wish::Disable(_) => {
@@ -254,7 +254,7 @@ impl Endpoints {
     fn put(&mut self, tick: u64, node: u32, call: u64, spec: &Spec) {
         let attempts = u16::try_from(spec.schedule.len()).unwrap_or(u16::MAX);
         let spec = Rc::new(spec.clone());
-        let endpoint = self.all.entry(spec.endpoint).or_insert_with(|| {
+        let endpoint = self.all.or_insert_with(spec.endpoint.into(), || {
             self.of_tenant.entry(spec.tenant).or_default().push(spec.endpoint);
             Endpoint {
                 node,
@@ -293,7 +293,7 @@ impl Endpoints {
 
     pub(super) fn answered(&mut self, call: u64, told: Told) {
         let Some((number, kind, asked)) = self.calls.remove(&call) else { return };
-        let Some(endpoint) = self.all.get_mut(&number) else { return };
+        let Some(endpoint) = self.all.get_mut(number.into()) else { return };
         endpoint.specs.answer(call, told);
         if kind == Kind::Put && matches!(told, Told::Ok { .. }) {
             endpoint.put_ok(call);
@@ -315,7 +315,7 @@ impl Endpoints {
     }
 
     pub(super) fn gone(&mut self, number: u32, tick: u64) {
-        if let Some(endpoint) = self.all.get_mut(&number) {
+        if let Some(endpoint) = self.all.get_mut(number.into()) {
             (endpoint.gone, endpoint.gone_at, endpoint.over) = (true, tick, tick);
         }
     }
@@ -323,7 +323,7 @@ impl Endpoints {
     /// Its owner was asked for consent, and this came of it: the word alone counts in a handshake, and in a challenge with
     /// a status of 2xx.
     pub(super) fn replied(&mut self, number: u32, at: SimTime, tick: u64, status: Option<u16>, word: bool) {
-        let Some(endpoint) = self.all.get_mut(&number) else { return };
+        let Some(endpoint) = self.all.get_mut(number.into()) else { return };
         let challenged = endpoint.specs.all().any(|spec| spec.ask == Ask::Challenge);
         let fine = !challenged || status.is_some_and(|status| (200..300).contains(&status));
         if word && fine {
@@ -338,7 +338,7 @@ impl Endpoints {
 
     /// An attempt starts.
     pub(super) fn started(&mut self, number: u32, at: SimTime, tick: u64, jumps: bool) {
-        if let Some(endpoint) = self.all.get_mut(&number) {
+        if let Some(endpoint) = self.all.get_mut(number.into()) {
             endpoint.failing.get_or_insert(at);
             endpoint.trip(at, tick, jumps);
         }
@@ -346,7 +346,7 @@ impl Endpoints {
 
     /// An attempt ended; a success ends a row of failures, unless it came too late to count.
     pub(super) fn ended(&mut self, number: u32, at: SimTime, tick: u64, jumps: bool, success: bool) {
-        if let Some(endpoint) = self.all.get_mut(&number) {
+        if let Some(endpoint) = self.all.get_mut(number.into()) {
             endpoint.trip(at, tick, jumps);
             if success {
                 endpoint.failing = Some(at);
@@ -363,12 +363,12 @@ impl Endpoints {
 
     pub(super) fn noted(&mut self, at: SimTime, tick: u64, note: &Note<'_>) {
         if let Note::Disabled { endpoint, .. } = note
-            && let Some(endpoint) = self.all.get_mut(endpoint)
+            && let Some(endpoint) = self.all.get_mut((*endpoint).into())
         {
             endpoint.tripped = Some((endpoint.tripped.map_or(at, |(first, _)| first), tick));
         }
         if let Note::HoldEnded(number) | Note::Gone(number) = note
-            && let Some(endpoint) = self.all.get_mut(number)
+            && let Some(endpoint) = self.all.get_mut((*number).into())
         {
             endpoint.over = tick;
         }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::endpoints::Endpoints;
+use super::endpoints::{Endpoint, Endpoints};
+use super::pages::Pages;
 use crate::observe::{Clocks, Outcome, Replay, Rules, SECOND, Seen, SimTime, Submission, Told, Wish};
 
 /// An attempt is given up by a node this long after its time is over.
@@ -15,9 +16,9 @@ pub(super) struct Facts {
     /// How many things have been seen: the order of everything.
     pub(super) tick: u64,
     pub(super) endpoints: Endpoints,
-    nodes: BTreeMap<u32, Node>,
-    attempts: BTreeMap<u64, Attempt>,
-    calls: BTreeMap<u64, Call>,
+    nodes: Vec<Node>,
+    attempts: Pages<Attempt>,
+    calls: Pages<Call>,
     /// What events send others again.
     replays: BTreeMap<u64, Replay>,
     /// Up to which tick what a node had done was durable when it died, by node and incarnation.
@@ -26,8 +27,20 @@ pub(super) struct Facts {
     pub(super) over: Vec<u64>,
 }
 
+/// An attempt that something happens to, with all that judges look up of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) at: SimTime,
+    /// The attempt's number.
+    pub(super) attempt: u64,
+    pub(super) open: &'a Attempt,
+    pub(super) node: &'a Node,
+    pub(super) endpoint: Option<&'a Endpoint>,
+}
+
 /// A node, as far as it shows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
     pub(super) up: bool,
     /// How often it has been restarted.
@@ -46,6 +59,19 @@ pub(super) struct Node {
     /// Milliseconds that its wall clock has stepped back, in all.
     pub(super) stepped_back: u64,
 }
+
+/// A node of which nothing is known.
+const UNKNOWN: Node = Node {
+    up: false,
+    incarnation: 0,
+    clocks: Clocks { mono: 0, wall: 0 },
+    began: Clocks { mono: 0, wall: 0 },
+    latest: 0,
+    seen: SimTime(0),
+    durable: 0,
+    weak: false,
+    stepped_back: 0,
+};
 
 impl Node {
     /// Whether its wall clock may have shown this by now.
@@ -116,7 +142,7 @@ impl Facts {
         match seen {
             Seen::Began(rules) => {
                 self.rules = Some((*rules).clone());
-                self.nodes = (0..rules.nodes).map(|node| (node, Node { up: true, ..Node::default() })).collect();
+                self.nodes = vec![Node { up: true, ..UNKNOWN }; rules.nodes as usize];
             }
             Seen::Asked { call, node, clocks, wish } => {
                 self.clock(at, *node, *clocks);
@@ -128,8 +154,7 @@ impl Facts {
             }
             Seen::Answered { call, told } => {
                 self.endpoints.answered(*call, *told);
-                let call = self.calls.get(call).copied();
-                if let (Some(call), Told::Ok { fresh: true }) = (call, told) {
+                if let (Some(call), Told::Ok { fresh: true }) = (self.calls.remove(*call), told) {
                     let node = self.node_mut(call.node);
                     node.durable = node.durable.max(call.tick);
                 }
@@ -155,8 +180,8 @@ impl Facts {
             }
             Seen::Ended { attempt, clocks, outcome } => self.ended(at, *attempt, *clocks, *outcome),
             Seen::Aborted { attempt } => {
-                if let Some(open) = self.attempts.get_mut(attempt) {
-                    let mono = self.nodes.get(&open.node).map_or(0, |node| node.clocks.mono);
+                if let Some(open) = self.attempts.get_mut(*attempt) {
+                    let mono = self.nodes.get(open.node as usize).map_or(0, |node| node.clocks.mono);
                     open.aborted = open.aborted.or(Some(mono));
                 }
             }
@@ -210,14 +235,12 @@ impl Facts {
     pub(super) fn after(&mut self, seen: &Seen<'_>) {
         match seen {
             Seen::Ended { attempt, .. } => {
-                self.attempts.remove(attempt);
+                self.attempts.remove(*attempt);
             }
-            Seen::Answered { call, .. } => {
-                self.calls.remove(call);
-            }
-            Seen::Died { node, .. } => self.attempts.retain(|_, attempt| attempt.node != *node),
+            Seen::Died { node, .. } => self.attempts.retain(|attempt| attempt.node != *node),
             Seen::Began(_)
             | Seen::Asked { .. }
+            | Seen::Answered { .. }
             | Seen::Started { .. }
             | Seen::Departed(_)
             | Seen::Arrived { .. }
@@ -243,8 +266,8 @@ impl Facts {
     }
 
     /// A node.
-    pub(super) fn node(&self, node: u32) -> Node {
-        self.nodes.get(&node).copied().unwrap_or_default()
+    pub(super) fn node(&self, node: u32) -> &Node {
+        self.nodes.get(node as usize).unwrap_or(&UNKNOWN)
     }
 
     /// Whether what a node did at a tick of one of its incarnations is surely durable.
@@ -266,16 +289,23 @@ impl Facts {
 
     /// All attempts of a node that have not ended.
     pub(super) fn attempts_of(&self, node: u32) -> impl Iterator<Item = &Attempt> {
-        self.attempts.values().filter(move |attempt| attempt.node == node)
+        self.attempts.iter().map(|(_, attempt)| attempt).filter(move |attempt| attempt.node == node)
     }
 
     /// An attempt that has not ended.
     pub(super) fn attempt(&self, attempt: u64) -> Option<&Attempt> {
-        self.attempts.get(&attempt)
+        self.attempts.get(attempt)
+    }
+
+    /// An attempt that has not ended, with all that is known of whom it concerns.
+    pub(super) fn scene(&self, at: SimTime, attempt: u64) -> Option<Scene<'_>> {
+        let open = self.attempts.get(attempt)?;
+        let (node, endpoint) = (self.node(open.node), self.endpoints.get(open.endpoint));
+        Some(Scene { facts: self, at, attempt, open, node, endpoint })
     }
 
     fn ended(&mut self, at: SimTime, attempt: u64, clocks: Clocks, outcome: Outcome<'_>) {
-        let Some(open) = self.attempts.get(&attempt).copied() else { return };
+        let Some(open) = self.attempts.get(attempt).copied() else { return };
         self.clock(at, open.node, clocks);
         let success = matches!(outcome, Outcome::Status { status: 200..=299, .. }) && !open.is_late(clocks.mono);
         let jumps = self.rules().jumps;
@@ -295,16 +325,21 @@ impl Facts {
     }
 
     fn node_mut(&mut self, node: u32) -> &mut Node {
-        self.nodes.entry(node).or_default()
+        let place = node as usize;
+        if self.nodes.len() <= place {
+            self.nodes.resize(place + 1, UNKNOWN);
+        }
+        &mut self.nodes[place]
     }
 }
 
 /// The number in an event's id: `e12` is 12. One that a node has made itself has a number of its own kind.
 pub(super) fn event_number(id: &str) -> Option<u64> {
-    match id.strip_prefix(MADE) {
-        Some(digits) => u64::from_str_radix(digits.get(..15)?, 16).ok().map(|number| number | MADE_BIT),
+    match id.strip_prefix('e').or_else(|| id.strip_prefix(REPLAYED)) {
+        Some(digits) => digits.parse().ok().filter(|number| !is_made(*number)),
         None => {
-            id.strip_prefix(REPLAYED).or_else(|| id.strip_prefix('e'))?.parse().ok().filter(|number| !is_made(*number))
+            let digits = id.strip_prefix(MADE)?.get(..15)?;
+            u64::from_str_radix(digits, 16).ok().map(|number| number | MADE_BIT)
         }
     }
 }

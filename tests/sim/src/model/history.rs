@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, event_number, is_made};
-use super::story::{Place, Story, Tried, Wished, digest, numbers};
+use super::book::Book;
+use super::facts::{Facts, Scene, is_made};
+use super::pages::Pages;
+use super::story::{Place, Story, Tried, Wished, numbers};
 use crate::observe::{Broken, Came, Fate, Look, Note, Outcome, Seen, SimTime, Submission, Told, Wish};
 
 /// The least upper bounds for what is kept of an event besides its payload: of itself, and of each attempt.
@@ -17,15 +19,15 @@ const REST: (u64, u64) = (1024, 2048);
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// By the number of the event.
-    stories: Vec<Story>,
+    stories: Book<Story>,
     /// By the number of the attempt, from 1 on.
-    tries: Vec<Tried>,
+    tries: Book<Tried>,
     pub(super) endpoints: BTreeMap<u32, Place>,
     /// Wishes to forget all of a tenant.
     purges: BTreeMap<u32, Wished>,
     /// By node: what ended before this time may have been trimmed, and the times of which it has been told.
     trimmed: BTreeMap<u32, (u64, Vec<u64>)>,
-    calls: BTreeMap<u64, About>,
+    calls: Pages<About>,
     /// By node and incarnation: outcomes before this tick are durable.
     durable: BTreeMap<(u32, u32), u64>,
     pub(super) audit: super::recalled::Audit,
@@ -39,38 +41,26 @@ enum About {
 }
 
 impl History {
+    /// What is seen often has a function of its own.
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Asked { call, node, clocks, wish } => self.asked(facts, at, *call, (*node, clocks.wall), wish),
-            Seen::Answered { call, told } => self.answered(*call, *told),
-            Seen::Started { node, endpoint, event, number, .. } => {
-                let event = event_number(event).unwrap_or(u64::MAX);
-                self.started(facts, *node, *endpoint, event, *number);
-            }
+            Seen::Asked { call, node, wish, .. } => self.asked(facts, *call, *node, wish),
             Seen::Aborted { attempt } => {
                 if let Some(tried) = self.tried_mut(*attempt) {
                     tried.late = true;
                 }
             }
-            Seen::Ended { attempt, clocks, outcome } => {
-                let late = facts.attempt(*attempt).is_none_or(|open| open.is_late(clocks.mono));
-                self.ended(facts.tick, *attempt, clocks.wall, late, *outcome);
-            }
             Seen::Noted { node, note, .. } => return self.noted(facts, *node, note),
-            Seen::Settled { node, event, .. } => {
-                let Some(number) = event_number(event) else { return Ok(()) };
-                let latest = facts.node(*node).latest_by(at);
-                let Some(story) = self.story_mut(number) else { return Ok(()) };
-                story.ended = Some((story.latest, latest));
-                let last = story.last;
-                self.is_durable_now(facts, *node, last);
-            }
             Seen::Trimmed { node, before } => return self.trim(facts, *node, *before),
             Seen::Read { node, clocks, question, recalled, pending } => {
                 let read = super::recalled::Read { facts, at, node: *node, wall: clocks.wall, pending: *pending };
                 return self.recalled(&read, question, recalled);
             }
             Seen::Began(_)
+            | Seen::Answered { .. }
+            | Seen::Started { .. }
+            | Seen::Ended { .. }
+            | Seen::Settled { .. }
             | Seen::Departed(_)
             | Seen::Arrived { .. }
             | Seen::Died { .. }
@@ -104,10 +94,9 @@ impl History {
         Err(Broken::new(32, format!("e{event} was to be forgotten, and {name} of node {node} has it after compaction")))
     }
 
-    fn asked(&mut self, facts: &Facts, at: SimTime, call: u64, (node, wall): (u32, u64), wish: &Wish<'_>) {
+    fn asked(&mut self, facts: &Facts, call: u64, node: u32, wish: &Wish<'_>) {
         let tick = facts.tick;
         match wish {
-            Wish::Publish(submission) => self.submitted(facts, at, call, (node, wall), submission),
             Wish::Put(spec) => {
                 self.endpoints.entry(spec.endpoint).or_insert_with(|| Place::new(node, spec)).put(tick, spec);
             }
@@ -127,7 +116,8 @@ impl History {
                 self.calls.insert(call, About::Purge { tenant: *tenant, tick });
                 self.purges.entry(*tenant).or_default().asked = tick;
             }
-            Wish::Pause(_)
+            Wish::Publish(_)
+            | Wish::Pause(_)
             | Wish::Resume(_)
             | Wish::AddKey(..)
             | Wish::ExpireKey(..)
@@ -138,22 +128,22 @@ impl History {
         }
     }
 
-    fn submitted(
+    /// `content` is a digest of type and payload.
+    pub(super) fn submitted(
         &mut self,
         facts: &Facts,
         at: SimTime,
         call: u64,
         (node, wall): (u32, u64),
-        submission: &Submission<'_>,
+        (submission, content): (&Submission<'_>, u64),
     ) {
         let (event, tick) = (submission.event, facts.tick);
         let place = usize::try_from(event).expect("events are numbered from 0 on");
-        if self.stories.len() <= place {
-            self.stories.resize_with(place + 1, Story::default);
+        while self.stories.len() <= place {
+            self.stories.push(Story::default());
         }
-        let story = &mut self.stories[place];
-        let content =
-            (digest(&[submission.event_type.as_bytes(), submission.payload]), submission.payload.len() as u64);
+        let story = self.stories.get_mut(place).expect("there are as many by now");
+        let content = (content, submission.payload.len() as u64);
         let before = (story.life, story.again);
         self.calls.insert(call, About::Publish { event, content, tick, before });
         if story.first == 0 {
@@ -175,8 +165,8 @@ impl History {
         }
     }
 
-    fn answered(&mut self, call: u64, told: Told) {
-        match (self.calls.remove(&call), told) {
+    pub(super) fn answered(&mut self, call: u64, told: Told) {
+        match (self.calls.remove(call), told) {
             (Some(About::Publish { event, content, tick, before }), told) => {
                 let Some(story) = self.story_mut(event) else { return };
                 if matches!(told, Told::Ok { fresh: false } | Told::Refused(_)) && story.life == tick {
@@ -201,37 +191,50 @@ impl History {
         }
     }
 
-    fn started(&mut self, facts: &Facts, node: u32, endpoint: u32, event: u64, number: u16) {
-        let attempt = self.tries.len() as u64 + 1;
+    pub(super) fn started(&mut self, scene: &Scene<'_>) {
+        let (open, tick, attempt) = (scene.open, scene.facts.tick, self.tries.len() as u64 + 1);
+        let (event, endpoint, number, node) = (open.event, open.endpoint, open.number, open.node);
         let before = self.story_mut(event).map_or(0, |story| std::mem::replace(&mut story.last, attempt));
-        let incarnation = facts.node(node).incarnation;
-        let tick = facts.tick;
+        let incarnation = scene.node.incarnation;
         let (at, came, late, told, answer) = (0, Came::None, false, None, None);
         let tried = Tried { event, endpoint, number, before, node, incarnation, tick, at, came, late, told, answer };
         self.tries.push(tried);
     }
 
-    fn ended(&mut self, tick: u64, attempt: u64, wall: u64, late: bool, outcome: Outcome<'_>) {
-        let Some(tried) = self.tried_mut(attempt) else { return };
+    /// `late` says that its node waited for that no more.
+    pub(super) fn ended(&mut self, tick: u64, attempt: u64, wall: u64, late: bool, outcome: Outcome<'_>) {
+        let place = usize::try_from(attempt).ok().and_then(|attempt| attempt.checked_sub(1));
+        let Some(tried) = place.and_then(|place| self.tries.get_mut(place)) else { return };
+        let listed = tried.came != Came::None || tried.told.is_some_and(Fate::is_final);
         (tried.at, tried.tick) = (wall, tick);
         tried.late |= late;
-        let (event, endpoint, late) = (tried.event, tried.endpoint, tried.late);
-        let (came, answer) = match (outcome, self.endpoints.get_mut(&endpoint)) {
-            (Outcome::Status { status, body, .. }, Some(place)) => {
-                if (200..300).contains(&status) && !late {
-                    place.closed.push(attempt);
-                }
-                (Came::Status(status), place.kept_of(body))
-            }
+        let (event, late) = (tried.event, tried.late);
+        let place = self.endpoints.get_mut(&tried.endpoint);
+        (tried.came, tried.answer) = match (outcome, &place) {
+            (Outcome::Status { status, body, .. }, Some(place)) => (Came::Status(status), place.kept_of(body)),
             (Outcome::Status { status, .. }, None) => (Came::Status(status), None),
             (Outcome::Failed { why, .. }, _) => (Came::Failed(why), None),
         };
-        if let Some(tried) = self.tried_mut(attempt) {
-            (tried.came, tried.answer) = (came, answer);
+        if let Some(place) = place {
+            if listed {
+                place.closed.moved();
+            }
+            if !late && matches!(outcome, Outcome::Status { status: 200..=299, .. }) {
+                place.closed.push(attempt, wall);
+            }
         }
         if let Some(story) = self.story_mut(event).filter(|_| !late) {
             story.latest = story.latest.max(wall);
         }
+    }
+
+    /// A node told that all of an event has ended.
+    pub(super) fn settled(&mut self, facts: &Facts, at: SimTime, node: u32, event: u64) {
+        let latest = facts.node(node).latest_by(at);
+        let Some(story) = self.story_mut(event) else { return };
+        story.ended = Some((story.latest, latest));
+        let last = story.last;
+        self.is_durable_now(facts, node, last);
     }
 
     fn noted(&mut self, facts: &Facts, node: u32, note: &Note<'_>) -> Result<(), Broken> {
@@ -268,11 +271,11 @@ impl History {
         if self.tried(attempt).is_some_and(|tried| tried.told.is_some()) {
             return Ok(());
         }
-        if let Some(tried) = self.tried_mut(attempt) {
-            tried.told = Some(fate);
-        }
+        let Some(tried) = self.tried_mut(attempt) else { return Ok(()) };
+        tried.told = Some(fate);
+        let ended = tried.at;
         if let Some(place) = self.endpoints.get_mut(endpoint).filter(|_| fate.is_final()) {
-            place.closed.push(attempt);
+            place.closed.push(attempt, ended);
         }
         Ok(())
     }

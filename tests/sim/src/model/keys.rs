@@ -3,13 +3,14 @@
 //! The signature is computed here once more, by the specification: HMAC-SHA256 over id, timestamp and body.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::base64;
-use super::facts::{Facts, REPLAYED, is_made};
+use super::facts::{REPLAYED, Scene, is_made};
+use super::marks::{Marks, Shown, write};
+use super::pages::Pages;
 use super::schemes;
 use crate::observe::{Broken, Departure, Key, Replay, Scheme, Seen, Spec, Told, Wish};
 
@@ -20,8 +21,8 @@ pub(super) struct Keys {
     /// Endpoints whose last rotation was finished, so that one key signs, until somebody wants something else of their
     /// keys.
     finished: BTreeSet<u32>,
-    calls: BTreeMap<u64, Call>,
-    scratch: String,
+    calls: Pages<Call>,
+    scratch: Vec<u8>,
 }
 
 /// A key of a ring, as far as it is known.
@@ -62,18 +63,11 @@ enum What {
 }
 
 impl Keys {
-    pub(super) fn see(&mut self, facts: &Facts, seen: &Seen<'_>) -> Result<(), Broken> {
-        match seen {
-            Seen::Asked { call, wish, clocks, .. } => self.asked(*call, clocks.wall, wish),
-            Seen::Answered { call, told } => {
-                if let Some(known) = self.calls.remove(call) {
-                    self.answered(*call, &known, *told);
-                }
-            }
-            Seen::Departed(departure) => return self.departed(facts, departure),
-            _ => {}
+    /// What is seen often has a function of its own.
+    pub(super) fn see(&mut self, seen: &Seen<'_>) {
+        if let Seen::Asked { call, wish, clocks, .. } = seen {
+            self.asked(*call, clocks.wall, wish);
         }
-        Ok(())
     }
 
     fn asked(&mut self, call: u64, wall: u64, wish: &Wish<'_>) {
@@ -125,10 +119,11 @@ impl Keys {
         self.calls.insert(call, Call { endpoint, before, what });
     }
 
-    fn answered(&mut self, call: u64, known: &Call, told: Told) {
+    pub(super) fn answered(&mut self, call: u64, told: Told) {
+        let Some(known) = self.calls.remove(call) else { return };
         let Some(ring) = self.rings.get_mut(&known.endpoint) else { return };
         if matches!((told, &known.what), (Told::Ok { .. }, What::Finish))
-            && self.calls.values().all(|other| other.endpoint != known.endpoint)
+            && self.calls.iter().all(|(_, other)| other.endpoint != known.endpoint)
         {
             self.finished.insert(known.endpoint);
         }
@@ -169,77 +164,94 @@ impl Keys {
         }
     }
 
-    fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(departure.attempt).filter(|open| !is_made(open.event)) else { return Ok(()) };
+    pub(super) fn departed(
+        &mut self,
+        scene: &Scene<'_>,
+        departure: &Departure<'_>,
+        marks: &Marks<'_>,
+    ) -> Result<(), Broken> {
+        let Scene { facts, open, node, endpoint, .. } = *scene;
+        if is_made(open.event) {
+            return Ok(());
+        }
         let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
         let fail = |what: String| Err(Broken::new(12, format!("{}: {what}", name())));
-        let text = |header: &str| departure.header(header).and_then(|value| std::str::from_utf8(value).ok());
-        // What has to stand in the headers: "e12.1767225600.1", written once into a text that is kept.
-        let mut expected = std::mem::take(&mut self.scratch);
+        // What has to stand in the headers: "e12.1767225600.1", written once into bytes that are kept.
+        let expected = &mut self.scratch;
         expected.clear();
         let (prefix, id) = match facts.replay(open.event) {
             Some(Replay { of, keeps_id: true, .. }) => ("e", *of),
             Some(_) => (REPLAYED, open.event),
             None => ("e", open.event),
         };
-        write!(expected, "{prefix}{id}").expect("a string takes everything");
+        expected.extend_from_slice(prefix.as_bytes());
+        write(id, expected);
         let id = expected.len();
-        write!(expected, ".{}", open.started.wall / 1000).expect("a string takes everything");
+        expected.push(b'.');
+        write(open.started.wall / 1000, expected);
         let signed = expected.len();
-        write!(expected, ".{}", open.number).expect("a string takes everything");
+        expected.push(b'.');
+        write(open.number.into(), expected);
         let (id, seconds, number) = (&expected[..id], &expected[id + 1..signed], &expected[signed + 1..]);
-        if text("webhook-id") != Some(id) {
-            return fail(format!("its id is {:?}", text("webhook-id")));
+        if marks.id != Some(id) {
+            return fail(format!("its id is {:?}", Shown(marks.id)));
         }
-        if text("webhook-timestamp") != Some(seconds) {
-            return fail(format!("it began at {seconds}, and says {:?}", text("webhook-timestamp")));
+        if marks.timestamp != Some(seconds) {
+            let (began, says) = (open.started.wall / 1000, Shown(marks.timestamp));
+            return fail(format!("it began at {began}, and says {says:?}"));
         }
-        if text("postrider-attempt") != Some(number) {
-            return fail(format!("it says that it is number {:?}", text("postrider-attempt")));
+        if marks.attempt != Some(number) {
+            return fail(format!("it says that it is number {:?}", Shown(marks.attempt)));
         }
-        let same = facts.endpoints.get(open.endpoint).is_some_and(|known| known.generation == open.generation);
+        let same = endpoint.is_some_and(|known| known.generation == open.generation);
         let Some(ring) = self.rings.get_mut(&open.endpoint).filter(|_| same) else { return Ok(()) };
-        if facts.node(open.node).weak {
+        if node.weak {
             return Ok(());
         }
-        let signatures = text("webhook-signature").unwrap_or("");
-        let mut left: Vec<_> = signatures.split(' ').filter(|one| !one.is_empty()).collect();
-        let latest = facts.node(open.node).latest;
+        let signatures = marks.signature.unwrap_or_default();
+        let mut left = Vec::with_capacity(4);
+        if signatures.contains(&b' ') {
+            left.extend(signatures.split(|byte| *byte == b' ').filter(|one| !one.is_empty()));
+        } else if !signatures.is_empty() {
+            left.push(signatures);
+        }
+        let count = left.len();
         for (number, entry) in ring.iter_mut().filter(|(_, entry)| entry.may) {
             let expired = entry.expires.is_some_and(|at| open.started.wall >= at);
             let mut mac = entry.mac.clone();
             // The id, a full stop, the timestamp, a full stop, the body.
-            mac.update(&expected.as_bytes()[..=signed]);
+            mac.update(&expected[..=signed]);
             mac.update(departure.body);
-            let signature = base64::encode(&mac.finalize().into_bytes());
-            let found = left.iter().position(|one| one.strip_prefix("v1,") == Some(&signature));
+            let signature = mac.finalize().into_bytes();
+            let is_it = |one: &&[u8]| one.strip_prefix(b"v1,").is_some_and(|text| base64::is_of(text, &signature));
+            let found = left.iter().position(is_it);
             match found {
                 Some(_) if expired => return fail(format!("key {number} has expired, and signed it")),
                 Some(at) => {
                     left.swap_remove(at);
                 }
-                None if entry.must && !expired && entry.expires.is_none_or(|at| latest < at) => {
+                None if entry.must && !expired && entry.expires.is_none_or(|at| node.latest < at) => {
                     return fail(format!("key {number} is active, and did not sign it"));
                 }
                 None => {}
             }
         }
-        let count = signatures.split(' ').filter(|one| !one.is_empty()).count();
         if count > 1 && self.finished.contains(&open.endpoint) {
             return fail(format!("the rotation was finished, and {count} keys sign"));
         }
         if !left.is_empty() {
             return fail(format!("{} signatures are by no active key", left.len()));
         }
-        let known = facts.endpoints.get(open.endpoint).filter(|known| !known.changed_since(open.tick));
-        if let Some(spec) = known.and_then(|known| known.specs.sure()) {
-            let ring = Ring { keys: ring, started: open.started.wall, latest };
+        let known = endpoint.filter(|known| !known.changed_since(open.tick));
+        if let Some(spec) = known.and_then(|known| known.specs.sure()).filter(|spec| schemes::concern(spec, departure))
+        {
+            let ring = Ring { keys: ring, started: open.started.wall, latest: node.latest };
+            let text = |bytes| std::str::from_utf8(bytes).expect("letters, digits and a low line");
             for scheme in schemes::ALL {
-                let signed = ring.check(scheme, spec, departure, (id, seconds));
+                let signed = ring.check(scheme, spec, departure, (text(id), text(seconds)));
                 signed.map_err(|what| Broken::new(12, format!("{}: {what}", name())))?;
             }
         }
-        self.scratch = expected;
         Ok(())
     }
 }

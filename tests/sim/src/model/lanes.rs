@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Attempt, Facts};
-use crate::observe::{Broken, Departure, Note, Outcome, Place, Seen, SimTime, Submission, Told, Wish};
+use super::facts::{Attempt, Facts, Scene};
+use super::marks::{Marks, text};
+use super::pages::Pages;
+use crate::observe::{Broken, Note, Outcome, Place, Seen, SimTime, Submission, Told, Wish};
 
 /// Places that are remembered of each lane.
 const REMEMBERED: usize = 64;
@@ -19,7 +21,7 @@ pub(super) struct Lanes {
     /// Events that surely were accepted and may still be delivered, by endpoint and key, by the tick of the answer.
     first: BTreeMap<(u32, u32), BTreeMap<u64, u64>>,
     /// Submissions without an answer.
-    calls: BTreeMap<u64, u64>,
+    calls: Pages<u64>,
     /// Places that were sent, by endpoint, generation and key.
     places: BTreeMap<(u32, u32, u32), BTreeMap<u64, u64>>,
     /// The two events last submitted under each key, by tenant and key: event and tick.
@@ -47,11 +49,9 @@ struct Keyed {
 }
 
 impl Lanes {
+    /// What is seen often has a function of its own.
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Asked { call, clocks, wish: Wish::Publish(submission), .. } => {
-                self.submitted(facts, (at, clocks.wall), *call, submission);
-            }
             Seen::Asked { wish: Wish::Cancel { event, .. } | Wish::Erase { event, .. }, .. } => {
                 self.through(*event, None)
             }
@@ -59,18 +59,6 @@ impl Lanes {
                 let of_tenant = self.events.iter().filter(|(_, event)| event.tenant == *tenant);
                 let events: Vec<_> = of_tenant.map(|(number, _)| *number).collect();
                 events.into_iter().for_each(|event| self.through(event, None));
-            }
-            Seen::Answered { call, told } => self.answered(facts, *call, *told),
-            Seen::Started { attempt, .. } => {
-                if let Some(open) = facts.attempt(*attempt) {
-                    return self.started(facts, at, *attempt, open);
-                }
-            }
-            Seen::Departed(departure) => return self.departed(facts, departure),
-            Seen::Ended { attempt, outcome, .. } => {
-                if let Some(open) = facts.attempt(*attempt).copied() {
-                    self.ended(&open, *outcome);
-                }
             }
             Seen::Noted { note, .. } => match note {
                 Note::Exhausted { endpoint, event, .. }
@@ -102,7 +90,13 @@ impl Lanes {
         self.events.remove(&event);
     }
 
-    fn submitted(&mut self, facts: &Facts, (at, wall): (SimTime, u64), call: u64, submission: &Submission<'_>) {
+    pub(super) fn submitted(
+        &mut self,
+        facts: &Facts,
+        (at, wall): (SimTime, u64),
+        call: u64,
+        submission: &Submission<'_>,
+    ) {
         let Some(key) = submission.key else { return };
         let (number, tick) = (submission.event, facts.tick);
         let newest = self.newest.entry((submission.tenant, key)).or_insert([(u64::MAX, 0); 2]);
@@ -113,7 +107,7 @@ impl Lanes {
         self.calls.insert(call, number);
         let Submission { tenant, event_type, payload, .. } = *submission;
         let matching = facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps);
-        let sure = matching.into_iter().filter(|(_, sure)| *sure);
+        let sure = matching.filter(|(_, sure)| *sure);
         let laned =
             |endpoint: &u32| facts.endpoints.get(*endpoint).is_some_and(|known| known.place() != Place::Anywhere);
         let to: Vec<_> = sure.map(|(endpoint, _)| endpoint).filter(laned).map(|endpoint| (endpoint, 0)).collect();
@@ -134,8 +128,8 @@ impl Lanes {
         event.to.retain(|(endpoint, _)| to.iter().any(|(other, _)| other == endpoint));
     }
 
-    fn answered(&mut self, facts: &Facts, call: u64, told: Told) {
-        let Some(number) = self.calls.remove(&call) else { return };
+    pub(super) fn answered(&mut self, facts: &Facts, call: u64, told: Told) {
+        let Some(number) = self.calls.remove(call) else { return };
         let Some(event) = self.events.get_mut(&number) else { return };
         // A repeat may be one of an event that has ended.
         if let (Told::Ok { fresh: true }, None) = (told, event.accepted) {
@@ -164,7 +158,7 @@ impl Lanes {
         }
     }
 
-    fn ended(&mut self, open: &Attempt, outcome: Outcome<'_>) {
+    pub(super) fn ended(&mut self, open: &Attempt, outcome: Outcome<'_>) {
         match outcome {
             Outcome::Status { status: 200..=299 | 410, .. } | Outcome::Failed { denied: true, .. } => {
                 self.through(open.event, Some(open.endpoint));
@@ -197,12 +191,12 @@ impl Lanes {
         newest.into_iter().any(|(other, tick)| *other != number && *tick > event.asked)
     }
 
-    fn started(&mut self, facts: &Facts, at: SimTime, attempt: u64, open: &Attempt) -> Result<(), Broken> {
-        let Some(event) = self.events.get(&open.event) else { return Ok(()) };
+    pub(super) fn started(&mut self, scene: &Scene<'_>) -> Result<(), Broken> {
+        let Scene { facts, at, open, .. } = *scene;
+        let (Some(event), Some(known)) = (self.events.get(&open.event), scene.endpoint) else { return Ok(()) };
         let (asked, key) = (event.asked, event.key);
-        let Some(known) = facts.endpoints.get(open.endpoint) else { return Ok(()) };
         let sure = event.to.iter().any(|(to, _)| *to == open.endpoint) && known.place() != Place::Anywhere;
-        if !sure || facts.node(open.node).weak || known.may_discard(asked, at, facts.rules().jumps) {
+        if !sure || scene.node.weak || known.may_discard(asked, at, facts.rules().jumps) {
             return Ok(());
         }
         let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
@@ -216,7 +210,6 @@ impl Lanes {
             let what = format!("{}: attempt {} of e{} is in flight in its lane", name(), other.number, other.event);
             return Err(Broken::new(7, what));
         }
-        _ = attempt;
         while let Some((tick, first)) = self.first.get(&(open.endpoint, key)).and_then(|lane| lane.first_key_value()) {
             let (tick, first) = (*tick, *first);
             if tick >= asked || first == open.event {
@@ -231,15 +224,14 @@ impl Lanes {
     }
 
     /// What the headers say of the place in a lane.
-    fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
-        let number =
-            |name| departure.header(name).and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
-        let (place, previous) = (number("postrider-sequence"), number("postrider-previous-sequence"));
+    pub(super) fn departed(&mut self, scene: &Scene<'_>, marks: &Marks<'_>) -> Result<(), Broken> {
+        let open = scene.open;
         let Some(event) = self.events.get_mut(&open.event) else { return Ok(()) };
-        let known = facts.endpoints.get(open.endpoint).filter(|known| known.place() != Place::Anywhere);
+        let number = |mark| text(mark).and_then(|text| text.parse::<u64>().ok());
+        let (place, previous) = (number(marks.sequence), number(marks.previous));
+        let known = scene.endpoint.filter(|known| known.place() != Place::Anywhere);
         let sure = known.is_some() && event.to.iter().any(|(to, _)| *to == open.endpoint);
-        if !sure || facts.node(open.node).weak || event.offers > 1 {
+        if !sure || scene.node.weak || event.offers > 1 {
             return Ok(());
         }
         let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);

@@ -6,20 +6,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::facts::{Attempt, Facts, event_number, is_made};
+use super::facts::{Facts, Scene, is_made};
 use super::owed::{Event, Owed, is_envelope};
+use super::pages::Pages;
 use crate::observe::{Broken, Departure, Fate, Form, Note, Outcome, Report, Seen, SimTime, Submission, Told, Wish};
 
 /// Everything that is owed.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    pub(super) events: BTreeMap<u64, Event>,
+    pub(super) events: Pages<Event>,
     /// What events unanswered calls submitted.
-    calls: BTreeMap<u64, u64>,
+    calls: Pages<u64>,
     /// And of which events they want nothing more to be sent.
     pub(super) voids: BTreeMap<u64, Vec<u64>>,
     /// Events that have ended, 64 to an entry.
-    ended: BTreeMap<u64, u64>,
+    ended: Pages<u64>,
     /// Where the next sweep goes on.
     pub(super) next: u64,
     /// A node has come back since the last sweep.
@@ -40,12 +41,13 @@ impl fmt::Display for Name<'_> {
 }
 
 impl Ledger {
-    pub(super) fn see(&mut self, facts: &mut Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
+    /// What is seen often has a function of its own.
+    pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Asked { call, node, wish, .. } => match wish {
-                Wish::Publish(submission) => self.submitted(facts, at, *call, *node, submission),
+            Seen::Asked { call, wish, .. } => match wish {
                 Wish::Cancel { .. } | Wish::Erase { .. } | Wish::Purge(_) => self.void(facts, *call, wish),
-                Wish::Put(_)
+                Wish::Publish(_)
+                | Wish::Put(_)
                 | Wish::Pause(_)
                 | Wish::Resume(_)
                 | Wish::Disable(_)
@@ -57,28 +59,10 @@ impl Ledger {
                 | Wish::FinishRotation(_)
                 | Wish::Close(_) => {}
             },
-            Seen::Answered { call, told } => self.answered(*call, *told),
-            Seen::Started { attempt, event, endpoint, number, .. } => {
-                let name = Name { number: *number, event, endpoint: *endpoint };
-                let event = event_number(event)
-                    .ok_or_else(|| Broken::new(2, format!("{name}: no event has an id like that")))?;
-                return if is_made(event) { Ok(()) } else { self.started(facts, event, *attempt, &name) };
-            }
-            Seen::Departed(departure) => return self.departed(facts, departure),
-            Seen::Ended { attempt, clocks, outcome } => {
-                if let Some(open) = facts.attempt(*attempt).copied() {
-                    self.ended(*attempt, &open, facts.tick, clocks.mono, *outcome);
-                }
-            }
             Seen::Noted { note, .. } => return self.noted(facts, at, note),
-            Seen::Settled { node, report, event } => {
-                let event = event_number(event)
-                    .ok_or_else(|| Broken::new(2, format!("event {event} has settled, and nobody submitted it")))?;
-                return self.told_settled(facts, at, *node, event, report.as_ref());
-            }
             Seen::Died { node, .. } => {
                 for open in facts.attempts_of(*node) {
-                    let event = self.events.get_mut(&open.event);
+                    let event = self.events.get_mut(open.event);
                     let owed =
                         event.and_then(|event| event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint));
                     if let Some(owed) = owed {
@@ -98,6 +82,11 @@ impl Ledger {
                 return self.lose(facts, *node, lost);
             }
             Seen::Began(_)
+            | Seen::Answered { .. }
+            | Seen::Started { .. }
+            | Seen::Departed(_)
+            | Seen::Ended { .. }
+            | Seen::Settled { .. }
             | Seen::Arrived { .. }
             | Seen::Aborted { .. }
             | Seen::Trimmed { .. }
@@ -112,13 +101,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
+    pub(super) fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
         self.calls.insert(call, submission.event);
         let Submission { tenant, event_type, payload, .. } = *submission;
-        let matching = match submission.replay {
-            Some(replay) => vec![(replay.endpoint, true)],
-            None => facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps),
-        };
+        let again = submission.replay.map(|replay| (replay.endpoint, true));
+        let anew =
+            again.is_none().then(|| facts.endpoints.matching(tenant, event_type, payload, at, facts.rules().jumps));
+        let matching = again.into_iter().chain(anew.into_iter().flatten());
         let fresh = |(endpoint, sure)| Owed {
             endpoint,
             sure,
@@ -128,7 +117,7 @@ impl Ledger {
             over: false,
             flying: None,
         };
-        let Some(event) = self.events.get_mut(&submission.event) else {
+        let Some(event) = self.events.get_mut(submission.event) else {
             let event = Event {
                 number: submission.event,
                 node,
@@ -146,7 +135,7 @@ impl Ledger {
                 first: at,
                 wall: facts.node(node).clocks.wall,
                 incarnation: facts.node(node).incarnation,
-                owed: matching.into_iter().map(fresh).collect(),
+                owed: matching.map(fresh).collect(),
                 cancelled: (false, false),
                 unknown: None,
                 lost: false,
@@ -160,6 +149,7 @@ impl Ledger {
             return;
         }
         // Which of the submissions is the one that counts is not known: owed for sure is what both mean.
+        let matching: Vec<_> = matching.collect();
         for owed in &mut event.owed {
             owed.sure &= matching.iter().any(|(endpoint, sure)| *endpoint == owed.endpoint && *sure);
         }
@@ -170,10 +160,10 @@ impl Ledger {
         }
     }
 
-    fn answered(&mut self, call: u64, told: Told) {
+    pub(super) fn answered(&mut self, call: u64, told: Told) {
         self.void_answered(call, told);
-        let Some(number) = self.calls.remove(&call) else { return };
-        let Some(event) = self.events.get_mut(&number) else { return };
+        let Some(number) = self.calls.remove(call) else { return };
+        let Some(event) = self.events.get_mut(number) else { return };
         match told {
             Told::Ok { fresh } => {
                 event.open -= 1;
@@ -192,30 +182,35 @@ impl Ledger {
 
     /// Forgets an event that nobody has accepted.
     fn drop_if_none(&mut self, number: u64) {
-        if self.events.get(&number).is_some_and(|event| event.open == 0 && !event.sure) {
-            self.events.remove(&number);
+        if self.events.get(number).is_some_and(|event| event.open == 0 && !event.sure) {
+            self.events.remove(number);
         }
     }
 
     fn has_ended(&self, number: u64) -> bool {
-        self.ended.get(&(number / 64)).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
+        self.ended.get(number / 64).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
     }
 
     pub(super) fn forget(&mut self, facts: &mut Facts, number: u64) {
-        self.events.remove(&number);
+        self.events.remove(number);
         self.end_life(facts, number);
     }
 
     /// No judge counts on what was seen of an event until now.
     fn end_life(&mut self, facts: &mut Facts, number: u64) {
-        *self.ended.entry(number / 64).or_default() |= 1 << (number % 64);
+        *self.ended.or_insert_with(number / 64, || 0) |= 1 << (number % 64);
         facts.over.push(number);
     }
 
-    fn started(&mut self, facts: &Facts, number: u64, attempt: u64, name: &Name<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(attempt) else { return Ok(()) };
-        let node = facts.node(open.node);
-        let Some(event) = self.events.get_mut(&number) else {
+    /// `id` is the event's, as the node says it.
+    pub(super) fn started(&mut self, scene: &Scene<'_>, id: &str) -> Result<(), Broken> {
+        let Scene { facts, attempt, open, node, .. } = *scene;
+        let name = Name { number: open.number, event: id, endpoint: open.endpoint };
+        if is_made(open.event) {
+            let unknown = || Broken::new(2, format!("{name}: no event has an id like that"));
+            return if open.event == u64::MAX { Err(unknown()) } else { Ok(()) };
+        }
+        let Some(event) = self.events.get_mut(open.event) else {
             return if node.weak {
                 Ok(())
             } else {
@@ -256,10 +251,9 @@ impl Ledger {
         }
     }
 
-    fn departed(&self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(departure.attempt) else { return Ok(()) };
-        let Some(event) = self.events.get(&open.event) else { return Ok(()) };
-        let Some(endpoint) = facts.endpoints.get(open.endpoint) else { return Ok(()) };
+    pub(super) fn departed(&self, scene: &Scene<'_>, departure: &Departure<'_>) -> Result<(), Broken> {
+        let open = scene.open;
+        let (Some(event), Some(endpoint)) = (self.events.get(open.event), scene.endpoint) else { return Ok(()) };
         let is_body = |form: Form| match form {
             Form::Data => departure.body == event.payload,
             Form::Envelope => is_envelope(departure.body, &event.event_type, &event.payload),
@@ -275,8 +269,9 @@ impl Ledger {
         Ok(())
     }
 
-    fn ended(&mut self, attempt: u64, open: &Attempt, tick: u64, mono: u64, outcome: Outcome<'_>) {
-        let Some(event) = self.events.get_mut(&open.event) else { return };
+    pub(super) fn ended(&mut self, scene: &Scene<'_>, mono: u64, outcome: Outcome<'_>) {
+        let Scene { attempt, open, .. } = *scene;
+        let Some(event) = self.events.get_mut(open.event) else { return };
         let Some(owed) = event.owed.iter_mut().find(|owed| owed.endpoint == open.endpoint) else { return };
         owed.flying = owed.flying.filter(|flying| *flying != attempt);
         let late = open.is_late(mono);
@@ -287,7 +282,7 @@ impl Ledger {
                 if late {
                     owed.taken = owed.taken.or(Some((u64::MAX, u32::MAX)));
                 } else {
-                    owed.taken = Some((tick, open.incarnation));
+                    owed.taken = Some((scene.facts.tick, open.incarnation));
                 }
             }
             Outcome::Failed { denied: true, .. } => owed.denied = true,
@@ -314,7 +309,7 @@ impl Ledger {
             | Note::Trimmed(_)
             | Note::Other(_) => return Ok(()),
         };
-        let Some(event) = self.events.get_mut(&number) else { return Ok(()) };
+        let Some(event) = self.events.get_mut(number) else { return Ok(()) };
         let Some(at_owed) = event.owed.iter().position(|owed| owed.endpoint == endpoint) else {
             let made_up = Err(Broken::new(2, format!("e{number} to endpoint {endpoint} has ended and was never owed")));
             return if facts.node(event.node).weak { Ok(()) } else { made_up };
@@ -324,7 +319,7 @@ impl Ledger {
     }
 
     /// The node tells that an event has settled just now.
-    fn told_settled(
+    pub(super) fn told_settled(
         &mut self,
         facts: &mut Facts,
         at: SimTime,
@@ -332,19 +327,19 @@ impl Ledger {
         number: u64,
         report: Option<&Report<'_>>,
     ) -> Result<(), Broken> {
-        if self.events.get(&number).is_some_and(Event::may_have_ended_before) {
+        if self.events.get(number).is_some_and(Event::may_have_ended_before) {
             // Whoever submitted it again may not know that it was taken as new, and now that has ended as well.
             self.forget(facts, number);
             return Ok(());
         }
         let newer = |event: &Event| event.offers > 1 && report.is_some_and(|report| !report.settled);
-        if let Some(event) = self.events.get_mut(&number).filter(|event| newer(event)) {
+        if let Some(event) = self.events.get_mut(number).filter(|event| newer(event)) {
             // It had settled and was forgotten before this was told, and is on its way once more.
             event.begin_anew();
             self.end_life(facts, number);
             return Ok(());
         }
-        if let (Some(event), Some(report)) = (self.events.get(&number), report) {
+        if let (Some(event), Some(report)) = (self.events.get(number), report) {
             event.is_at_rest(facts, at, report)?;
         }
         self.settled(facts, at, node, number, report)
@@ -358,7 +353,7 @@ impl Ledger {
         number: u64,
         report: Option<&Report<'_>>,
     ) -> Result<(), Broken> {
-        let Some(event) = self.events.get(&number) else { return Ok(()) };
+        let Some(event) = self.events.get(number) else { return Ok(()) };
         if event.may_have_ended_before() {
             return Ok(());
         }
@@ -383,7 +378,7 @@ impl Ledger {
             return Err(Broken::new(18, format!("nothing was damaged, and node {node} names e{first} as lost")));
         }
         for number in lost {
-            if let Some(event) = self.events.get_mut(number) {
+            if let Some(event) = self.events.get_mut(*number) {
                 event.lost = true;
             }
         }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, MADE, event_number, is_made};
-use crate::observe::{Broken, Departure, SECOND, Seen, Wish};
+use super::facts::{MADE, Scene, event_number, is_made};
+use crate::observe::{Broken, Departure, SECOND};
 
 const DAY: u64 = 24 * 3600 * SECOND;
 
@@ -21,23 +21,19 @@ pub(super) struct Operational {
 }
 
 impl Operational {
-    pub(super) fn see(&mut self, facts: &Facts, seen: &Seen<'_>) -> Result<(), Broken> {
-        match seen {
-            Seen::Asked { wish: Wish::Publish(submission), .. } => {
-                self.highest = self.highest.max(Some(submission.event));
-                Ok(())
-            }
-            Seen::Departed(departure) => self.departed(facts, departure),
-            _ => Ok(()),
-        }
+    pub(super) fn submitted(&mut self, event: u64) {
+        self.highest = self.highest.max(Some(event));
     }
 
-    fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(departure.attempt).filter(|open| is_made(open.event)) else { return Ok(()) };
+    pub(super) fn departed(&mut self, scene: &Scene<'_>, departure: &Departure<'_>) -> Result<(), Broken> {
+        let Scene { facts, open, node, .. } = *scene;
+        if !is_made(open.event) {
+            return Ok(());
+        }
         let data = data(departure.body);
         let fail = |what: &str| Err(Broken::new(2, format!("{what}: {}", String::from_utf8_lossy(departure.body))));
         // Where names are forgotten early, the same may be told once more.
-        let sure = !facts.node(open.node).weak && facts.rules().window >= DAY;
+        let sure = !node.weak && facts.rules().window >= DAY;
         if let Some(about) = member(data, "event") {
             if about.starts_with(MADE) {
                 return fail("a node tells of what it told");

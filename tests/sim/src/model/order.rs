@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, is_made};
+use super::facts::{Facts, Scene, is_made};
 use crate::observe::{Broken, Note, Seen, SimTime};
 
 /// Where every delivery stands that has had an attempt.
@@ -27,13 +27,9 @@ struct Track {
 }
 
 impl Order {
+    /// What is seen often has a function of its own.
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
-            Seen::Started { attempt, .. } => self.started(facts, *attempt),
-            Seen::Ended { attempt, .. } => {
-                self.ended(facts, *attempt);
-                Ok(())
-            }
             Seen::Died { node, .. } => {
                 // An attempt that was overdue may have been ended without being reported.
                 for open in facts.attempts_of(*node).filter(|open| open.may_be_overdue(at)) {
@@ -66,10 +62,12 @@ impl Order {
         }
     }
 
-    fn started(&mut self, facts: &Facts, attempt: u64) -> Result<(), Broken> {
+    pub(super) fn started(&mut self, scene: &Scene<'_>) -> Result<(), Broken> {
+        let Scene { facts, open, node, endpoint, .. } = *scene;
         // An event that a node has made itself may be made once more when nobody remembers it.
-        let Some(open) = facts.attempt(attempt).filter(|open| !is_made(open.event)) else { return Ok(()) };
-        let node = facts.node(open.node);
+        if is_made(open.event) {
+            return Ok(());
+        }
         let track = self.tracks.entry((open.event, open.endpoint)).or_default();
         if track.generation != open.generation {
             // Whether it was removed in between is perhaps not known, so it may begin anew or go on: also after an
@@ -88,21 +86,20 @@ impl Order {
         if node.weak {
             return Ok(());
         }
-        let most = facts.endpoints.get(open.endpoint).map_or(u16::MAX, |endpoint| endpoint.attempts.1);
+        let most = endpoint.map_or(u16::MAX, |endpoint| endpoint.attempts.1);
         let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
         if !allowed.contains(&open.number) {
             return Err(Broken::new(13, format!("{}: its number must be in {allowed:?}", name())));
         }
         // The first of a strict lane is tried on.
-        let tried_on = facts.endpoints.get(open.endpoint).is_some_and(|endpoint| endpoint.may_try_on());
+        let tried_on = endpoint.is_some_and(|endpoint| endpoint.may_try_on());
         if open.number > most && !tried_on {
             return Err(Broken::new(13, format!("{}: the schedule has only {most}", name())));
         }
         Ok(())
     }
 
-    fn ended(&mut self, facts: &Facts, attempt: u64) {
-        let Some(open) = facts.attempt(attempt) else { return };
+    pub(super) fn ended(&mut self, Scene { facts, open, .. }: Scene<'_>) {
         let Some(track) = self.tracks.get_mut(&(open.event, open.endpoint)) else { return };
         if open.number < track.ended.0 {
             return;

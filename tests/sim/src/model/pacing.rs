@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::endpoints::{Endpoint, HOLD, State};
-use super::facts::{Attempt, Facts, GRACE, is_made};
+use super::facts::{Facts, GRACE, Scene, is_made};
 use super::retry_after::asked;
 use crate::observe::{Broken, Clocks, Note, Outcome, SECOND, Seen, SimTime, Told, Wish};
 
@@ -63,6 +63,7 @@ struct Lane {
 }
 
 impl Pacing {
+    /// What is seen often has a function of its own.
     pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
             Seen::Asked { call, wish: Wish::Resume(endpoint), .. } => {
@@ -72,33 +73,6 @@ impl Pacing {
             }
             Seen::Asked { wish: Wish::Put(spec), .. } => {
                 self.lanes.entry(spec.endpoint).or_default().window = None;
-            }
-            Seen::Answered { call, told } => {
-                self.asked.remove(call);
-                let endpoint = self.resumes.remove(call);
-                let lane = endpoint.and_then(|endpoint| self.lanes.get_mut(&endpoint));
-                if let (Some(lane), Told::Ok { fresh: true }) = (lane, told) {
-                    lane.window = Some((lane.ramp, true));
-                }
-            }
-            Seen::Started { attempt, .. } => {
-                let Some(open) = facts.attempt(*attempt) else { return Ok(()) };
-                let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
-                self.in_time(facts, at, open).map_err(|what| Broken::new(5, format!("{}: {what}", name())))?;
-                self.at_once(facts, *attempt, open).map_err(|what| Broken::new(8, format!("{}: {what}", name())))?;
-                let endpoint = facts.endpoints.get(open.endpoint);
-                let gone = self.lanes.get(&open.endpoint).and_then(|lane| lane.gone);
-                if gone == Some((open.incarnation, open.generation)) {
-                    return Err(Broken::new(23, format!("{}: the endpoint answered 410 or was disabled", name())));
-                }
-                if !facts.node(open.node).weak && endpoint.is_some_and(|endpoint| !endpoint.may_start()) {
-                    return Err(Broken::new(23, format!("{}: the endpoint is held", name())));
-                }
-            }
-            Seen::Ended { attempt, clocks, outcome } => {
-                if let Some(open) = facts.attempt(*attempt) {
-                    self.ended(facts, at, *attempt, open, *clocks, *outcome);
-                }
             }
             Seen::Noted { note: Note::Retrying { endpoint, event, attempt, delay }, .. } => {
                 let Some(due) = self.due.get(&(*event, *endpoint)).filter(|due| due.failed == *attempt) else {
@@ -136,6 +110,32 @@ impl Pacing {
         Ok(())
     }
 
+    pub(super) fn answered(&mut self, call: u64, told: Told) {
+        self.asked.remove(&call);
+        let endpoint = self.resumes.remove(&call);
+        let lane = endpoint.and_then(|endpoint| self.lanes.get_mut(&endpoint));
+        if let (Some(lane), Told::Ok { fresh: true }) = (lane, told) {
+            lane.window = Some((lane.ramp, true));
+        }
+    }
+
+    pub(super) fn started(&mut self, scene: &Scene<'_>) -> Result<(), Broken> {
+        let open = scene.open;
+        let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
+        let lane = self.lanes.entry(open.endpoint).or_default();
+        let due = self.due.remove(&(open.event, open.endpoint));
+        in_time(scene, lane, due).map_err(|what| Broken::new(5, format!("{}: {what}", name())))?;
+        let flying = self.flying.entry(open.node).or_default();
+        at_once(scene, flying, lane).map_err(|what| Broken::new(8, format!("{}: {what}", name())))?;
+        if lane.gone == Some((open.incarnation, open.generation)) {
+            return Err(Broken::new(23, format!("{}: the endpoint answered 410 or was disabled", name())));
+        }
+        if !scene.node.weak && scene.endpoint.is_some_and(|endpoint| !endpoint.may_start()) {
+            return Err(Broken::new(23, format!("{}: the endpoint is held", name())));
+        }
+        Ok(())
+    }
+
     /// Forgets an event.
     pub(super) fn forget(&mut self, event: u64) {
         while let Some((key, _)) = self.due.range((event, 0)..=(event, u32::MAX)).next() {
@@ -144,77 +144,14 @@ impl Pacing {
         }
     }
 
-    /// Whether an attempt is not too early.
-    fn in_time(&mut self, facts: &Facts, at: SimTime, open: &Attempt) -> Result<(), String> {
-        let (node, now) = (facts.node(open.node), open.started.mono);
-        let lane = self.lanes.entry(open.endpoint).or_default();
-        if let Some((incarnation, generation, until)) = lane.rest
-            && (incarnation, generation) == (open.incarnation, open.generation)
-            && now < until
-        {
-            return Err(format!("the endpoint rests for another {} ns", until - now));
-        }
-        let Some(due) = self.due.remove(&(open.event, open.endpoint)) else { return Ok(()) };
-        if due.failed + 1 != open.number || due.generation != open.generation || node.weak {
-            return Ok(());
-        }
-        if due.incarnation == open.incarnation {
-            return if now < due.mono { Err(format!("it is {} ns early", due.mono - now)) } else { Ok(()) };
-        }
-        // Milliseconds are what is written down; clocks may drift against each other.
-        let rest = (due.wall + due.delay.0 / 1_000_000).saturating_sub(node.began.wall) * 1_000_000;
-        let drift = at.since(due.at) / 8 + 2_000_000;
-        let moved = (node.stepped_back - due.stepped).saturating_mul(1_000_000);
-        let rest = rest.min(due.delay.0).saturating_sub(drift).saturating_sub(moved);
-        let since = now.saturating_sub(node.began.mono);
-        if since < rest { Err(format!("it is {} ns early after a restart", rest - since)) } else { Ok(()) }
-    }
-
-    /// Whether there are not too many.
-    fn at_once(&mut self, facts: &Facts, attempt: u64, open: &Attempt) -> Result<(), String> {
-        let now = open.started.mono;
-        let still = |other: &u64| facts.attempt(*other).is_some_and(|other| !other.may_be_freed(now));
-        let of_node = self.flying.entry(open.node).or_default();
-        of_node.push(attempt);
-        let credit = facts.rules().credit as usize;
-        if of_node.len() > credit {
-            of_node.retain(still);
-            if of_node.len() > credit {
-                return Err(format!("{} attempts are in flight, the credit is {credit}", of_node.len()));
-            }
-        }
-        let Some(endpoint) = facts.endpoints.get(open.endpoint) else { return Ok(()) };
-        let most = endpoint.specs.all().map(|spec| u32::from(spec.concurrency)).max().unwrap_or(u32::MAX);
-        let lane = self.lanes.entry(open.endpoint).or_default();
-        lane.flying.push(attempt);
-        let most = lane.window.map_or(most, |(size, _)| most.min(size.max(lane.recovery.unwrap_or(0))));
-        if lane.flying.len() > most as usize {
-            lane.flying.retain(still);
-            // Attempts for an endpoint of the same name that was removed do not count for this one.
-            let ours = |other: &&u64| facts.attempt(**other).is_some_and(|other| other.generation == open.generation);
-            let count = lane.flying.iter().filter(ours).count();
-            if count > most as usize && !facts.node(open.node).weak {
-                return Err(format!("{count} attempts to the endpoint are in flight, at most {most} may be"));
-            }
-        }
-        Ok(())
-    }
-
-    fn ended(
-        &mut self,
-        facts: &Facts,
-        at: SimTime,
-        attempt: u64,
-        open: &Attempt,
-        clocks: Clocks,
-        outcome: Outcome<'_>,
-    ) {
+    pub(super) fn ended(&mut self, scene: &Scene<'_>, clocks: Clocks, outcome: Outcome<'_>) {
+        let Scene { at, attempt, open, node, .. } = *scene;
         if let Some(flying) = self.flying.get_mut(&open.node) {
             flying.retain(|other| *other != attempt);
         }
         let lane = self.lanes.entry(open.endpoint).or_default();
         lane.flying.retain(|other| *other != attempt);
-        let Some(endpoint) = facts.endpoints.get(open.endpoint) else { return };
+        let Some(endpoint) = scene.endpoint else { return };
         let key = (open.event, open.endpoint);
         let throttled = matches!(outcome, Outcome::Status { status: 429 | 502 | 503 | 504, .. });
         if let Outcome::Status { status: 200..=299, .. } = outcome {
@@ -266,7 +203,7 @@ impl Pacing {
             mono: end.saturating_add(least.max(floor)),
             wall: clocks.wall - (clocks.mono - end).div_ceil(1_000_000).min(clocks.wall),
             at,
-            stepped: facts.node(open.node).stepped_back,
+            stepped: node.stepped_back,
             delay: (least.max(floor), if late { u64::MAX } else { (most + most / 5 + 1).max(floor + SECOND) }),
         };
         self.due.insert(key, due);
@@ -309,6 +246,61 @@ impl Lane {
             *size = if *doubles { size.saturating_mul(2) } else { size.saturating_add(1) };
         }
     }
+}
+
+/// Whether an attempt is not too early.
+fn in_time(scene: &Scene<'_>, lane: &Lane, due: Option<Due>) -> Result<(), String> {
+    let Scene { open, node, .. } = *scene;
+    let now = open.started.mono;
+    if let Some((incarnation, generation, until)) = lane.rest
+        && (incarnation, generation) == (open.incarnation, open.generation)
+        && now < until
+    {
+        return Err(format!("the endpoint rests for another {} ns", until - now));
+    }
+    let Some(due) = due else { return Ok(()) };
+    if due.failed + 1 != open.number || due.generation != open.generation || node.weak {
+        return Ok(());
+    }
+    if due.incarnation == open.incarnation {
+        return if now < due.mono { Err(format!("it is {} ns early", due.mono - now)) } else { Ok(()) };
+    }
+    // Milliseconds are what is written down; clocks may drift against each other.
+    let rest = (due.wall + due.delay.0 / 1_000_000).saturating_sub(node.began.wall) * 1_000_000;
+    let drift = scene.at.since(due.at) / 8 + 2_000_000;
+    let moved = (node.stepped_back - due.stepped).saturating_mul(1_000_000);
+    let rest = rest.min(due.delay.0).saturating_sub(drift).saturating_sub(moved);
+    let since = now.saturating_sub(node.began.mono);
+    if since < rest { Err(format!("it is {} ns early after a restart", rest - since)) } else { Ok(()) }
+}
+
+/// Whether there are not too many.
+fn at_once(scene: &Scene<'_>, of_node: &mut Vec<u64>, lane: &mut Lane) -> Result<(), String> {
+    let Scene { facts, attempt, open, .. } = *scene;
+    let now = open.started.mono;
+    let still = |other: &u64| facts.attempt(*other).is_some_and(|other| !other.may_be_freed(now));
+    of_node.push(attempt);
+    let credit = facts.rules().credit as usize;
+    if of_node.len() > credit {
+        of_node.retain(still);
+        if of_node.len() > credit {
+            return Err(format!("{} attempts are in flight, the credit is {credit}", of_node.len()));
+        }
+    }
+    let Some(endpoint) = scene.endpoint else { return Ok(()) };
+    let most = endpoint.specs.all().map(|spec| u32::from(spec.concurrency)).max().unwrap_or(u32::MAX);
+    lane.flying.push(attempt);
+    let most = lane.window.map_or(most, |(size, _)| most.min(size.max(lane.recovery.unwrap_or(0))));
+    if lane.flying.len() > most as usize {
+        lane.flying.retain(still);
+        // Attempts for an endpoint of the same name that was removed do not count for this one.
+        let ours = |other: &&u64| facts.attempt(**other).is_some_and(|other| other.generation == open.generation);
+        let count = lane.flying.iter().filter(ours).count();
+        if count > most as usize && !scene.node.weak {
+            return Err(format!("{count} attempts to the endpoint are in flight, at most {most} may be"));
+        }
+    }
+    Ok(())
 }
 
 /// What waits for a disabled endpoint is not discarded early.

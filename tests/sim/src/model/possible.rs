@@ -11,6 +11,11 @@ impl<T> Possible<T> {
         self.0.iter().map(|(_, value)| value)
     }
 
+    /// Whether something holds for all that is possible, and whether for any of it.
+    pub(super) fn which(&self, holds: impl Fn(&T) -> bool) -> (bool, bool) {
+        self.all().map(holds).fold((true, false), |(all, any), held| (all && held, any || held))
+    }
+
     /// What it is, where only one thing is possible.
     pub(super) fn sure(&self) -> Option<&T> {
         match &self.0[..] {

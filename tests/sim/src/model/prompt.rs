@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Attempt, Facts};
+use super::facts::{Facts, Scene};
+use super::pages::Pages;
 use crate::observe::{Ask, Broken, Note, Outcome, Place, SECOND, Seen, SimTime, Told, Wish};
 
 /// What a machine, its clock and a disk of which a sync takes 30 s may need.
@@ -18,8 +19,8 @@ const BOUND: u64 = 120 * SECOND;
 pub(super) struct Prompt {
     judged: bool,
     /// Events that were submitted once: by their number, when whoever did so was told that it is safe.
-    accepted: BTreeMap<u64, Option<SimTime>>,
-    calls: BTreeMap<u64, About>,
+    accepted: Pages<Option<SimTime>>,
+    calls: Pages<About>,
     /// Deliveries that failed, and when the next attempt is due at the latest, once it is told.
     due: BTreeMap<(u64, u32), (u16, SimTime)>,
     ways: BTreeMap<u32, Way>,
@@ -54,21 +55,11 @@ struct Carrier {
 }
 
 impl Prompt {
-    pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
+    /// What is seen often has a function of its own.
+    pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) {
         match seen {
             Seen::Began(rules) => self.judged = !rules.stalls,
             Seen::Asked { call, wish, .. } => self.asked(at, *call, wish),
-            Seen::Answered { call, told } => self.answered(at, *call, *told),
-            Seen::Started { attempt, .. } => {
-                if let Some(open) = facts.attempt(*attempt) {
-                    return self.started(facts, at, open);
-                }
-            }
-            Seen::Ended { attempt, outcome, .. } => {
-                if let Some(open) = facts.attempt(*attempt) {
-                    self.ended(facts, at, open, *outcome);
-                }
-            }
             Seen::Noted { note, .. } => match note {
                 Note::Retrying { endpoint, event, attempt, delay } => {
                     // The node's clock may be the slower one.
@@ -109,12 +100,11 @@ impl Prompt {
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Forgets an event.
     pub(super) fn forget(&mut self, event: u64) {
-        self.accepted.remove(&event);
+        self.accepted.remove(event);
         while let Some((key, _)) = self.due.range((event, 0)..=(event, u32::MAX)).next() {
             let key = *key;
             self.due.remove(&key);
@@ -125,17 +115,17 @@ impl Prompt {
         self.ways.entry(endpoint).or_default()
     }
 
+    pub(super) fn submitted(&mut self, call: u64, event: u64) {
+        // Of several submissions it is not known which was taken.
+        let first = !self.accepted.contains(event);
+        self.accepted.insert(event, None);
+        if first {
+            self.calls.insert(call, About::Event(event));
+        }
+    }
+
     fn asked(&mut self, at: SimTime, call: u64, wish: &Wish<'_>) {
         let endpoint = match wish {
-            Wish::Publish(submission) => {
-                // Of several submissions it is not known which was taken.
-                let first = !self.accepted.contains_key(&submission.event);
-                self.accepted.insert(submission.event, None);
-                if first {
-                    self.calls.insert(call, About::Event(submission.event));
-                }
-                return;
-            }
             Wish::Put(spec) => spec.endpoint,
             Wish::Pause(endpoint) | Wish::Resume(endpoint) | Wish::Disable(endpoint) | Wish::Remove(endpoint) => {
                 *endpoint
@@ -147,8 +137,8 @@ impl Prompt {
         self.calls.insert(call, About::Endpoint(endpoint));
     }
 
-    fn answered(&mut self, at: SimTime, call: u64, told: Told) {
-        match self.calls.remove(&call) {
+    pub(super) fn answered(&mut self, at: SimTime, call: u64, told: Told) {
+        match self.calls.remove(call) {
             Some(About::Event(event)) if told == (Told::Ok { fresh: true }) => {
                 self.accepted.insert(event, Some(at));
             }
@@ -160,17 +150,17 @@ impl Prompt {
         }
     }
 
-    fn started(&mut self, facts: &Facts, at: SimTime, open: &Attempt) -> Result<(), Broken> {
-        let due = self.due_of(facts, open);
-        let way = *self.way(open.endpoint);
-        let node = *self.nodes.entry(open.node).or_default();
+    pub(super) fn started(&mut self, scene: &Scene<'_>) -> Result<(), Broken> {
+        let Scene { at, open, .. } = *scene;
+        let due = self.due_of(scene);
         self.due.remove(&(open.event, open.endpoint));
         let flown = |flying: u32, busy: SimTime| if flying > 0 { at } else { busy };
         let (now_way, now_node) =
             (self.ways.entry(open.endpoint).or_default(), self.nodes.entry(open.node).or_default());
+        let (way, node) = (*now_way, *now_node);
         now_way.flying += 1;
         now_node.flying += 1;
-        let full = node.flying >= facts.rules().credit;
+        let full = node.flying >= scene.facts.rules().credit;
         if full {
             now_node.busy = at;
         }
@@ -179,7 +169,7 @@ impl Prompt {
         };
         let latest = due.0.max(node.busy.0).max(flown(way.flying, way.busy).0);
         let waited = at.0.saturating_sub(latest);
-        if waited <= BOUND || facts.node(open.node).weak {
+        if waited <= BOUND || scene.node.weak {
             return Ok(());
         }
         let name = format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
@@ -187,10 +177,9 @@ impl Prompt {
     }
 
     /// When an attempt was due at the latest; `None` where it may have had to wait for something that is not looked at.
-    fn due_of(&self, facts: &Facts, open: &Attempt) -> Option<SimTime> {
-        let known = facts.endpoints.get(open.endpoint)?;
+    fn due_of(&self, scene: &Scene<'_>) -> Option<SimTime> {
+        let (open, known, rules) = (scene.open, scene.endpoint?, scene.facts.rules());
         let spec = known.specs.sure()?;
-        let rules = facts.rules();
         let free = spec.place == Place::Anywhere
             && !spec.coalesce
             && spec.pace.rate.is_none()
@@ -202,13 +191,13 @@ impl Prompt {
         }
         if open.number == 1 {
             let first = spec.schedule.first().copied().unwrap_or(0);
-            return self.accepted.get(&open.event).copied().flatten().map(|since| since.after(first + first / 5));
+            return self.accepted.get(open.event).copied().flatten().map(|since| since.after(first + first / 5));
         }
         let (failed, due) = self.due.get(&(open.event, open.endpoint))?;
         (*failed + 1 == open.number).then_some(*due)
     }
 
-    fn ended(&mut self, facts: &Facts, at: SimTime, open: &Attempt, outcome: Outcome<'_>) {
+    pub(super) fn ended(&mut self, Scene { facts, at, open, .. }: Scene<'_>, outcome: Outcome<'_>) {
         let credit = facts.rules().credit;
         let node = self.nodes.entry(open.node).or_default();
         if node.flying >= credit {

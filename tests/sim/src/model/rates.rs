@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Attempt, Facts};
+use super::facts::{Attempt, Facts, Scene};
+use super::pages::Pages;
 use crate::observe::{Broken, Note, Outcome, Rate, SECOND, Seen, Wish};
 
 /// What is let pass: a machine looks at its clock a little before it hands something out.
@@ -18,7 +19,7 @@ pub(super) struct Rates {
     of_tenants: BTreeMap<u32, Vec<u64>>,
     of_hosts: BTreeMap<(u32, String, u16), Vec<u64>>,
     /// The latest that the wall clock showed when an event was submitted: which submission was taken is not known.
-    offered: BTreeMap<u64, u64>,
+    offered: Pages<u64>,
     waits: BTreeMap<(u64, u32), Wait>,
 }
 
@@ -43,37 +44,13 @@ struct Wait {
 }
 
 impl Rates {
-    pub(super) fn see(&mut self, facts: &Facts, seen: &Seen<'_>) -> Result<(), Broken> {
+    /// What is seen often has a function of its own.
+    pub(super) fn see(&mut self, seen: &Seen<'_>) {
         match seen {
             Seen::Asked { wish: Wish::Put(spec), .. } => {
                 let same = self.buckets.get(&spec.endpoint).is_some_and(|bucket| Some(bucket.rate) == spec.pace.rate);
                 if !same {
                     self.buckets.remove(&spec.endpoint);
-                }
-            }
-            Seen::Asked { wish: Wish::Publish(submission), clocks, .. } => {
-                let latest = self.offered.entry(submission.event).or_default();
-                *latest = clocks.wall.max(*latest);
-            }
-            Seen::Started { attempt, .. } => {
-                let Some(open) = facts.attempt(*attempt) else { return Ok(()) };
-                if facts.node(open.node).weak {
-                    return Ok(());
-                }
-                let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
-                self.at_rate(facts, open).map_err(|what| Broken::new(9, format!("{}: {what}", name())))?;
-                self.at_once(facts, *attempt, open).map_err(|what| Broken::new(8, format!("{}: {what}", name())))?;
-                self.too_late(facts, open).map_err(|what| Broken::new(6, format!("{}: {what}", name())))?;
-            }
-            Seen::Ended { attempt, clocks, outcome } => {
-                let Some(open) = facts.attempt(*attempt) else { return Ok(()) };
-                let key = (open.event, open.endpoint);
-                let success = matches!(outcome, Outcome::Status { status: 200..=299, .. });
-                if success || open.is_late(clocks.mono) {
-                    self.waits.remove(&key);
-                } else {
-                    let (failed, incarnation) = (open.number, open.incarnation);
-                    self.waits.insert(key, Wait { failed, incarnation, ended: clocks.mono, due: None });
                 }
             }
             Seen::Noted { note: Note::Retrying { endpoint, event, attempt, delay }, .. } => {
@@ -83,20 +60,47 @@ impl Rates {
             }
             _ => {}
         }
-        Ok(())
+    }
+
+    pub(super) fn submitted(&mut self, event: u64, wall: u64) {
+        let latest = self.offered.or_insert_with(event, || 0);
+        *latest = wall.max(*latest);
+    }
+
+    pub(super) fn started(&mut self, scene: &Scene<'_>) -> Result<(), Broken> {
+        if scene.node.weak {
+            return Ok(());
+        }
+        let open = scene.open;
+        let name = || format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
+        self.at_rate(scene).map_err(|what| Broken::new(9, format!("{}: {what}", name())))?;
+        self.at_once(scene).map_err(|what| Broken::new(8, format!("{}: {what}", name())))?;
+        self.too_late(scene).map_err(|what| Broken::new(6, format!("{}: {what}", name())))
+    }
+
+    pub(super) fn ended(&mut self, scene: &Scene<'_>, mono: u64, outcome: Outcome<'_>) {
+        let open = scene.open;
+        let key = (open.event, open.endpoint);
+        if matches!(outcome, Outcome::Status { status: 200..=299, .. }) || open.is_late(mono) {
+            self.waits.remove(&key);
+        } else {
+            let (failed, incarnation) = (open.number, open.incarnation);
+            self.waits.insert(key, Wait { failed, incarnation, ended: mono, due: None });
+        }
     }
 
     /// Forgets an event.
     pub(super) fn forget(&mut self, event: u64) {
-        self.offered.remove(&event);
+        self.offered.remove(event);
         while let Some((key, _)) = self.waits.range((event, 0)..=(event, u32::MAX)).next() {
             let key = *key;
             self.waits.remove(&key);
         }
     }
 
-    fn at_rate(&mut self, facts: &Facts, open: &Attempt) -> Result<(), String> {
-        let spec = facts.endpoints.get(open.endpoint).and_then(|endpoint| endpoint.specs.sure());
+    fn at_rate(&mut self, scene: &Scene<'_>) -> Result<(), String> {
+        let open = scene.open;
+        let spec = scene.endpoint.and_then(|endpoint| endpoint.specs.sure());
         let Some(rate) = spec.and_then(|spec| spec.pace.rate) else {
             // Which of several rates holds is not known; the next one that is known begins anew.
             self.buckets.remove(&open.endpoint);
@@ -109,7 +113,7 @@ impl Rates {
         if bucket.rate != rate || bucket.generation != open.generation {
             *bucket = fresh;
         } else if bucket.incarnation != open.incarnation {
-            let began = u128::from(facts.node(open.node).began.mono);
+            let began = u128::from(scene.node.began.mono);
             *bucket = Bucket { paid: began * count + whole, ..fresh };
         }
         let now = u128::from(open.started.mono) * count;
@@ -121,9 +125,10 @@ impl Rates {
         Ok(())
     }
 
-    fn at_once(&mut self, facts: &Facts, attempt: u64, open: &Attempt) -> Result<(), String> {
+    fn at_once(&mut self, scene: &Scene<'_>) -> Result<(), String> {
+        let Scene { facts, attempt, open, .. } = *scene;
         let rules = facts.rules();
-        let Some(endpoint) = facts.endpoints.get(open.endpoint) else { return Ok(()) };
+        let Some(endpoint) = scene.endpoint else { return Ok(()) };
         if let (true, Some(spec)) = (rules.tenant_bound < u32::MAX, endpoint.specs.all().next()) {
             let flying = self.of_tenants.entry(spec.tenant).or_default();
             within(facts, flying, attempt, open, rules.tenant_bound).map_err(|found| {
@@ -140,13 +145,14 @@ impl Rates {
     }
 
     /// Whether it is not for a delivery that should have been given up.
-    fn too_late(&mut self, facts: &Facts, open: &Attempt) -> Result<(), String> {
+    fn too_late(&mut self, scene: &Scene<'_>) -> Result<(), String> {
+        let open = scene.open;
         let key = (open.event, open.endpoint);
         let wait = self.waits.remove(&key).filter(|wait| wait.incarnation == open.incarnation);
-        let spec = facts.endpoints.get(open.endpoint).and_then(|endpoint| endpoint.specs.sure());
+        let spec = scene.endpoint.and_then(|endpoint| endpoint.specs.sure());
         let Some(pace) = spec.map(|spec| spec.pace) else { return Ok(()) };
         let age =
-            self.offered.get(&open.event).map(|at| open.started.wall.saturating_sub(*at).saturating_mul(1_000_000));
+            self.offered.get(open.event).map(|at| open.started.wall.saturating_sub(*at).saturating_mul(1_000_000));
         if let (Some(age), Some(max)) = (age, pace.max_age)
             && age > max + SLACK
         {

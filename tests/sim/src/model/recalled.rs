@@ -161,10 +161,9 @@ impl History {
         let (from, to) = (next.map_or(list.from, |next| next.at + 1), list.after.map_or(list.to, |after| after.at));
         let kept = read.facts.rules().history.attempts;
         let places = self.endpoints.iter().filter(|(number, place)| is_of(list.of, **number, place));
-        for attempt in places.flat_map(|(_, place)| &place.closed) {
-            let Some(tried) = self.tried(*attempt).filter(|tried| (from..to.min(list.to)).contains(&tried.at)) else {
-                continue;
-            };
+        let ended = |attempt: u64| self.tried(attempt).map(|tried| tried.at);
+        let closed = places.flat_map(|(_, place)| place.closed.within(from, to.min(list.to), ended));
+        for tried in closed.filter_map(|attempt| self.tried(attempt)) {
             let fate = tried.told.filter(|told| told.is_final()).unwrap_or(Fate::Delivered);
             let listed = match list.of {
                 Of::Endpoint(_) => list.ends.is_empty() || list.ends.contains(&fate),

@@ -5,16 +5,18 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::facts::Facts;
-use crate::observe::{Broken, Note, Refusal, Seen, SimTime, Submission, Told, Wish};
+use super::pages::Pages;
+use crate::observe::{Broken, Note, Refusal, Seen, SimTime, Submission, Told};
 use crate::trace::Hasher;
 
 /// What producers have submitted.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    names: BTreeMap<Name, Vec<Entry>>,
+    ids: Pages<Entries>,
+    keys: BTreeMap<(u32, u64), Entries>,
     /// Names in the order in which they are forgotten.
     order: VecDeque<(SimTime, Name, u64)>,
-    calls: BTreeMap<u64, Asked>,
+    calls: Pages<Asked>,
     /// By node: names that it may have taken in, and how far back it said that it no longer remembers.
     nodes: BTreeMap<u32, (u64, SimTime)>,
 }
@@ -23,6 +25,13 @@ pub(super) struct Repeats {
 enum Name {
     Id(u64),
     Key(u32, u64),
+}
+
+/// Submissions under a name, the oldest first: nearly all names are submitted once, and a day of them is kept.
+#[derive(Debug)]
+struct Entries {
+    first: Entry,
+    others: Vec<Entry>,
 }
 
 /// A submission under a name.
@@ -48,52 +57,45 @@ struct Asked {
 }
 
 impl Repeats {
-    pub(super) fn see(&mut self, facts: &Facts, at: SimTime, seen: &Seen<'_>) -> Result<(), Broken> {
-        match seen {
-            Seen::Asked { call, node, wish: Wish::Publish(submission), .. } => {
-                self.submitted(facts, at, *call, *node, submission);
-                Ok(())
-            }
-            Seen::Answered { call, told } => match self.calls.remove(call) {
-                Some(asked) => self.answered(facts, at, *call, &asked, *told),
-                None => Ok(()),
-            },
-            Seen::Noted { node, note: Note::WindowShrunk(age), .. } => {
-                // The age is by the node's own clock, which may go a little faster.
-                let until = SimTime(at.0.saturating_sub(age - age / 10));
-                let node = self.nodes.entry(*node).or_default();
-                node.1 = node.1.max(until);
-                Ok(())
-            }
-            _ => Ok(()),
+    /// What is seen often has a function of its own.
+    pub(super) fn see(&mut self, at: SimTime, seen: &Seen<'_>) {
+        if let Seen::Noted { node, note: Note::WindowShrunk(age), .. } = seen {
+            // The age is by the node's own clock, which may go a little faster.
+            let until = SimTime(at.0.saturating_sub(age - age / 10));
+            let node = self.nodes.entry(*node).or_default();
+            node.1 = node.1.max(until);
         }
     }
 
-    fn submitted(&mut self, facts: &Facts, at: SimTime, call: u64, node: u32, submission: &Submission<'_>) {
+    /// `content` is a digest of type and payload.
+    pub(super) fn submitted(
+        &mut self,
+        facts: &Facts,
+        at: SimTime,
+        call: u64,
+        node: u32,
+        (submission, content): (&Submission<'_>, u64),
+    ) {
         let id = Name::Id(submission.event);
         let key = submission.idempotency.map(|key| Name::Key(submission.tenant, key));
-        let content = digest(submission);
+        let content = digest(submission, content);
         self.calls.insert(call, Asked { node, id, key, content });
-        let nth = &mut self.nodes.entry(node).or_default().0;
         let incarnation = facts.node(node).incarnation;
         for name in [Some(id), key].into_iter().flatten() {
+            let nth = &mut self.nodes.entry(node).or_default().0;
             *nth += 1;
             let entry = Entry { call, content, at, incarnation, nth: *nth, sure: false };
-            // Nearly all names are submitted once, and a day of them is kept.
-            self.names.entry(name).or_insert_with(|| Vec::with_capacity(1)).push(entry);
+            self.add(name, entry);
             self.order.push_back((at, name, call));
         }
         self.forget(facts, at);
     }
 
-    fn answered(&mut self, facts: &Facts, at: SimTime, call: u64, asked: &Asked, told: Told) -> Result<(), Broken> {
+    pub(super) fn answered(&mut self, facts: &Facts, at: SimTime, call: u64, told: Told) -> Result<(), Broken> {
+        let Some(asked) = self.calls.remove(call) else { return Ok(()) };
         let what = || format!("{:?}{}", asked.id, asked.key.map_or_else(String::new, |key| format!(" with {key:?}")));
-        let before = |name: Name| {
-            let entries = self.names.get(&name).map_or(&[][..], Vec::as_slice);
-            entries.iter().filter(move |entry| entry.call < call)
-        };
         let names = || [Some(asked.id), asked.key].into_iter().flatten();
-        let mut earlier = names().flat_map(before);
+        let mut earlier = names().flat_map(|name| self.of(name)).filter(|entry| entry.call < call);
         match told {
             Told::Ok { fresh: true } => {
                 let known = earlier.find(|entry| entry.sure && self.is_remembered(facts, at, asked.node, entry));
@@ -101,8 +103,9 @@ impl Repeats {
                     let since = known.at;
                     return Err(Broken::new(14, format!("{} was accepted at {since}, and now once more", what())));
                 }
+                drop(earlier);
                 for name in names() {
-                    let entries = self.names.get_mut(&name).into_iter().flatten();
+                    let entries = self.of_mut(name).into_iter().flat_map(Entries::all_mut);
                     entries.filter(|entry| entry.call == call).for_each(|entry| entry.sure = true);
                 }
             }
@@ -119,9 +122,13 @@ impl Repeats {
                     let content = "no other content was ever submitted under that name";
                     return Err(Broken::new(14, format!("{} was refused as {refusal:?}, and {content}", what())));
                 }
-                self.drop_call(call, asked);
+                drop(earlier);
+                names().for_each(|name| self.drop_call(name, call));
             }
-            Told::Refused(_) => self.drop_call(call, asked),
+            Told::Refused(_) => {
+                drop(earlier);
+                names().for_each(|name| self.drop_call(name, call));
+            }
             Told::Lost => {}
         }
         Ok(())
@@ -138,11 +145,45 @@ impl Repeats {
         steady && young && kept && !known.weak
     }
 
-    fn drop_call(&mut self, call: u64, asked: &Asked) {
-        for name in [Some(asked.id), asked.key].into_iter().flatten() {
-            if let Some(entries) = self.names.get_mut(&name) {
-                entries.retain(|entry| entry.call != call);
+    fn of(&self, name: Name) -> impl Iterator<Item = &Entry> {
+        let entries = match name {
+            Name::Id(event) => self.ids.get(event),
+            Name::Key(tenant, key) => self.keys.get(&(tenant, key)),
+        };
+        entries.into_iter().flat_map(|entries| std::iter::once(&entries.first).chain(&entries.others))
+    }
+
+    fn of_mut(&mut self, name: Name) -> Option<&mut Entries> {
+        match name {
+            Name::Id(event) => self.ids.get_mut(event),
+            Name::Key(tenant, key) => self.keys.get_mut(&(tenant, key)),
+        }
+    }
+
+    fn add(&mut self, name: Name, entry: Entry) {
+        if let Some(entries) = self.of_mut(name) {
+            return entries.others.push(entry);
+        }
+        let entries = Entries { first: entry, others: Vec::new() };
+        match name {
+            Name::Id(event) => self.ids.insert(event, entries),
+            Name::Key(tenant, key) => _ = self.keys.insert((tenant, key), entries),
+        }
+    }
+
+    /// A call is no submission under a name any more.
+    fn drop_call(&mut self, name: Name, call: u64) {
+        let Some(entries) = self.of_mut(name) else { return };
+        if entries.first.call != call {
+            return entries.others.retain(|entry| entry.call != call);
+        }
+        if entries.others.is_empty() {
+            match name {
+                Name::Id(event) => _ = self.ids.remove(event),
+                Name::Key(tenant, key) => _ = self.keys.remove(&(tenant, key)),
             }
+        } else {
+            entries.first = entries.others.remove(0);
         }
     }
 
@@ -152,22 +193,22 @@ impl Repeats {
             && at.since(since) > window
         {
             self.order.pop_front();
-            if let Some(entries) = self.names.get_mut(&name) {
-                entries.retain(|entry| entry.call != call);
-                if entries.is_empty() {
-                    self.names.remove(&name);
-                }
-            }
+            self.drop_call(name, call);
         }
     }
 }
 
+impl Entries {
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
+    }
+}
+
 /// A number that two submissions share exactly when their contents are the same, but for one chance in 2^64.
-fn digest(submission: &Submission<'_>) -> u64 {
+fn digest(submission: &Submission<'_>, content: u64) -> u64 {
     let mut hasher = Hasher::default();
     hasher.number(submission.tenant.into());
-    hasher.bytes(submission.event_type.as_bytes());
-    hasher.bytes(submission.payload);
+    hasher.number(content);
     hasher.number(submission.expires.is_some().into());
     hasher.number(submission.expires.unwrap_or(0));
     let hash = hasher.finish();

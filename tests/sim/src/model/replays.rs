@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, is_made};
-use crate::observe::{Broken, Departure, Seen};
+use super::facts::{Scene, is_made};
+use super::marks::{Marks, text};
+use crate::observe::Broken;
 
 /// The marks of replays that have not ended.
 #[derive(Debug, Default)]
@@ -13,22 +14,17 @@ pub(super) struct Replays {
 }
 
 impl Replays {
-    pub(super) fn see(&mut self, facts: &Facts, seen: &Seen<'_>) -> Result<(), Broken> {
-        match seen {
-            Seen::Departed(departure) => self.departed(facts, departure),
-            _ => Ok(()),
-        }
-    }
-
     /// Forgets an event.
     pub(super) fn forget(&mut self, event: u64) {
         self.marks.remove(&event);
     }
 
-    fn departed(&mut self, facts: &Facts, departure: &Departure<'_>) -> Result<(), Broken> {
-        let Some(open) = facts.attempt(departure.attempt).filter(|open| !is_made(open.event)) else { return Ok(()) };
-        let text = |header: &str| departure.header(header).and_then(|value| std::str::from_utf8(value).ok());
-        let (mark, named) = (text("postrider-replay"), text("postrider-replay-of"));
+    pub(super) fn departed(&mut self, scene: &Scene<'_>, marks: &Marks<'_>) -> Result<(), Broken> {
+        let Scene { facts, open, node, .. } = *scene;
+        if is_made(open.event) {
+            return Ok(());
+        }
+        let (mark, named) = (text(marks.replay), text(marks.replay_of));
         let fail = |what: &str| {
             let name = format!("attempt {} of e{} to endpoint {}", open.number, open.event, open.endpoint);
             Err(Broken::new(2, format!("{name}: {what}; its marks are {mark:?} and {named:?}")))
@@ -44,7 +40,7 @@ impl Replays {
             return fail("it does not say that it sends something again");
         };
         // Who has lost what was safe may make another one of it.
-        if *self.marks.entry(open.event).or_insert(mark) != mark && !facts.node(open.node).weak {
+        if *self.marks.entry(open.event).or_insert(mark) != mark && !node.weak {
             return fail("an earlier attempt had another mark");
         }
         Ok(())

@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::base64;
-use crate::observe::{Departure, Key, Scheme};
+use crate::observe::{Departure, Key, Scheme, Spec};
 
 /// The header that tells whether a request is signed by a scheme.
 pub(super) const fn header(scheme: Scheme) -> &'static str {
@@ -18,6 +18,12 @@ pub(super) const fn header(scheme: Scheme) -> &'static str {
 
 /// Every scheme.
 pub(super) const ALL: [Scheme; 4] = [Scheme::Github, Scheme::Stripe, Scheme::Slack, Scheme::Described];
+
+/// Whether any scheme is wanted by an endpoint, or seen in a request.
+pub(super) fn concern(spec: &Spec, departure: &Departure<'_>) -> bool {
+    let is_header = |name: &str| name.starts_with(['x', 's']) && ALL.into_iter().any(|scheme| name == header(scheme));
+    !spec.schemes.is_empty() || departure.headers.iter().any(|(name, _)| is_header(name))
+}
 
 /// Whether all keys sign, or one.
 pub(super) const fn is_list(scheme: Scheme) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::base64;
-use crate::observe::{Broken, Key, Note, Seen, Wish};
+use crate::observe::{Broken, Departure, Key, Note, Seen, Wish};
 
 /// The beginning of a disguise by which it is looked up.
 const HEAD: usize = 8;
@@ -25,21 +25,26 @@ pub(super) struct Secrecy {
 }
 
 impl Secrecy {
+    /// What is seen often has a function of its own.
     pub(super) fn see(&mut self, seen: &Seen<'_>) -> Result<(), Broken> {
         match seen {
             Seen::Asked { wish: Wish::Put(spec), .. } => spec.keys.iter().for_each(|key| self.add(key)),
             Seen::Asked { wish: Wish::AddKey(_, key), .. } => self.add(key),
             Seen::Noted { note: Note::Other(text), .. } => return self.search("a notice", text.as_bytes()),
             Seen::Refused { why, .. } => return self.search("what is said of a damaged log", why.as_bytes()),
-            Seen::Departed(departure) if departure.attempt.is_multiple_of(SEARCHED) => {
-                for (name, value) in departure.headers {
-                    self.search(name, value)?;
-                }
-                return self.search("a body", departure.body);
-            }
             _ => {}
         }
         Ok(())
+    }
+
+    pub(super) fn departed(&self, departure: &Departure<'_>) -> Result<(), Broken> {
+        if !departure.attempt.is_multiple_of(SEARCHED) {
+            return Ok(());
+        }
+        for (name, value) in departure.headers {
+            self.search(name, value)?;
+        }
+        self.search("a body", departure.body)
     }
 
     /// Searches a text of any kind.

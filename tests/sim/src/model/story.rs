@@ -1,5 +1,6 @@
 //! What is known of an event, an attempt, an endpoint, where it is to be held against what a node tells of them later.
 
+use super::book::Book;
 use crate::observe::{Came, Fate, Filter, SimTime, Spec};
 use crate::trace::Hasher;
 
@@ -80,7 +81,43 @@ pub(super) struct Place {
     /// It was described in another way before, so that any further description may be another one.
     altered: bool,
     /// Attempts that ended a delivery.
-    pub(super) closed: Vec<u64>,
+    pub(super) closed: Closed,
+}
+
+/// Attempts by the order in which they were seen to end a delivery, which mostly is that of the times at which they ended.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    attempts: Book<u64>,
+    latest: u64,
+    mixed: bool,
+}
+
+impl Closed {
+    /// One more, which ended at this time.
+    pub(super) fn push(&mut self, attempt: u64, at: u64) {
+        self.mixed |= at < self.latest;
+        self.latest = at.max(self.latest);
+        self.attempts.push(attempt);
+    }
+
+    /// The time at which one of them ended is another now.
+    pub(super) fn moved(&mut self) {
+        self.mixed = true;
+    }
+
+    /// Those that ended at or after the first time and before the second; `of` knows when each did.
+    pub(super) fn within(&self, from: u64, to: u64, of: impl Fn(u64) -> Option<u64>) -> impl Iterator<Item = u64> {
+        let is_before = |time: u64, attempt: &u64| of(*attempt).is_some_and(|at| at < time);
+        let places = match self.mixed {
+            true => 0..self.attempts.len(),
+            false => {
+                let point = |time| self.attempts.partition_point(|attempt| is_before(time, attempt));
+                point(from)..point(to)
+            }
+        };
+        let within = move |attempt: &u64| of(*attempt).is_some_and(|at| (from..to).contains(&at));
+        places.map(|place| self.attempts[place]).filter(within)
+    }
 }
 
 impl Place {
@@ -94,7 +131,7 @@ impl Place {
             keeps_answers: spec.keeps_answers,
             renamed: None,
             altered: false,
-            closed: Vec::new(),
+            closed: Closed::default(),
         }
     }
 
@@ -148,4 +185,33 @@ pub(super) fn numbers<'a>(bytes: &'a [u8], before: &'a [u8], behind: u8) -> impl
         let is_whole = rest.get(digits) == Some(&behind);
         str::from_utf8(&rest[..digits]).ok().filter(|_| is_whole)?.parse().ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_order_or_not() {
+        let mut times: Vec<u64> = (0..2000).map(|n| n / 3).collect();
+        let mut closed = Closed::default();
+        let all = |closed: &Closed, times: &[u64], from, to| {
+            let of = |attempt: u64| times.get(attempt as usize).copied();
+            let found: Vec<_> = closed.within(from, to, of).collect();
+            let right = (0..times.len()).filter(|n| (from..to).contains(&times[*n])).map(|n| n as u64);
+            assert!(right.eq(found), "{from} to {to}");
+        };
+        for (attempt, at) in (0..).zip(&times) {
+            closed.push(attempt, *at);
+        }
+        for (from, to) in [(0, u64::MAX), (0, 0), (5, 5), (7, 400), (400, 7), (300, 10_000), (666, 667), (700, 800)] {
+            all(&closed, &times, from, to);
+        }
+        times[3] = 650;
+        closed.moved();
+        all(&closed, &times, 640, 660);
+        times.push(1);
+        closed.push(2000, 1);
+        all(&closed, &times, 0, 3);
+    }
 }

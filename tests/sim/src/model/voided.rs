@@ -17,10 +17,10 @@ impl Ledger {
             }
         };
         match wish {
-            Wish::Cancel { event, .. } => self.events.get_mut(event).into_iter().for_each(|event| mark(event, true)),
+            Wish::Cancel { event, .. } => self.events.get_mut(*event).into_iter().for_each(|event| mark(event, true)),
             Wish::Erase { event, .. } => {
                 for number in facts.with_replays(*event) {
-                    self.events.get_mut(&number).into_iter().for_each(|event| mark(event, false));
+                    self.events.get_mut(number).into_iter().for_each(|event| mark(event, false));
                 }
             }
             Wish::Purge(tenant) => {
@@ -47,7 +47,7 @@ impl Ledger {
     pub(super) fn void_answered(&mut self, call: u64, told: Told) {
         let Some(meant) = self.voids.remove(&call).filter(|_| matches!(told, Told::Ok { .. })) else { return };
         for number in meant {
-            if let Some(event) = self.events.get_mut(&number) {
+            if let Some(event) = self.events.get_mut(number) {
                 event.cancelled.1 = true;
             }
         }

@@ -1,6 +1,6 @@
 //! Checks that need the world itself: what a judge from outside cannot see.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use postrider_core::id::JournalSeq;
 use postrider_core::journal::{self, Kind, Record};
@@ -34,8 +34,9 @@ pub(super) struct Prefix {
     /// The number of the first in `hashes`.
     first: u64,
     hashes: VecDeque<u64>,
-    /// The events that were accepted, by the places of their records: a log may name what it lost by place alone.
-    accepted: BTreeMap<u64, u64>,
+    /// The places of the records by which events were accepted, in order, and the events: a log may name what it lost by
+    /// place alone.
+    accepted: Vec<(u64, u64)>,
     acknowledged: u64,
     damaged: bool,
 }
@@ -69,13 +70,11 @@ impl Prefix {
             if key.seq.get() != next {
                 return Err(Broken::new(17, format!("record {} stands in the place of {next}", key.seq)));
             }
-            // Behind a damaged end places are used again.
-            self.accepted.remove(&next);
-            if let Some(Ok((_, Record::Accepted(accepted)))) =
-                (key.kind == Kind::Accepted).then(|| journal::decode(&mut frame.clone()))
-            {
-                self.accepted.extend(number(accepted.id.as_str()).map(|number| (next, number)));
-            }
+            let event = match (key.kind == Kind::Accepted).then(|| journal::decode(&mut frame.clone())) {
+                Some(Ok((_, Record::Accepted(accepted)))) => number(accepted.id.as_str()),
+                Some(_) | None => None,
+            };
+            self.file(next, event);
             let hash = hash_of(&frame);
             match self.hash(next) {
                 Some(before) if before != hash => {
@@ -86,6 +85,19 @@ impl Prefix {
             }
         }
         Ok(())
+    }
+
+    /// Remembers which event a record accepts, if it accepts one.
+    fn file(&mut self, seq: u64, event: Option<u64>) {
+        let is_next = self.accepted.last().is_none_or(|(last, _)| *last < seq);
+        let at = if is_next { self.accepted.len() } else { self.accepted.partition_point(|(other, _)| *other < seq) };
+        // Behind a damaged end places are used again.
+        if self.accepted.get(at).is_some_and(|(other, _)| *other == seq) {
+            self.accepted.remove(at);
+        }
+        if let Some(event) = event {
+            self.accepted.insert(at, (seq, event));
+        }
     }
 
     /// A log said that everything up to this record is durable.
@@ -99,7 +111,10 @@ impl Prefix {
 
     /// The events whose accepted records are in these runs, first and last.
     pub(super) fn accepted(&self, runs: &[(JournalSeq, JournalSeq)]) -> Vec<u64> {
-        let within = |(first, last): &(JournalSeq, JournalSeq)| self.accepted.range(first.get()..=last.get());
+        let within = |&(first, last): &(JournalSeq, JournalSeq)| {
+            let from = self.accepted.partition_point(|(seq, _)| *seq < first.get());
+            self.accepted[from..].iter().take_while(move |(seq, _)| *seq <= last.get())
+        };
         runs.iter().flat_map(within).map(|(_, number)| *number).collect()
     }
 
@@ -295,5 +310,17 @@ mod tests {
         assert_eq!(canary(format!("x{secret:?}").as_bytes()), Some(2));
         assert!(canary(b"whsec_Y2FuYXJ5fnNlY3JldH5+AAAA").is_some());
         assert!(canary(b"nothing to see, canary or not").is_none());
+    }
+
+    #[test]
+    fn what_was_accepted_where() {
+        let mut prefix = Prefix::default();
+        for (seq, event) in
+            [(1, Some(10)), (2, None), (4, Some(11)), (5, Some(12)), (3, Some(13)), (4, None), (5, Some(14))]
+        {
+            prefix.file(seq, event);
+        }
+        let within = |first, last| prefix.accepted(&[(JournalSeq::new(first), JournalSeq::new(last))]);
+        assert_eq!((within(1, 5), within(2, 4), within(4, 4)), (vec![10, 13, 14], vec![13], vec![]));
     }
 }
