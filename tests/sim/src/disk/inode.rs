@@ -21,6 +21,7 @@ pub(super) struct Inode {
     /// Open files of it.
     pub(super) handles: u32,
     /// Memory of sectors that are not pending any more, for those that come.
+    #[expect(clippy::vec_box, reason = "boxes go from here to what is pending, and come back")]
     pub(super) spare: Vec<Box<[u8; SECTOR]>>,
 }
 
