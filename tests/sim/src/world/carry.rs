@@ -56,7 +56,8 @@ fn mark(head: &[u8], marks: &mut Vec<Mark>) -> Option<()> {
     let place = |at: usize| u32::try_from(at).ok();
     let mut begin = first + 1;
     for end in ends {
-        let line = text[begin..end].strip_suffix(b"\r").unwrap_or(&text[begin..end]);
+        let whole = &text[begin..end];
+        let line = whole.strip_suffix(b"\r").unwrap_or(whole);
         let colon = memchr::memchr(b':', line)?;
         marks.push((place(begin)?, place(begin + colon)?, place(begin + line.len())?));
         begin = end + 1;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use postrider_core::id::JournalSeq;
-use postrider_core::journal::{self, Kind, Record};
+use postrider_core::journal::{self, Glance, Kind, Record};
 use postrider_core::sender::PersistBatch;
 
 use crate::observe::{Broken, Judge, Look, Seen, SimTime, Wish};
@@ -70,8 +70,8 @@ impl Prefix {
             if key.seq.get() != next {
                 return Err(Broken::new(17, format!("record {} stands in the place of {next}", key.seq)));
             }
-            let event = match (key.kind == Kind::Accepted).then(|| journal::decode(&mut frame.clone())) {
-                Some(Ok((_, Record::Accepted(accepted)))) => number(accepted.id.as_str()),
+            let event = match (key.kind == Kind::Accepted).then(|| journal::glance(&frame)) {
+                Some(Ok((_, Glance::Accepted(accepted)))) => str::from_utf8(accepted.id).ok().and_then(number),
                 Some(_) | None => None,
             };
             self.file(next, event);

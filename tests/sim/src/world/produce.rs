@@ -84,7 +84,7 @@ impl World {
             event = event.expires(UnixTime::from_millis(at));
         }
         if let Some(key) = content.idempotency {
-            event = event.idempotency_key(named('k', u64::from(key)));
+            event = event.idempotency_key(named('k', key));
         }
         if let Some(key) = content.key {
             event = event.key(named('o', u64::from(key)));
