@@ -131,8 +131,8 @@ impl OutcomeGlance {
 /// Reads the first frame of `bytes` as far as an index needs it, and says at which place the record is.
 ///
 /// What [`decode`](super::decode) accepts is accepted here, and what is seen is the same. Of a text that is passed over
-/// only the length is looked at, of names only that they are short enough and ASCII; the body of a record of which nothing is kept is not
-/// looked at at all.
+/// only the length is looked at, of names only that they are short enough and ASCII; the body of a record of which nothing
+/// is kept is not looked at at all.
 pub fn glance(bytes: &[u8]) -> Result<(JournalSeq, Glance<'_>), CodecError> {
     let head = codec::head(bytes)?;
     let r = &mut Reader::new(&bytes[..head.end], FRAME_HEAD);
