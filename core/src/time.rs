@@ -108,27 +108,44 @@ impl UnixTime {
     pub fn to_rfc3339(self) -> String {
         alloc::format!("{self}")
     }
+
+    /// The same, where the year has four digits. Every event that is sent has a time in it: digits are set into a text
+    /// that is as long as it will be.
+    pub(crate) fn ascii(self) -> Option<[u8; 24]> {
+        let (year, month, day) = civil_from_days(self.0 / 86_400_000);
+        if year > 9999 {
+            return None;
+        }
+        let millis = (self.0 % 86_400_000) as u32;
+        let (year, month, day) = (year as u32, month as u32, day as u32);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut two = |at: usize, number: u32| {
+            text[at] = b'0' + (number / 10) as u8;
+            text[at + 1] = b'0' + (number % 10) as u8;
+        };
+        two(0, year / 100);
+        two(2, year % 100);
+        two(5, month);
+        two(8, day);
+        two(11, millis / 3_600_000);
+        two(14, millis / 60_000 % 60);
+        two(17, millis / 1000 % 60);
+        two(20, millis % 1000 / 10);
+        text[22] = b'0' + (millis % 10) as u8;
+        Some(text)
+    }
 }
 
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, millis) = (self.0 / 86_400_000, self.0 % 86_400_000);
-        let (year, month, day) = civil_from_days(days);
+        if let Some(text) = self.ascii() {
+            return f.write_str(core::str::from_utf8(&text).expect("digits and signs of ASCII"));
+        }
+        let (year, month, day) = civil_from_days(self.0 / 86_400_000);
+        let millis = self.0 % 86_400_000;
         let (secs, milli) = (millis / 1000, millis % 1000);
         let (hour, minute, second) = (secs / 3600, secs / 60 % 60, secs % 60);
-        if year > 9999 {
-            return write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
-        }
-        // Every event that is sent has a time in it: digits are set into a text that is as long as it will be.
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let parts = [(0, year), (5, month), (8, day), (11, hour), (14, minute), (17, second), (20, milli)];
-        for ((begin, mut number), digits) in parts.into_iter().zip([4, 2, 2, 2, 2, 2, 3]) {
-            for digit in text[begin..begin + digits].iter_mut().rev() {
-                *digit = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
-        }
-        f.write_str(core::str::from_utf8(&text).expect("digits and signs of ASCII"))
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
     }
 }
 

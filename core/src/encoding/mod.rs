@@ -269,7 +269,10 @@ fn envelope(event_type: &str, time: UnixTime, data: &Bytes) -> Bytes {
     body.extend_from_slice(b"{\"type\":");
     quote(event_type, &mut body);
     body.extend_from_slice(b",\"timestamp\":\"");
-    body.extend_from_slice(time.to_rfc3339().as_bytes());
+    match time.ascii() {
+        Some(text) => body.extend_from_slice(&text),
+        None => body.extend_from_slice(time.to_rfc3339().as_bytes()),
+    }
     body.extend_from_slice(b"\",\"data\":");
     body.extend_from_slice(data);
     body.push(b'}');

@@ -23,6 +23,13 @@ pub use stored::{STORED_TYPE, StoredError};
 #[derive(Clone)]
 #[must_use = "whoever sent it waits for an answer"]
 pub struct Delivery {
+    /// What it holds, in one piece that stays where it is while the delivery goes from hand to hand.
+    told: Box<Told>,
+}
+
+/// What a delivery holds.
+#[derive(Clone)]
+struct Told {
     id: DeliveryId,
     event_id: Option<Arc<str>>,
     label: Arc<str>,
@@ -121,7 +128,7 @@ impl Spot {
 
 impl Delivery {
     pub(super) fn new(claimed: Begun, seen: Seen, places: &Arc<Places>, body: Bytes, head: RequestHead) -> Self {
-        Self {
+        Self::of(Told {
             id: claimed.delivery,
             event_id: claimed.id,
             label: claimed.label,
@@ -136,23 +143,27 @@ impl Delivery {
             head,
             places: Arc::clone(places),
             late: false,
-        }
+        })
+    }
+
+    fn of(told: Told) -> Self {
+        Self { told: Box::new(told) }
     }
 
     /// It comes late, or not.
     pub(super) fn set_late(&mut self, late: bool) {
-        self.late = late;
+        self.told.late = late;
     }
 
     /// Whether a later event of its line has ended before, where receiving is [ordered](super::ReceiverConfig::order): then
     /// what it tells is out of date.
     pub fn is_late(&self) -> bool {
-        self.late
+        self.told.late
     }
 
     /// Which delivery this is; [`RecvInput::Processed`](super::RecvInput::Processed) names it.
     pub fn id(&self) -> DeliveryId {
-        self.id
+        self.told.id
     }
 
     /// What the event is called: its id, the same whenever it is sent again, and `sha256:` and the
@@ -162,17 +173,17 @@ impl Delivery {
     /// it: then keep what came by [`dedup_key`](Self::dedup_key) too. Of the ids under which the same content came it is
     /// the first, so it may differ from what the [`headers`](Self::headers) say.
     pub fn webhook_id(&self) -> &str {
-        &self.label
+        &self.told.label
     }
 
     /// The event's id, if it has one; see [`webhook_id`](Self::webhook_id).
     pub fn event_id(&self) -> Option<&str> {
-        self.event_id.as_deref()
+        self.told.event_id.as_deref()
     }
 
     /// SHA-256 of what was signed, where the signature covers no id.
     pub fn digest(&self) -> Option<[u8; 32]> {
-        self.digest
+        self.told.digest
     }
 
     /// What nobody but the signer can change and a repeat has again: the id where the signature covers it, else `sha256:` and
@@ -180,79 +191,79 @@ impl Delivery {
     /// [`scope`](Self::scope). A scheme that signs a time but no id has another one for a repeat that was signed anew: there
     /// take the [`event_id`](Self::event_id) too, and let both be unseen.
     pub fn dedup_key(&self) -> Cow<'_, str> {
-        match &self.digest {
-            Some(digest) if self.event_id.is_some() => digest_text(digest).into(),
-            Some(_) | None => Cow::Borrowed(&self.label),
+        match &self.told.digest {
+            Some(digest) if self.told.event_id.is_some() => digest_text(digest).into(),
+            Some(_) | None => Cow::Borrowed(&self.told.label),
         }
     }
 
     /// Whose event it is, by what the configuration says of its key ([`scope`](super::ReceiverConfig::scope)); 0 where it
     /// says nothing.
     pub fn scope(&self) -> u32 {
-        self.scope
+        self.told.scope
     }
 
     /// The number of the replay that it belongs to, as its `postrider-replay` says, which the signature does not cover;
     /// `None` where it says none. Numbers are the sender's, and no two replays of an event have the same.
     pub fn replay(&self) -> Option<u64> {
-        self.head.replay()
+        self.told.head.replay()
     }
 
     /// The event's type, where the scheme has a place for it. Where that is in the body, each call reads the body.
     pub fn kind(&self) -> Option<Cow<'_, str>> {
-        self.places.kind.place().read(&self.head.headers, &self.body)
+        self.told.places.kind.place().read(&self.told.head.headers, &self.told.body)
     }
 
     /// What tells which of two events is the later one, as it is written: a number or a date. Where it is in the body, each
     /// call reads the body.
     pub fn order(&self) -> Option<Cow<'_, str>> {
-        self.places.order.place().read(&self.head.headers, &self.body)
+        self.told.places.order.place().read(&self.told.head.headers, &self.told.body)
     }
 
     /// When the request was signed, by the sender's clock. `None` where the scheme signs no time of its own.
     pub fn timestamp(&self) -> Option<UnixTime> {
-        self.timestamp
+        self.told.timestamp
     }
 
     /// Which key signed it.
     pub fn key(&self) -> KeyId {
-        self.key
+        self.told.key
     }
 
     /// The scheme by which it was verified.
     pub fn scheme(&self) -> Scheme {
-        self.scheme
+        self.told.scheme
     }
 
     /// What of all that the signature covers. What it does not, anyone on the way may have changed.
     pub fn covered(&self) -> Covered {
-        self.covered
+        self.told.covered
     }
 
     /// The body, exactly as it came. [`covered`](Self::covered) says how much of it was signed: most schemes sign all.
     pub fn body(&self) -> &Bytes {
-        &self.body
+        &self.told.body
     }
 
     /// What the application wants: the body, and with Braintree the XML inside of the form.
     pub fn payload(&self) -> &Bytes {
-        self.payload.as_ref().unwrap_or(&self.body)
+        self.told.payload.as_ref().unwrap_or(&self.told.body)
     }
 
     /// The body, to keep.
     pub fn into_body(self) -> Bytes {
-        self.body
+        self.told.body
     }
 
     /// All headers of the request. The signature covers at most the few that [`covered`](Self::covered) speaks of.
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        &self.told.head.headers
     }
 
     /// The path that was asked for, where the adapter told it. Few schemes sign it
     /// ([`Scheme::signs_url`]).
     pub fn path(&self) -> Option<&str> {
-        self.head.path()
+        self.told.head.path()
     }
 }
 
@@ -260,14 +271,14 @@ impl fmt::Debug for Delivery {
     /// Without payload: of the body only the length is shown, of the headers only their number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("id", &self.id)
-            .field("webhook_id", &self.label)
-            .field("scheme", &self.scheme)
-            .field("timestamp", &self.timestamp)
-            .field("key", &self.key)
-            .field("covered", &self.covered)
-            .field("bytes", &self.body.len())
-            .field("head", &self.head)
+            .field("id", &self.told.id)
+            .field("webhook_id", &self.told.label)
+            .field("scheme", &self.told.scheme)
+            .field("timestamp", &self.told.timestamp)
+            .field("key", &self.told.key)
+            .field("covered", &self.told.covered)
+            .field("bytes", &self.told.body.len())
+            .field("head", &self.told.head)
             .finish()
     }
 }

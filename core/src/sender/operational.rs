@@ -125,7 +125,7 @@ impl Sender {
             self.stats.untold += 1;
             return;
         }
-        self.accept(&event, id, &names, wanted.matched);
+        self.accept(&event, id, &names, wanted.matched, None);
     }
 
     /// What tells of something, if that is to be told of.

@@ -17,7 +17,7 @@ use super::{Sender, Stage};
 use crate::event::{Event, EventError};
 use crate::id::{EventId, JournalSeq, TenantId};
 use crate::journal::{Accepted, Record};
-use crate::matching::{EventType, NearMiss, Reach};
+use crate::matching::{Cursor, EventType, NearMiss, Reach};
 use crate::registration::quota::Exceeded;
 use crate::time::UnixTime;
 
@@ -211,9 +211,9 @@ impl Sender {
         let tenant = self.tenants.find(event.tenant_id());
         let wanted = self.ask_new(tenant, &event, &id);
         let tenant = tenant.map(|tenant| &self.tenants[tenant]);
-        let nobody = Reach { at_least: 0, at_most: 0 };
-        let by_type = tenant.map_or(nobody, |tenant| tenant.index.count(event.event_type().as_str()));
-        let reach = by_type.and(wanted.reach);
+        let by_type = tenant.map(|tenant| tenant.index.wanted(event.event_type(), self.next_subscription));
+        let (by_type, cursor) = by_type.unzip();
+        let reach = by_type.unwrap_or(Reach { at_least: 0, at_most: 0 }).and(wanted.reach);
         if self.outbox.room().is_some_and(|room| room < self.room_needed(&event, reach.at_most as u64)) {
             return Err(Refused::Full(event));
         }
@@ -224,7 +224,7 @@ impl Sender {
         };
         let told =
             if reach.at_most == 0 { self.why_nobody(tenant, event.event_type()) } else { Told::Endpoints(reach) };
-        let (seq, job) = self.accept(&event, id.clone(), &names, wanted.matched);
+        let (seq, job) = self.accept(&event, id.clone(), &names, wanted.matched, cursor);
         self.charge(job, admitted);
         Ok(Receipt { event: id, seq, fresh: true, told })
     }
@@ -297,7 +297,15 @@ impl Sender {
         event.payload().body().len() as u64 + 1024 + owed * OUTCOME_ROOM + COMMAND_ROOM
     }
 
-    pub(super) fn accept(&mut self, event: &Event, id: EventId, names: &Names, matched: Matched) -> (JournalSeq, u32) {
+    /// Accepts an event. `cursor` is the one over whoever wants its type, where the tenant has subscriptions.
+    pub(super) fn accept(
+        &mut self,
+        event: &Event,
+        id: EventId,
+        names: &Names,
+        matched: Matched,
+        cursor: Option<Cursor>,
+    ) -> (JournalSeq, u32) {
         let record = Record::Accepted(Box::new(self.accepted(event, id, names)));
         let seq = self.record(&record);
         let Record::Accepted(accepted) = record else { unreachable!("it was made two lines above") };
@@ -305,7 +313,7 @@ impl Sender {
             Prepared::new(accepted.id.clone(), event.event_type().clone(), accepted.time, event.payload().clone())
                 .expires(accepted.expires);
         self.stats.accepted += 1;
-        let job = self.apply_accepted(seq, &accepted, event.event_type(), matched);
+        let job = self.apply_accepted(seq, &accepted, event.event_type(), matched, cursor);
         self.jobs.bring(job, Arc::new(prepared), self.now.mono);
         self.remember(job, accepted.id, names);
         self.hold(seq, Gate::Event(job));
@@ -342,10 +350,12 @@ impl Sender {
         accepted: &Accepted,
         event_type: &EventType,
         matched: Matched,
+        cursor: Option<Cursor>,
     ) -> u32 {
         let job = self.apply_event(seq, accepted);
         let high_water = accepted.high_water;
-        let cursor = self.tenants[self.jobs.slab[job].tenant].index.cursor(event_type.as_str(), high_water);
+        let index = &self.tenants[self.jobs.slab[job].tenant].index;
+        let cursor = cursor.unwrap_or_else(|| index.cursor(event_type.as_str(), high_water));
         self.jobs.go_on(job, event_type.clone(), cursor, Begun { high_water, matched, ..Begun::default() });
         self.thread(job, accepted.key.as_ref());
         job

@@ -12,7 +12,7 @@ pub use cursor::Cursor;
 use list::Lists;
 use trie::Trie;
 
-use super::{NearMiss, Subscription, validate_type};
+use super::{EventType, NearMiss, Subscription, validate_type};
 
 /// Up to this many subscriptions are counted one by one where patterns overlap.
 const COUNTED: usize = 256;
@@ -97,13 +97,22 @@ impl Index {
 
     /// How many subscriptions want this type now.
     pub fn count(&self, event_type: &str) -> Reach {
-        let lists = self.resolve(event_type);
+        self.count_in(&self.resolve(event_type))
+    }
+
+    /// [`count`](Self::count) and [`cursor`](Self::cursor) at the price of one.
+    pub(crate) fn wanted(&self, event_type: &EventType, high_water: u32) -> (Reach, Cursor) {
+        let lists = self.trie.resolve(event_type.as_str());
+        (self.count_in(&lists), Cursor::new(high_water.min(self.next), &lists, &self.lists))
+    }
+
+    fn count_in(&self, lists: &[u32]) -> Reach {
         let live = || lists.iter().map(|list| self.lists[*list].live());
         let (at_least, at_most) = (live().max().unwrap_or(0), live().sum());
         if at_least == at_most || at_most > COUNTED {
             return Reach { at_least, at_most };
         }
-        let mut cursor = Cursor::new(self.next, &lists, &self.lists);
+        let mut cursor = Cursor::new(self.next, lists, &self.lists);
         let exact = core::iter::from_fn(|| self.next(&mut cursor)).count();
         Reach { at_least: exact, at_most: exact }
     }

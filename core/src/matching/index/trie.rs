@@ -63,6 +63,32 @@ impl Node {
     }
 }
 
+/// The segments of a type: short ones, so each is found byte by byte.
+#[derive(Clone)]
+struct Segments<'t> {
+    rest: Option<&'t str>,
+}
+
+impl Segments<'_> {
+    const fn is_over(&self) -> bool {
+        self.rest.is_none()
+    }
+}
+
+impl<'t> Iterator for Segments<'t> {
+    type Item = &'t str;
+
+    fn next(&mut self) -> Option<&'t str> {
+        let rest = self.rest?;
+        let (segment, behind) = match rest.bytes().position(|byte| byte == b'.') {
+            Some(dot) => (&rest[..dot], Some(&rest[dot + 1..])),
+            None => (rest, None),
+        };
+        self.rest = behind;
+        Some(segment)
+    }
+}
+
 /// The patterns of an index. Every node but the root leads to a list.
 #[derive(Debug)]
 pub(super) struct Trie {
@@ -124,11 +150,16 @@ impl Trie {
     /// so far; being a tree, each is reached by one way only. `deep` are `**` nodes, ascending: once reached, they stand
     /// for every longer beginning too.
     pub(super) fn resolve(&self, event_type: &str) -> Vec<u32> {
-        let mut fixed = Vec::from([ROOT]);
+        let (at, mut segments) = self.narrow(event_type);
+        let Some(at) = at else { return Vec::new() };
+        if segments.is_over() && self.deep(at).is_none() {
+            return self.list(at).into_iter().collect();
+        }
+        let mut fixed = Vec::from([at]);
         let mut next = Vec::new();
         let mut deep = Vec::new();
         self.deepen(&fixed, &mut deep);
-        for segment in event_type.split('.') {
+        for segment in segments.by_ref() {
             for at in &fixed {
                 let node = self.node(*at);
                 next.extend(some(node.star));
@@ -140,6 +171,24 @@ impl Trie {
             self.deepen(&fixed, &mut deep);
         }
         fixed.iter().chain(&deep).filter_map(|at| self.list(*at)).collect()
+    }
+
+    /// Follows a type as far as there is one way to go, which is all of it for most: the node there, if there is one, and
+    /// the segments behind it.
+    fn narrow<'t>(&self, event_type: &'t str) -> (Option<u32>, Segments<'t>) {
+        let (mut at, mut segments) = (ROOT, Segments { rest: Some(event_type) });
+        loop {
+            let node = self.node(at);
+            let mut behind = segments.clone();
+            let Some(segment) = behind.next().filter(|_| node.deep == NONE) else { return (Some(at), segments) };
+            at = match (node.exact.get(segment), some(node.star)) {
+                (Some(_), Some(_)) => return (Some(at), segments),
+                (Some(child), None) => *child,
+                (None, Some(star)) => star,
+                (None, None) => return (None, behind),
+            };
+            segments = behind;
+        }
     }
 
     /// Whether there are no patterns.

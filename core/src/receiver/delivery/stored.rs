@@ -38,7 +38,7 @@ use core::fmt::{self, Write as _};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Delivery, Digest, Places, Proof, Spot};
+use super::{Delivery, Digest, Places, Proof, Spot, Told};
 use crate::receiver::claims::{Begun, digest_text};
 use crate::receiver::contract::{DeliveryId, RequestHead};
 use crate::secret::KeyId;
@@ -105,27 +105,27 @@ impl Delivery {
     /// that are marked as [sensitive](HeaderValue::is_sensitive): they are secrets, the signature covers none of them, and
     /// a request that has been verified needs them no more. What was asked for is stored with its query.
     pub fn to_stored(&self) -> Bytes {
-        let payload = self.payload.as_deref().unwrap_or_default();
-        let mut out = Writer(Vec::with_capacity(4096 + self.body.len() + payload.len()));
+        let payload = self.told.payload.as_deref().unwrap_or_default();
+        let mut out = Writer(Vec::with_capacity(4096 + self.told.body.len() + payload.len()));
         out.put([FIRST.as_bytes(), b"\r\n"]);
-        out.line("delivery", self.id.0.to_string());
-        self.event_id.iter().for_each(|id| out.line("id", escaped(id).as_bytes()));
-        self.digest.iter().for_each(|digest| out.line("digest", hex(digest)));
-        out.line("scope", self.scope.to_string());
-        self.timestamp.iter().for_each(|at| out.line("signed", at.as_millis().to_string()));
-        out.line("key", self.key.to_string());
-        out.line("scheme", self.scheme.name());
-        out.line("covers", covers(&self.covered));
-        self.places.kind.written().iter().for_each(|place| out.line("kind", place));
-        self.places.order.written().iter().for_each(|place| out.line("order", place));
-        self.late.then(|| out.line("late", "yes"));
-        out.line("body", self.body.len().to_string());
-        self.payload.iter().for_each(|payload| out.line("payload", payload.len().to_string()));
-        out.put([b"\r\n", self.head.method.as_str().as_bytes()]);
-        self.head.target.iter().for_each(|target| out.put([b" ", escaped(target).as_bytes()]));
+        out.line("delivery", self.told.id.0.to_string());
+        self.told.event_id.iter().for_each(|id| out.line("id", escaped(id).as_bytes()));
+        self.told.digest.iter().for_each(|digest| out.line("digest", hex(digest)));
+        out.line("scope", self.told.scope.to_string());
+        self.told.timestamp.iter().for_each(|at| out.line("signed", at.as_millis().to_string()));
+        out.line("key", self.told.key.to_string());
+        out.line("scheme", self.told.scheme.name());
+        out.line("covers", covers(&self.told.covered));
+        self.told.places.kind.written().iter().for_each(|place| out.line("kind", place));
+        self.told.places.order.written().iter().for_each(|place| out.line("order", place));
+        self.told.late.then(|| out.line("late", "yes"));
+        out.line("body", self.told.body.len().to_string());
+        self.told.payload.iter().for_each(|payload| out.line("payload", payload.len().to_string()));
+        out.put([b"\r\n", self.told.head.method.as_str().as_bytes()]);
+        self.told.head.target.iter().for_each(|target| out.put([b" ", escaped(target).as_bytes()]));
         out.put([b" HTTP/1.1\r\n"]);
-        kept(&self.head.headers).for_each(|(name, value)| out.line(name.as_str(), value.as_bytes()));
-        out.put([b"\r\n", &self.body[..], payload]);
+        kept(&self.told.head.headers).for_each(|(name, value)| out.line(name.as_str(), value.as_bytes()));
+        out.put([b"\r\n", &self.told.body[..], payload]);
         out.0.into()
     }
 
@@ -150,7 +150,7 @@ impl Delivery {
         let body = stored.slice(lines.at..lines.at + body_len);
         let payload = payload_len.map(|_| stored.slice(lines.at + body_len..));
         let scheme = known.scheme.ok_or(StoredError::Missing("scheme"))?;
-        Ok(Self {
+        Ok(Self::of(Told {
             id: DeliveryId(known.delivery.ok_or(StoredError::Missing("delivery"))?),
             label: label(known.id.as_ref(), known.digest.as_ref()),
             event_id: known.id,
@@ -165,17 +165,17 @@ impl Delivery {
             payload,
             places: Arc::new(Places { kind: known.kind, order: known.order }),
             late: known.late,
-        })
+        }))
     }
 
     /// The method of its request, which is POST.
     pub fn method(&self) -> &Method {
-        &self.head.method
+        &self.told.head.method
     }
 
     /// What was asked for, path and query or a whole URL, where the adapter told it. A query may be secret.
     pub fn target(&self) -> Option<&str> {
-        self.head.target.as_deref()
+        self.told.head.target.as_deref()
     }
 }
 

@@ -10,6 +10,7 @@ mod inode;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use postrider_journal::{Disk, File};
@@ -23,9 +24,11 @@ use inode::Inode;
 pub const SECTOR: usize = 512;
 
 /// A directory on a disk of its own. A clone is the same disk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Whether the power has gone, as its state says too: asked for after every operation.
+    dead: Arc<AtomicBool>,
 }
 
 /// An open file of a [`SimDisk`].
@@ -43,11 +46,31 @@ struct State {
     durable_names: BTreeMap<String, usize>,
     inodes: Vec<Inode>,
     faults: Faults,
-    dead: bool,
+    dead: Dead,
     operations: u64,
     counts: Counts,
     /// The last operations, for people.
     log: Option<VecDeque<String>>,
+}
+
+/// Whether the power has gone. A copy is of another disk.
+#[derive(Debug, Default)]
+struct Dead(Arc<AtomicBool>);
+
+impl Clone for Dead {
+    fn clone(&self) -> Self {
+        Self(Arc::new(AtomicBool::new(self.is())))
+    }
+}
+
+impl Dead {
+    fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, dead: bool) {
+        self.0.store(dead, Ordering::Relaxed);
+    }
 }
 
 /// Operations that are kept for people.
@@ -86,10 +109,21 @@ struct Relink {
     link: Option<(String, usize)>,
 }
 
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::of(State::default())
+    }
+}
+
 impl SimDisk {
     /// An empty disk without faults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn of(state: State) -> Self {
+        let dead = Arc::clone(&state.dead.0);
+        Self { state: Arc::new(Mutex::new(state)), dead }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -99,7 +133,7 @@ impl SimDisk {
 
     /// Another disk with the same content, pending and durable.
     pub fn deep_clone(&self) -> Self {
-        Self { state: Arc::new(Mutex::new(self.state().clone())) }
+        Self::of(self.state().clone())
     }
 
     /// Keeps the last operations, for people; slow.
@@ -124,7 +158,7 @@ impl SimDisk {
 
     /// Whether the power has gone; every operation fails until [`power_loss`](Self::power_loss).
     pub fn is_dead(&self) -> bool {
-        self.state().dead
+        self.dead.load(Ordering::Relaxed)
     }
 
     /// Operations that changed something.
@@ -243,10 +277,11 @@ impl State {
     /// Begins an operation that changes something.
     fn operation(&mut self, what: impl FnOnce(&Self) -> String) -> io::Result<()> {
         if self.log.is_some() {
-            let line = format!("{} {}{}", self.operations + 1, what(self), if self.dead { ": no power" } else { "" });
+            let line =
+                format!("{} {}{}", self.operations + 1, what(self), if self.dead.is() { ": no power" } else { "" });
             self.note(line);
         }
-        if self.dead {
+        if self.dead.is() {
             return Err(io::Error::other("the power is gone"));
         }
         Ok(())
@@ -271,7 +306,7 @@ impl State {
         self.operations += 1;
         match &mut self.faults.dies {
             Some(0) => {
-                self.dead = true;
+                self.dead.set(true);
                 self.note("the power goes".to_owned());
                 Err(io::Error::other("the power is gone"))
             }
@@ -284,7 +319,7 @@ impl State {
     }
 
     fn alive(&self) -> io::Result<()> {
-        if self.dead { Err(io::Error::other("the power is gone")) } else { Ok(()) }
+        if self.dead.is() { Err(io::Error::other("the power is gone")) } else { Ok(()) }
     }
 
     fn find(&self, name: &str) -> io::Result<usize> {
@@ -308,7 +343,7 @@ impl State {
 
     /// What was to fail has no meaning for the next process.
     fn revive(&mut self) {
-        self.dead = false;
+        self.dead.set(false);
         (self.faults.dies, self.faults.sync_fails, self.faults.write_fails) = (None, None, None);
         self.forget_unlinked();
     }

@@ -66,16 +66,22 @@ impl Prefix {
             self.hashes.clear();
             self.first = next - 1;
         }
-        for (next, (key, frame)) in (batch.first().get()..).zip(batch.records()) {
+        let mut rest = &batch.bytes()[..];
+        for next in next..=batch.last().get() {
+            let (key, len) = journal::peek(rest).map_err(|error| {
+                Broken::new(17, format!("record {next} cannot be read where it is issued: {error}"))
+            })?;
+            let (frame, behind) = rest.split_at(len);
+            rest = behind;
             if key.seq.get() != next {
                 return Err(Broken::new(17, format!("record {} stands in the place of {next}", key.seq)));
             }
-            let event = match (key.kind == Kind::Accepted).then(|| journal::glance(&frame)) {
+            let event = match (key.kind == Kind::Accepted).then(|| journal::glance(frame)) {
                 Some(Ok((_, Glance::Accepted(accepted)))) => str::from_utf8(accepted.id).ok().and_then(number),
                 Some(_) | None => None,
             };
             self.file(next, event);
-            let hash = hash_of(&frame);
+            let hash = hash_of(frame);
             match self.hash(next) {
                 Some(before) if before != hash => {
                     return Err(Broken::new(17, format!("record {next} is issued again with another content")));

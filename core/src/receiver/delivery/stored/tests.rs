@@ -48,7 +48,7 @@ prop_compose! {
         let body_covered = Covers { body: ["whole", "part", "nothing"][whole], rest: also }.of(scheme).body;
         let id: Option<Arc<str>> = id.map(Arc::from);
         let head = RequestHead::new(Method::POST, headers).declared_length(body.len() as u64);
-        Delivery {
+        Delivery::of(Told {
             id: DeliveryId(number),
             label: label(id.as_ref(), digest.as_ref()),
             event_id: id,
@@ -63,7 +63,7 @@ prop_compose! {
             head: target.into_iter().fold(head, |head, target| head.target(target)),
             places: Arc::new(Places { kind: spots.0, order: spots.1 }),
             late,
-        }
+        })
     }
 }
 
@@ -72,7 +72,7 @@ fn told(delivery: &Delivery) -> impl PartialEq + fmt::Debug + use<> {
     let head = (delivery.method().clone(), delivery.target().map(String::from), delivery.headers().clone());
     let id = (delivery.id(), delivery.webhook_id().to_string(), delivery.event_id().map(String::from));
     let proof = (delivery.digest(), delivery.scope(), delivery.timestamp(), delivery.key(), delivery.scheme());
-    let places = (delivery.places.kind.written(), delivery.places.order.written(), delivery.is_late());
+    let places = (delivery.told.places.kind.written(), delivery.told.places.order.written(), delivery.is_late());
     (id, proof, delivery.covered(), delivery.body().clone(), delivery.payload().clone(), head, places)
 }
 
