@@ -22,22 +22,32 @@ impl Default for Hasher {
 impl Hasher {
     /// Takes a number in.
     pub fn number(&mut self, number: u64) {
-        let product = u128::from(self.low ^ number) * 0x9E37_79B9_7F4A_7C15;
-        let [lower, upper] = [product, product >> 64].map(|half| (half & u128::from(u64::MAX)) as u64);
-        self.low = lower ^ upper ^ self.high.rotate_left(23);
-        self.high = self.high.wrapping_add(number).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        self.pair(number, 0);
+    }
+
+    /// Takes numbers in, two at a time, and how many there are.
+    fn numbers(&mut self, numbers: &[u64]) {
+        let (pairs, last) = numbers.as_chunks::<2>();
+        pairs.iter().for_each(|[one, other]| self.pair(*one, *other));
+        self.pair(last.first().copied().unwrap_or(0), numbers.len() as u64);
     }
 
     /// Takes bytes in, and how many there are.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let chunks = bytes.chunks_exact(8);
-        let mut last = [0; 8];
-        last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
-        for chunk in chunks {
-            self.number(u64::from_le_bytes(chunk.try_into().expect("8 bytes")));
-        }
-        self.number(u64::from_le_bytes(last));
-        self.number(bytes.len() as u64);
+        let word = |half: &[u8]| u64::from_le_bytes(half.try_into().expect("8 bytes"));
+        let (pairs, rest) = bytes.as_chunks::<16>();
+        pairs.iter().for_each(|pair| self.pair(word(&pair[..8]), word(&pair[8..])));
+        let mut last = [0; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        self.pair(word(&last[..8]), word(&last[8..]) ^ (bytes.len() as u64).rotate_right(8));
+    }
+
+    fn pair(&mut self, one: u64, other: u64) {
+        let product = u128::from(self.low ^ one) * u128::from(self.high ^ other);
+        let [lower, upper] = [product, product >> 64].map(|half| (half & u128::from(u64::MAX)) as u64);
+        // What went in stays in one half, whatever the product is.
+        self.low = (lower ^ one).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.high = upper.rotate_left(23) ^ other.wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ self.low;
     }
 
     /// The hash of everything so far.
@@ -78,7 +88,7 @@ impl Trace {
     /// Takes in what was seen.
     pub fn see(&mut self, at: SimTime, seen: &Seen<'_>) {
         let hash = &mut self.hash;
-        let mut all = |numbers: &[u64]| numbers.iter().for_each(|number| hash.number(*number));
+        let mut all = |numbers: &[u64]| hash.numbers(numbers);
         match seen {
             Seen::Began(rules) => all(&[1, rules.seed, u64::from(rules.credit), rules.window]),
             Seen::Asked { call, node, clocks, .. } => all(&[2, *call, u64::from(*node), clocks.mono, clocks.wall]),
