@@ -184,7 +184,7 @@ impl Jobs {
         let (key, slab, names) = (self.key, &self.slab, &self.names);
         self.by_id.insert(hash, at, |at| {
             let job = &slab[at];
-            key.hash(job.tenant, names.get(job.place()).as_bytes())
+            key.hash(job.tenant, names.bytes(job.place()))
         });
     }
 
@@ -201,7 +201,7 @@ impl Jobs {
         self.by_id.reserve(self.slab.len());
         for at in 0..self.slab.end() {
             if let Some(job) = self.slab.get(at) {
-                self.add_to_index(at, self.key.hash(job.tenant, self.names.get(job.place()).as_bytes()));
+                self.add_to_index(at, self.key.hash(job.tenant, self.names.bytes(job.place())));
             }
         }
     }
@@ -210,7 +210,7 @@ impl Jobs {
     pub(crate) fn remove(&mut self, at: u32) -> Job {
         self.send_away(at);
         if !self.unindexed {
-            let hash = self.key.hash(self.slab[at].tenant, self.name(at).as_bytes());
+            let hash = self.key.hash(self.slab[at].tenant, self.names.bytes(self.slab[at].place()));
             self.by_id.remove(hash, at);
         }
         self.expires.remove(&at);
@@ -222,9 +222,12 @@ impl Jobs {
     }
 
     pub(crate) fn find(&self, tenant: u32, id: &EventId) -> Option<u32> {
-        let id = id.as_str();
-        let is_it = |at: u32| self.slab[at].tenant == tenant && self.name(at) == id;
-        self.by_id.find(self.key.hash(tenant, id.as_bytes()), is_it)
+        let id = id.as_str().as_bytes();
+        let is_it = |at: u32| {
+            let job = &self.slab[at];
+            job.tenant == tenant && self.names.bytes(job.place()) == id
+        };
+        self.by_id.find(self.key.hash(tenant, id), is_it)
     }
 
     /// The id of an event, as text.

@@ -99,7 +99,15 @@ impl Outbox {
 
     /// The next batch to hand out, when there is one that must go now. With `flush` there is nothing that lazy records
     /// would wait for.
+    #[inline]
     pub(crate) fn issue(&mut self, now: Instant, flush: bool) -> Option<PersistBatch> {
+        if self.issued == self.unacked.len() && self.open.count == 0 {
+            return None;
+        }
+        self.issue_next(now, flush)
+    }
+
+    fn issue_next(&mut self, now: Instant, flush: bool) -> Option<PersistBatch> {
         if self.full {
             return None;
         }

@@ -2,65 +2,88 @@
 
 use alloc::vec::Vec;
 
+/// Entries of a page, as a power of two.
+const PAGE: usize = 9;
+
 /// A table whose entries are named by small numbers that stay the same while the entry lives. A freed number is given
 /// out again, last freed first, so whoever keeps a number beyond the entry's life must be able to tell.
+///
+/// Entries are kept in pages, and only the first of these grows: no call copies the others, and there is never room for
+/// more than one page too many.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    entries: Vec<Option<T>>,
+    pages: Vec<Vec<Option<T>>>,
+    /// One more than the largest number in use so far.
+    end: usize,
     free: Vec<u32>,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
+        Self { pages: Vec::new(), end: 0, free: Vec::new() }
     }
 }
 
 impl<T> Slab<T> {
-    /// Makes room for so many entries more at once.
+    /// Makes room for so many entries more.
     pub(crate) fn reserve(&mut self, entries: usize) {
-        self.entries.reserve_exact(entries);
+        let pages = (self.end + entries).div_ceil(1 << PAGE);
+        self.pages.reserve_exact(pages.saturating_sub(self.pages.len()));
     }
 
     /// Puts an entry in and says where. There are at most `u32::MAX - 1` entries, which every limit stays below.
     pub(crate) fn insert(&mut self, entry: T) -> u32 {
         if let Some(at) = self.free.pop() {
-            self.entries[at as usize] = Some(entry);
+            let (page, place) = split(at);
+            self.pages[page][place] = Some(entry);
             return at;
         }
-        let at = u32::try_from(self.entries.len()).expect("limits keep slabs below 2^32 entries");
-        self.entries.push(Some(entry));
+        let at = self.end();
+        let (page, _) = split(at);
+        if page == self.pages.len() {
+            self.pages.push(if page == 0 { Vec::new() } else { Vec::with_capacity(1 << PAGE) });
+        }
+        self.pages[page].push(Some(entry));
+        self.end += 1;
         at
     }
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, at: u32) -> Option<T> {
-        let entry = self.entries.get_mut(at as usize)?.take()?;
+        let (page, place) = split(at);
+        let entry = self.pages.get_mut(page)?.get_mut(place)?.take()?;
         self.free.push(at);
         Some(entry)
     }
 
     pub(crate) fn get(&self, at: u32) -> Option<&T> {
-        self.entries.get(at as usize)?.as_ref()
+        let (page, place) = split(at);
+        self.pages.get(page)?.get(place)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
-        self.entries.get_mut(at as usize)?.as_mut()
+        let (page, place) = split(at);
+        self.pages.get_mut(page)?.get_mut(place)?.as_mut()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.end - self.free.len()
     }
 
     /// One more than the largest number in use so far.
     pub(crate) fn end(&self) -> u32 {
-        u32::try_from(self.entries.len()).expect("limits keep slabs below 2^32 entries")
+        u32::try_from(self.end).expect("limits keep slabs below 2^32 entries")
     }
 
     /// All entries with their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0u32..).zip(&self.entries).filter_map(|(at, entry)| Some((at, entry.as_ref()?)))
+        (0u32..).zip(self.pages.iter().flatten()).filter_map(|(at, entry)| Some((at, entry.as_ref()?)))
     }
+}
+
+/// The page of an entry, and its place there.
+const fn split(at: u32) -> (usize, usize) {
+    (at as usize >> PAGE, at as usize & ((1 << PAGE) - 1))
 }
 
 impl<T> core::ops::Index<u32> for Slab<T> {

@@ -40,10 +40,15 @@ impl Texts {
     }
 
     /// The text in a place.
-    pub(crate) fn get(&self, (at, size): (u32, u8)) -> &str {
+    pub(crate) fn get(&self, place: (u32, u8)) -> &str {
+        core::str::from_utf8(self.bytes(place)).expect("a text was put here")
+    }
+
+    /// The bytes of the text in a place.
+    pub(crate) fn bytes(&self, (at, size): (u32, u8)) -> &[u8] {
         let stride = (usize::from(size) + 1) * STEP;
         let place = &self.sizes[usize::from(size)].bytes[at as usize * stride..][..stride];
-        core::str::from_utf8(&place[1..=usize::from(place[0]) + 1]).expect("a text was put here")
+        &place[1..=usize::from(place[0]) + 1]
     }
 
     /// Frees a place.

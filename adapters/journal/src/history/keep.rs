@@ -126,7 +126,9 @@ impl<D: Disk> Keeper<D> for History<D> {
                 if !self.opening
                     && let Ok((seq, seen)) = journal::glance(frame)
                 {
-                    let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
+                    let room = self.segment_bytes;
+                    let (_, tables) =
+                        self.shelf.active.get_or_insert_with(|| (at.segment, Tables::with_room(seq, room)));
                     tables.glance(Place { seq, offset: at.offset, len: at.len }, &seen, &self.names);
                     if let Glance::Ended { event, .. } = seen {
                         self.ended.push_back((seq, event));
@@ -212,7 +214,8 @@ impl<D: Disk> History<D> {
             erasure.into_iter().for_each(|erasure| self.erasures.add(seq, erasure));
             return;
         }
-        let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::new(seq)));
+        let room = self.segment_bytes;
+        let (_, tables) = self.shelf.active.get_or_insert_with(|| (at.segment, Tables::with_room(seq, room)));
         tables.note(Place { seq, offset: at.offset, len: at.len }, &record, &self.names);
         if let Some(erasure) = erasure {
             self.erasures.add_fresh(seq, erasure);

@@ -135,6 +135,12 @@ struct Owner {
     tenant: u64,
 }
 
+/// Bytes that the records of an event take in a segment, about; most take more.
+const EVENT: u64 = 512;
+
+/// Rows for which there is room from the beginning, at most: 16 MiB in all tables.
+const MOST: usize = 1 << 17;
+
 /// A record, as far as an index is concerned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -175,6 +181,20 @@ impl Tables {
             numbers: BTreeMap::new(),
             sorted: true,
         }
+    }
+
+    /// The same, of a segment that will have so many bytes: with room for the events that they hold, so that no record
+    /// has to wait until a table has moved. What is not used of it is never touched.
+    pub(super) fn with_room(base: JournalSeq, bytes: u64) -> Self {
+        let rows = usize::try_from(bytes / EVENT).unwrap_or(0).min(MOST);
+        let mut tables = Self::new(base);
+        tables.events.reserve_exact(rows);
+        tables.names.reserve_exact(rows);
+        tables.outcomes.reserve_exact(rows);
+        tables.ended.reserve_exact(rows);
+        tables.closed.reserve_exact(rows);
+        tables.times.reserve_exact(2 * rows);
+        tables
     }
 
     /// Takes note of a record; they come in order of places.

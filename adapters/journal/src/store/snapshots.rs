@@ -58,6 +58,8 @@ struct Writing<D: Disk> {
     file: D::File,
     writer: BatchWriter,
     synced: u64,
+    /// Room for a part as it is written; the next one takes as much.
+    room: Vec<u8>,
 }
 
 impl<D: Disk> Snapshots<D> {
@@ -117,19 +119,23 @@ impl<D: Disk> Snapshots<D> {
             file: file.map_err(|error| StoreError::of(&error, "writing", &aside))?,
             writer: BatchWriter::new(head.seat(), SEGMENT_HEAD as u64, Chain::START),
             synced: 0,
+            room: Vec::new(),
         })
     }
 
     fn write(&mut self, disk: &D, part: &Part<'_>) -> Result<(), StoreError> {
         let Some(now) = &mut self.writing else { return Err(StoreError::NotSettled) };
         let name = names::snapshot(now.number);
-        let (start, mut out) = (now.writer.offset(), Vec::new());
+        let (start, out) = (now.writer.offset(), &mut now.room);
+        out.clear();
+        // Each record gets its checksum, and records of a snapshot are short.
+        out.reserve(part.bytes.len() + part.bytes.len() / 8);
         let written = match part.is_last {
-            true => now.writer.write_end(part.bytes, &mut out),
-            false => now.writer.write(part.bytes, &mut out),
+            true => now.writer.write_end(part.bytes, out),
+            false => now.writer.write(part.bytes, out),
         };
         written.map_err(|_| StoreError::NotSettled)?;
-        let mut done = now.file.write_at(start, &out);
+        let mut done = now.file.write_at(start, out);
         if done.is_ok() && !part.is_last && now.writer.offset() - now.synced >= SYNC_EVERY {
             done = now.file.sync();
             now.synced = now.writer.offset();

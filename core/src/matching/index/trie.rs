@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::mem;
 
 use super::super::Pattern;
 use super::list::Lists;
@@ -89,6 +88,38 @@ impl<'t> Iterator for Segments<'t> {
     }
 }
 
+/// Nodes, of which there are seldom more than have room here.
+#[derive(Default)]
+struct Few {
+    here: [u32; 6],
+    len: usize,
+    /// All of them, when there are more.
+    many: Vec<u32>,
+}
+
+impl Few {
+    fn push(&mut self, node: u32) {
+        match self.here.get_mut(self.len) {
+            Some(place) => *place = node,
+            None => {
+                if self.many.is_empty() {
+                    self.many.extend(self.here);
+                }
+                self.many.push(node);
+            }
+        }
+        self.len += 1;
+    }
+
+    fn as_slice(&self) -> &[u32] {
+        if self.many.is_empty() { &self.here[..self.len] } else { &self.many }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u32] {
+        if self.many.is_empty() { &mut self.here[..self.len] } else { &mut self.many }
+    }
+}
+
 /// The patterns of an index. Every node but the root leads to a list.
 #[derive(Debug)]
 pub(super) struct Trie {
@@ -155,22 +186,22 @@ impl Trie {
         if segments.is_over() && self.deep(at).is_none() {
             return self.list(at).into_iter().collect();
         }
-        let mut fixed = Vec::from([at]);
-        let mut next = Vec::new();
-        let mut deep = Vec::new();
+        let (mut fixed, mut deep) = (Few::default(), Few::default());
+        fixed.push(at);
         self.deepen(&fixed, &mut deep);
         for segment in segments.by_ref() {
-            for at in &fixed {
+            let mut next = Few::default();
+            for at in fixed.as_slice() {
                 let node = self.node(*at);
-                next.extend(some(node.star));
-                next.extend(node.exact.get(segment));
+                some(node.star).into_iter().for_each(|child| next.push(child));
+                node.exact.get(segment).into_iter().for_each(|child| next.push(*child));
             }
-            next.extend(deep.iter().filter_map(|at| self.node(*at).exact.get(segment)));
-            mem::swap(&mut fixed, &mut next);
-            next.clear();
+            let behind = deep.as_slice().iter().filter_map(|at| self.node(*at).exact.get(segment));
+            behind.for_each(|child| next.push(*child));
+            fixed = next;
             self.deepen(&fixed, &mut deep);
         }
-        fixed.iter().chain(&deep).filter_map(|at| self.list(*at)).collect()
+        fixed.as_slice().iter().chain(deep.as_slice()).filter_map(|at| self.list(*at)).collect()
     }
 
     /// Follows a type as far as there is one way to go, which is all of it for most: the node there, if there is one, and
@@ -223,10 +254,11 @@ impl Trie {
     }
 
     /// Adds the `**` children of these nodes to the ascending set `deep`.
-    fn deepen(&self, fixed: &[u32], deep: &mut Vec<u32>) {
-        for child in fixed.iter().filter_map(|at| self.deep(*at)) {
-            if let Err(place) = deep.binary_search(&child) {
-                deep.insert(place, child);
+    fn deepen(&self, fixed: &Few, deep: &mut Few) {
+        for child in fixed.as_slice().iter().filter_map(|at| self.deep(*at)) {
+            if let Err(place) = deep.as_slice().binary_search(&child) {
+                deep.push(child);
+                deep.as_mut_slice()[place..].rotate_right(1);
             }
         }
     }

@@ -79,15 +79,15 @@ impl World {
         };
         self.see(&Seen::Asked { call, node, clocks, wish: Wish::Publish(submission) });
         let event = Event::json_bytes(event_type, payload).expect("made as JSON");
-        let mut event = event.id(named('e', offer.event)).tenant(named('t', u64::from(tenant)));
+        let mut event = event.id(named(b'e', offer.event)).tenant(named(b't', u64::from(tenant)));
         if let Some(at) = content.expires {
             event = event.expires(UnixTime::from_millis(at));
         }
         if let Some(key) = content.idempotency {
-            event = event.idempotency_key(named('k', key));
+            event = event.idempotency_key(named(b'k', key));
         }
         if let Some(key) = content.key {
-            event = event.key(named('o', u64::from(key)));
+            event = event.key(named(b'o', u64::from(key)));
         }
         let process = self.nodes[node as usize].up.as_mut().expect("it was just there");
         let caller = Caller::Producer(offer);
@@ -159,21 +159,31 @@ impl World {
 }
 
 /// A name such as `e17`.
-fn named(kind: char, number: u64) -> String {
-    let mut digits = [0; 20];
-    let (mut rest, mut at) = (number, digits.len());
+struct Named {
+    text: [u8; 21],
+    begin: usize,
+}
+
+fn named(kind: u8, number: u64) -> Named {
+    let mut named = Named { text: [0; 21], begin: 21 };
+    let mut rest = number;
     loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
+        named.begin -= 1;
+        named.text[named.begin] = b'0' + (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
             break;
         }
     }
-    let mut name = String::with_capacity(1 + digits.len() - at);
-    name.push(kind);
-    name.push_str(str::from_utf8(&digits[at..]).expect("digits"));
-    name
+    named.begin -= 1;
+    named.text[named.begin] = kind;
+    named
+}
+
+impl AsRef<str> for Named {
+    fn as_ref(&self) -> &str {
+        str::from_utf8(&self.text[self.begin..]).expect("a letter and digits")
+    }
 }
 
 pub(super) fn refusal(refused: &Refused) -> Refusal {
