@@ -62,6 +62,8 @@ pub struct Wheel<K = ()> {
     moving: Ends,
     /// The wheel's own time in milliseconds. No entry's is before it.
     elapsed: u64,
+    /// The first millisecond of the occupied slot that it enters first; the last of all where none is.
+    first: u64,
     len: u32,
     links: PhantomData<fn() -> K>,
 }
@@ -101,6 +103,7 @@ impl<K> Wheel<K> {
             levels: 0,
             moving: Ends::EMPTY,
             elapsed: 0,
+            first: u64::MAX,
             len: 0,
             links: PhantomData,
         }
@@ -142,8 +145,17 @@ impl<K> Wheel<K> {
     ///
     /// While it is [`Due::Unfinished`] everything else may be called too; only the order of entries of the same
     /// millisecond is then not that of their insertion.
-    pub fn poll(&mut self, nodes: &mut impl Timed<K>, now: Instant, mut budget: u32) -> Due {
+    #[inline]
+    pub fn poll(&mut self, nodes: &mut impl Timed<K>, now: Instant, budget: u32) -> Due {
         let now = now.as_nanos() / NANOS_PER_MILLI;
+        if self.first > now && self.moving.is_empty() {
+            self.elapsed = self.elapsed.max(now);
+            return Due::Nothing;
+        }
+        self.poll_slots(nodes, now, budget)
+    }
+
+    fn poll_slots(&mut self, nodes: &mut impl Timed<K>, now: u64, mut budget: u32) -> Due {
         loop {
             while !self.moving.is_empty() {
                 let Some(left) = budget.checked_sub(1) else { return Due::Unfinished };
@@ -151,12 +163,11 @@ impl<K> Wheel<K> {
                 let handle = self.moving.pop_front(nodes).expect("it is not empty");
                 self.place(nodes, handle);
             }
-            let next = self.first_occupied().map(|(level, slot)| (level, slot, self.start(level, slot)));
-            let Some((level, slot, start)) = next.filter(|(_, _, start)| *start <= now) else {
+            let Some((level, slot)) = self.first_occupied().filter(|_| self.first <= now) else {
                 self.elapsed = self.elapsed.max(now);
                 return Due::Nothing;
             };
-            self.elapsed = start;
+            self.elapsed = self.first;
             let entries = &mut self.slots[level][slot].entries;
             if level == 0 {
                 let handle = entries.pop_front(nodes).expect("its bit is set");
@@ -204,6 +215,8 @@ impl<K> Wheel<K> {
         place.earliest = if self.occupied[level] & bit == 0 { tick } else { place.earliest.min(tick) };
         self.occupied[level] |= bit;
         self.levels |= 1 << level;
+        // A level's slots all come before those of the levels above.
+        self.first = self.first.min(self.start(level, slot));
     }
 
     /// Where an entry due at `tick` lies, as long as the wheel's time has not entered its slot.
@@ -235,6 +248,7 @@ impl<K> Wheel<K> {
             if self.occupied[level] == 0 {
                 self.levels &= !(1 << level);
             }
+            self.first = self.first_occupied().map_or(u64::MAX, |(level, slot)| self.start(level, slot));
         }
     }
 }
