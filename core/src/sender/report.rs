@@ -194,6 +194,8 @@ pub(crate) struct Shelf {
 #[derive(Debug)]
 struct Kept {
     tenant: u32,
+    /// Of the tenant and the event: the text of its id lies elsewhere.
+    hash: u64,
     /// The record that makes it true.
     ended: JournalSeq,
     report: EventReport,
@@ -217,7 +219,7 @@ impl Shelf {
             self.by_event.remove(hash, before);
             self.kept[before as usize].is_stale = true;
         }
-        let one = Kept { tenant, ended, report, is_stale: false };
+        let one = Kept { tenant, hash, ended, report, is_stale: false };
         let (at, gone) = if self.kept.len() < keep {
             self.kept.push(one);
             (self.kept.len() - 1, None)
@@ -226,16 +228,12 @@ impl Shelf {
             self.oldest = (at + 1) % self.kept.len();
             let old = &self.kept[at];
             if !old.is_stale {
-                let hash = self.hash(old.tenant, &old.report.event);
-                self.by_event.remove(hash, number(at));
+                self.by_event.remove(old.hash, number(at));
             }
             (at, Some(core::mem::replace(&mut self.kept[at], one).tenant))
         };
-        let (kept, key) = (&self.kept, self.key);
-        self.by_event.insert(hash, number(at), |at| {
-            let one = &kept[at as usize];
-            key.hash(one.tenant, one.report.event.as_str().as_bytes())
-        });
+        let kept = &self.kept;
+        self.by_event.insert(hash, number(at), |at| kept[at as usize].hash);
         gone
     }
 
@@ -248,7 +246,7 @@ impl Shelf {
     fn place(&self, tenant: u32, event: &EventId, hash: u64) -> Option<u32> {
         self.by_event.find(hash, |at| {
             let one = &self.kept[at as usize];
-            one.tenant == tenant && one.report.event == *event
+            one.hash == hash && one.tenant == tenant && one.report.event == *event
         })
     }
 

@@ -116,7 +116,11 @@ impl Name {
     /// Whether it is of the same id, whatever replay of it. Those that are covered and those that are not have nothing to do
     /// with each other.
     pub(super) fn is_of_same_id(&self, other: &Self) -> bool {
-        (self.scope, self.is_covered()) == (other.scope, other.is_covered()) && self.id.is_some() && self.id == other.id
+        // The text of an id lies elsewhere: of another's nearly always the hash is another already.
+        self.hash == other.hash
+            && (self.scope, self.is_covered()) == (other.scope, other.is_covered())
+            && self.id.is_some()
+            && self.id == other.id
     }
 
     /// Whether it is of the same id, and the same replay of it.
