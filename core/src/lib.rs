@@ -85,6 +85,7 @@ pub mod id;
 pub mod limits;
 pub mod secret;
 pub mod seed;
+mod table;
 pub mod time;
 pub mod wake;
 

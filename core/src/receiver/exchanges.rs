@@ -1,9 +1,9 @@
 //! Exchanges that have not ended, and their effects on the way out.
 
 use super::contract::{DeliveryId, ExchangeId, RequestHead};
-use super::places::{Chains, Slab};
 use super::response::{Reason, Signer};
 use crate::retry::{Link, Links, List};
+use crate::table::{Chains, Slab};
 
 /// The exchanges, each known by its place for as long as it lasts.
 #[derive(Debug, Default)]
@@ -151,7 +151,7 @@ impl Exchanges {
 
     fn take(&mut self, at: u32) -> Exchange {
         self.by_id.remove(mix(self.slab[at].id), at);
-        self.slab.remove(at)
+        self.slab.remove(at).expect("a number is only kept while its entry lives")
     }
 }
 

@@ -97,7 +97,6 @@ mod exchanges;
 mod lines;
 mod notice;
 mod order;
-mod places;
 mod progress;
 mod public_url;
 mod response;

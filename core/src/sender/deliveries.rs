@@ -4,8 +4,8 @@
 //! One whose first attempt is in flight, was never reached, or is done has no entry.
 
 use super::last::Last;
-use super::slab::Slab;
 use crate::retry::{Due, Link, Links, List, Timed, Wheel};
+use crate::table::Slab;
 use crate::time::Instant;
 
 /// Entries that one call moves between levels of the wheel, at most.

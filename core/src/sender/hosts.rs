@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
-use super::slab::Slab;
 use super::tables::Slot;
 use super::turns::Crowd;
 use crate::registration::Target;
+use crate::table::Slab;
 
 /// A host and port that endpoints or attempts name.
 #[derive(Debug)]

@@ -9,12 +9,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::asleep::Asleep;
-use super::chains::{Chains, HashKey};
 use super::deliveries::{ByEvent, Queue};
 use super::filters::Matched;
 use super::replay::Replays;
 use super::report::{DeliveryReport, Tally};
-use super::slab::Slab;
 use super::texts::Texts;
 use super::threads::Threads;
 use super::transmit::Prepared;
@@ -22,6 +20,8 @@ use super::turns::{TakesTurns, Turn};
 use crate::id::{EventId, JournalSeq};
 use crate::matching::{Cursor, EventType};
 use crate::retry::{Link, Links, List};
+use crate::table::Slab;
+use crate::table::{Chains, HashKey};
 use crate::time::{Instant, UnixTime};
 
 /// An accepted event that has not ended: one job with a cursor over its subscriptions.

@@ -14,10 +14,8 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use super::Sender;
-use super::chains::{Chains, HashKey, mix};
 use super::deliveries::{Deliveries, Place, Queue};
 use super::notice::Notice;
-use super::slab::Slab;
 use super::tables::{Chore, Slot};
 use super::transmit::Decimal;
 use crate::id::{EndpointKey, JournalSeq};
@@ -26,6 +24,8 @@ use crate::limits;
 use crate::registration::{Ordering, State};
 use crate::retry::{Link, Links, List};
 use crate::signing::standard;
+use crate::table::Slab;
+use crate::table::{Chains, HashKey, mix};
 use crate::time::Instant;
 
 /// Deliveries that one step of superseding ends, at most.

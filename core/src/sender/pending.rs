@@ -3,11 +3,11 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::chains::{Chains, mix};
 use super::deliveries::Deliveries;
 use super::jobs::Jobs;
 use crate::id::JournalSeq;
 use crate::journal::Due;
+use crate::table::{Chains, mix};
 
 /// Events with at most so many deliveries are searched one by one; their entries lie side by side.
 const FEW: usize = 2;

@@ -3,12 +3,12 @@
 use core::time::Duration;
 use sha2::{Digest as _, Sha256};
 
-use super::chains::{Chains, HashKey};
-use super::slab::Slab;
 use super::tenants::Tenants;
 use crate::id::{EventId, JournalSeq, TenantId};
 use crate::limits::Limits;
 use crate::retry::{Link, Links, List};
+use crate::table::Slab;
+use crate::table::{Chains, HashKey};
 use crate::time::Instant;
 
 /// Names by which repeats of events are recognised, for a time and up to a number: of each tenant, and of all.

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::chains::{Chains, HashKey};
 use crate::id::{EndpointId, EventId, JournalSeq};
 use crate::response::TransportError;
+use crate::table::{Chains, HashKey};
 use crate::time::UnixTime;
 
 /// How many deliveries of an event ended how.

@@ -10,7 +10,6 @@ use super::deliveries::{ByEndpoint, Queue};
 use super::keys::KeyUse;
 use super::report::Tally;
 use super::signed::Signed;
-use super::slab::Slab;
 use super::transmit::Wire;
 use super::turns::{Crowd, Lane, TakesTurns, Turn};
 use crate::id::{AttemptId, EndpointKey, JournalSeq};
@@ -19,6 +18,7 @@ use crate::registration::lifecycle::{Life, Pass, Reason};
 use crate::registration::{Config, Draft, State};
 use crate::retry::{Breaker, Budget, Due, Gcra, Link, Links, List, Streak, Timed, Wheel, Window};
 use crate::signing::receipt::ReceiptCheck;
+use crate::table::Slab;
 use crate::time::Instant;
 
 /// Entries that one call moves between levels of a wheel, at most.

@@ -5,12 +5,12 @@ use alloc::collections::BTreeMap;
 
 use super::filters::Filtered;
 use super::repeats::ByTenant;
-use super::slab::Slab;
 use super::turns::{LANES, Share};
 use crate::id::{JournalSeq, TenantId};
 use crate::matching::Index;
 use crate::registration::quota::Usage;
 use crate::retry::List;
+use crate::table::Slab;
 
 /// A tenant: what its endpoints want.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Whose turn it is: events and endpoints that can go on, tenant by tenant; and those that wait until something is free.
 
-use super::slab::Slab;
 use super::tenants::Tenants;
 use crate::retry::{Balance, Fair, Flows, Groups, Link, Links, List, Tiers};
+use crate::table::Slab;
 use core::num::NonZeroU16;
 
 /// Where one stands. It stands in one place at most, and leaves when it ends: no place names what is no more.

@@ -25,6 +25,7 @@ const GROUND: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("secret", &[]),
     ("seed", &[]),
+    ("table", &[]),
     ("time", &[]),
     ("wake", &[]),
 ];

@@ -8,7 +8,7 @@ use super::name::{Digest, IdKey, Name};
 use crate::receiver::claim::{ClaimToken, Ending};
 use crate::receiver::contract::DeliveryId;
 use crate::receiver::order::Place;
-use crate::receiver::places::{Chains, Slab};
+use crate::table::{Chains, Slab};
 use crate::time::Instant;
 
 /// Ids in one chain, at most. Their hash has no key, so whoever signs can make many meet in one: what is more lies in a
@@ -245,7 +245,7 @@ impl Table {
         self.unfile(at);
         self.unlink(at);
         self.by_number.remove(self.slab[at].number, at);
-        let entry = self.slab.remove(at);
+        let entry = self.slab.remove(at).expect("a number is only kept while its entry lives");
         for digest in entry.name.digest().into_iter().chain(entry.variants()) {
             let key = (entry.name.scope, *digest);
             // Content whose window had passed may be another's by now.

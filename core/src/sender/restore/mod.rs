@@ -21,7 +21,6 @@ use self::lanes::Lanes;
 use self::pacing::Healths;
 use self::window::Window;
 use super::asleep::{Asleep, Sleeper};
-use super::chains::HashKey;
 use super::consent::Asking;
 use super::deliveries::Delivery;
 use super::jobs::Body;
@@ -38,6 +37,7 @@ use crate::journal::{
 use crate::matching::EventType;
 use crate::registration::Draft;
 use crate::seed::Seed;
+use crate::table::HashKey;
 use crate::time::Now;
 
 /// Makes a [`Sender`] of the records of a store: the newest complete snapshot's, numbered [`JournalSeq::ZERO`], then

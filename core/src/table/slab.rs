@@ -99,3 +99,40 @@ impl<T> core::ops::IndexMut<u32> for Slab<T> {
         self.get_mut(at).expect("a number is only kept while its entry lives")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever comes and goes, over as many pages as there are: what lives is in its place, and nothing else.
+        #[test]
+        fn as_a_map_would(ops in prop::collection::vec((0..4_u8, any::<u16>()), 0..40)) {
+            let (mut slab, mut model, mut next) = (Slab::default(), BTreeMap::new(), 0_u32);
+            for (op, number) in ops {
+                match op {
+                    // Often whole pages at once.
+                    0 | 1 => for _ in 0..number % 700 {
+                        prop_assert!(model.insert(slab.insert(next), next).is_none());
+                        next += 1;
+                    },
+                    2 => {
+                        let gone: Vec<u32> = model.keys().copied().step_by(usize::from(number % 5) + 1).collect();
+                        gone.iter().for_each(|at| assert_eq!(slab.remove(*at), model.remove(at)));
+                    }
+                    _ => {
+                        let at = u32::from(number % 2000);
+                        prop_assert_eq!(slab.get_mut(at).copied(), model.get(&at).copied());
+                        prop_assert_eq!(slab.remove(at), model.remove(&at));
+                    }
+                }
+                prop_assert_eq!(slab.len(), model.len());
+                prop_assert!(slab.iter().map(|(at, entry)| (at, *entry)).eq(model.iter().map(|(at, entry)| (*at, *entry))));
+                prop_assert!(model.keys().all(|at| *at < slab.end() && slab.get(*at) == model.get(at)));
+                prop_assert_eq!(slab.get(slab.end()), None);
+            }
+        }
+    }
+}

@@ -35,16 +35,15 @@ impl Chains {
         }
     }
 
+    /// The entries in the chain of a hash; others than those of this hash are among them.
+    pub(crate) fn chain(&self, hash: u64) -> impl Iterator<Item = u32> {
+        let some = |at: u32| (at != END).then_some(at);
+        core::iter::successors(some(self.heads[self.bucket(hash)]), move |at| some(self.next[*at as usize]))
+    }
+
     /// The entry with this hash that is the one looked for.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut at = self.heads[self.bucket(hash)];
-        while at != END {
-            if is_it(at) {
-                return Some(at);
-            }
-            at = self.next[at as usize];
-        }
-        None
+        self.chain(hash).find(|at| is_it(*at))
     }
 
     /// Puts an entry in, which must not be there. `hash_of` gives the hash of any that is.
@@ -200,7 +199,9 @@ mod tests {
                     (true, true) | (false, false) => {}
                 }
                 for at in 0..200 {
-                    prop_assert_eq!(chains.find(hash(at), |found| found == at).is_some(), model.contains_key(&at));
+                    let times = chains.chain(hash(at)).filter(|found| *found == at).count();
+                    prop_assert_eq!(times, usize::from(model.contains_key(&at)));
+                    prop_assert_eq!(chains.find(hash(at), |found| found == at).is_some(), times == 1);
                 }
             }
         }
@@ -217,15 +218,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn numbers_in_a_row_need_no_hash() {
+        let mut chains = Chains::default();
+        (0..10_000).for_each(|at| chains.insert(at.into(), at, u64::from));
+        assert!((0..10_000).all(|at: u32| chains.chain(at.into()).count() <= 2));
+    }
+
     fn longest_chain(hash: impl Fn(u32) -> u64) -> usize {
         let mut chains = Chains::default();
         (0..100_000).for_each(|at| chains.insert(hash(at), at, &hash));
-        let lengths = (0..chains.heads.len()).map(|bucket| {
-            core::iter::successors(Some(chains.heads[bucket]), |at| chains.next.get(*at as usize).copied())
-                .take_while(|at| *at != END)
-                .count()
-        });
-        lengths.max().unwrap()
+        (0..chains.heads.len()).map(|bucket| chains.chain(bucket as u64).count()).max().unwrap()
     }
 
     #[test]

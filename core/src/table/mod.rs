@@ -1,0 +1,7 @@
+//! What the machines keep by name, in memory: entries that keep their place, and chains that find them by a hash.
+
+mod chains;
+mod slab;
+
+pub(crate) use chains::{Chains, HashKey, mix};
+pub(crate) use slab::Slab;
