@@ -149,13 +149,27 @@ impl HashKey {
         take(u64::from(number));
         let (words, rest) = text.as_chunks::<8>();
         words.iter().for_each(|word| take(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        last[7] = text.len() as u8;
-        take(u64::from_le_bytes(last));
+        take(rest_of(text, rest) | (text.len() as u64) << 56);
         state[2] ^= 0xff;
         (0..3).for_each(|_| round(&mut state));
         state.into_iter().fold(0, |all, word| all ^ word)
+    }
+}
+
+/// The bytes of a text behind its last whole word of eight, as one word with zeros behind them. No copy of a few bytes,
+/// which would take longer than all the rest.
+pub(crate) fn rest_of(text: &[u8], rest: &[u8]) -> u64 {
+    let shift = |bytes: usize| 8 * bytes as u32;
+    if let (Some(last), false) = (text.last_chunk(), rest.is_empty()) {
+        return u64::from_le_bytes(*last) >> shift(8 - rest.len());
+    }
+    match (rest.first_chunk(), rest.last_chunk(), rest) {
+        (Some(first), Some(last), _) => {
+            let [first, last] = [*first, *last].map(|four| u64::from(u32::from_le_bytes(four)));
+            first | last << shift(rest.len() - 4)
+        }
+        (_, _, []) => 0,
+        (_, _, short) => short.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 
@@ -215,6 +229,18 @@ mod tests {
         // Digests that somebody chose: alike but for some bits, anywhere.
         for shift in [0, 20, 64, 90] {
             assert!(longest_chain(|at| key.of_digest((u128::from(at) << shift).to_le_bytes())) < 14, "{shift}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_text_is_its_bytes_and_zeros() {
+        let text: Vec<u8> = (1..=40).collect();
+        for len in 0..=text.len() {
+            let text = &text[text.len() - len..];
+            let rest = text.as_chunks::<8>().1;
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            assert_eq!(rest_of(text, rest), u64::from_le_bytes(word), "{len}");
         }
     }
 

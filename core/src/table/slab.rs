@@ -12,78 +12,91 @@ const PAGE: usize = 9;
 /// more than one page too many.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
+    first: Vec<Option<T>>,
+    /// Those behind the first.
     pages: Vec<Vec<Option<T>>>,
-    /// One more than the largest number in use so far.
-    end: usize,
+    /// Entries and freed places.
+    count: usize,
     free: Vec<u32>,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { pages: Vec::new(), end: 0, free: Vec::new() }
+        Self { first: Vec::new(), pages: Vec::new(), count: 0, free: Vec::new() }
     }
 }
 
 impl<T> Slab<T> {
     /// Makes room for so many entries more.
     pub(crate) fn reserve(&mut self, entries: usize) {
-        let pages = (self.end + entries).div_ceil(1 << PAGE);
+        let pages = (self.count + entries) >> PAGE;
         self.pages.reserve_exact(pages.saturating_sub(self.pages.len()));
     }
 
     /// Puts an entry in and says where. There are at most `u32::MAX - 1` entries, which every limit stays below.
     pub(crate) fn insert(&mut self, entry: T) -> u32 {
         if let Some(at) = self.free.pop() {
-            let (page, place) = split(at);
-            self.pages[page][place] = Some(entry);
+            *self.place(at).expect("what was freed has a place") = Some(entry);
             return at;
         }
         let at = self.end();
-        let (page, _) = split(at);
-        if page == self.pages.len() {
-            self.pages.push(if page == 0 { Vec::new() } else { Vec::with_capacity(1 << PAGE) });
-        }
-        self.pages[page].push(Some(entry));
-        self.end += 1;
+        let page = match self.pages.last_mut() {
+            _ if self.first.len() < 1 << PAGE => &mut self.first,
+            Some(last) if last.len() < 1 << PAGE => last,
+            Some(_) | None => self.pages.push_mut(Vec::with_capacity(1 << PAGE)),
+        };
+        page.push(Some(entry));
+        self.count += 1;
         at
     }
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, at: u32) -> Option<T> {
-        let (page, place) = split(at);
-        let entry = self.pages.get_mut(page)?.get_mut(place)?.take()?;
+        let entry = self.place(at)?.take()?;
         self.free.push(at);
         Some(entry)
     }
 
+    #[inline]
     pub(crate) fn get(&self, at: u32) -> Option<&T> {
-        let (page, place) = split(at);
-        self.pages.get(page)?.get(place)?.as_ref()
+        match self.first.get(at as usize) {
+            Some(entry) => entry.as_ref(),
+            None => self.pages.get((at as usize >> PAGE).wrapping_sub(1))?.get(within(at))?.as_ref(),
+        }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
-        let (page, place) = split(at);
-        self.pages.get_mut(page)?.get_mut(place)?.as_mut()
+        self.place(at)?.as_mut()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.end - self.free.len()
+        self.count - self.free.len()
     }
 
     /// One more than the largest number in use so far.
     pub(crate) fn end(&self) -> u32 {
-        u32::try_from(self.end).expect("limits keep slabs below 2^32 entries")
+        u32::try_from(self.count).expect("limits keep slabs below 2^32 entries")
     }
 
     /// All entries with their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0u32..).zip(self.pages.iter().flatten()).filter_map(|(at, entry)| Some((at, entry.as_ref()?)))
+        let all = self.first.iter().chain(self.pages.iter().flatten());
+        (0u32..).zip(all).filter_map(|(at, entry)| Some((at, entry.as_ref()?)))
+    }
+
+    #[inline]
+    fn place(&mut self, at: u32) -> Option<&mut Option<T>> {
+        match self.first.get_mut(at as usize) {
+            Some(entry) => Some(entry),
+            None => self.pages.get_mut((at as usize >> PAGE).wrapping_sub(1))?.get_mut(within(at)),
+        }
     }
 }
 
-/// The page of an entry, and its place there.
-const fn split(at: u32) -> (usize, usize) {
-    (at as usize >> PAGE, at as usize & ((1 << PAGE) - 1))
+/// Where in its page an entry is.
+const fn within(at: u32) -> usize {
+    at as usize & ((1 << PAGE) - 1)
 }
 
 impl<T> core::ops::Index<u32> for Slab<T> {

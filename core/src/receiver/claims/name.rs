@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
+use crate::table::rest_of;
 use crate::time::UnixTime;
 
 /// SHA-256 of what was signed.
@@ -143,11 +144,11 @@ impl Name {
 
 fn hash(scope: u32, covered: bool, id: &[u8]) -> u64 {
     let (words, rest) = id.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
+    let last = rest_of(id, rest);
     let whose = u64::from(scope) << 1 | u64::from(covered);
     let first = fold(whose ^ (id.len() as u64) << 40);
-    words.iter().chain([&last]).fold(first, |hash, word| fold(hash ^ u64::from_le_bytes(*word)))
+    let words = words.iter().fold(first, |hash, word| fold(hash ^ u64::from_le_bytes(*word)));
+    fold(words ^ last)
 }
 
 /// Bears all bits of a number on all of the result.
