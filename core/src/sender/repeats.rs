@@ -8,7 +8,7 @@ use crate::id::{EventId, JournalSeq, TenantId};
 use crate::limits::Limits;
 use crate::retry::{Link, Links, List};
 use crate::table::Slab;
-use crate::table::{Chains, HashKey};
+use crate::table::{Chains, HashKey, Marked};
 use crate::time::Instant;
 
 /// Names by which repeats of events are recognised, for a time and up to a number: of each tenant, and of all.
@@ -17,7 +17,7 @@ pub(crate) struct Repeats {
     slab: Slab<Entry>,
     /// In the order in which they were accepted.
     order: List<ByAge>,
-    by_name: Chains,
+    by_name: Chains<Marked>,
     key: HashKey,
 }
 

@@ -1,4 +1,4 @@
-//! Finding entries of a table by a hash, at 8 bytes an entry and without a pause for growing.
+//! Finding entries of a table by a hash, at 8 or 12 bytes an entry and without a pause for growing.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,51 +12,111 @@ const END: u32 = u32::MAX;
 ///
 /// Hashes must be keyed where somebody else chooses what is hashed.
 #[derive(Debug)]
-pub(crate) struct Chains {
+pub(crate) struct Chains<L = Bare> {
     /// The first entry of each bucket.
     heads: Vec<u32>,
-    /// The entry behind each in its chain.
-    next: Vec<u32>,
+    /// What is behind each in its chain.
+    links: Vec<L>,
     len: usize,
 }
 
-impl Default for Chains {
-    fn default() -> Self {
-        Self { heads: vec![END], next: Vec::new(), len: 0 }
+/// A link of a chain.
+pub(crate) trait ChainLink: Copy {
+    fn new(hash: u64, next: u32) -> Self;
+    /// The entry behind.
+    fn next(self) -> u32;
+    fn set_next(&mut self, next: u32);
+    /// As much of the entry's hash as its bucket depends on, where that is known.
+    fn hash(self) -> Option<u64>;
+}
+
+/// A link that says what is behind and no more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bare(u32);
+
+/// A link that knows 32 bits of its entry's hash besides. Where entries are many and seldom looked at, few of those that are
+/// not the one are looked at, and none when a bucket is split.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marked {
+    next: u32,
+    hash: u32,
+}
+
+impl ChainLink for Bare {
+    fn new(_hash: u64, next: u32) -> Self {
+        Self(next)
+    }
+
+    fn next(self) -> u32 {
+        self.0
+    }
+
+    fn set_next(&mut self, next: u32) {
+        self.0 = next;
+    }
+
+    fn hash(self) -> Option<u64> {
+        None
     }
 }
 
-impl Chains {
+impl ChainLink for Marked {
+    fn new(hash: u64, next: u32) -> Self {
+        Self { next, hash: hash as u32 }
+    }
+
+    fn next(self) -> u32 {
+        self.next
+    }
+
+    fn set_next(&mut self, next: u32) {
+        self.next = next;
+    }
+
+    fn hash(self) -> Option<u64> {
+        Some(self.hash.into())
+    }
+}
+
+impl<L> Default for Chains<L> {
+    fn default() -> Self {
+        Self { heads: vec![END], links: Vec::new(), len: 0 }
+    }
+}
+
+impl<L: ChainLink> Chains<L> {
     /// Makes buckets for so many entries at once, when there is none yet: then none has to be split.
     pub(crate) fn reserve(&mut self, entries: usize) {
         if self.len == 0 && entries > self.heads.len() {
             self.heads = vec![END; entries];
-            self.next.reserve_exact(entries.saturating_sub(self.next.len()));
+            self.links.reserve_exact(entries.saturating_sub(self.links.len()));
         }
     }
 
     /// The entries in the chain of a hash; others than those of this hash are among them.
     pub(crate) fn chain(&self, hash: u64) -> impl Iterator<Item = u32> {
         let some = |at: u32| (at != END).then_some(at);
-        core::iter::successors(some(self.heads[self.bucket(hash)]), move |at| some(self.next[*at as usize]))
+        core::iter::successors(some(self.heads[self.bucket(hash)]), move |at| some(self.links[*at as usize].next()))
     }
 
     /// The entry with this hash that is the one looked for.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        self.chain(hash).find(|at| is_it(*at))
+        let may_be = |at: u32| self.links[at as usize].hash().is_none_or(|known| known as u32 == hash as u32);
+        self.chain(hash).find(|at| may_be(*at) && is_it(*at))
     }
 
     /// Puts an entry in, which must not be there. `hash_of` gives the hash of any that is.
     pub(crate) fn insert(&mut self, hash: u64, at: u32, hash_of: impl Fn(u32) -> u64) {
         let place = at as usize;
-        if place >= self.next.len() {
-            self.next.resize(place + 1, END);
+        if place >= self.links.len() {
+            self.links.resize(place + 1, L::new(0, END));
         }
         let bucket = self.bucket(hash);
-        self.next[place] = self.heads[bucket];
+        self.links[place] = L::new(hash, self.heads[bucket]);
         self.heads[bucket] = at;
         self.len += 1;
-        if self.len > self.heads.len() {
+        // A bucket depends on no more than 32 bits.
+        if self.len > self.heads.len() && self.heads.len() < END as usize {
             self.split(hash_of);
         }
     }
@@ -64,17 +124,17 @@ impl Chains {
     /// Takes an entry out that is there.
     pub(crate) fn remove(&mut self, hash: u64, at: u32) {
         let bucket = self.bucket(hash);
-        let behind = self.next[at as usize];
+        let behind = self.links[at as usize].next();
         self.len -= 1;
         if self.heads[bucket] == at {
             self.heads[bucket] = behind;
             return;
         }
         let mut before = self.heads[bucket];
-        while self.next[before as usize] != at {
-            before = self.next[before as usize];
+        while self.links[before as usize].next() != at {
+            before = self.links[before as usize].next();
         }
-        self.next[before as usize] = behind;
+        self.links[before as usize].set_next(behind);
     }
 
     /// Which bucket a hash belongs to: those behind the one to be split next know one bit less of it.
@@ -92,11 +152,11 @@ impl Chains {
         let mut at = core::mem::replace(&mut self.heads[old], END);
         self.heads.push(END);
         while at != END {
-            let behind = self.next[at as usize];
-            let bucket = self.bucket(hash_of(at));
-            self.next[at as usize] = self.heads[bucket];
+            let link = self.links[at as usize];
+            let bucket = self.bucket(link.hash().unwrap_or_else(|| hash_of(at)));
+            self.links[at as usize].set_next(self.heads[bucket]);
             self.heads[bucket] = at;
-            at = behind;
+            at = link.next();
         }
     }
 }
@@ -198,25 +258,30 @@ mod tests {
         /// Whatever comes and goes: what is there is found, and nothing else.
         #[test]
         fn what_is_in_is_found(ops in prop::collection::vec((any::<bool>(), 0..200_u32), 0..600)) {
-            let hash = |at: u32| mix(u64::from(at) / 3);
-            let (mut chains, mut model) = (Chains::default(), BTreeMap::new());
-            for (put, at) in ops {
-                match (put, model.contains_key(&at)) {
-                    (true, false) => {
-                        chains.insert(hash(at), at, hash);
-                        model.insert(at, ());
-                    }
-                    (false, true) => {
-                        chains.remove(hash(at), at);
-                        model.remove(&at);
-                    }
-                    (true, true) | (false, false) => {}
+            as_a_map_would::<Bare>(&ops);
+            as_a_map_would::<Marked>(&ops);
+        }
+    }
+
+    fn as_a_map_would<L: ChainLink>(ops: &[(bool, u32)]) {
+        let hash = |at: u32| mix(u64::from(at) / 3);
+        let (mut chains, mut model) = (Chains::<L>::default(), BTreeMap::new());
+        for (put, at) in ops.iter().copied() {
+            match (put, model.contains_key(&at)) {
+                (true, false) => {
+                    chains.insert(hash(at), at, hash);
+                    model.insert(at, ());
                 }
-                for at in 0..200 {
-                    let times = chains.chain(hash(at)).filter(|found| *found == at).count();
-                    prop_assert_eq!(times, usize::from(model.contains_key(&at)));
-                    prop_assert_eq!(chains.find(hash(at), |found| found == at).is_some(), times == 1);
+                (false, true) => {
+                    chains.remove(hash(at), at);
+                    model.remove(&at);
                 }
+                (true, true) | (false, false) => {}
+            }
+            for at in 0..200 {
+                let times = chains.chain(hash(at)).filter(|found| *found == at).count();
+                assert_eq!(times, usize::from(model.contains_key(&at)));
+                assert_eq!(chains.find(hash(at), |found| found == at).is_some(), times == 1);
             }
         }
     }
@@ -246,13 +311,13 @@ mod tests {
 
     #[test]
     fn numbers_in_a_row_need_no_hash() {
-        let mut chains = Chains::default();
+        let mut chains = Chains::<Bare>::default();
         (0..10_000).for_each(|at| chains.insert(at.into(), at, u64::from));
         assert!((0..10_000).all(|at: u32| chains.chain(at.into()).count() <= 2));
     }
 
     fn longest_chain(hash: impl Fn(u32) -> u64) -> usize {
-        let mut chains = Chains::default();
+        let mut chains = Chains::<Bare>::default();
         (0..100_000).for_each(|at| chains.insert(hash(at), at, &hash));
         (0..chains.heads.len()).map(|bucket| chains.chain(bucket as u64).count()).max().unwrap()
     }

@@ -3,5 +3,5 @@
 mod chains;
 mod slab;
 
-pub(crate) use chains::{Chains, HashKey, mix, rest_of};
+pub(crate) use chains::{Chains, HashKey, Marked, mix, rest_of};
 pub(crate) use slab::Slab;
