@@ -57,9 +57,9 @@
 //! payload) comes back with its accepted record, in some 300 bytes and the payload, which it keeps until all its deliveries
 //! wait again and the payload has gone. So a delivery of an event of its own takes 152 bytes with an id of 26; of a
 //! million such, restored from a snapshot or from the log, the machine holds 154 bytes each, what its tables have spare
-//! included. Being recognised as a repeat takes some 200 bytes besides, by the growth of the process. (`cargo bench -p postrider-benches --bench
-//! memory`, and the same with `-- --window`: what it calls counted is the allocator's count; the rest is the growth of the
-//! process, in which what the restore needed and gave back may still be.)
+//! included. Being recognised as a repeat takes some 200 bytes besides, by the growth of the process. (`cargo bench -p
+//! postrider-benches --bench memory`, and the same with `-- --window`: what it calls counted is the allocator's count; the
+//! rest is the growth of the process, in which what the restore needed and gave back may still be.)
 //!
 //! After a restart, an event for which nothing had been done needs no more than one whose deliveries wait: its fan-out
 //! sleeps in 24 bytes, in the order in which events were accepted. Sleepers wake while fewer than 64 events go round,
