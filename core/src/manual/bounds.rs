@@ -56,8 +56,8 @@
 //! bytes, and 8 bytes by which it is found; each delivery 48. What sending it needs besides (its type, its time, its
 //! payload) comes back with its accepted record, in some 300 bytes and the payload, which it keeps until all its deliveries
 //! wait again and the payload has gone. So a delivery of an event of its own takes 152 bytes with an id of 26; of a
-//! million such, restored from a snapshot or from the log, the machine holds 154 bytes each, what its tables have spare
-//! included. Being recognised as a repeat takes some 200 bytes besides, by the growth of the process. (`cargo bench -p
+//! million such, restored from a snapshot or from the log, the machine holds 159 bytes each, what its tables have spare
+//! included. Being recognised as a repeat takes some 150 bytes besides, by the growth of the process. (`cargo bench -p
 //! postrider-benches --bench memory`, and the same with `-- --window`: what it calls counted is the allocator's count; the
 //! rest is the growth of the process, in which what the restore needed and gave back may still be.)
 //!

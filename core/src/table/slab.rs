@@ -2,17 +2,22 @@
 
 use alloc::vec::Vec;
 
-/// Entries of a page, as a power of two.
+/// Entries of the first page and of the second, as a power of two.
 const PAGE: usize = 9;
+
+/// Pages behind the first, at most: more than 2^32 entries have room in them.
+const PAGES: usize = 33 - PAGE;
 
 /// A table whose entries are named by small numbers that stay the same while the entry lives. A freed number is given
 /// out again, last freed first, so whoever keeps a number beyond the entry's life must be able to tell.
 ///
-/// Entries are kept in pages, and only the first of these grows: no call copies the others, and there is never room for
-/// more than one page too many.
+/// Entries are kept in pages, each twice as large as the one before it, and only the first of these grows: no call copies
+/// the others. What room was asked for while the table was empty is all in the first.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     first: Vec<Option<T>>,
+    /// Entries of the first page, when it is full.
+    whole: usize,
     /// Those behind the first.
     pages: Vec<Vec<Option<T>>>,
     /// Entries and freed places.
@@ -22,15 +27,17 @@ pub(crate) struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { first: Vec::new(), pages: Vec::new(), count: 0, free: Vec::new() }
+        Self { first: Vec::new(), whole: 1 << PAGE, pages: Vec::new(), count: 0, free: Vec::new() }
     }
 }
 
 impl<T> Slab<T> {
-    /// Makes room for so many entries more.
+    /// Makes room for so many entries at once, when there is none yet.
     pub(crate) fn reserve(&mut self, entries: usize) {
-        let pages = (self.count + entries) >> PAGE;
-        self.pages.reserve_exact(pages.saturating_sub(self.pages.len()));
+        if self.count == 0 {
+            self.whole = entries.max(1 << PAGE);
+            self.first.reserve_exact(entries);
+        }
     }
 
     /// Puts an entry in and says where. There are at most `u32::MAX - 1` entries, which every limit stays below.
@@ -39,11 +46,14 @@ impl<T> Slab<T> {
             *self.place(at).expect("what was freed has a place") = Some(entry);
             return at;
         }
-        let at = self.end();
+        let (at, pages) = (self.end(), self.pages.len());
         let page = match self.pages.last_mut() {
-            _ if self.first.len() < 1 << PAGE => &mut self.first,
-            Some(last) if last.len() < 1 << PAGE => last,
-            Some(_) | None => self.pages.push_mut(Vec::with_capacity(1 << PAGE)),
+            _ if self.first.len() < self.whole => &mut self.first,
+            Some(last) if last.len() < 1 << (PAGE + pages - 1) => last,
+            Some(_) | None => {
+                self.pages.reserve_exact(PAGES - pages);
+                self.pages.push_mut(Vec::with_capacity(1 << (PAGE + pages)))
+            }
         };
         page.push(Some(entry));
         self.count += 1;
@@ -61,7 +71,10 @@ impl<T> Slab<T> {
     pub(crate) fn get(&self, at: u32) -> Option<&T> {
         match self.first.get(at as usize) {
             Some(entry) => entry.as_ref(),
-            None => self.pages.get((at as usize >> PAGE).wrapping_sub(1))?.get(within(at))?.as_ref(),
+            None => {
+                let (page, place) = self.behind(at);
+                self.pages.get(page)?.get(place)?.as_ref()
+            }
         }
     }
 
@@ -87,16 +100,20 @@ impl<T> Slab<T> {
 
     #[inline]
     fn place(&mut self, at: u32) -> Option<&mut Option<T>> {
+        let (page, place) = self.behind(at);
         match self.first.get_mut(at as usize) {
             Some(entry) => Some(entry),
-            None => self.pages.get_mut((at as usize >> PAGE).wrapping_sub(1))?.get_mut(within(at)),
+            None => self.pages.get_mut(page)?.get_mut(place),
         }
     }
-}
 
-/// Where in its page an entry is.
-const fn within(at: u32) -> usize {
-    at as usize & ((1 << PAGE) - 1)
+    /// The page of an entry that is not in the first, and its place there; a page that there is not, where the first has
+    /// room for it.
+    const fn behind(&self, at: u32) -> (usize, usize) {
+        let behind = (at as usize).wrapping_sub(self.whole);
+        let page = ((behind >> PAGE) + 1).ilog2() as usize;
+        (page, behind - (((1 << page) - 1) << PAGE))
+    }
 }
 
 impl<T> core::ops::Index<u32> for Slab<T> {
@@ -122,8 +139,9 @@ mod tests {
     proptest! {
         /// Whatever comes and goes, over as many pages as there are: what lives is in its place, and nothing else.
         #[test]
-        fn as_a_map_would(ops in prop::collection::vec((0..4_u8, any::<u16>()), 0..40)) {
+        fn as_a_map_would(room in 0..2000_usize, ops in prop::collection::vec((0..4_u8, any::<u16>()), 0..40)) {
             let (mut slab, mut model, mut next) = (Slab::default(), BTreeMap::new(), 0_u32);
+            slab.reserve(room);
             for (op, number) in ops {
                 match op {
                     // Often whole pages at once.

@@ -17,8 +17,8 @@ use crate::observe::{Key, SimTime};
 /// How far a sender's wall clock may be off: the clocks of nodes jump, which is no fault of the signature.
 const TOLERANCE: Duration = Duration::from_secs(1 << 34);
 
-/// Ids that a receiver remembers: few, so that those of a world stay near at hand.
-const IDS: usize = 1024;
+/// Ids that a receiver remembers.
+const IDS: usize = 4096;
 
 /// Headers that are shown to the machine.
 static NAMES: [HeaderName; 3] = [

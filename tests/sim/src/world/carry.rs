@@ -24,8 +24,8 @@ use super::{Happening, World};
 /// Bytes of a response body that are read.
 const READ: u64 = 64 * 1024;
 
-/// Headers of a request that are looked at: more than there ever are.
-const HEADERS: usize = 24;
+/// Headers of a request that are looked at.
+const HEADERS: usize = 32;
 
 /// Nanoseconds within which even a slow adapter comes to an attempt that was given up: a machine counts on 5 s.
 const ABORTED: u64 = 4_000_000_000;

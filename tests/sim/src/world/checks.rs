@@ -90,6 +90,9 @@ impl Prefix {
                 None => self.hashes.push_back(hash),
             }
         }
+        if !rest.is_empty() {
+            return Err(Broken::new(17, format!("{} bytes are behind record {} of a batch", rest.len(), batch.last())));
+        }
         Ok(())
     }
 
