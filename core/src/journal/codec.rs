@@ -226,7 +226,26 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, CodecError> {
 /// How many bytes the frame has that begins so, if its kind, version and reserved field are those of one; its body
 /// need not be there.
 pub(super) fn plausible(bytes: &[u8]) -> Option<usize> {
+    announced(bytes).map(|(_, len)| len)
+}
+
+/// The same, and its kind.
+#[inline]
+fn announced(bytes: &[u8]) -> Option<(Kind, usize)> {
     let (len, rest) = bytes.get(..FRAME_HEAD)?.split_first_chunk::<LEN>()?;
     let len = usize::try_from(u32::from_le_bytes(*len)).ok()?.checked_add(LEN)?;
-    (len >= FRAME_HEAD && Kind::from_byte(rest[0]).is_some() && rest[1..4] == [VERSION, 0, 0]).then_some(len)
+    let kind = Kind::from_byte(rest[0])?;
+    (len >= FRAME_HEAD && rest[1..4] == [VERSION, 0, 0]).then_some((kind, len))
+}
+
+/// The frames of a run that [`encode`] wrote, with their kinds, at little cost: only whoever has just seen them written
+/// looks at them so.
+#[inline]
+pub(crate) fn kinds(mut run: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
+    core::iter::from_fn(move || {
+        let (kind, len) = announced(run)?;
+        let (frame, rest) = run.split_at_checked(len)?;
+        run = rest;
+        Some((kind, frame))
+    })
 }

@@ -3,7 +3,7 @@
 use sha2::block_api::compress256;
 
 /// Bytes of a block.
-pub(super) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// What the padding takes at least.
 pub(super) const PADDING: usize = 9;
@@ -13,7 +13,7 @@ const START: [u32; 8] =
     [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
 
 /// The digest of the first `len` bytes of `blocks`, behind which there are zeros, at least [`PADDING`] of them.
-pub(super) fn sha256<const N: usize>(mut blocks: [[u8; BLOCK]; N], len: usize) -> [u8; 32] {
+pub(crate) fn sha256<const N: usize>(mut blocks: [[u8; BLOCK]; N], len: usize) -> [u8; 32] {
     let used = (len + PADDING).div_ceil(BLOCK);
     let bytes = blocks.as_flattened_mut();
     bytes[len] = 0x80;

@@ -120,6 +120,11 @@ impl Reply {
         &self.kept
     }
 
+    /// Whether nothing has been kept but the status.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.date.is_none() && self.retry_after.is_empty() && self.kept.is_empty() && self.body.is_none()
+    }
+
     /// The lines that a verdict reads, for a trace: `Date`, and those of `Retry-After`.
     pub(crate) fn lines(&self) -> (Option<&[u8]>, impl ExactSizeIterator<Item = &[u8]>) {
         (self.date.as_ref().map(Line::as_bytes), self.retry_after.iter().map(Line::as_bytes))

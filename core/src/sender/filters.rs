@@ -189,6 +189,12 @@ impl Answers {
         false
     }
 
+    /// Whether there is nothing to write down.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        !matches!(self, Self::Kept(kept) if !kept.is_empty())
+    }
+
     /// Takes what has been given since the last time.
     pub(crate) fn take(&mut self) -> Vec<Vec<u32>> {
         match self {

@@ -7,12 +7,13 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Sender;
-use crate::id::AttemptId;
+use crate::id::{AttemptId, JournalSeq};
 use crate::limits;
-use crate::response::Outcome;
+use crate::response::{Outcome, Reply};
 use crate::secret::KeyId;
 use crate::signing::receipt::{self, DeliveryReceipt, ReceiptCheck};
 use crate::signing::{Headers as _, Made};
@@ -20,7 +21,17 @@ use crate::signing::{Headers as _, Made};
 /// The keys that signed the request of one attempt, newest first, and their receipts; none while there is no request. A
 /// clone is the same note.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Signed(Arc<Mutex<Note>>);
+pub(crate) struct Signed(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// How many keys the note has, and [`ASKED`]: who wants to know no more need not wait for anybody.
+    signers: AtomicU8,
+    note: Mutex<Note>,
+}
+
+/// Whether the answer of success is to be looked at for a receipt.
+const ASKED: u8 = 0x80;
 
 /// Noting keys takes no memory, noting receipts does where they are asked for.
 #[derive(Debug, Default)]
@@ -35,11 +46,15 @@ impl Signed {
     /// Notes the keys of a request that was just built, in place of those of an earlier one.
     pub(crate) fn note(&self, made: Made) {
         let Made { keys, receipts } = made;
-        *self.lock() = Note { keys, receipts, feigned: ReceiptCheck::NotAsked };
+        self.put(Note { keys, receipts, feigned: ReceiptCheck::NotAsked });
     }
 
-    fn len(&self) -> usize {
-        self.lock().keys.iter().flatten().count()
+    fn put(&self, note: Note) {
+        let asked = !note.receipts.is_empty() || note.feigned != ReceiptCheck::NotAsked;
+        let signers = note.keys.iter().flatten().count() as u8 | if asked { ASKED } else { 0 };
+        let mut place = self.lock();
+        *place = note;
+        self.0.signers.store(signers, Ordering::Release);
     }
 
     pub(crate) fn ids(&self) -> Vec<KeyId> {
@@ -48,27 +63,47 @@ impl Signed {
 
     /// What an answer comes to as to its receipt. Only one of success says that the event has been taken.
     pub(crate) fn receipt(&self, outcome: &Outcome) -> ReceiptCheck {
-        let Some(reply) = outcome.as_ref().ok().filter(|reply| (200..300).contains(&reply.status())) else {
-            return ReceiptCheck::NotAsked;
-        };
-        let note = self.lock();
-        match note.feigned {
-            ReceiptCheck::NotAsked => receipt::check(&note.receipts, reply.kept().all(receipt::HEADER)),
-            feigned => feigned,
+        match outcome {
+            Ok(reply) if self.is_asked() && (200..300).contains(&reply.status()) => self.lock().receipt(reply),
+            Ok(_) | Err(_) => ReceiptCheck::NotAsked,
         }
     }
 
+    fn is_asked(&self) -> bool {
+        self.0.signers.load(Ordering::Acquire) & ASKED != 0
+    }
+
+    /// For a trace, in one byte: how many keys signed, at most 10, and in the upper half what the receipt came to.
+    fn told(&self, outcome: &Outcome) -> u8 {
+        self.0.signers.load(Ordering::Acquire) & !ASKED | self.receipt(outcome).to_wire() << 4
+    }
+
     fn lock(&self) -> MutexGuard<'_, Note> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.note.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// For a trace, in one byte: how many keys signed, at most 10, and in the upper half what the receipt came to.
+impl Note {
+    fn receipt(&self, reply: &Reply) -> ReceiptCheck {
+        match self.feigned {
+            ReceiptCheck::NotAsked => receipt::check(&self.receipts, reply.kept().all(receipt::HEADER)),
+            feigned => feigned,
+        }
+    }
+}
+
 impl Sender {
-    /// What there is to know of an attempt's request when it ends.
+    /// The event that an attempt under way delivers, and the subscription that it does so for; `None` where it asks for
+    /// consent.
+    pub(super) fn delivered_by(&self, attempt: AttemptId) -> Option<(JournalSeq, u32)> {
+        let attempt = self.attempts.get(self.attempts.find(attempt, self.incarnation)?)?;
+        (!attempt.is_ask()).then_some((attempt.seq, attempt.subscription))
+    }
+
+    /// What there is to know of an attempt's request when it ends, in one byte.
     pub(super) fn signers(&self, attempt: AttemptId, outcome: &Outcome) -> u8 {
         let found = self.attempts.find(attempt, self.incarnation).and_then(|at| self.attempts.get(at));
-        found.map_or(0, |attempt| attempt.signed.len() as u8 | attempt.signed.receipt(outcome).to_wire() << 4)
+        found.map_or(0, |attempt| attempt.signed.told(outcome))
     }
 
     /// Lets that be so of an attempt whose request nobody builds, as its record will be as long.
@@ -78,7 +113,7 @@ impl Sender {
         let feigned = ReceiptCheck::from_wire(byte >> 4).unwrap_or_default();
         found.into_iter().for_each(|attempt| {
             let keys = core::array::from_fn(stand_in);
-            *attempt.signed.lock() = Note { keys, receipts: Box::default(), feigned };
+            attempt.signed.put(Note { keys, receipts: Box::default(), feigned });
         });
     }
 }
@@ -96,7 +131,6 @@ mod tests {
     use crate::id::EndpointKey;
     use crate::journal::{Record, Then};
     use crate::registration::{Endpoint, EndpointError, RingError};
-    use crate::response::Reply;
     use crate::secret::Secret;
     use crate::signing::{Dialect, SigningKey};
 

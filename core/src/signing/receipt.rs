@@ -207,7 +207,7 @@ pub fn check<'l>(expected: &[DeliveryReceipt], lines: impl IntoIterator<Item = &
 #[cfg(test)]
 mod tests {
     use alloc::format;
-    use alloc::string::{String, ToString};
+    use alloc::string::ToString;
     use alloc::vec::Vec;
 
     use proptest::prelude::*;
@@ -286,7 +286,7 @@ mod tests {
         let verifier = Verifier::from(verifier);
         let mut signature = Vec::new();
         private.write_v1a("a", now.as_secs(), b"{}", &mut signature);
-        let signature = String::from_utf8(signature).unwrap();
+        let signature = alloc::string::String::from_utf8(signature).unwrap();
         let headers =
             [("webhook-id", "a"), ("webhook-timestamp", "1700000000"), ("webhook-signature", signature.as_str())];
         let received = Received { method: "POST", url: "/", headers: &headers, body: b"{}" };

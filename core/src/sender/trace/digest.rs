@@ -2,12 +2,14 @@
 
 use core::fmt::Write as _;
 
-use crate::journal::{FRAME_HEAD, Kind, keyed};
-use crate::sender::{Notice, Output, Purpose, Wake};
+use crate::journal::{FRAME_HEAD, Kind, kinds};
+use crate::sender::{Notice, Output, Purpose, Sender, Wake};
+use crate::table::rest_of;
 use crate::time::Instant;
 
-/// The digest of an output. Equal outputs of two machines that differ only in what a trace replaces have equal ones.
-pub(super) fn output(output: &Output) -> u32 {
+/// The digest of an output that a machine has just given. Equal outputs of two machines that differ only in what a trace
+/// replaces have equal ones.
+pub(super) fn output(output: &Output, machine: &Sender) -> u32 {
     match output {
         Output::Persist(batch) => {
             let start = Sum::new(1).u64(batch.first().get()).u64(batch.last().get()).u64(batch.is_gating().into());
@@ -26,6 +28,10 @@ pub(super) fn output(output: &Output) -> u32 {
             let id = transmit.attempt();
             let start = Sum::new(5).u64(id.slot().into()).u64(id.turn().into()).u64(transmit.number().into());
             let start = start.instant(transmit.deadline()).u64(transmit.started().wall.as_millis());
+            if let Some((event, subscription)) = machine.delivered_by(id) {
+                // They say it in what is at hand; the names are elsewhere, and of a thousand endpoints far away.
+                return start.u64(event.get()).u64(subscription.into()).end();
+            }
             let sum = start.bytes(transmit.event().as_str().as_bytes());
             let sum = sum.bytes(transmit.endpoint().id.as_str().as_bytes());
             match transmit.purpose() {
@@ -56,14 +62,14 @@ fn notice(notice: &Notice) -> u32 {
 }
 
 /// The parts of frames that a trace does not replace.
-fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
+fn frames(start: Sum, bytes: &[u8]) -> u32 {
     let mut sum = start;
-    for (key, frame) in keyed(bytes) {
-        let told = match key.kind {
+    for (kind, frame) in kinds(bytes) {
+        let told = match kind {
             Kind::Accepted | Kind::Endpoint | Kind::Kept | Kind::KeyUse => &frame[4..FRAME_HEAD],
             Kind::Event => &frame[4..FRAME_HEAD + 12],
             Kind::Remembered => &frame[4..FRAME_HEAD + 24],
-            Kind::Outcome => &frame[4..outcome_end(&frame)],
+            Kind::Outcome => &frame[4..outcome_end(frame)],
             Kind::Genesis
             | Kind::Opened
             | Kind::Removed
@@ -79,7 +85,7 @@ fn frames(start: Sum, bytes: &bytes::Bytes) -> u32 {
             | Kind::Lane
             | Kind::Health
             | Kind::Synced
-            | Kind::Consent => &frame[..],
+            | Kind::Consent => frame,
         };
         sum = sum.bytes(told);
     }
@@ -114,9 +120,7 @@ impl Sum {
     pub(super) fn bytes(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<8>();
         let sum = words.iter().fold(self.u64(bytes.len() as u64), |sum, word| sum.u64(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        if rest.is_empty() { sum } else { sum.u64(u64::from_le_bytes(last)) }
+        if rest.is_empty() { sum } else { sum.u64(rest_of(bytes, rest)) }
     }
 
     /// What is written.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use core::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::journal::{Accepted, EndpointRecord, Kept, KeyRecord, Record, StoredKey, StoredValue};
+use crate::journal::{Accepted, BLOCK, EndpointRecord, Kept, KeyRecord, Record, StoredKey, StoredValue, sha256};
 use crate::response::Reply;
 use crate::secret::{KeyId, Secret};
 
@@ -53,7 +53,10 @@ impl Mask {
             return digest;
         }
         // The salt is secret and as long as the block that it is mixed with, so one pass of SHA-256 hides the rest.
-        let hashed = Sha256::new().chain_update(self.salt).chain_update(digest).finalize();
+        let mut block = [0; BLOCK];
+        block[..32].copy_from_slice(&self.salt);
+        block[32..48].copy_from_slice(&digest);
+        let hashed = sha256([block], 48);
         core::array::from_fn(|i| hashed[i])
     }
 

@@ -40,4 +40,4 @@ pub use replay::{Difference, Replay, Ruled, TraceError, View};
 const MAGIC: &[u8; 8] = b"PSTRTRCE";
 
 /// The version of the format.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;

@@ -112,7 +112,7 @@ impl Recorder {
         let written = running.tape.publish(now, &event, &running.mask);
         let result = self.machine.publish(now, event);
         if written {
-            running.tape.matched(&self.machine.answers.take());
+            running.answered(&mut self.machine);
             running.tape.digest(kind::RESULT, published(&result));
         }
         result
@@ -277,7 +277,7 @@ impl Recorder {
     /// See [`Sender::cancel`].
     pub fn cancel(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.command(
-            |running| names(&mut running.tape.call(kind::CANCEL, now), tenant, event),
+            |running| names(running.tape.call(kind::CANCEL, now), tenant, event),
             |machine| machine.cancel(now, tenant, event),
         )
     }
@@ -293,7 +293,7 @@ impl Recorder {
     /// See [`Sender::erase`].
     pub fn erase(&mut self, now: Now, tenant: &TenantId, event: &EventId) -> Result<Change, CommandError> {
         self.command(
-            |running| names(&mut running.tape.call(kind::ERASE, now), tenant, event),
+            |running| names(running.tape.call(kind::ERASE, now), tenant, event),
             |machine| machine.erase(now, tenant, event),
         )
     }
@@ -317,7 +317,7 @@ impl Recorder {
         }
         self.machine.handle(now, input);
         if let Some(running) = &mut self.tape {
-            running.tape.matched(&self.machine.answers.take());
+            running.answered(&mut self.machine);
         }
     }
 
@@ -325,8 +325,8 @@ impl Recorder {
     pub fn poll_output(&mut self) -> Output {
         let output = self.machine.poll_output();
         if let Some(running) = &mut self.tape {
-            running.tape.matched(&self.machine.answers.take());
-            running.tape.digest(kind::OUTPUT, digest::output(&output));
+            running.answered(&mut self.machine);
+            running.tape.digest(kind::OUTPUT, digest::output(&output, &self.machine));
         }
         output
     }
@@ -339,7 +339,7 @@ impl Recorder {
         let Some(running) = &mut self.tape else { return carry_out(&mut self.machine) };
         write(running);
         let result = carry_out(&mut self.machine);
-        running.tape.matched(&self.machine.answers.take());
+        running.answered(&mut self.machine);
         running.tape.digest(kind::RESULT, changed(&result));
         result
     }
@@ -355,14 +355,28 @@ impl Running {
         tape.quotas(config);
         Self { tape, mask: Mask::new(detail, salt) }
     }
+
+    /// Writes down what filters have answered, where they were asked.
+    #[inline]
+    fn answered(&mut self, machine: &mut Sender) {
+        if !machine.answers.is_empty() {
+            self.write_answers(machine);
+        }
+    }
+
+    #[cold]
+    fn write_answers(&mut self, machine: &mut Sender) {
+        self.tape.matched(&machine.answers.take());
+    }
 }
 
-fn names(w: &mut Writer<'_>, tenant: &TenantId, event: &EventId) {
+fn names(mut w: Writer<'_>, tenant: &TenantId, event: &EventId) {
     w.text(tenant.as_str());
     w.text(event.as_str());
 }
 
-/// Digests of what commands return, without the names of keys.
+// Digests of what commands return, without the names of keys.
+
 /// What came of sending an event again.
 pub(super) fn replayed(result: &Result<Receipt, ReplayRefused>) -> u32 {
     match result {

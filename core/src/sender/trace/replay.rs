@@ -219,7 +219,8 @@ impl Replay {
                 let recorded = self.reel.digest()?;
                 let output = self.machine.poll_output();
                 self.outputs += 1;
-                self.compare(at, Ruled::Output, recorded, digest::output(&output), || format!("{output:?}"))
+                let found = digest::output(&output, &self.machine);
+                self.compare(at, Ruled::Output, recorded, found, || format!("{output:?}"))
             }
             kind::MATCHED => {
                 self.machine.answers.foretell(self.reel.matched()?);

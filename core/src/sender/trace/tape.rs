@@ -22,32 +22,49 @@ use crate::time::Now;
 /// Appends entries.
 #[derive(Debug, Default)]
 pub(super) struct Tape {
+    /// All but the last few bytes.
     out: BytesMut,
+    few: Few,
     last: Now,
 }
 
 impl Tape {
     pub(super) fn take(&mut self) -> Bytes {
+        self.flush();
         self.out.split().freeze()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.out.len()
+        self.out.len() + self.few.len
     }
 
     pub(super) fn raw(&mut self, bytes: &[u8]) {
-        self.out.put_slice(bytes);
+        self.w().raw(bytes);
     }
 
     pub(super) fn w(&mut self) -> Writer<'_> {
+        self.flush();
         Writer::new(&mut self.out)
+    }
+
+    fn flush(&mut self) {
+        self.out.put_slice(&self.few.bytes[..self.few.len]);
+        self.few.len = 0;
+    }
+
+    /// Where an entry of a few bytes is put together, or the beginning of a longer one.
+    #[inline]
+    fn few(&mut self) -> &mut Few {
+        if self.few.len > Few::ROOM - Few::MOST {
+            self.flush();
+        }
+        &mut self.few
     }
 
     /// Begins a call.
     pub(super) fn call(&mut self, kind: u8, now: Now) -> Writer<'_> {
-        let mut few = Few::new();
-        few.head(kind, self.since(now));
-        self.out.put_slice(few.bytes());
+        let since = self.since(now);
+        self.few().head(kind, since);
         self.w()
     }
 
@@ -61,24 +78,26 @@ impl Tape {
 
     pub(super) fn digest(&mut self, kind: u8, digest: u32) {
         let [a, b, c, d] = digest.to_le_bytes();
-        self.out.put_slice(&[kind, a, b, c, d]);
+        self.few().put([kind, a, b, c, d]);
     }
 
     /// What filters have answered.
     pub(super) fn matched(&mut self, answers: &[Vec<u32>]) {
         for answer in answers {
-            self.out.put_u8(kind::MATCHED);
-            self.w().many(answer, |w, number| w.u32(*number));
+            let mut w = self.w();
+            w.u8(kind::MATCHED);
+            w.many(answer, |w, number| w.u32(*number));
         }
     }
 
     pub(super) fn record(&mut self, seq: JournalSeq, record: &Record) {
+        self.flush();
         journal::encode(seq, record, &mut self.out);
     }
 
     pub(super) fn config(&mut self, config: &Config) {
-        self.out.put_u8(kind::CONFIG);
         let mut w = self.w();
+        w.u8(kind::CONFIG);
         for number in numbers(&config.limits) {
             w.u64(number);
         }
@@ -108,8 +127,8 @@ impl Tape {
         if config.origin.is_none() && config.callback.is_none() {
             return;
         }
-        self.out.put_u8(kind::IDENTITY);
         let mut w = self.w();
+        w.u8(kind::IDENTITY);
         w.option(config.origin.as_ref(), |w, origin| w.text(origin.as_str()));
         w.option(config.callback.as_deref(), Writer::text);
     }
@@ -165,11 +184,11 @@ impl Tape {
             !mask.hides(),
         ];
         let payload = event.payload().body();
-        let mut few = Few::new();
-        few.head(kind, self.since(now));
+        let since = self.since(now);
+        let few = self.few();
+        few.head(kind, since);
         few.put([flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag))]);
         few.put(mask.digest(event.digest()));
-        self.out.put_slice(few.bytes());
         let mut w = self.w();
         w.text(event.event_type().as_str());
         w.text(event.tenant_id().as_str());
@@ -238,8 +257,8 @@ impl Tape {
         if config.quotas == Quotas::default() && config.quotas_of.is_empty() {
             return;
         }
-        self.out.put_u8(kind::QUOTAS);
         let mut w = self.w();
+        w.u8(kind::QUOTAS);
         write_quotas(&config.quotas, &mut w);
         w.u32(u32::try_from(config.quotas_of.len()).unwrap_or(u32::MAX));
         for (tenant, quotas) in &config.quotas_of {
@@ -253,18 +272,21 @@ impl Tape {
         match input {
             Input::Tick => self.plain(kind::TICK, now),
             Input::Completed { attempt, outcome } => {
-                let mut few = Few::new();
-                few.head(kind::COMPLETED, self.since(now));
-                few.put(attempt.incarnation().to_le_bytes());
-                few.put(attempt.slot().to_le_bytes());
-                few.put(attempt.turn().to_le_bytes());
-                few.put([signed, u8::from(outcome.is_ok())]);
-                let failure =
+                let since = self.since(now);
+                let few = self.few();
+                few.head(kind::COMPLETED, since);
+                let mut told = [0; 16];
+                told[..4].copy_from_slice(&attempt.incarnation().to_le_bytes());
+                told[4..8].copy_from_slice(&attempt.slot().to_le_bytes());
+                told[8..12].copy_from_slice(&attempt.turn().to_le_bytes());
+                let how =
                     outcome.as_ref().map_or_else(|error| error.to_wire().into(), |reply| reply.status().to_le_bytes());
-                few.put(failure);
-                self.out.put_slice(few.bytes());
-                if let Ok(reply) = outcome {
-                    write_reply(reply, mask, &mut self.w());
+                told[12..].copy_from_slice(&[signed, u8::from(outcome.is_ok()), how[0], how[1]]);
+                few.put(told);
+                match outcome {
+                    Ok(reply) if reply.is_bare() => few.put([0]),
+                    Ok(reply) => write_reply(reply, mask, &mut self.w()),
+                    Err(_) => {}
                 }
             }
             Input::Persisted(seq) => self.call(kind::PERSISTED, now).seq(*seq),
@@ -365,31 +387,38 @@ const fn zigzag(difference: u64) -> u64 {
 }
 
 /// A few bytes that are put together before they are appended, which is quicker than appending each.
+#[derive(Debug)]
 struct Few {
-    bytes: [u8; 48],
+    bytes: [u8; Self::ROOM],
     len: usize,
 }
 
+impl Default for Few {
+    fn default() -> Self {
+        Self { bytes: [0; Self::ROOM], len: 0 }
+    }
+}
+
 impl Few {
-    const fn new() -> Self {
-        Self { bytes: [0; 48], len: 0 }
-    }
+    const ROOM: usize = 256;
 
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+    /// The longest that is put together at once: the end of an attempt has 37 bytes at most, the beginning of an event 38.
+    const MOST: usize = 48;
 
+    #[inline]
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
         self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
         self.len += N;
     }
 
+    #[inline]
     fn head(&mut self, kind: u8, (mono, wall): (u64, u64)) {
         self.put([kind]);
         self.varint(mono);
         self.varint(wall);
     }
 
+    #[inline]
     fn varint(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.put([number as u8 | 0x80]);

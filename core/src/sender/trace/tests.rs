@@ -417,7 +417,7 @@ fn what_is_no_trace_is_refused_with_a_reason() {
     assert_eq!(Replay::new("").err(), Some(TraceError::NoTrace));
     assert_eq!(Replay::new("PSTRTRCE").err(), Some(TraceError::NoTrace));
     assert_eq!(Replay::new("PSTRTRCE\x09").err(), Some(TraceError::Version { found: 9, known: VERSION }));
-    assert_eq!(Replay::new("PSTRTRCE\x02").err(), Some(TraceError::Damaged { at: 9 }));
+    assert_eq!(Replay::new("PSTRTRCE\x03").err(), Some(TraceError::Damaged { at: 9 }));
 }
 
 #[test]
