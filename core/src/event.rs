@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use std::sync::OnceLock;
 
+use crate::digest::sha256_of;
 use crate::encoding::{Payload, PayloadError};
 use crate::id::{EventId, IdError, TenantId};
 use crate::matching::{EventType, TypeError};
@@ -62,11 +62,8 @@ impl Event {
     /// An event of a type and a payload. Takes the digest of the payload, here and not on the machine's thread.
     pub fn new(event_type: impl AsRef<str>, payload: Payload) -> Result<Self, EventError> {
         let event_type = EventType::new(event_type).map_err(EventError::Type)?;
-        let mut hash = Sha256::new();
-        hash.update([u8::from(payload.is_json())]);
-        hash.update(payload.content_type().as_bytes());
-        hash.update([0]);
-        hash.update(payload.body());
+        let is_json = [u8::from(payload.is_json())];
+        let payload_digest = sha256_of([&is_json, payload.content_type().as_bytes(), &[0], payload.body()]);
         Ok(Self {
             id: None,
             event_type,
@@ -76,7 +73,7 @@ impl Event {
             key: None,
             idempotency: None,
             expires: None,
-            payload_digest: hash.finalize().into(),
+            payload_digest,
             digest: OnceLock::new(),
             mistake: None,
         })
@@ -179,18 +176,14 @@ impl Event {
     }
 
     fn take_digest(&self) -> [u8; 16] {
-        let mut hash = Sha256::new();
-        hash.update(self.payload_digest);
-        let mut field = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        field(self.event_type.as_str().as_bytes());
-        field(self.tenant.as_str().as_bytes());
-        field(self.key.as_deref().unwrap_or("").as_bytes());
-        field(&self.time.map_or(u64::MAX, UnixTime::as_millis).to_le_bytes());
-        field(&self.expires.map_or(u64::MAX, UnixTime::as_millis).to_le_bytes());
-        let digest = hash.finalize();
+        let texts = [self.event_type.as_str(), self.tenant.as_str(), self.key.as_deref().unwrap_or("")];
+        let times = [self.time, self.expires];
+        let [a, b, c] = texts.map(|text| (text.len() as u64).to_le_bytes());
+        let [time, expires] = times.map(|time| time.map_or(u64::MAX, UnixTime::as_millis).to_le_bytes());
+        let [one, two, three] = texts.map(str::as_bytes);
+        let eight = 8_u64.to_le_bytes();
+        let parts = [&self.payload_digest[..], &a, one, &b, two, &c, three, &eight, &time, &eight, &expires];
+        let digest = sha256_of(parts);
         core::array::from_fn(|i| digest[i])
     }
 
@@ -268,7 +261,7 @@ pub fn cloud_event_id(source: &str, id: &str) -> EventId {
     text.extend_from_slice(b"~~");
     escape(id, &mut text);
     if text.len() > EventId::MAX {
-        let digest = Sha256::digest(&text);
+        let digest = sha256_of([&text]);
         text.clear();
         text.extend_from_slice(b"ce_");
         digest.iter().for_each(|byte| push_hex(*byte, &mut text));

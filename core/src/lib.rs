@@ -80,6 +80,7 @@ extern crate alloc;
 extern crate std;
 
 // Ground floor.
+mod digest;
 pub mod event;
 pub mod id;
 pub mod limits;

@@ -7,10 +7,10 @@ use core::iter::FusedIterator;
 use sha2::{Digest as _, Sha256};
 
 use super::codec::{self, FRAME_HEAD};
-use super::digest::{BLOCK, PADDING, sha256};
 use super::error::CodecError;
 use super::seat::{Chain, Holds, PLACE, Seat};
 use super::segment::{array_at, u32_at};
+use crate::digest::{BLOCK, PADDING, sha256};
 use crate::id::JournalSeq;
 
 /// Bytes of a footer.

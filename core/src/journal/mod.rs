@@ -125,7 +125,6 @@
 mod batch;
 mod body;
 mod codec;
-mod digest;
 mod endpoint;
 mod error;
 #[cfg(test)]
@@ -146,7 +145,6 @@ pub(crate) mod wire;
 pub use self::batch::{Batch, BatchWriter, FOOTER, RECORD_CRC, Records, frame_at, record_at};
 pub(crate) use self::codec::kinds;
 pub use self::codec::{DECODE_OVERHEAD, FRAME_HEAD, Frames, Keyed, RecordKey, VERSION, decode, encode, keyed, peek};
-pub(crate) use self::digest::{BLOCK, sha256};
 pub use self::error::{CodecError, Why};
 pub use self::glance::{AcceptedGlance, Glance, OutcomeGlance, glance};
 pub use self::kind::Kind;

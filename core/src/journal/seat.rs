@@ -1,7 +1,8 @@
 //! Whose bytes they are and where they lie: what every checksum of a file is bound to.
 
-use super::digest::{BLOCK, sha256};
 use core::fmt;
+
+use crate::digest::{BLOCK, sha256};
 
 /// The name of a store: 16 random bytes, minted by the adapter when the store is made.
 ///

@@ -1,9 +1,9 @@
 //! Recognising events that have been accepted before.
 
 use core::time::Duration;
-use sha2::{Digest as _, Sha256};
 
 use super::tenants::Tenants;
+use crate::digest::sha256_of;
 use crate::id::{EventId, JournalSeq, TenantId};
 use crate::limits::Limits;
 use crate::retry::{Link, Links, List};
@@ -86,12 +86,9 @@ impl Name {
     }
 
     fn of(kind: &[u8], tenant: &TenantId, text: &str) -> Self {
-        let mut hash = Sha256::new();
-        for part in [kind, tenant.as_str().as_bytes(), text.as_bytes()] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        let digest = hash.finalize();
+        let parts = [kind, tenant.as_str().as_bytes(), text.as_bytes()];
+        let [a, b, c] = parts.map(|part| (part.len() as u64).to_le_bytes());
+        let digest = sha256_of([&a, parts[0], &b, parts[1], &c, parts[2]]);
         Self(core::array::from_fn(|i| digest[i]))
     }
 }

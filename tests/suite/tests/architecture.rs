@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Values that every room may use. An event holds a type and a payload.
 const GROUND: &[(&str, &[&str])] = &[
+    ("digest", &[]),
     ("event", &["matching", "encoding"]),
     ("id", &[]),
     ("limits", &[]),

@@ -117,6 +117,8 @@ pub(super) struct Tables {
     numbers: BTreeMap<u32, Owner>,
     /// Every table is in order.
     sorted: bool,
+    /// How many rows were in order when they were last put so, of each table that `sort` puts in order.
+    ordered: [usize; 6],
 }
 
 /// What is there of a tenant.
@@ -180,6 +182,7 @@ impl Tables {
             endpoints: BTreeMap::new(),
             numbers: BTreeMap::new(),
             sorted: true,
+            ordered: [0; 6],
         }
     }
 
@@ -363,6 +366,7 @@ impl Tables {
         self.exhausted.retain(|row| keep(row, 16));
         self.times.retain(|row| keep(row, 8));
         self.erasures.retain(|row| keep(row, 0));
+        self.ordered = [0; 6];
         self.recount(from);
     }
 
@@ -396,14 +400,13 @@ impl Tables {
         if std::mem::replace(&mut self.sorted, true) {
             return;
         }
-        order(&mut self.names);
-        order(&mut self.outcomes);
-        order(&mut self.ended);
-        order(&mut self.closed);
-        order(&mut self.exhausted);
-        // Of each kind of end the times ascend by themselves, more or less.
-        self.times.sort_by_key(|row| row[0]);
-        order(&mut self.times);
+        let [names, outcomes, ended, closed, exhausted, times] = &mut self.ordered;
+        order(&mut self.names, names);
+        order(&mut self.outcomes, outcomes);
+        order(&mut self.ended, ended);
+        order(&mut self.closed, closed);
+        order(&mut self.exhausted, exhausted);
+        order(&mut self.times, times);
         let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
         self.tenants = self
             .tallies
@@ -501,9 +504,18 @@ fn wide<const N: usize>(row: &[u8; N]) -> Row {
     Row::new(row)
 }
 
-/// Puts rows in order. Runs of them that are in order cost little.
-fn order<const N: usize>(rows: &mut [[u8; N]]) {
-    rows.sort_by_key(|row| wide(row).words());
+/// Puts rows in order, of which the first `ordered` are so already: those behind them are, and then those among which they
+/// belong.
+fn order<const N: usize>(rows: &mut [[u8; N]], ordered: &mut usize) {
+    let (old, new) = rows.split_at_mut(*ordered);
+    new.sort_by_key(|row| wide(row).words());
+    let Some(first) = new.first().map(|row| wide(row).words()) else { return };
+    if old.last().is_some_and(|last| wide(last).words() > first) {
+        let from = old.partition_point(|row| wide(row).words() <= first);
+        // Two runs, each in order.
+        rows[from..].sort_by_key(|row| wide(row).words());
+    }
+    *ordered = rows.len();
 }
 
 /// The first row that is not below `key`.

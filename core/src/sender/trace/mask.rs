@@ -7,7 +7,8 @@ use bytes::Bytes;
 use core::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::journal::{Accepted, BLOCK, EndpointRecord, Kept, KeyRecord, Record, StoredKey, StoredValue, sha256};
+use crate::digest::{BLOCK, sha256};
+use crate::journal::{Accepted, EndpointRecord, Kept, KeyRecord, Record, StoredKey, StoredValue};
 use crate::response::Reply;
 use crate::secret::{KeyId, Secret};
 

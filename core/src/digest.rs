@@ -1,12 +1,13 @@
-//! SHA-256 of a few bytes that lie side by side: without the buffer of a hasher that is fed piece by piece.
+//! SHA-256 of a few bytes: without the buffer of a hasher that is fed piece by piece.
 
 use sha2::block_api::compress256;
+use sha2::{Digest as _, Sha256};
 
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 64;
 
 /// What the padding takes at least.
-pub(super) const PADDING: usize = 9;
+pub(crate) const PADDING: usize = 9;
 
 /// The state before the first block (FIPS 180-4, section 5.3.3).
 const START: [u32; 8] =
@@ -25,19 +26,39 @@ pub(crate) fn sha256<const N: usize>(mut blocks: [[u8; BLOCK]; N], len: usize) -
     out
 }
 
+/// Blocks that texts fit in that are as long as usual.
+const USUAL: usize = 3;
+
+/// The digest of these parts, one behind the other.
+pub(crate) fn sha256_of<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
+    let whole: usize = parts.iter().map(|part| part.len()).sum();
+    if whole > USUAL * BLOCK - PADDING {
+        return parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into();
+    }
+    let mut blocks = [[0; BLOCK]; USUAL];
+    let mut left = blocks.as_flattened_mut();
+    for part in parts {
+        let place;
+        (place, left) = left.split_at_mut(part.len());
+        place.copy_from_slice(part);
+    }
+    sha256(blocks, whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::{Digest as _, Sha256};
 
     #[test]
     fn it_is_the_digest_of_those_bytes() {
-        for len in 0..=3 * BLOCK - PADDING {
-            let mut blocks = [[0; BLOCK]; 3];
+        for len in 0..=4 * BLOCK - PADDING {
+            let mut blocks = [[0; BLOCK]; 4];
             let bytes = &mut blocks.as_flattened_mut()[..len];
             bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 7 + len) as u8);
             let whole: [u8; 32] = Sha256::digest(bytes).into();
             assert_eq!(sha256(blocks, len), whole, "{len} bytes");
+            let (front, back) = blocks.as_flattened()[..len].split_at(len / 3);
+            assert_eq!(sha256_of([front, &[], back]), whole, "{len} bytes in parts");
         }
     }
 }
