@@ -100,11 +100,11 @@ impl<T> Slab<T> {
 
     #[inline]
     fn place(&mut self, at: u32) -> Option<&mut Option<T>> {
-        let (page, place) = self.behind(at);
-        match self.first.get_mut(at as usize) {
-            Some(entry) => Some(entry),
-            None => self.pages.get_mut(page)?.get_mut(place),
+        if (at as usize) < self.first.len() {
+            return self.first.get_mut(at as usize);
         }
+        let (page, place) = self.behind(at);
+        self.pages.get_mut(page)?.get_mut(place)
     }
 
     /// The page of an entry that is not in the first, and its place there; a page that there is not, where the first has

@@ -406,6 +406,8 @@ impl Tables {
         order(&mut self.ended, ended);
         order(&mut self.closed, closed);
         order(&mut self.exhausted, exhausted);
+        // Of each kind of end the times ascend by themselves, more or less.
+        self.times[*times..].sort_by_key(|row| row[0]);
         order(&mut self.times, times);
         let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
         self.tenants = self
