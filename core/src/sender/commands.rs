@@ -8,6 +8,7 @@ use core::fmt;
 
 use super::described::{described, filter_record};
 use super::tables::{Gate, Retired, Slot, Standing};
+use super::trace;
 use super::transmit::{Caps, Wire};
 use super::{Sender, Stage};
 use crate::id::{EndpointKey, EventId, JournalSeq, TenantId};
@@ -480,7 +481,8 @@ impl Sender {
         let (key, wants) = (config.key.clone(), config.subscription.clone());
         let policy = self.policy.clone();
         let named = self.origin.clone().filter(|_| config.consent.by == ConsentBy::CloudEvents);
-        let wire = Arc::new(Wire { config, ring, policy, caps: Caps::of(&self.limits), origin: named });
+        let (mark, caps) = (trace::mark(&key), Caps::of(&self.limits));
+        let wire = Arc::new(Wire { config, mark, ring, policy, caps, origin: named });
         let at = at.unwrap_or_else(|| {
             let tenant = self.tenants.retain(&key.tenant);
             self.tenants[tenant].usage.count_endpoint();

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Sender;
-use crate::id::{AttemptId, JournalSeq};
+use crate::id::AttemptId;
 use crate::limits;
 use crate::response::{Outcome, Reply};
 use crate::secret::KeyId;
@@ -93,13 +93,6 @@ impl Note {
 }
 
 impl Sender {
-    /// The event that an attempt under way delivers, and the subscription that it does so for; `None` where it asks for
-    /// consent.
-    pub(super) fn delivered_by(&self, attempt: AttemptId) -> Option<(JournalSeq, u32)> {
-        let attempt = self.attempts.get(self.attempts.find(attempt, self.incarnation)?)?;
-        (!attempt.is_ask()).then_some((attempt.seq, attempt.subscription))
-    }
-
     /// What there is to know of an attempt's request when it ends, in one byte.
     pub(super) fn signers(&self, attempt: AttemptId, outcome: &Outcome) -> u8 {
         let found = self.attempts.find(attempt, self.incarnation).and_then(|at| self.attempts.get(at));

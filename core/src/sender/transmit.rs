@@ -82,6 +82,8 @@ struct Replayed {
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) config: Config,
+    /// What traces say in place of its endpoint's name.
+    pub(crate) mark: u64,
     pub(crate) ring: KeyRing,
     pub(crate) policy: Arc<Policy>,
     pub(crate) caps: Caps,

@@ -526,3 +526,37 @@ fn find<const N: usize>(rows: &[[u8; N]], key: &[u8]) -> usize {
     let key = Row::new(key).words();
     rows.partition_point(|row| wide(row).words() < key)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::order;
+
+    fn parts() -> impl Strategy<Value = Vec<Vec<[u8; 12]>>> {
+        prop::collection::vec(prop::collection::vec(any::<[u8; 12]>(), 0..40), 0..8)
+    }
+
+    proptest! {
+        /// However often rows are put in order while they come, it is as if it had been done once, at the end.
+        #[test]
+        fn in_order_by_and_by_is_in_order(parts in parts(), low: u8) {
+            let (mut rows, mut all, mut ordered) = (Vec::new(), Vec::new(), 0);
+            for (number, part) in parts.into_iter().enumerate() {
+                for mut row in part {
+                    match number % 2 {
+                        // Many have the same beginning.
+                        0 => row.iter_mut().for_each(|byte| *byte &= low),
+                        // And some belong behind all others.
+                        _ => row[0] = 255,
+                    }
+                    rows.push(row);
+                    all.push(row);
+                }
+                order(&mut rows, &mut ordered);
+                all.sort_unstable();
+                prop_assert_eq!((&rows, ordered), (&all, all.len()));
+            }
+        }
+    }
+}

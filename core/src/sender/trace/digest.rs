@@ -2,14 +2,20 @@
 
 use core::fmt::Write as _;
 
+use crate::id::EndpointKey;
 use crate::journal::{FRAME_HEAD, Kind, kinds};
-use crate::sender::{Notice, Output, Purpose, Sender, Wake};
+use crate::sender::{Notice, Output, Purpose, Wake};
 use crate::table::rest_of;
 use crate::time::Instant;
 
-/// The digest of an output that a machine has just given. Equal outputs of two machines that differ only in what a trace
-/// replaces have equal ones.
-pub(super) fn output(output: &Output, machine: &Sender) -> u32 {
+/// A checksum of an endpoint's name, which is taken once: of a thousand endpoints the names are far away, and nothing else
+/// that happens to a delivery looks at them.
+pub(crate) fn mark(endpoint: &EndpointKey) -> u64 {
+    Sum::new(25).bytes(endpoint.tenant.as_str().as_bytes()).bytes(endpoint.id.as_str().as_bytes()).0
+}
+
+/// The digest of an output. Equal outputs of two machines that differ only in what a trace replaces have equal ones.
+pub(super) fn output(output: &Output) -> u32 {
     match output {
         Output::Persist(batch) => {
             let start = Sum::new(1).u64(batch.first().get()).u64(batch.last().get()).u64(batch.is_gating().into());
@@ -28,12 +34,7 @@ pub(super) fn output(output: &Output, machine: &Sender) -> u32 {
             let id = transmit.attempt();
             let start = Sum::new(5).u64(id.slot().into()).u64(id.turn().into()).u64(transmit.number().into());
             let start = start.instant(transmit.deadline()).u64(transmit.started().wall.as_millis());
-            if let Some((event, subscription)) = machine.delivered_by(id) {
-                // They say it in what is at hand; the names are elsewhere, and of a thousand endpoints far away.
-                return start.u64(event.get()).u64(subscription.into()).end();
-            }
-            let sum = start.bytes(transmit.event().as_str().as_bytes());
-            let sum = sum.bytes(transmit.endpoint().id.as_str().as_bytes());
+            let sum = start.bytes(transmit.event().as_str().as_bytes()).u64(transmit.wire.mark);
             match transmit.purpose() {
                 Purpose::Delivery => sum.end(),
                 Purpose::Challenge => sum.u64(1).end(),
@@ -143,7 +144,33 @@ impl core::fmt::Write for Sum {
 
 #[cfg(test)]
 mod tests {
-    use super::Sum;
+    use super::{Sum, output};
+    use crate::event::Event;
+    use crate::registration::Endpoint;
+    use crate::secret::Secret;
+    use crate::sender::consent::tests::Rig;
+    use crate::sender::{Config, Output};
+
+    /// The digest of the first attempt for an endpoint of that name.
+    fn attempt(tenant: &str, endpoint: &str, event: &str) -> u32 {
+        let mut rig = Rig::new(Config::new());
+        let key = Secret::from_bytes([7; 32]).unwrap();
+        let endpoint = Endpoint::new(endpoint, "https://acme.example.com/").tenant(tenant).signing_key(key);
+        rig.sender.put(rig.now, endpoint).unwrap();
+        rig.drain();
+        let event = Event::json("order.paid", &1).unwrap().tenant(tenant).id(event);
+        rig.sender.publish(rig.now, event).unwrap();
+        output(&Output::Transmit(rig.drain().remove(0)))
+    }
+
+    #[test]
+    fn an_attempt_says_where_it_goes_and_with_which_event() {
+        let usual = attempt("ab", "c", "e");
+        assert_eq!(attempt("ab", "c", "e"), usual);
+        for (tenant, endpoint, event) in [("ab", "d", "e"), ("a", "c", "e"), ("a", "bc", "e"), ("ab", "c", "f")] {
+            assert_ne!(attempt(tenant, endpoint, event), usual, "{tenant} {endpoint} {event}");
+        }
+    }
 
     #[test]
     fn every_byte_and_every_length_counts() {

@@ -32,6 +32,7 @@ mod tape;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use digest::mark;
 pub use mask::Detail;
 pub use recorder::{Recorder, RecorderRestore};
 pub use replay::{Difference, Replay, Ruled, TraceError, View};

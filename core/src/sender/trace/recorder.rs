@@ -326,7 +326,7 @@ impl Recorder {
         let output = self.machine.poll_output();
         if let Some(running) = &mut self.tape {
             running.answered(&mut self.machine);
-            running.tape.digest(kind::OUTPUT, digest::output(&output, &self.machine));
+            running.tape.digest(kind::OUTPUT, digest::output(&output));
         }
         output
     }
